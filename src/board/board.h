@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The PC: memory layout, chips, tables and loaders. board_build() makes a
+ * machine for a cold start and for a restore alike.
+ *
+ * Guest-physical layout:
+ *   0x00000000 - 0xbfffffff  RAM (less what lies above 3 GiB, minus 640K hole)
+ *   0x000a0000 - 0x000bffff  VGA window (nothing without a display)
+ *   0x000c0000 - 0x000fffff  ROM area: option ROMs, tables, SMBIOS
+ *   0xfec00000, 0xfee00000   IOAPIC, LAPIC
+ *   0x100000000 -            RAM above 4 GiB
+ */
+#ifndef LODGE_BOARD_BOARD_H
+#define LODGE_BOARD_BOARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "vm/vm.h"
+#include "x86/cpuid.h"
+
+struct uart_sink;
+
+struct board_config {
+	const char *name;
+	unsigned int cpus;     /* 1 .. VM_CPUS_MAX */
+	uint64_t memory;       /* bytes, multiple of 1 MiB */
+	bool testdev;	       /* debug exit at 0xf4 and friends */
+	const struct engine *engine;
+	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
+	const struct uart_sink *serial;
+};
+
+struct board; /* everything of one machine, in one allocation */
+
+/* -ENOMEM, -EINVAL; the engine's open() errors. On error nothing stays. */
+int board_build(const struct board_config *config, struct board **board);
+void board_destroy(struct board *board);
+
+struct vm *board_vm(struct board *board);
+const struct engine *board_engine(struct board *board);
+void *board_engine_vm(struct board *board);
+
+/* Bytes from the outside world to COM1; gives how many were taken. */
+unsigned int board_serial_receive(struct board *board, const uint8_t *data,
+				  unsigned int count);
+
+/* Power button (ACPI fixed event). */
+void board_power_button(struct board *board);
+
+/*
+ * What to boot. The caller keeps the buffers while the board lives (a guest
+ * reset loads them again).
+ */
+enum boot_kind {
+	BOOT_AUTO,  /* by the file's own signs: bzImage, PVH or multiboot ELF */
+	BOOT_FLAT,  /* bytes at `flat_address`, entered in real mode at
+		     * flat_entry (segment:offset in its upper and lower half)
+		     * or, with flat_long set, there in 64-bit mode */
+};
+
+struct boot_module {
+	const uint8_t *data;
+	uint64_t size;
+	const char *name;
+};
+
+struct board_boot {
+	enum boot_kind kind;
+	const uint8_t *kernel;
+	uint64_t kernel_size;
+	const uint8_t *initrd; /* NULL: none; multiboot: the first module */
+	uint64_t initrd_size;
+	const char *append; /* command line; NULL: empty */
+	uint64_t flat_address;
+	uint32_t flat_entry;
+};
+
+/* One line that names what is wrong with the kernel or initrd. */
+struct boot_error {
+	char text[160];
+};
+
+/*
+ * Writes kernel, initrd and tables into guest memory and sets the bootstrap
+ * processor's state; the other processors wait for SIPI. -EINVAL (with
+ * `error`): no kernel that we know, truncated, too large for the memory.
+ */
+int board_load(struct board *board, const struct board_boot *boot,
+	       struct boot_error *error);
+
+/* Power-on state of devices and processors; then board_load() again. */
+void board_reset(struct board *board);
+
+/* Everything that makes up the machine's state, for save and load. */
+unsigned int board_state_items(struct board *board, struct state_item *items,
+			       unsigned int max);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host contract: everything that the freestanding rooms (vm, x86, chip,
+ * board, ...) may ask of whatever they run on. Bound at link time:
+ * src/host/linux in the hosted program, tests/fake in unit tests, later
+ * src/host/metal. Functions that can fail return 0 or a negative errno value
+ * (values in vm/error.h).
+ */
+#ifndef LODGE_VM_HOST_H
+#define LODGE_VM_HOST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- time ------------------------------------------------------------- */
+
+/* Monotonic nanoseconds from an arbitrary origin; never goes back. */
+uint64_t host_monotonic_ns(void);
+
+/* Wall clock: nanoseconds since 1970-01-01 00:00 UTC. */
+uint64_t host_realtime_ns(void);
+
+/* Rate of the processor's time-stamp counter in Hz (never 0). */
+uint64_t host_tsc_hz(void);
+
+/* --- memory ----------------------------------------------------------- */
+
+/* Zeroed memory, aligned to 64 bytes; NULL when there is none. */
+void *host_alloc(size_t size);
+void host_free(void *p);
+
+/*
+ * Guest memory: zeroed, page-aligned, committed on first touch, shareable
+ * through `fd` (-1 where the host has no such thing).
+ */
+struct host_ram {
+	uint8_t *base;
+	uint64_t size;
+	int fd;
+};
+
+/* `size` is a multiple of 4096. -ENOMEM when the host refuses. */
+int host_ram_create(struct host_ram *ram, uint64_t size);
+void host_ram_destroy(struct host_ram *ram);
+
+/* Bytes of `ram` that have been touched. */
+uint64_t host_ram_touched(const struct host_ram *ram);
+
+/*
+ * Memory for generated code, mapped twice so that no mapping is writable and
+ * executable at once. `exec` and `write` name the same bytes.
+ */
+struct host_code {
+	uint8_t *write;
+	const uint8_t *exec;
+	size_t size;
+};
+
+int host_code_create(struct host_code *code, size_t size);
+void host_code_destroy(struct host_code *code);
+
+/* --- threads ---------------------------------------------------------- */
+
+/* A lock, zero-initialised; not recursive. */
+struct host_lock {
+	_Atomic uint32_t word;
+};
+
+void host_lock(struct host_lock *lock);
+void host_unlock(struct host_lock *lock);
+
+/* A place where one thread sleeps until woken; zero-initialised. */
+struct host_event {
+	_Atomic uint32_t word;
+};
+
+/* Wakes the waiter, or makes the next host_event_wait() return at once. */
+void host_event_set(struct host_event *event);
+
+/*
+ * Sleeps until the event is set (consuming it) or `deadline_ns` of
+ * host_monotonic_ns() has passed (UINT64_MAX: no deadline).
+ */
+void host_event_wait(struct host_event *event, uint64_t deadline_ns);
+
+/* --- words ------------------------------------------------------------ */
+
+enum host_log_level {
+	HOST_LOG_ERROR,
+	HOST_LOG_WARN,
+	HOST_LOG_INFO,
+	HOST_LOG_DEBUG,
+};
+
+/* One line, no newline at the end. Rate-limited by the host. */
+void host_log(enum host_log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A bug of our own was found: says so and stops this VM. Does not return. */
+_Noreturn void host_bug(const char *file, int line, const char *what);
+
+/* Fills `buf` with random bytes fit for keys. */
+void host_random(void *buf, size_t size);
+
+/* For our own invariants only, never for guest, file or network content. */
+#define bug_on(cond)                                         \
+	do {                                                 \
+		if (__builtin_expect(!!(cond), 0))           \
+			host_bug(__FILE__, __LINE__, #cond); \
+	} while (0)
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest-physical memory: a sorted list of RAM and ROM regions over host
+ * memory. Everything outside them is MMIO or nothing. The only way from a
+ * guest-physical address to a host pointer is a checked accessor here.
+ *
+ * Per-page flags let an engine learn of writes that it must know about: code
+ * that it has decoded (MEM_PAGE_CODE) and dirty logging (MEM_PAGE_CLEAN).
+ * Every writer (vCPU slow path, device DMA, loader) goes through
+ * memory_write(), memory_for_write() or memory_note_write().
+ */
+#ifndef LODGE_VM_MEMORY_H
+#define LODGE_VM_MEMORY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vm/addr.h"
+#include "vm/host.h"
+
+#define MEMORY_REGIONS_MAX 32
+#define MEMORY_SIZE_MAX	   ((uint64_t)1 << 40)
+
+/* Guest RAM below 4 GiB ends here at the latest: room for ECAM, MMIO, APICs. */
+#define MEMORY_LOW_MAX	   ((uint64_t)0xc0000000)
+
+enum memory_kind {
+	MEMORY_RAM,
+	MEMORY_ROM, /* guest writes are dropped */
+};
+
+/* memory.page_flags bits */
+#define MEM_PAGE_CODE  0x01 /* an engine holds decoded code of this page */
+#define MEM_PAGE_CLEAN 0x02 /* dirty log on and not written since */
+
+struct memory_region {
+	uint64_t base; /* guest-physical, page-aligned */
+	uint64_t size; /* bytes, page-aligned */
+	uint8_t *host;
+	uint64_t first_page; /* index of its first page in page_flags */
+	enum memory_kind kind;
+	const char *name;
+};
+
+struct memory {
+	struct memory_region region[MEMORY_REGIONS_MAX]; /* sorted by base */
+	unsigned int region_count;
+	struct host_ram ram;		/* backs every RAM region */
+	uint64_t ram_used;		/* bytes of `ram` given to regions */
+	struct host_ram rom;		/* backs every ROM region */
+	uint64_t rom_used;
+	uint64_t page_count;
+	struct host_ram page_flags_ram; /* one byte per page, lazily committed */
+	_Atomic uint8_t *page_flags;
+
+	/* Called after a write to a page that had MEM_PAGE_CODE set. */
+	void (*code_written)(void *ctx, uint64_t page);
+	void *code_written_ctx;
+};
+
+/*
+ * Prepares `mem` for `ram_size` bytes of RAM (1 MiB .. 1 TiB, page-aligned)
+ * and `rom_size` bytes of ROM. Adds no region. -EINVAL, -ENOMEM.
+ */
+int memory_init(struct memory *mem, uint64_t ram_size, uint64_t rom_size);
+void memory_fini(struct memory *mem);
+
+/*
+ * Adds a region backed by the next unused bytes of RAM or ROM. -EINVAL when
+ * unaligned, -EEXIST on overlap, -ENOSPC when the backing or the table is
+ * used up. `name` is kept, not copied.
+ */
+int memory_add(struct memory *mem, enum memory_kind kind, gpa_t base,
+	       uint64_t size, const char *name);
+
+/* The region that holds `addr`, or NULL. */
+const struct memory_region *memory_find(const struct memory *mem, gpa_t addr);
+
+/*
+ * Host pointer to `len` bytes at `addr` for reading, or NULL unless the whole
+ * range lies in one region. `len` 0 gives NULL. Overflow-safe.
+ */
+const void *memory_for_read(const struct memory *mem, gpa_t addr,
+			    uint64_t len);
+
+/*
+ * The same for writing: NULL for ROM. Notes the write (dirty log, decoded
+ * code) at once; a caller that keeps the pointer calls memory_note_write()
+ * after each later write.
+ */
+void *memory_for_write(struct memory *mem, gpa_t addr, uint64_t len);
+
+/* Copies out of or into guest memory across regions; -EFAULT outside. */
+int memory_read(const struct memory *mem, gpa_t addr, void *buf, uint64_t len);
+int memory_write(struct memory *mem, gpa_t addr, const void *buf,
+		 uint64_t len);
+
+/* As memory_write() but also into ROM: for loaders and firmware set-up. */
+int memory_load(struct memory *mem, gpa_t addr, const void *buf, uint64_t len);
+
+/* Index into page_flags of the page that holds `addr`; -1 outside. */
+int64_t memory_page_index(const struct memory *mem, gpa_t addr);
+
+/* Tells engines that [addr, addr + len) was written. Any thread. */
+void memory_note_write(struct memory *mem, gpa_t addr, uint64_t len);
+
+/* Starts or stops dirty logging; all pages count as clean at the start. */
+void memory_dirty_log(struct memory *mem, bool on);
+
+/*
+ * Collects and clears the dirty pages of one region: bit n of `bitmap` is its
+ * page n. `bitmap` has (size / 4096 + 63) / 64 words. -EINVAL when the log is
+ * off.
+ */
+int memory_dirty_collect(struct memory *mem, unsigned int region,
+			 uint64_t *bitmap);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual machine as plain state: memory, buses, clock, the list of its
+ * devices and of its vCPUs (known only by their handle). The board fills it,
+ * an engine moves it forward.
+ *
+ * Lock order: device_lock, then clock.lock. The vCPU hot path takes none.
+ */
+#ifndef LODGE_VM_VM_H
+#define LODGE_VM_VM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "vm/bus.h"
+#include "vm/clock.h"
+#include "vm/host.h"
+#include "vm/irq.h"
+#include "vm/memory.h"
+#include "vm/state.h"
+
+#define VM_CPUS_MAX    64
+#define VM_DEVICES_MAX 128
+
+struct x86_cpu;
+
+/* What a device class gives the VM; the device's own header gives the rest. */
+struct device_class {
+	const char *name;
+	void (*reset)(void *device); /* to power-on state; NULL: nothing */
+	void (*fini)(void *device);  /* NULL: nothing */
+	const struct state_class *state; /* NULL: keeps no state */
+};
+
+struct device {
+	const struct device_class *class;
+	void *object;
+	unsigned int instance;
+};
+
+/* What the guest or the user asked of the machine as a whole. */
+enum vm_request {
+	VM_RUN = 0,
+	VM_POWER_OFF, /* ACPI S5, or the user */
+	VM_RESET,     /* port 0xcf9, i8042, ACPI reset register */
+	VM_CRASH,     /* triple fault */
+	VM_STOP,      /* the monitor wants its vCPUs back */
+	VM_FAIL,      /* the host or the engine failed */
+};
+
+struct vm {
+	const char *name;
+	struct memory memory;
+	struct bus pio;
+	struct bus mmio;
+	struct clock clock;
+	struct host_lock device_lock;
+	struct msi_sink msi;
+
+	struct x86_cpu *cpu[VM_CPUS_MAX];
+	unsigned int cpu_count;
+
+	struct device device[VM_DEVICES_MAX];
+	unsigned int device_count;
+
+	/* First request wins; vm_ask() sets it. */
+	_Atomic uint32_t request; /* enum vm_request */
+	_Atomic uint32_t exit_code; /* of the test device; else 0 */
+
+	/* Told of each request: kicks vCPUs and the event loop. Any thread. */
+	void (*asked)(void *ctx, enum vm_request request);
+	void *asked_ctx;
+};
+
+/* Buses, clock and lists; memory is the board's to size. */
+void vm_init(struct vm *vm, const char *name);
+
+/* Finalises the devices, last added first, then memory. */
+void vm_fini(struct vm *vm);
+
+/* Registers a device for reset, save and fini. -ENOSPC. */
+int vm_add_device(struct vm *vm, const struct device_class *class,
+		  void *object);
+
+/* Resets every device in the order added. vCPUs are their engine's. */
+void vm_reset_devices(struct vm *vm);
+
+/* Asks for an end of the run; a later, different request is dropped. */
+void vm_ask(struct vm *vm, enum vm_request request);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual processor at work: its canonical state, and what the software
+ * CPU needs beside it (lazy flags, TLB, the fault being raised, the
+ * processor's surroundings). Other engines use the canonical part and the
+ * request bits, and borrow x86_step() for what they cannot execute.
+ *
+ * A processor belongs to the one thread that runs it; only `request` and what
+ * lies behind `apic` may be touched from others.
+ */
+#ifndef LODGE_X86_CPU_H
+#define LODGE_X86_CPU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vm/addr.h"
+#include "vm/host.h"
+#include "vm/vm.h"
+#include "x86/cpuid.h"
+#include "x86/reg.h"
+#include "x86/state.h"
+
+/* Bits of x86_cpu.request: looked at before each block of instructions. */
+#define X86_REQ_INTR 0x01u /* the LAPIC (or PIC) may have an interrupt */
+#define X86_REQ_NMI  0x02u
+#define X86_REQ_INIT 0x04u
+#define X86_REQ_SIPI 0x08u
+#define X86_REQ_KICK 0x10u /* leave run() */
+#define X86_REQ_CODE 0x20u /* engine/soft: pages became code pages */
+
+/* What an instruction handler returns. */
+enum x86_result {
+	X86_NEXT = 0,  /* done, go on with the following instruction */
+	X86_BRANCH,    /* done, rip (or cpu->mode) changed: look up anew */
+	X86_FAULT,     /* cpu->fault holds an exception; nothing was changed */
+	X86_STOP,      /* done; look at activity, vm->request and requests */
+};
+
+/* The interrupt controller as the processor sees it (chip/lapic behind it). */
+struct x86_apic_ops {
+	/*
+	 * Takes the interrupt to deliver now, PIC (ExtINT) included: its
+	 * vector, acknowledged, or -1. Called with IF set and no shadow.
+	 */
+	int (*accept)(void *apic);
+	/* True when accept() would give a vector (wakes HLT). */
+	bool (*pending)(void *apic);
+	uint8_t (*get_tpr)(void *apic); /* CR8 << 4 */
+	void (*set_tpr)(void *apic, uint8_t tpr);
+	/* x2APIC registers and TSC deadline; false: #GP. */
+	bool (*read_msr)(void *apic, uint32_t index, uint64_t *value);
+	bool (*write_msr)(void *apic, uint32_t index, uint64_t value);
+	/* Registers at `offset` of the xAPIC page; always 32 bits. */
+	uint32_t (*read)(void *apic, uint32_t offset);
+	void (*write)(void *apic, uint32_t offset, uint32_t value);
+	/* IA32_APIC_BASE was written (already checked). */
+	void (*set_base)(void *apic, uint64_t base);
+	/* INIT was taken: registers to their INIT state. */
+	void (*init)(void *apic);
+};
+
+struct x86_apic {
+	const struct x86_apic_ops *ops; /* NULL: no APIC */
+	void *object;
+};
+
+/* An exception on its way. */
+struct x86_fault {
+	uint8_t vector;
+	bool has_error;
+	uint32_t error;
+	uint64_t address; /* #PF: goes to CR2. #DB: bits for DR6 */
+};
+
+/*
+ * Software TLB, direct-mapped. A tag is the linear page address, or
+ * X86_TLB_NONE; a set tag says that accesses of that kind go straight to
+ * `addend + linear`. Everything unusual (MMIO, ROM writes, pages with
+ * decoded code, clean pages under dirty log, watched pages, D bit to set)
+ * has no tag and takes the slow path.
+ */
+#define X86_TLB_BITS 11
+#define X86_TLB_SIZE (1u << X86_TLB_BITS)
+#define X86_TLB_NONE 1u /* never equals a page address */
+
+struct x86_tlb_entry {
+	uint64_t read;
+	uint64_t write;
+	uint64_t exec;
+	uintptr_t addend; /* host address = addend + linear */
+};
+
+/* One table per kind of access rights. */
+enum x86_tlb_kind {
+	X86_TLB_USER,	    /* CPL 3 */
+	X86_TLB_SUPER,	    /* CPL 0-2, user data pages refused if SMAP */
+	X86_TLB_SUPER_AC,   /* CPL 0-2 and EFLAGS.AC set */
+	X86_TLB_KINDS,
+};
+
+struct x86_tlb {
+	struct x86_tlb_entry entry[X86_TLB_SIZE];
+	bool used; /* since the last flush */
+};
+
+/* x86_cpu.mode: what decoding and execution depend on, besides rip. */
+#define X86_MODE_CODE64	 0x01u /* CS.L in long mode */
+#define X86_MODE_CODE32	 0x02u /* CS.D */
+#define X86_MODE_STACK32 0x04u /* SS.B (not in 64-bit code) */
+#define X86_MODE_PROT	 0x08u /* CR0.PE, not virtual-8086 */
+#define X86_MODE_VM86	 0x10u
+#define X86_MODE_USER	 0x20u /* CPL 3 */
+#define X86_MODE_LONG	 0x40u /* EFER.LMA */
+#define X86_MODE_FLAT	 0x80u /* CS, DS, ES, SS: base 0, limit 4 GiB */
+#define X86_MODE_TRACE	 0x100u /* TF or a code breakpoint: one at a time */
+#define X86_MODE_AC	 0x200u /* alignment is checked: CR0.AM, AC, CPL 3 */
+#define X86_MODE_FPU_OFF 0x400u /* CR0.EM or TS: x87 raises #NM */
+#define X86_MODE_SSE	 0x800u /* CR4.OSFXSR and not CR0.EM/TS */
+#define X86_MODE_AVX	 0x1000u /* CR4.OSXSAVE and XCR0.AVX and not TS */
+#define X86_MODE_AVX512	 0x2000u
+
+struct x86_native; /* engine/soft: executes data instructions on the host */
+
+struct x86_cpu {
+	struct x86_state state; /* must be first */
+
+	/* Derived: x86_update_mode() recomputes it from state. */
+	uint32_t mode;
+	uint8_t cpl;
+	struct x86_tlb *tlb; /* &tlbs[...] for cpl and AC */
+
+	/*
+	 * Lazy arithmetic flags, see flags.h. lazy_bits 0: state.rflags holds
+	 * them. Slow handlers and everything outside the software CPU see
+	 * state.rflags complete.
+	 */
+	uint8_t lazy_bits;
+	int64_t lazy_result;
+	uint64_t lazy_carry;
+
+	/* rip of the first instruction of the block being run. */
+	uint64_t block_rip;
+	/* For slow handlers: where rip goes next; they may change it. */
+	uint64_t next_rip;
+
+	struct x86_fault fault;
+
+	_Atomic uint32_t request; /* X86_REQ_* */
+	struct host_event wake;	  /* waits here while halted */
+
+	unsigned int id; /* vCPU index and APIC id */
+	struct vm *vm;
+	const struct cpuid_policy *cpuid;
+	struct x86_apic apic;
+
+	/* Executes what the interpreter has no handler for; may be NULL. */
+	const struct x86_native_ops *native;
+	void *native_ctx;
+
+	/* An engine's own (engine/soft: block cache; engine/kvm: fd). */
+	void *engine;
+	/* Kicks the thread that runs this processor out of a wait. May be
+	 * NULL: then setting `request` and `wake` is enough. */
+	void (*kicked)(struct x86_cpu *cpu);
+	/* Told of a TLB flush, for caches keyed by linear address. */
+	void (*tlb_flushed)(struct x86_cpu *cpu);
+
+	uint64_t instructions; /* executed; approximate between blocks */
+	uint64_t stat_fault, stat_interrupt, stat_mmio, stat_pio, stat_halt;
+
+	struct x86_tlb tlbs[X86_TLB_KINDS];
+};
+
+/* A processor at power-on; memory from host_alloc(). NULL: no memory. */
+struct x86_cpu *x86_cpu_create(struct vm *vm, unsigned int id,
+			       const struct cpuid_policy *cpuid);
+void x86_cpu_destroy(struct x86_cpu *cpu);
+
+/* Power-on state, empty TLB, no requests. */
+void x86_cpu_reset(struct x86_cpu *cpu);
+
+/* To be called after a change of state from outside (restore, debugger). */
+void x86_cpu_state_changed(struct x86_cpu *cpu);
+
+/* Sets request bits and wakes the processor's thread. Any thread. */
+void x86_cpu_request(struct x86_cpu *cpu, uint32_t bits);
+
+/* Recomputes mode, cpl and tlb after CRx, EFER, CS, SS, RFLAGS changed. */
+void x86_update_mode(struct x86_cpu *cpu);
+
+/* Raises an exception: fills cpu->fault and returns X86_FAULT. */
+enum x86_result x86_raise(struct x86_cpu *cpu, uint8_t vector);
+enum x86_result x86_raise_error(struct x86_cpu *cpu, uint8_t vector,
+				uint32_t error);
+
+/* #PF at `address`. */
+enum x86_result x86_raise_page(struct x86_cpu *cpu, uint64_t address,
+			       uint32_t error);
+
+/*
+ * Executes exactly one instruction (or one iteration of a REP one, or
+ * delivers one pending event), for engines without decoded code. Exceptions
+ * are delivered to the guest. X86_STOP as for handlers.
+ */
+enum x86_result x86_step(struct x86_cpu *cpu);
+
+#endif
