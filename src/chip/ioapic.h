@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * I/O APIC with 24 inputs (82093AA; Intel ICH9 datasheet 13.5, version 0x20
- * with the EOI register). MMIO at 0xfec00000.
+ * with the EOI register). MMIO at 0xfec00000. Interrupts leave as messages
+ * through vm->msi. Every function here is called with the VM's device lock
+ * held.
  */
 #ifndef LODGE_CHIP_IOAPIC_H
 #define LODGE_CHIP_IOAPIC_H
@@ -21,12 +23,13 @@ struct ioapic {
 
 extern const struct device_class ioapic_class;
 
+/* Claims one page at IOAPIC_BASE. */
 int ioapic_init(struct ioapic *ioapic, struct vm *vm);
 
 /* Handler for struct irq: `object` is the ioapic. */
 void ioapic_set_line(void *object, unsigned int line, bool level);
 
-/* A LAPIC's EOI of a level-triggered vector. */
+/* A LAPIC's EOI of a level-triggered vector. Held: the device lock. */
 void ioapic_eoi(struct ioapic *ioapic, uint8_t vector);
 
 #endif
