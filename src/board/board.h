@@ -72,6 +72,8 @@ struct board_boot {
 	uint64_t kernel_size;
 	const uint8_t *initrd; /* NULL: none; multiboot: the first module */
 	uint64_t initrd_size;
+	const struct boot_module *module; /* multiboot: after the initrd */
+	unsigned int module_count;
 	const char *append; /* command line; NULL: empty */
 	uint64_t flat_address;
 	uint32_t flat_entry;
