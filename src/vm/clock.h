@@ -10,6 +10,7 @@
 #ifndef LODGE_VM_CLOCK_H
 #define LODGE_VM_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,16 +27,18 @@ struct timer {
 };
 
 struct clock {
-	int64_t offset; /* VM time = host_monotonic_ns() + offset while running */
-	uint64_t stopped_at; /* VM time while stopped */
-	bool running;
+	/* VM time = host_monotonic_ns() + offset while running */
+	_Atomic int64_t offset;
+	_Atomic uint64_t stopped_at; /* VM time while stopped */
+	_Atomic bool running;
 	struct timer *first;
 	struct host_lock lock; /* list and deadlines; innermost lock */
 	struct host_lock *device_lock; /* held around fire() */
 
 	/*
 	 * Told when the earliest deadline changes to `host_deadline_ns` (of
-	 * host_monotonic_ns(), or TIMER_NEVER). Any thread. May be NULL.
+	 * host_monotonic_ns(), or TIMER_NEVER). Any thread, clock.lock
+	 * held: it must not call the clock. May be NULL.
 	 */
 	void (*rearm)(void *ctx, uint64_t host_deadline_ns);
 	void *rearm_ctx;
@@ -56,8 +59,11 @@ void timer_arm(struct clock *clock, struct timer *timer, uint64_t deadline);
 void timer_cancel(struct clock *clock, struct timer *timer);
 
 /*
- * Fires every timer that is due, taking the device lock around each. Returns
- * the host_monotonic_ns() time of the next deadline, or TIMER_NEVER.
+ * Fires the timers that are due, taking the device lock around each. Returns
+ * the host_monotonic_ns() time of the next deadline, or TIMER_NEVER, and
+ * tells it to rearm() as well. A guest that arms timers for the past over and
+ * over cannot keep it here: after some hundred it returns with a deadline
+ * that has already passed.
  */
 uint64_t clock_run(struct clock *clock);
 

@@ -54,6 +54,7 @@ struct memory {
 	uint64_t page_count;
 	struct host_ram page_flags_ram; /* one byte per page, lazily committed */
 	_Atomic uint8_t *page_flags;
+	bool dirty_log; /* memory_dirty_log() is on */
 
 	/* Called after a write to a page that had MEM_PAGE_CODE set. */
 	void (*code_written)(void *ctx, uint64_t page);
@@ -92,7 +93,10 @@ const void *memory_for_read(const struct memory *mem, gpa_t addr,
  */
 void *memory_for_write(struct memory *mem, gpa_t addr, uint64_t len);
 
-/* Copies out of or into guest memory across regions; -EFAULT outside. */
+/*
+ * Copies out of or into guest memory across regions; what falls into ROM is
+ * dropped. -EFAULT, with nothing copied, when a byte lies outside.
+ */
 int memory_read(const struct memory *mem, gpa_t addr, void *buf, uint64_t len);
 int memory_write(struct memory *mem, gpa_t addr, const void *buf,
 		 uint64_t len);

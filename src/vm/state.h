@@ -91,7 +91,13 @@ struct state_error {
 	char text[160];
 };
 
-/* Writes all items. -ENOMEM. */
+/* The trailer's CRC-32. */
+uint32_t state_crc(const uint8_t *data, size_t size);
+
+/*
+ * Writes all items into `out`, from its start; what it holds is replaced, its
+ * memory reused. -ENOMEM.
+ */
 int state_save(const struct state_item *items, unsigned int count,
 	       struct state_buffer *out);
 
@@ -103,7 +109,10 @@ int state_save(const struct state_item *items, unsigned int count,
 int state_check(const struct state_item *items, unsigned int count,
 		const uint8_t *data, size_t size, struct state_error *error);
 
-/* state_check(), then loads. Timers are re-armed on `clock` (may be NULL). */
+/*
+ * state_check(), then loads. Timers are re-armed on `clock` (NULL: only their
+ * deadlines are set). After an error no object has changed.
+ */
 int state_load(const struct state_item *items, unsigned int count,
 	       const uint8_t *data, size_t size, struct clock *clock,
 	       struct state_error *error);
