@@ -459,7 +459,8 @@ static unsigned int find_item(const struct reader *r, const uint8_t *name,
 static int read_record(struct reader *r, struct cursor *stream)
 {
 	size_t left = get(stream, 4);
-	struct cursor c = { .at = take(stream, left), .left = left };
+	const uint8_t *record = take(stream, left);
+	struct cursor c = { .at = record, .left = record ? left : 0 };
 	size_t size = get(&c, 2);
 	const uint8_t *name = take(&c, size);
 	uint32_t instance = (uint32_t)get(&c, 4);
