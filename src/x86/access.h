@@ -63,7 +63,20 @@ enum x86_result x86_fetch_translate(struct x86_cpu *cpu, uint64_t linear,
  */
 bool x86_translate(struct x86_cpu *cpu, gva_t linear, gpa_t *address);
 
-/* TLB maintenance: everything; one page (INVLPG). */
+/*
+ * Loads CR3 (MOV CR3, task switch): bits kept, PAE pointers, TLB flush.
+ * False, and nothing is changed: #GP(0).
+ */
+bool x86_load_cr3(struct x86_cpu *cpu, uint64_t value);
+
+/*
+ * Reads the four PAE page-directory pointers at `cr3` where the present CR0,
+ * CR4 and EFER say PAE paging; elsewhere does nothing. False: #GP(0).
+ */
+bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3);
+
+/* TLB maintenance: fresh memory; everything; one page (INVLPG). */
+void x86_tlb_init(struct x86_cpu *cpu);
 void x86_tlb_flush(struct x86_cpu *cpu);
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear);
 

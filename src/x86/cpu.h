@@ -103,6 +103,8 @@ enum x86_tlb_kind {
 struct x86_tlb {
 	struct x86_tlb_entry entry[X86_TLB_SIZE];
 	bool used; /* since the last flush */
+	/* One bit an entry that may hold tags: makes a flush cheap. */
+	uint64_t filled[X86_TLB_SIZE / 64];
 };
 
 /* x86_cpu.mode: what decoding and execution depend on, besides rip. */
@@ -146,6 +148,13 @@ struct x86_cpu {
 	uint64_t next_rip;
 
 	struct x86_fault fault;
+	/*
+	 * Set around accesses through SS in 64-bit mode: a non-canonical
+	 * address raises #SS(0) then, else #GP(0).
+	 */
+	bool stack;
+	/* Data and I/O breakpoints just hit, as DR6 bits 0-3: #DB trap. */
+	uint8_t debug_hits;
 
 	_Atomic uint32_t request; /* X86_REQ_* */
 	struct host_event wake;	  /* waits here while halted */
@@ -166,9 +175,18 @@ struct x86_cpu {
 	void (*kicked)(struct x86_cpu *cpu);
 	/* Told of a TLB flush, for caches keyed by linear address. */
 	void (*tlb_flushed)(struct x86_cpu *cpu);
+	/* The same for `size` bytes (INVLPG); NULL: tlb_flushed is called. */
+	void (*page_flushed)(struct x86_cpu *cpu, uint64_t first,
+			     uint64_t size);
 
 	uint64_t instructions; /* executed; approximate between blocks */
 	uint64_t stat_fault, stat_interrupt, stat_mmio, stat_pio, stat_halt;
+
+	/* mmu.c's own: PAE pointers as loaded with CR3; where the last
+	 * look-up found memory; what range holds pages above 4 KiB. */
+	uint64_t pdpte[4];
+	unsigned int region_hint;
+	uint64_t large_first, large_last, large_size;
 
 	struct x86_tlb tlbs[X86_TLB_KINDS];
 };

@@ -30,8 +30,12 @@ struct cpuid_policy {
 	unsigned int cpus;
 	uint8_t physical_bits; /* guest-physical address width */
 	uint64_t tsc_hz;
+	uint64_t tsc_base; /* host TSC that is the guests' zero */
 	/* Features that handlers ask about often. */
 	bool pcid, smep, smap, umip, fsgsbase, rdtscp, nx, page_1g, xsaves;
+	bool rdpid, invpcid, rdrand, rdseed, xsave, xgetbv1, auto_ibrs;
+	bool arch_caps;
+	bool amd; /* vendor AMD or Hygon; else taken for Intel */
 };
 
 /*

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upkeep of the software TLB: emptying it, dropping single pages, taking
+ * write permission back. Each table keeps one bit an entry that may hold
+ * tags, so that the cost follows what was filled since the last flush.
+ */
+#include "x86/access.h"
+
+#define WORDS (X86_TLB_SIZE / 64)
+
+static void clear_tags(struct x86_tlb_entry *e)
+{
+	e->read = e->write = e->exec = X86_TLB_NONE;
+}
+
+void x86_tlb_init(struct x86_cpu *cpu)
+{
+	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
+		struct x86_tlb *t = &cpu->tlbs[kind];
+
+		for (unsigned int i = 0; i < X86_TLB_SIZE; i++)
+			clear_tags(&t->entry[i]);
+		memset(t->filled, 0, sizeof(t->filled));
+		t->used = false;
+	}
+	cpu->large_size = 0;
+}
+
+void x86_tlb_flush(struct x86_cpu *cpu)
+{
+	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
+		struct x86_tlb *t = &cpu->tlbs[kind];
+
+		if (!t->used)
+			continue;
+		for (unsigned int w = 0; w < WORDS; w++) {
+			uint64_t bits = t->filled[w];
+
+			for (; bits; bits &= bits - 1)
+				clear_tags(&t->entry[w * 64 +
+						     (unsigned int)
+						     __builtin_ctzll(bits)]);
+			t->filled[w] = 0;
+		}
+		t->used = false;
+	}
+	cpu->large_size = 0;
+	if (cpu->tlb_flushed)
+		cpu->tlb_flushed(cpu);
+}
+
+/* Clears the entry's tags when it maps a page of [first, first + size). */
+static void drop(struct x86_tlb_entry *e, uint64_t first, uint64_t size)
+{
+	if ((e->read != X86_TLB_NONE && e->read - first < size) ||
+	    (e->write != X86_TLB_NONE && e->write - first < size) ||
+	    (e->exec != X86_TLB_NONE && e->exec - first < size))
+		clear_tags(e);
+}
+
+/* Drops what a large page at `first` may have left behind. */
+static void drop_large(struct x86_cpu *cpu, uint64_t first, uint64_t size)
+{
+	uint64_t slots = size >> PAGE_SHIFT;
+	unsigned int word, words;
+
+	if (slots > X86_TLB_SIZE)
+		slots = X86_TLB_SIZE;
+	words = (unsigned int)slots / 64;
+	word = ((first >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)) / 64;
+	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
+		struct x86_tlb *t = &cpu->tlbs[kind];
+
+		if (!t->used)
+			continue;
+		for (unsigned int w = word; w < word + words; w++) {
+			uint64_t bits = t->filled[w];
+
+			for (; bits; bits &= bits - 1)
+				drop(&t->entry[w * 64 + (unsigned int)
+						__builtin_ctzll(bits)],
+				     first, size);
+		}
+	}
+}
+
+void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
+{
+	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+	bool large = cpu->large_size && linear >= cpu->large_first &&
+		     linear <= cpu->large_last;
+	uint64_t size = large ? cpu->large_size : PAGE_SIZE;
+	uint64_t first = linear & ~(size - 1);
+
+	if (large)
+		drop_large(cpu, first, size);
+	else
+		for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++)
+			drop(&cpu->tlbs[kind].entry[i], first, size);
+	if (cpu->page_flushed)
+		cpu->page_flushed(cpu, first, size);
+	else if (cpu->tlb_flushed)
+		cpu->tlb_flushed(cpu);
+}
+
+void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
+{
+	uintptr_t page = (uintptr_t)host & PAGE_MASK;
+
+	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
+		struct x86_tlb *t = &cpu->tlbs[kind];
+
+		if (!t->used)
+			continue;
+		for (unsigned int w = 0; w < WORDS; w++) {
+			uint64_t bits = t->filled[w];
+
+			for (; bits; bits &= bits - 1) {
+				struct x86_tlb_entry *e =
+					&t->entry[w * 64 + (unsigned int)
+						  __builtin_ctzll(bits)];
+
+				if (e->write != X86_TLB_NONE &&
+				    (!host || e->addend + e->write == page))
+					e->write = X86_TLB_NONE;
+			}
+		}
+	}
+}
