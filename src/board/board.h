@@ -57,8 +57,11 @@ enum boot_kind {
 	BOOT_AUTO,  /* by the file's own signs: bzImage, PVH or multiboot ELF */
 	BOOT_FLAT,  /* bytes at `flat_address`, entered in real mode at
 		     * flat_entry (segment:offset in its upper and lower half)
-		     * or, with flat_long set, there in 64-bit mode */
+		     * or, with flat_long set, at that linear address in 64-bit
+		     * mode with 4 GiB mapped one to one */
 };
+
+#define BOOT_MODULES_MAX 16
 
 struct boot_module {
 	const uint8_t *data;
@@ -72,11 +75,14 @@ struct board_boot {
 	uint64_t kernel_size;
 	const uint8_t *initrd; /* NULL: none; multiboot: the first module */
 	uint64_t initrd_size;
-	const struct boot_module *module; /* multiboot: after the initrd */
+	const struct boot_module *module; /* multiboot, PVH: after the initrd */
 	unsigned int module_count;
 	const char *append; /* command line; NULL: empty */
 	uint64_t flat_address;
 	uint32_t flat_entry;
+	bool flat_long;
+	/* First word of a multiboot command line; NULL: "kernel". */
+	const char *kernel_name;
 };
 
 /* One line that names what is wrong with the kernel or initrd. */

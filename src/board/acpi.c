@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ACPI 6.4: RSDP 5.2.5, table header 5.2.6, XSDT 5.2.8, FADT 5.2.9, FACS
+ * 5.2.10, DSDT 5.2.11.1, MADT 5.2.12. The machine is a PC with the fixed
+ * hardware of chapter 4, always in ACPI mode (no SMI command port).
+ * Left out: sleep states other than S5, HPET, PCI, thermal zones.
+ */
+#include "board/acpi.h"
+
+#include "board/aml.h"
+#include "board/layout.h"
+#include "chip/acpi_pm.h"
+#include "chip/irqchip.h"
+#include "chip/reset.h"
+#include "chip/rtc.h"
+#include "vm/bytes.h"
+
+#define HEADER_SIZE	36
+#define HEADER_LENGTH	4 /* offsets in the header */
+#define HEADER_CHECKSUM 9
+
+#define RSDP_SIZE	36
+#define RSDP_V1_SIZE	20 /* what the first checksum covers */
+
+/* FADT flags (table 5.10) */
+#define FADT_WBINVD	    (1u << 0)
+#define FADT_PROC_C1	    (1u << 2)
+#define FADT_SLP_BUTTON	    (1u << 5) /* set: not a fixed event */
+#define FADT_FIX_RTC	    (1u << 6) /* set: the alarm wakes nothing */
+#define FADT_TMR_VAL_EXT    (1u << 8) /* the PM timer has 32 bits */
+#define FADT_RESET_REG	    (1u << 10)
+
+/* FADT boot architecture flags (table 5.11) */
+#define BOOT_LEGACY_DEVICES (1u << 0)
+#define BOOT_NO_VGA	    (1u << 2)
+
+/* MADT (tables 5.21 to 5.26) */
+#define MADT_PCAT_COMPAT    1u
+#define MADT_LAPIC	    0
+#define MADT_IOAPIC	    1
+#define MADT_OVERRIDE	    2
+#define MADT_LAPIC_NMI	    4
+#define MPS_CONFORMS	    0x0u
+#define MPS_HIGH_LEVEL	    0xdu /* active high, level-triggered */
+
+/* Opens a table: a header whose length and checksum come with the end. */
+static uint32_t header_begin(struct table *out, const char *signature,
+			     uint8_t revision)
+{
+	uint32_t start;
+
+	table_align(out, 16);
+	start = out->used;
+	table_text(out, signature, 4, ' ');
+	table_u32(out, 0);
+	table_u8(out, revision);
+	table_u8(out, 0);
+	table_text(out, "LODGE", 6, ' ');
+	table_text(out, "LODGEPC", 8, ' ');
+	table_u32(out, 1);
+	table_text(out, "LODG", 4, ' ');
+	table_u32(out, 1);
+	return start;
+}
+
+static void header_end(struct table *out, uint32_t start)
+{
+	uint32_t length = out->used - start;
+
+	table_put_u32(out, start + HEADER_LENGTH, length);
+	table_put_u8(out, start + HEADER_CHECKSUM,
+		     table_checksum(out, start, length));
+}
+
+/* Three hexadecimal digits behind 'C': the name of a processor device. */
+static void processor_name(char name[5], unsigned int id)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	name[0] = 'C';
+	for (unsigned int i = 1; i < 4; i++)
+		name[i] = digits[id >> (12 - 4 * i) & 0xf];
+	name[4] = 0;
+}
+
+static void legacy_device(struct aml *aml, const char *name, const char *id,
+			  unsigned int unit, const struct aml_resources *res)
+{
+	aml_device_begin(aml, name);
+	aml_name_eisa_id(aml, "_HID", id);
+	aml_name_integer(aml, "_UID", unit);
+	aml_name_integer(aml, "_STA", 0xf);
+	aml_name_resources(aml, res);
+	aml_end(aml);
+}
+
+static const struct {
+	const char *name, *id;
+	unsigned int unit;
+	struct aml_resources res;
+} legacy_devices[] = {
+	{ "RTC", "PNP0B00", 0, { 0x70, 2, IRQ_RTC } },
+	{ "COM1", "PNP0501", 1, { LAYOUT_COM1, 8, IRQ_COM1 } },
+	{ "COM2", "PNP0501", 2, { LAYOUT_COM2, 8, LAYOUT_IRQ_COM2 } },
+};
+
+static uint32_t build_dsdt(struct table *out, unsigned int cpus)
+{
+	/* SLP_TYPa, SLP_TYPb, reserved (7.4.2) */
+	static const uint64_t s5[4] = { ACPI_PM_S5_TYPE };
+	uint32_t start = header_begin(out, "DSDT", 2);
+	struct aml aml;
+	char name[5];
+
+	aml_init(&aml, out);
+	aml_scope_begin(&aml, "\\_SB");
+	for (unsigned int i = 0; i < cpus; i++) {
+		processor_name(name, i);
+		aml_device_begin(&aml, name);
+		aml_name_string(&aml, "_HID", "ACPI0007");
+		aml_name_integer(&aml, "_UID", i);
+		aml_end(&aml);
+	}
+	for (unsigned int i = 0;
+	     i < sizeof(legacy_devices) / sizeof(legacy_devices[0]); i++)
+		legacy_device(&aml, legacy_devices[i].name,
+			      legacy_devices[i].id, legacy_devices[i].unit,
+			      &legacy_devices[i].res);
+	aml_end(&aml);
+	aml_name_package(&aml, "\\_S5", s5, 4);
+	header_end(out, start);
+	return start;
+}
+
+static uint32_t build_madt(struct table *out, unsigned int cpus)
+{
+	static const struct {
+		uint8_t source, gsi;
+		uint16_t flags;
+	} overrides[] = {
+		{ IRQ_PIT, IRQ_PIT_GSI, MPS_CONFORMS },
+		{ IRQ_SCI, IRQ_SCI, MPS_HIGH_LEVEL },
+	};
+	uint32_t start = header_begin(out, "APIC", 5);
+
+	table_u32(out, LAYOUT_LAPIC);
+	table_u32(out, MADT_PCAT_COMPAT);
+	for (unsigned int i = 0; i < cpus; i++) {
+		table_u8(out, MADT_LAPIC);
+		table_u8(out, 8);
+		table_u8(out, (uint8_t)i); /* processor's _UID */
+		table_u8(out, (uint8_t)i); /* APIC id */
+		table_u32(out, 1);	   /* enabled */
+	}
+	table_u8(out, MADT_IOAPIC);
+	table_u8(out, 12);
+	table_u8(out, 0); /* id */
+	table_u8(out, 0);
+	table_u32(out, LAYOUT_IOAPIC);
+	table_u32(out, 0); /* first interrupt */
+	for (unsigned int i = 0; i < 2; i++) {
+		table_u8(out, MADT_OVERRIDE);
+		table_u8(out, 10);
+		table_u8(out, 0); /* ISA */
+		table_u8(out, overrides[i].source);
+		table_u32(out, overrides[i].gsi);
+		table_u16(out, overrides[i].flags);
+	}
+	table_u8(out, MADT_LAPIC_NMI);
+	table_u8(out, 6);
+	table_u8(out, 0xff); /* all processors */
+	table_u16(out, MPS_CONFORMS);
+	table_u8(out, 1); /* LINT1 */
+	header_end(out, start);
+	return start;
+}
+
+/* Generic address (5.2.3.2) of an I/O port; length 0: none. */
+static void io_address(struct table *out, uint16_t port, uint8_t length)
+{
+	table_u8(out, length ? 1 : 0);		   /* system I/O */
+	table_u8(out, (uint8_t)(8 * length)); /* bits */
+	table_u8(out, 0);
+	/* access size: byte, word, dword; the GPE block goes by bytes */
+	table_u8(out, length == 4 ? 3 : length > 4 ? 1 : length);
+	table_u64(out, port);
+}
+
+/* The fields of revision 1, with 32-bit addresses. */
+static void fadt_ports(struct table *out)
+{
+	table_u32(out, ACPI_PM_PM1_EVT);
+	table_u32(out, 0);
+	table_u32(out, ACPI_PM_PM1_CNT);
+	table_u32(out, 0);
+	table_u32(out, 0); /* PM2 control */
+	table_u32(out, ACPI_PM_TIMER);
+	table_u32(out, ACPI_PM_GPE0);
+	table_u32(out, 0);
+	table_u8(out, 4); /* lengths: PM1 event, PM1 control, PM2, timer */
+	table_u8(out, 2);
+	table_u8(out, 0);
+	table_u8(out, 4);
+	table_u8(out, ACPI_PM_GPE0_LEN);
+	table_zero(out, 3);	/* GPE1, its base, _CST */
+	table_u16(out, 0x0fff); /* C2 and C3 latencies: too high, no C2, C3 */
+	table_u16(out, 0x0fff);
+	table_zero(out, 6); /* flush size and stride, duty */
+	table_u8(out, 0);   /* CMOS indices: day, month of the alarm: none */
+	table_u8(out, 0);
+	table_u8(out, RTC_CENTURY);
+}
+
+static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
+{
+	uint32_t start = header_begin(out, "FACP", 6);
+
+	table_u32(out, (uint32_t)facs);
+	table_u32(out, (uint32_t)dsdt);
+	table_zero(out, 2); /* reserved, power profile unspecified */
+	table_u16(out, IRQ_SCI);
+	table_zero(out, 8); /* no SMI command, always in ACPI mode */
+	fadt_ports(out);
+	table_u16(out, BOOT_LEGACY_DEVICES | BOOT_NO_VGA);
+	table_u8(out, 0);
+	table_u32(out, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON |
+			       FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG);
+	io_address(out, RESET_CONTROL_PORT, 1);
+	table_u8(out, RESET_CONTROL_VALUE);
+	table_u16(out, 0); /* ARM */
+	table_u8(out, 4);  /* minor version */
+	/* ACPI 6.4: of the two FACS addresses only one may be non-zero. */
+	table_u64(out, 0);
+	table_u64(out, dsdt);
+	io_address(out, ACPI_PM_PM1_EVT, 4);
+	io_address(out, 0, 0);
+	io_address(out, ACPI_PM_PM1_CNT, 2);
+	io_address(out, 0, 0);
+	io_address(out, 0, 0);
+	io_address(out, ACPI_PM_TIMER, 4);
+	io_address(out, ACPI_PM_GPE0, ACPI_PM_GPE0_LEN);
+	for (unsigned int i = 0; i < 3; i++) /* GPE1, sleep registers */
+		io_address(out, 0, 0);
+	table_text(out, "LODGE", 8, 0); /* hypervisor vendor */
+	header_end(out, start);
+	return start;
+}
+
+static void put_rsdp(struct table *out, uint32_t start, uint64_t xsdt)
+{
+	struct table rsdp;
+
+	if (out->overflow)
+		return;
+	table_init(&rsdp, out->data + start, RSDP_SIZE, 0);
+	table_text(&rsdp, "RSD PTR ", 8, ' ');
+	table_u8(&rsdp, 0);
+	table_text(&rsdp, "LODGE", 6, ' ');
+	table_u8(&rsdp, 2);
+	table_u32(&rsdp, 0); /* no RSDT */
+	table_u32(&rsdp, RSDP_SIZE);
+	table_u64(&rsdp, xsdt);
+	table_u32(&rsdp, 0);
+	table_put_u8(&rsdp, 8, table_checksum(&rsdp, 0, RSDP_V1_SIZE));
+	table_put_u8(&rsdp, 32, table_checksum(&rsdp, 0, RSDP_SIZE));
+}
+
+bool acpi_build(struct table *out, const struct acpi_machine *machine)
+{
+	uint32_t rsdp = out->used, dsdt, fadt, madt, xsdt;
+
+	table_zero(out, RSDP_SIZE);
+	dsdt = build_dsdt(out, machine->cpus);
+	fadt = build_fadt(out, machine->facs, out->base + dsdt);
+	madt = build_madt(out, machine->cpus);
+	xsdt = header_begin(out, "XSDT", 1);
+	table_u64(out, out->base + fadt);
+	table_u64(out, out->base + madt);
+	header_end(out, xsdt);
+	put_rsdp(out, rsdp, out->base + xsdt);
+	return !out->overflow;
+}
+
+void acpi_build_facs(uint8_t facs[ACPI_FACS_SIZE])
+{
+	struct table out;
+
+	table_init(&out, facs, ACPI_FACS_SIZE, 0);
+	table_text(&out, "FACS", 4, ' ');
+	table_u32(&out, ACPI_FACS_SIZE);
+	table_zero(&out, 24); /* signature, vectors, lock, flags */
+	table_u8(&out, 2);    /* version */
+	table_zero(&out, ACPI_FACS_SIZE - 33);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts a PC together: memory, engine, processors, chips and their wires. The
+ * guest's view of it is docs/guest-hardware.md.
+ */
+#include "board/pc.h"
+
+#include "board/layout.h"
+#include "board/loader.h"
+#include "vm/bytes.h"
+#include "vm/error.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+/* --- saved record --------------------------------------------------------- */
+
+static const struct field board_record_fields[] = {
+	FIELD(struct board_record, FIELD_U64, memory),
+	FIELD(struct board_record, FIELD_U32, cpus),
+	FIELD(struct board_record, FIELD_U64, time),
+};
+
+static void record_saving(void *object)
+{
+	struct board_record *record = object;
+
+	record->memory = record->memory_here;
+	record->cpus = record->cpus_here;
+	record->time = clock_now(record->clock);
+}
+
+static int record_check(const void *object)
+{
+	const struct board_record *record = object;
+
+	return record->memory == record->memory_here &&
+			       record->cpus == record->cpus_here ?
+		       0 :
+		       -VM_EBADMSG;
+}
+
+static void record_loaded(void *object)
+{
+	struct board_record *record = object;
+
+	clock_set(record->clock, record->time);
+}
+
+const struct state_class board_record_class = {
+	.name = "board",
+	.version = 1,
+	.size = sizeof(struct board_record),
+	.fields = board_record_fields,
+	.field_count = sizeof(board_record_fields) /
+		       sizeof(board_record_fields[0]),
+	.check = record_check,
+	.saving = record_saving,
+	.loaded = record_loaded,
+};
+
+/* --- memory --------------------------------------------------------------- */
+
+static int add_memory(struct board *board)
+{
+	struct memory *mem = &board->vm.memory;
+	uint64_t low = board->memory < MEMORY_LOW_MAX ? board->memory :
+							MEMORY_LOW_MAX;
+	int err = memory_init(mem, board->memory, LAYOUT_ROM_END - LAYOUT_ROM);
+
+	if (!err)
+		err = memory_add(mem, MEMORY_RAM, gpa(0), LAYOUT_LOW_END,
+				 "low RAM");
+	if (!err)
+		err = memory_add(mem, MEMORY_ROM, gpa(LAYOUT_ROM),
+				 LAYOUT_ROM_END - LAYOUT_ROM, "ROM");
+	if (!err && low > LAYOUT_HIGH)
+		err = memory_add(mem, MEMORY_RAM, gpa(LAYOUT_HIGH),
+				 low - LAYOUT_HIGH, "RAM");
+	if (!err && board->memory > low)
+		err = memory_add(mem, MEMORY_RAM, gpa(LAYOUT_4G),
+				 board->memory - low, "RAM above 4 GiB");
+	return err;
+}
+
+/* --- chips ---------------------------------------------------------------- */
+
+/* Interrupt line `line` of the PC: to our controllers or the engine's. */
+static struct irq board_irq(struct board *board, unsigned int line)
+{
+	if (board->engine->own_irqchip)
+		return (struct irq){ board->engine->irq_line,
+				     board->engine_vm, line };
+	return gsi_router_irq(&board->router, line);
+}
+
+/*
+ * The engine answers at these addresses itself: our chips keep only the
+ * state that is saved and loaded.
+ */
+static int leave_irqchip_to_engine(struct board *board)
+{
+	static const uint16_t ports[] = { 0x20, 0xa0, 0x4d0, 0x40, 0x61 };
+	int err = bus_remove(&board->vm.mmio, IOAPIC_BASE);
+
+	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (!err)
+			err = bus_remove(&board->vm.pio, ports[i]);
+	return err;
+}
+
+static int add_irqchip(struct board *board)
+{
+	const struct irq intr = { lapic_set_extint, &board->lapics, 0 };
+	const bool own = board->engine->own_irqchip;
+	const struct irq nowhere = { 0 };
+	const struct irq pit = own ? nowhere : board_irq(board, IRQ_PIT);
+	struct vm *vm = &board->vm;
+	int err = 0;
+
+	board->router.pic = &board->pic;
+	board->router.ioapic = &board->ioapic;
+	board->lapics.pic = &board->pic;
+	board->lapics.ioapic = &board->ioapic;
+	vm->msi = (struct msi_sink){ lapic_set_send, &board->lapics };
+	if (own)
+		vm->msi = (struct msi_sink){ board->engine->send_msi,
+					     board->engine_vm };
+	for (unsigned int i = 0; i < board->cpus && !err; i++)
+		err = lapic_init(&board->lapic[i], vm, vm->cpu[i],
+				 &board->lapics);
+	if (!err)
+		err = ioapic_init(&board->ioapic, vm);
+	if (!err)
+		err = pic_init(&board->pic, vm, own ? &nowhere : &intr);
+	if (!err)
+		err = pit_init(&board->pit, vm, &pit);
+	if (!err && own)
+		err = leave_irqchip_to_engine(board);
+	return err;
+}
+
+static int add_chips(struct board *board, const struct board_config *config)
+{
+	const struct irq rtc = board_irq(board, IRQ_RTC);
+	const struct irq sci = board_irq(board, IRQ_SCI);
+	const struct irq com1 = board_irq(board, IRQ_COM1);
+	const struct irq com2 = board_irq(board, LAYOUT_IRQ_COM2);
+	const struct irq any = board_irq(board, 0);
+	struct vm *vm = &board->vm;
+	int err = add_irqchip(board);
+
+	if (!err)
+		err = rtc_init(&board->rtc, vm, &rtc);
+	if (!err)
+		err = acpi_pm_init(&board->pm, vm, &sci, 32);
+	if (!err)
+		err = reset_init(&board->reset, vm);
+	if (!err)
+		err = uart_init(&board->com1, vm, LAYOUT_COM1, &com1,
+				config->serial);
+	if (!err)
+		err = uart_init(&board->com2, vm, LAYOUT_COM2, &com2, NULL);
+	if (!err && config->testdev)
+		err = testdev_init(&board->testdev, vm, &any);
+	return err;
+}
+
+/* --- processors ----------------------------------------------------------- */
+
+static int add_processors(struct board *board)
+{
+	struct vm *vm = &board->vm;
+
+	for (unsigned int i = 0; i < board->cpus; i++) {
+		vm->cpu[i] = x86_cpu_create(vm, i, &board->cpuid);
+		if (!vm->cpu[i])
+			return -VM_ENOMEM;
+		vm->cpu_count = i + 1;
+	}
+	return 0;
+}
+
+static int open_engine(struct board *board)
+{
+	const struct engine_setup setup = { &board->vm, &board->cpuid };
+	int err = board->engine->open(&setup, &board->engine_vm);
+
+	board->engine_open = !err;
+	return err;
+}
+
+static int open_processors(struct board *board)
+{
+	int err = board->engine->map_memory(board->engine_vm);
+
+	while (!err && board->cpus_open < board->cpus) {
+		err = board->engine->cpu_open(board->engine_vm,
+					      board->vm.cpu[board->cpus_open]);
+		if (!err)
+			board->cpus_open++;
+	}
+	return err;
+}
+
+/* --- the whole ------------------------------------------------------------ */
+
+static void copy_name(struct board *board, const char *name)
+{
+	unsigned int i = 0;
+
+	while (name && name[i] && i < BOARD_NAME_MAX - 1) {
+		board->name[i] = name[i];
+		i++;
+	}
+}
+
+int board_build(const struct board_config *config, struct board **out)
+{
+	struct board *board;
+	int err;
+
+	if (!config->engine || !config->cpus || config->cpus > VM_CPUS_MAX ||
+	    config->memory < MIB || config->memory % MIB ||
+	    config->memory > MEMORY_SIZE_MAX)
+		return -VM_EINVAL;
+	board = host_alloc(sizeof(*board));
+	if (!board)
+		return -VM_ENOMEM;
+	copy_name(board, config->name);
+	board->engine = config->engine;
+	board->cpus = config->cpus;
+	board->memory = config->memory;
+	vm_init(&board->vm, board->name);
+	board->record.clock = &board->vm.clock;
+	board->record.memory_here = config->memory;
+	board->record.cpus_here = config->cpus;
+	cpuid_policy_init(&board->cpuid, config->cpus);
+	err = add_memory(board);
+	if (!err)
+		err = open_engine(board);
+	if (!err)
+		err = add_processors(board);
+	if (!err)
+		err = add_chips(board, config);
+	if (!err)
+		err = open_processors(board);
+	if (err) {
+		board_destroy(board);
+		return err;
+	}
+	firmware_set_nvram(board);
+	*out = board;
+	return 0;
+}
+
+void board_destroy(struct board *board)
+{
+	struct x86_cpu *cpu[VM_CPUS_MAX];
+	unsigned int count;
+
+	if (!board)
+		return;
+	count = board->vm.cpu_count;
+	memcpy(cpu, board->vm.cpu, sizeof(cpu));
+	while (board->cpus_open)
+		board->engine->cpu_close(cpu[--board->cpus_open]);
+	if (board->engine_open)
+		board->engine->close(board->engine_vm);
+	vm_fini(&board->vm);
+	while (count)
+		x86_cpu_destroy(cpu[--count]);
+	host_free(board);
+}
+
+struct vm *board_vm(struct board *board)
+{
+	return &board->vm;
+}
+
+const struct engine *board_engine(struct board *board)
+{
+	return board->engine;
+}
+
+void *board_engine_vm(struct board *board)
+{
+	return board->engine_vm;
+}
+
+unsigned int board_serial_receive(struct board *board, const uint8_t *data,
+				  unsigned int count)
+{
+	unsigned int taken;
+
+	host_lock(&board->vm.device_lock);
+	taken = uart_receive(&board->com1, data, count);
+	host_unlock(&board->vm.device_lock);
+	return taken;
+}
+
+void board_power_button(struct board *board)
+{
+	host_lock(&board->vm.device_lock);
+	acpi_pm_power_button(&board->pm);
+	host_unlock(&board->vm.device_lock);
+}
+
+int board_load(struct board *board, const struct board_boot *boot,
+	       struct boot_error *error)
+{
+	struct loader loader = {
+		.memory = &board->vm.memory,
+		.boot = boot,
+		.state = &board->vm.cpu[0]->state,
+		.error = error,
+	};
+	int err;
+
+	error->text[0] = 0;
+	e820_build(&loader.map, board->memory);
+	err = firmware_write(board, &loader.rsdp);
+	if (!err)
+		err = loader_run(&loader);
+	for (unsigned int i = 0; i < board->cpus; i++)
+		x86_cpu_state_changed(board->vm.cpu[i]);
+	return err;
+}
+
+void board_reset(struct board *board)
+{
+	host_lock(&board->vm.device_lock);
+	vm_reset_devices(&board->vm);
+	host_unlock(&board->vm.device_lock);
+	for (unsigned int i = 0; i < board->cpus; i++)
+		x86_cpu_reset(board->vm.cpu[i]);
+}
+
+unsigned int board_state_items(struct board *board, struct state_item *items,
+			       unsigned int max)
+{
+	unsigned int count = 0;
+
+	if (count < max)
+		items[count++] = (struct state_item){ &board_record_class,
+						      &board->record, 0 };
+	for (unsigned int i = 0; i < board->cpus && count < max; i++)
+		items[count++] = (struct state_item){
+			&x86_state_class, &board->vm.cpu[i]->state, i
+		};
+	for (unsigned int i = 0; i < board->vm.device_count && count < max;
+	     i++) {
+		const struct device *d = &board->vm.device[i];
+
+		if (d->class->state)
+			items[count++] = (struct state_item){
+				d->class->state, d->object, d->instance
+			};
+	}
+	return count;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a machine is made of; the contract for users is board.h. */
+#ifndef LODGE_BOARD_PC_H
+#define LODGE_BOARD_PC_H
+
+#include "board/board.h"
+#include "board/e820.h"
+#include "chip/acpi_pm.h"
+#include "chip/ioapic.h"
+#include "chip/irqchip.h"
+#include "chip/lapic.h"
+#include "chip/pic.h"
+#include "chip/pit.h"
+#include "chip/reset.h"
+#include "chip/rtc.h"
+#include "chip/testdev.h"
+#include "chip/uart.h"
+
+#define BOARD_NAME_MAX 64
+
+/* What a saved state must agree on, and the VM's time. */
+struct board_record {
+	struct clock *clock;
+	uint64_t memory_here;
+	uint32_t cpus_here;
+	uint64_t memory;
+	uint32_t cpus;
+	uint64_t time; /* VM ns */
+};
+
+struct board {
+	struct vm vm;
+	char name[BOARD_NAME_MAX];
+	uint64_t memory;
+	unsigned int cpus;
+	const struct engine *engine;
+	void *engine_vm; /* NULL: not open */
+	bool engine_open;
+	unsigned int cpus_open;
+	struct cpuid_policy cpuid;
+	struct board_record record;
+
+	struct gsi_router router;
+	struct lapic_set lapics;
+	struct lapic lapic[VM_CPUS_MAX];
+	struct ioapic ioapic;
+	struct pic pic;
+	struct pit pit;
+	struct rtc rtc;
+	struct acpi_pm pm;
+	struct reset reset;
+	struct uart com1, com2;
+	struct testdev testdev;
+};
+
+extern const struct state_class board_record_class;
+
+/*
+ * What firmware would leave behind: tables in ROM, the BIOS data area, the
+ * processors' memory types. *rsdp: where the RSDP is. -ENOMEM, -EFAULT.
+ */
+int firmware_write(struct board *board, uint64_t *rsdp);
+
+/* Memory sizes in the RTC's NVRAM, where PC firmware keeps them. */
+void firmware_set_nvram(struct board *board);
+
+#endif
