@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Test device, at the ports that public CPU test kernels expect:
- *   0xf4 (4 bytes)   debug exit: the value becomes vm->exit_code, power off
+ *   0xf4 (4 bytes)   debug exit: (value << 1) | 1 becomes vm->exit_code,
+ *                    power off
  *   0xe0 (12 bytes)  scratch: reads give what was written
  *   0x2000 (24)      a byte written at 0x2000+n is the level of line n
  *   MMIO 0xff000000  64 KiB of scratch memory behind MMIO accesses

@@ -65,7 +65,8 @@ struct vm {
 
 	/* First request wins; vm_ask() sets it. */
 	_Atomic uint32_t request; /* enum vm_request */
-	_Atomic uint32_t exit_code; /* of the test device; else 0 */
+	/* Of the test device: (value written << 1) | 1; else 0. */
+	_Atomic uint32_t exit_code;
 
 	/* Told of each request: kicks vCPUs and the event loop. Any thread. */
 	void (*asked)(void *ctx, enum vm_request request);
