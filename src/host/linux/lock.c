@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Locks and events on futexes (futex(2)).
+ */
+#include "vm/host.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000u
+#define SPINS	 64 /* about what a short critical section takes */
+
+enum lock_word {
+	LOCK_FREE,
+	LOCK_HELD,
+	LOCK_CONTENDED, /* held, and somebody may sleep on it */
+};
+
+enum event_word {
+	EVENT_CLEAR,
+	EVENT_SET,
+	EVENT_AWAITED, /* clear, and a thread sleeps on it */
+};
+
+static void futex_wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Sleeps while *word is `value`; `until` is CLOCK_MONOTONIC or NULL. */
+static void futex_wait(_Atomic uint32_t *word, uint32_t value,
+		       const struct timespec *until)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, until, NULL,
+		FUTEX_BITSET_MATCH_ANY);
+}
+
+void host_lock(struct host_lock *lock)
+{
+	uint32_t word;
+	int i;
+
+	for (i = 0; i < SPINS; i++) {
+		word = LOCK_FREE;
+		if (atomic_compare_exchange_strong_explicit(
+			    &lock->word, &word, LOCK_HELD, memory_order_acquire,
+			    memory_order_relaxed))
+			return;
+		__builtin_ia32_pause();
+	}
+	while (atomic_exchange_explicit(&lock->word, LOCK_CONTENDED,
+					memory_order_acquire) != LOCK_FREE)
+		futex_wait(&lock->word, LOCK_CONTENDED, NULL);
+}
+
+void host_unlock(struct host_lock *lock)
+{
+	if (atomic_exchange_explicit(&lock->word, LOCK_FREE,
+				     memory_order_release) == LOCK_CONTENDED)
+		futex_wake(&lock->word);
+}
+
+void host_event_set(struct host_event *event)
+{
+	if (atomic_exchange(&event->word, EVENT_SET) == EVENT_AWAITED)
+		futex_wake(&event->word);
+}
+
+/* Takes a set event, or announces the waiter. */
+static bool event_take(struct host_event *event)
+{
+	uint32_t word = EVENT_SET;
+
+	if (atomic_compare_exchange_strong(&event->word, &word, EVENT_CLEAR))
+		return true;
+	if (word == EVENT_CLEAR &&
+	    !atomic_compare_exchange_strong(&event->word, &word,
+					    EVENT_AWAITED)) {
+		atomic_store(&event->word, EVENT_CLEAR); /* set meanwhile */
+		return true;
+	}
+	return false;
+}
+
+void host_event_wait(struct host_event *event, uint64_t deadline_ns)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(deadline_ns / NS_PER_S),
+		.tv_nsec = (long)(deadline_ns % NS_PER_S),
+	};
+
+	while (!event_take(event)) {
+		if (deadline_ns == UINT64_MAX) {
+			futex_wait(&event->word, EVENT_AWAITED, NULL);
+			continue;
+		}
+		if (host_monotonic_ns() >= deadline_ns) {
+			/* Consumes it if it was set at the last moment. */
+			atomic_store(&event->word, EVENT_CLEAR);
+			return;
+		}
+		futex_wait(&event->word, EVENT_AWAITED, &until);
+	}
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory from Linux: plain blocks from the C library; guest RAM and generated
+ * code as memory files (memfd_create(2)), which are zeroed, take pages when
+ * first touched, and can be mapped again or passed on by descriptor.
+ *
+ * RAM stands at a multiple of 2 MiB between unmapped guards of 2 MiB, so that
+ * an access that escapes its checks strikes nothing of ours.
+ */
+#include "vm/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GUARD	   ((size_t)2 << 20)
+#define ALLOC_LINE 64
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u /* Linux 6.3 */
+#endif
+
+void *host_alloc(size_t size)
+{
+	size_t rounded = (size + ALLOC_LINE - 1) & ~(size_t)(ALLOC_LINE - 1);
+	void *p;
+
+	if (rounded < size)
+		return NULL;
+	if (!rounded)
+		rounded = ALLOC_LINE;
+	p = aligned_alloc(ALLOC_LINE, rounded);
+	if (p)
+		memset(p, 0, rounded);
+	return p;
+}
+
+void host_free(void *p)
+{
+	free(p);
+}
+
+/* A zeroed memory file of `size` bytes, or a negative errno. */
+static int memory_file(const char *name, size_t size)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	int err;
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Address space for `size` bytes between two guards; NULL when none. */
+static uint8_t *reserve(size_t size)
+{
+	size_t total = size + 3 * GUARD;
+	uint8_t *map, *base, *end;
+
+	if (total < size)
+		return NULL;
+	map = mmap(NULL, total, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	base = (uint8_t *)(((uintptr_t)map + 2 * GUARD - 1) & ~(GUARD - 1));
+	end = base + size + GUARD;
+	if (base - GUARD > map)
+		munmap(map, (size_t)(base - GUARD - map));
+	if (map + total > end)
+		munmap(end, (size_t)(map + total - end));
+	return base;
+}
+
+int host_ram_create(struct host_ram *ram, uint64_t size)
+{
+	uint8_t *base;
+	int fd, err;
+
+	if (!size || size % 4096 || size > SIZE_MAX / 2)
+		return -EINVAL;
+	fd = memory_file("guest-ram", size);
+	if (fd < 0)
+		return fd;
+	base = reserve(size);
+	if (!base) {
+		err = -ENOMEM;
+		goto close_file;
+	}
+	if (mmap(base, size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		err = -errno;
+		goto unreserve;
+	}
+	madvise(base, size, MADV_DONTDUMP); /* guests' secrets, and size */
+	*ram = (struct host_ram){ .base = base, .size = size, .fd = fd };
+	return 0;
+
+unreserve:
+	munmap(base - GUARD, size + 2 * GUARD);
+close_file:
+	close(fd);
+	return err;
+}
+
+void host_ram_destroy(struct host_ram *ram)
+{
+	if (!ram->base)
+		return;
+	munmap(ram->base - GUARD, ram->size + 2 * GUARD);
+	close(ram->fd);
+	*ram = (struct host_ram){ .fd = -1 };
+}
+
+uint64_t host_ram_touched(const struct host_ram *ram)
+{
+	struct stat st;
+
+	if (!ram->base || fstat(ram->fd, &st))
+		return 0;
+	return (uint64_t)st.st_blocks * 512;
+}
+
+int host_code_create(struct host_code *code, size_t size)
+{
+	void *write, *exec;
+	int fd, err = 0;
+
+	size = (size + 4095) & ~(size_t)4095;
+	if (!size)
+		return -EINVAL;
+	fd = memory_file("code", size);
+	if (fd < 0)
+		return fd;
+	write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (write == MAP_FAILED) {
+		err = -errno;
+		goto close_file;
+	}
+	exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (exec == MAP_FAILED) {
+		err = -errno;
+		munmap(write, size);
+		goto close_file;
+	}
+	*code = (struct host_code){ .write = write,
+				    .exec = exec,
+				    .size = size };
+
+close_file:
+	close(fd);
+	return err;
+}
+
+void host_code_destroy(struct host_code *code)
+{
+	if (!code->write)
+		return;
+	munmap(code->write, code->size);
+	munmap((void *)code->exec, code->size);
+	*code = (struct host_code){ 0 };
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Named threads; see thread.h.
+ */
+#include "host/linux/thread.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static void *start(void *arg)
+{
+	struct thread *thread = arg;
+
+	pthread_setname_np(pthread_self(), thread->name);
+	thread->run(thread->ctx);
+	return NULL;
+}
+
+int thread_start(struct thread *thread, const char *name,
+		 void (*run)(void *ctx), void *ctx)
+{
+	static const int open[] = { SIGSEGV, SIGBUS,  SIGILL,
+				    SIGFPE,  SIGTRAP, SIGUSR1 };
+	sigset_t blocked, before;
+	unsigned int i;
+	int err;
+
+	thread->run = run;
+	thread->ctx = ctx;
+	thread->started = false;
+	snprintf(thread->name, sizeof(thread->name), "%s", name);
+
+	sigfillset(&blocked);
+	for (i = 0; i < sizeof(open) / sizeof(open[0]); i++)
+		sigdelset(&blocked, open[i]);
+	/* The new thread inherits the mask: no moment without it. */
+	pthread_sigmask(SIG_SETMASK, &blocked, &before);
+	err = pthread_create(&thread->id, NULL, start, thread);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err)
+		return -err;
+	thread->started = true;
+	return 0;
+}
+
+void thread_join(struct thread *thread)
+{
+	if (!thread->started)
+		return;
+	pthread_join(thread->id, NULL);
+	thread->started = false;
+}
