@@ -15,9 +15,15 @@
  */
 enum x86_result x86_deliver_fault(struct x86_cpu *cpu);
 
-/* INT n, INT3, INTO, INT1: software interrupt; next_rip is the return. */
+/*
+ * INT n, INT3, INTO: software interrupt, from a slow handler; next_rip is the
+ * return and becomes the target. X86_NEXT or X86_FAULT.
+ */
 enum x86_result x86_software_interrupt(struct x86_cpu *cpu, uint8_t vector,
 				       bool int3_or_into);
+
+/* INT1: a debug trap that asks nobody's permission and leaves DR6 alone. */
+enum x86_result x86_int1(struct x86_cpu *cpu);
 
 /*
  * Handles what X86_REQ_* and the state ask for, in architectural priority:

@@ -12,15 +12,19 @@
 /* far.c: control transfers between segments and privilege levels */
 x86_handler x86_far_jump;	 /* EA; FF /5 (memory) */
 x86_handler x86_far_call;	 /* 9A; FF /3 (memory) */
+x86_handler x86_int;		 /* CC, CD, CE, F1 */
+
+/* return.c */
 x86_handler x86_far_return;	 /* CA, CB */
 x86_handler x86_iret;		 /* CF: also out of tasks, to VM86 */
-x86_handler x86_int;		 /* CC, CD, CE, F1 */
+
+/* syscall.c */
 x86_handler x86_syscall;	 /* 0F 05 */
 x86_handler x86_sysret;		 /* 0F 07 */
 x86_handler x86_sysenter;	 /* 0F 34 */
 x86_handler x86_sysexit;	 /* 0F 35 */
 
-/* segment.c: loading and reading segment registers */
+/* segment_insn.c: loading and reading segment registers */
 x86_handler x86_mov_to_seg;	 /* 8E */
 x86_handler x86_mov_from_seg;	 /* 8C */
 x86_handler x86_push_seg;	 /* 06 0E 16 1E, 0F A0, 0F A8 */
@@ -48,6 +52,7 @@ x86_handler x86_rdpmc;		 /* 0F 33 */
 x86_handler x86_cpuid;		 /* 0F A2 */
 x86_handler x86_rdpid;		 /* F3 0F C7 /7 */
 x86_handler x86_invpcid;	 /* 66 0F 38 82 */
+x86_handler x86_rdrand;		 /* 0F C7 /6 /7 registers: RDRAND RDSEED */
 x86_handler x86_hlt;		 /* F4 */
 x86_handler x86_cli;		 /* FA */
 x86_handler x86_sti;		 /* FB */
