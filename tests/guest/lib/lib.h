@@ -87,7 +87,7 @@ struct caught {
 };
 extern struct caught caught;
 /* Where CATCH()'s instruction starts, and where to go on after a trap. */
-extern ulong catch_ip, catch_next;
+extern ulong catch_ip, catch_next, catch_sp;
 
 typedef void (*trap_hook)(struct frame *f);
 /* Takes over a vector (an interrupt, or a trap to look into). */
@@ -100,20 +100,24 @@ extern u8 trap_stubs[256][16];
 
 /*
  * Runs one instruction (or a few, the caught ip is compared with the first)
- * and comes back behind it if it traps; see `caught`.
+ * and comes back behind it if it traps, with the stack pointer as it was; see
+ * `caught`.
  */
 #ifdef __x86_64__
 #define CATCH(insn, ...)                                                \
 	asm volatile("movl $772f, catch_next\n\tmovl $771f, catch_ip\n\t" \
-		     "movl $0xffff, caught\n"                           \
-		     "771:\t" insn "\n772:\tmovl $0, catch_next"        \
+		     "movl $0xffff, caught; mov %%rsp, catch_sp\n"      \
+		     "771:\t" insn "\n772:\tmov catch_sp, %%rsp\n\t"    \
+		     "movl $0, catch_next"                              \
 		     __VA_ARGS__)
 #else
 #define CATCH(insn, ...)                                                \
 	asm volatile("movl $772f, %%ss:catch_next\n\t"                  \
 		     "movl $771f, %%ss:catch_ip\n\t"                    \
-		     "movl $0xffff, %%ss:caught\n"                      \
-		     "771:\t" insn "\n772:\tmovl $0, %%ss:catch_next"   \
+		     "movl $0xffff, %%ss:caught\n\t"                    \
+		     "mov %%esp, %%ss:catch_sp\n"                       \
+		     "771:\t" insn "\n772:\tmov %%ss:catch_sp, %%esp\n\t" \
+		     "movl $0, %%ss:catch_next"                         \
 		     __VA_ARGS__)
 #endif
 
@@ -163,7 +167,6 @@ u64 seg_desc(u32 base, u32 limit, u8 access, u8 flags);
 struct tss {
 	u32 reserved0;
 	u64 rsp[3];
-	u64 reserved1;
 	u64 ist[8]; /* 1..7; 0 is reserved */
 	u64 reserved2;
 	u16 reserved3, iomap;

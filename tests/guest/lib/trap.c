@@ -6,7 +6,7 @@
 #include "lib.h"
 
 struct caught caught;
-ulong catch_ip, catch_next;
+ulong catch_ip, catch_next, catch_sp;
 struct tss tss[MAX_CPUS];
 u8 ring0_stack[MAX_CPUS][4096] __attribute__((aligned(16)));
 u8 ist_stack[8][4096] __attribute__((aligned(16)));
