@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of the lodge program. Each gives the exit status.
+ */
+#ifndef LODGE_CLI_COMMAND_H
+#define LODGE_CLI_COMMAND_H
+
+#include <stdint.h>
+
+/* What a command gets of the process that it runs in. */
+struct command_context {
+	uint64_t process_start; /* host_monotonic_ns() time, estimated */
+};
+
+struct command {
+	const char *name;
+	const char *summary; /* one line */
+	int (*run)(const struct command_context *context, int argc,
+		   char **argv);
+	void (*help)(void); /* to stdout */
+};
+
+extern const struct command command_run;
+extern const struct command command_host;
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The lodge program: finds the command that was asked for.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "cli/option.h"
+#include "vm/host.h"
+#include "vmm/machine.h"
+
+static int run_version(const struct command_context *context, int argc,
+		       char **argv);
+static int run_help(const struct command_context *context, int argc,
+		    char **argv);
+static void help_version(void);
+static void help_help(void);
+
+static const struct command command_version = {
+	.name = "version",
+	.summary = "print the version",
+	.run = run_version,
+	.help = help_version,
+};
+
+static const struct command command_help = {
+	.name = "help",
+	.summary = "explain a command",
+	.run = run_help,
+	.help = help_help,
+};
+
+static const struct command *const commands[] = {
+	&command_run,
+	&command_host,
+	&command_version,
+	&command_help,
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *to)
+{
+	fprintf(to, "usage: lodge COMMAND [OPTIONS]\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-10s %s\n", commands[i]->name,
+			commands[i]->summary);
+	fprintf(to, "\nlodge help COMMAND tells more about one.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+	const char *names[COMMANDS];
+	const char *like;
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+		names[i] = commands[i]->name;
+	}
+	like = cli_nearest(name, names, COMMANDS, sizeof(names[0]));
+	if (like)
+		cli_error("unknown command \"%s\"; did you mean %s?", name,
+			  like);
+	else
+		cli_error("unknown command \"%s\"; see lodge help", name);
+	return NULL;
+}
+
+static int run_version(const struct command_context *context, int argc,
+		       char **argv)
+{
+	switch (option_parse("version", NULL, 0, argc, argv, NULL)) {
+	case OPTION_HELP:
+		help_version();
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	printf("lodge %s\n", LODGE_VERSION);
+	return MACHINE_OK;
+}
+
+static void help_version(void)
+{
+	printf("usage: lodge version\n\nPrints lodge's version.\n");
+}
+
+static bool asks_for_help(const char *argument)
+{
+	return !strcmp(argument, "--help") || !strcmp(argument, "-h");
+}
+
+static int run_help(const struct command_context *context, int argc,
+		    char **argv)
+{
+	const struct command *command;
+
+	if (argc == 1 && asks_for_help(argv[0])) {
+		help_help();
+		return MACHINE_OK;
+	}
+	if (!argc) {
+		print_usage(stdout);
+		return MACHINE_OK;
+	}
+	if (argc > 1) {
+		cli_error("help: one command at a time");
+		return MACHINE_USAGE;
+	}
+	command = find_command(argv[0]);
+	if (!command)
+		return MACHINE_USAGE;
+	command->help();
+	return MACHINE_OK;
+}
+
+static void help_help(void)
+{
+	printf("usage: lodge help [COMMAND]\n\n"
+	       "Lists the commands, or explains one.\n");
+}
+
+/*
+ * When this process was started. The kernel tells only in hundredths of a
+ * second; the processor time used until main() is the time that exec and
+ * the dynamic linker took, unless they had to wait.
+ */
+static uint64_t process_start(void)
+{
+	struct timespec used = { 0 };
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return host_monotonic_ns() - (uint64_t)used.tv_sec * 1000000000u -
+	       (uint64_t)used.tv_nsec;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command_context context = { process_start() };
+	const struct command *command;
+
+	/* A closed pipe is an error of a write, not the end. */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		print_usage(stderr);
+		return MACHINE_USAGE;
+	}
+	if (asks_for_help(argv[1]))
+		return run_help(&context, 0, NULL);
+	if (!strcmp(argv[1], "--version"))
+		return run_version(&context, 0, NULL);
+	command = find_command(argv[1]);
+	if (!command)
+		return MACHINE_USAGE;
+	return command->run(&context, argc - 2, argv + 2);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command-line options as a table: one entry names an option, says what
+ * value it takes and how it is stored. The same table prints the help.
+ */
+#ifndef LODGE_CLI_OPTION_H
+#define LODGE_CLI_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define OPTIONS_MAX 32
+
+struct option_spec {
+	const char *name;  /* without the dashes */
+	const char *value; /* its placeholder in the help; NULL: a switch */
+	const char *help;
+	bool repeats; /* may be given more than once */
+
+	/*
+	 * Stores `value` (NULL for a switch) in the command's own `config`.
+	 * 0, or -1 after cli_error() said what is wrong with it.
+	 */
+	int (*take)(void *config, const char *value);
+};
+
+enum option_outcome {
+	OPTION_GO_ON,
+	OPTION_HELP, /* --help was given */
+	OPTION_BAD,  /* cli_error() said why */
+};
+
+/*
+ * Takes every argument of `command` ("run"): --name VALUE, --name=VALUE and
+ * --name. Each at most once unless it repeats; no other arguments.
+ */
+enum option_outcome option_parse(const char *command,
+				 const struct option_spec *options,
+				 size_t count, int argc, char **argv,
+				 void *config);
+
+/* The options with their help, a line or more each, to stdout. */
+void option_print(const struct option_spec *options, size_t count);
+
+/* One line on stderr, with "lodge: " before and a newline after it. */
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * The name most like `word` among `count` names, `stride` bytes apart; NULL
+ * when none is near enough to suggest.
+ */
+const char *cli_nearest(const char *word, const void *names, size_t count,
+			size_t stride);
+
+#endif

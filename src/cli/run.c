@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lodge run: one machine in the foreground.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/guest.h"
+#include "cli/option.h"
+#include "host/linux/log.h"
+#include "vm/memory.h"
+#include "vm/vm.h"
+#include "vmm/machine.h"
+
+#define MIB	    ((uint64_t)1 << 20)
+#define MEMORY_MIN  (4 * MIB)
+#define MODULES_MAX 32
+#define NAME_MAX_LEN 63
+
+struct run {
+	struct machine_config machine;
+	const char *append;
+	const char *module[MODULES_MAX];
+};
+
+/* --- options -------------------------------------------------------------- */
+
+static int take_kernel(void *config, const char *value)
+{
+	((struct run *)config)->machine.kernel = value;
+	return 0;
+}
+
+static int take_initrd(void *config, const char *value)
+{
+	((struct run *)config)->machine.initrd = value;
+	return 0;
+}
+
+static int take_append(void *config, const char *value)
+{
+	((struct run *)config)->append = value;
+	return 0;
+}
+
+static int take_module(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (run->machine.module_count == MODULES_MAX) {
+		cli_error("run: more than %d modules", MODULES_MAX);
+		return -1;
+	}
+	run->module[run->machine.module_count++] = value;
+	return 0;
+}
+
+static int take_cpus(void *config, const char *value)
+{
+	struct run *run = config;
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (!isdigit((unsigned char)*value) || *end || errno || !n ||
+	    n > VM_CPUS_MAX) {
+		cli_error("run: --cpus %s: give a number from 1 to %d", value,
+			  VM_CPUS_MAX);
+		return -1;
+	}
+	run->machine.cpus = (unsigned int)n;
+	return 0;
+}
+
+/* "512M", "2G", "1T" in powers of two; a number alone is in MiB. */
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "mgt";
+	const char *unit;
+	unsigned long long n;
+	unsigned int shift = 20;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || errno)
+		return false;
+	if (*end) {
+		unit = strchr(units, tolower((unsigned char)*end++));
+		if (!unit)
+			return false;
+		shift += 10 * (unsigned int)(unit - units);
+		if (*end && strcasecmp(end, "b") && strcasecmp(end, "ib"))
+			return false;
+	}
+	if (n > UINT64_MAX >> shift)
+		n = UINT64_MAX >> shift;
+	*bytes = (uint64_t)n << shift;
+	return true;
+}
+
+static int take_memory(void *config, const char *value)
+{
+	struct run *run = config;
+	uint64_t bytes;
+
+	if (!parse_size(value, &bytes)) {
+		cli_error("run: --memory %s: give a size such as 512M or 2G",
+			  value);
+		return -1;
+	}
+	if (bytes < MEMORY_MIN || bytes > MEMORY_SIZE_MAX) {
+		cli_error("run: --memory %s: too %s; give 4M to 1T", value,
+			  bytes < MEMORY_MIN ? "little" : "much");
+		return -1;
+	}
+	run->machine.memory = bytes;
+	return 0;
+}
+
+static int take_engine(void *config, const char *value)
+{
+	static const char *const names[] = { "auto", "kvm", "soft" };
+	struct run *run = config;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(value, names[i])) {
+			run->machine.engine = names[i];
+			return 0;
+		}
+	}
+	cli_error("run: --engine %s: give auto, kvm or soft", value);
+	return -1;
+}
+
+static int take_name(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (strlen(value) > NAME_MAX_LEN ||
+	    strspn(value, "abcdefghijklmnopqrstuvwxyz"
+			  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
+		    strlen(value)) {
+		cli_error("run: --name %s: give up to %d letters, digits and "
+			  "- _ .", value, NAME_MAX_LEN);
+		return -1;
+	}
+	run->machine.name = value;
+	return 0;
+}
+
+static int take_serial(void *config, const char *value)
+{
+	static const struct {
+		const char *name;
+		enum console_kind kind;
+	} kinds[] = {
+		{ "stdio", CONSOLE_STDIO },
+		{ "pty", CONSOLE_PTY },
+		{ "none", CONSOLE_NONE },
+	};
+	struct run *run = config;
+
+	if (!strncmp(value, "file:", 5) && value[5]) {
+		run->machine.serial = CONSOLE_FILE;
+		run->machine.serial_path = value + 5;
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!strcmp(value, kinds[i].name)) {
+			run->machine.serial = kinds[i].kind;
+			return 0;
+		}
+	}
+	cli_error("run: --serial %s: give stdio, file:PATH, pty or none",
+		  value);
+	return -1;
+}
+
+static int take_no_reboot(void *config, const char *value)
+{
+	((struct run *)config)->machine.reboot = false;
+	return 0;
+}
+
+static int take_report(void *config, const char *value)
+{
+	((struct run *)config)->machine.report = value;
+	return 0;
+}
+
+static int take_testdev(void *config, const char *value)
+{
+	((struct run *)config)->machine.testdev = true;
+	return 0;
+}
+
+static int take_log_level(void *config, const char *value)
+{
+	static const char *const names[] = {
+		[HOST_LOG_ERROR] = "error",
+		[HOST_LOG_WARN] = "warn",
+		[HOST_LOG_INFO] = "info",
+		[HOST_LOG_DEBUG] = "debug",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(value, names[i])) {
+			log_set_level((enum host_log_level)i);
+			return 0;
+		}
+	}
+	cli_error("run: --log-level %s: give error, warn, info or debug",
+		  value);
+	return -1;
+}
+
+static const struct option_spec run_options[] = {
+	{ "kernel", "FILE",
+	  "bzImage, or an ELF file with a PVH note or a\n"
+	  "multiboot header; without it, the default guest",
+	  false, take_kernel },
+	{ "initrd", "FILE", "the kernel's initial RAM disk", false,
+	  take_initrd },
+	{ "append", "STRING",
+	  "the kernel's command line (console=ttyS0);\n"
+	  "added to that of the default guest",
+	  false, take_append },
+	{ "module", "FILE",
+	  "a multiboot module after the initrd; repeats", true, take_module },
+	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },
+	{ "memory", "SIZE", "such as 256M or 2G (512M)", false, take_memory },
+	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
+	  take_engine },
+	{ "name", "NAME", "the machine's name (lodge)", false, take_name },
+	{ "serial", "WHERE",
+	  "the serial console: stdio, file:PATH, pty or none\n(stdio)", false,
+	  take_serial },
+	{ "no-reboot", NULL, "end when the guest resets", false,
+	  take_no_reboot },
+	{ "report", "FILE", "write what happened as one JSON object", false,
+	  take_report },
+	{ "testdev", NULL, "add the device of CPU test kernels", false,
+	  take_testdev },
+	{ "log-level", "LEVEL", "error, warn, info or debug (warn)", false,
+	  take_log_level },
+};
+
+#define RUN_OPTIONS (sizeof(run_options) / sizeof(run_options[0]))
+
+/* --- the command ----------------------------------------------------------- */
+
+static void help(void)
+{
+	printf("usage: lodge run [OPTIONS]\n\n"
+	       "Runs one machine until its guest powers off, with the serial "
+	       "console on this\nterminal: Ctrl-A x stops it, Ctrl-A h lists "
+	       "the keys. Without --kernel it boots\nthe default guest.\n\n");
+	option_print(run_options, RUN_OPTIONS);
+	printf("\nExit status: 0 powered off or stopped, 1 the host failed, "
+	       "2 wrong usage, 3 the\nguest crashed. With --testdev, a value "
+	       "v that the guest writes to port 0xf4\ngives (v << 1) | 1.\n");
+}
+
+/* What is not told: the default guest, or the default command line. */
+static int complete(struct run *run, struct guest *guest, char *append,
+		    size_t size)
+{
+	struct machine_config *machine = &run->machine;
+
+	machine->module = run->module;
+	if (machine->kernel) {
+		machine->append = run->append ? run->append : "console=ttyS0";
+		return 0;
+	}
+	if (guest_find(guest))
+		return -1;
+	machine->kernel = guest->kernel;
+	if (!machine->initrd)
+		machine->initrd = guest->initrd;
+	if ((size_t)snprintf(append, size, "%s%s%s", guest_append,
+			     run->append ? " " : "",
+			     run->append ? run->append : "") >= size) {
+		cli_error("run: --append: too long; the command line may have "
+			  "%zu characters", size - 1);
+		return -1;
+	}
+	machine->append = append;
+	return 0;
+}
+
+static int run_run(const struct command_context *context, int argc,
+		   char **argv)
+{
+	struct run run = {
+		.machine = {
+			.name = "lodge",
+			.cpus = 1,
+			.memory = 512 * MIB,
+			.engine = "auto",
+			.serial = CONSOLE_STDIO,
+			.reboot = true,
+			.process_start = context->process_start,
+		},
+	};
+	struct guest guest;
+	struct vmm_error error;
+	char append[2048];
+	int status;
+
+	switch (option_parse("run", run_options, RUN_OPTIONS, argc, argv,
+			     &run)) {
+	case OPTION_HELP:
+		help();
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	if (complete(&run, &guest, append, sizeof(append)))
+		return MACHINE_FAILED;
+	status = machine_run(&run.machine, &error);
+	if (error.text[0])
+		cli_error("%s", error.text);
+	return status;
+}
+
+const struct command command_run = {
+	.name = "run",
+	.summary = "run a machine on this terminal",
+	.run = run_run,
+	.help = help,
+};

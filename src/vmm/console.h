@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The serial console's outside: the terminal, a file, a pseudo-terminal or
+ * nothing.
+ *
+ * Output goes through a ring that the event loop empties, a millisecond
+ * after its first byte, so that a guest's device access never waits. When
+ * the ring is nearly full, `full` is called and the processors' threads are
+ * to wait in console_wait_room(): nothing is lost but on a pseudo-terminal
+ * that nobody reads.
+ */
+#ifndef LODGE_VMM_CONSOLE_H
+#define LODGE_VMM_CONSOLE_H
+
+#include "chip/uart.h"
+#include "host/linux/loop.h"
+#include "vmm/error.h"
+#include "vmm/keys.h"
+
+enum console_kind {
+	CONSOLE_STDIO,
+	CONSOLE_FILE,
+	CONSOLE_PTY,
+	CONSOLE_NONE,
+};
+
+/* What the console needs of the machine. */
+struct console_ops {
+	/* Bytes for the guest; how many it took. Loop thread. */
+	unsigned int (*receive)(void *ctx, const uint8_t *data,
+				unsigned int count);
+	/* A command key on the terminal. Loop thread. */
+	void (*key)(void *ctx, enum key_action action);
+	/* Output cannot be written: `error` is a positive errno. */
+	void (*failed)(void *ctx, int error);
+	/* Processors are to stop for console_wait_room(). Any thread. */
+	void (*full)(void *ctx);
+};
+
+struct console;
+
+/*
+ * Opens the outside; `path` for CONSOLE_FILE. The terminal stays as it is.
+ * -1 with `error`.
+ */
+int console_open(struct console **console, enum console_kind kind,
+		 const char *path, struct vmm_error *error);
+
+/* Writes what is left, for a second at most; gives the terminal back. */
+void console_close(struct console *console);
+
+/* For struct board_config; NULL when bytes go nowhere. */
+const struct uart_sink *console_sink(struct console *console);
+
+/*
+ * Starts to read and write on `loop`, the terminal in raw mode. `ops` is
+ * kept. -1 with `error`.
+ */
+int console_start(struct console *console, struct loop *loop,
+		  const struct console_ops *ops, void *ctx,
+		  struct vmm_error *error);
+
+/* To be called on the loop's wake: gives the guest waiting input. */
+void console_woken(struct console *console);
+
+/*
+ * Sleeps while the ring is too full to run a guest; returns at once after
+ * console_release(), until console_hold(). vCPU threads.
+ */
+void console_wait_room(struct console *console);
+void console_release(struct console *console);
+void console_hold(struct console *console);
+
+/* Whether a person is at the terminal, and where the pseudo-terminal is. */
+bool console_interactive(const struct console *console);
+const char *console_pty_name(const struct console *console);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The escape key and its commands, as one table.
+ */
+#include "vmm/keys.h"
+
+#include <stddef.h>
+
+#define CTRL_A 0x01
+
+static const struct key {
+	uint8_t byte;
+	enum key_action action;
+	const char *help; /* NULL: a second key for the one before it */
+} keys_table[] = {
+	{ 'x', KEY_STOP, "Ctrl-A x       stop the machine at once" },
+	{ 'r', KEY_RESET, "Ctrl-A r       reset it" },
+	{ 'p', KEY_POWER, "Ctrl-A p       press its power button" },
+	{ 'a', KEY_BYTE, "Ctrl-A Ctrl-A  send Ctrl-A to the guest" },
+	{ CTRL_A, KEY_BYTE, NULL },
+	{ 'h', KEY_HELP, "Ctrl-A h       list these keys" },
+	{ '?', KEY_HELP, NULL },
+};
+
+#define KEYS (sizeof(keys_table) / sizeof(keys_table[0]))
+
+enum key_action keys_take(struct keys *keys, uint8_t byte)
+{
+	if (!keys->escaped) {
+		keys->escaped = byte == CTRL_A;
+		return keys->escaped ? KEY_PENDING : KEY_BYTE;
+	}
+	keys->escaped = false;
+	for (size_t i = 0; i < KEYS; i++)
+		if (keys_table[i].byte == byte)
+			return keys_table[i].action;
+	return KEY_UNKNOWN;
+}
+
+const char *keys_help(unsigned int n)
+{
+	for (size_t i = 0; i < KEYS; i++)
+		if (keys_table[i].help && !n--)
+			return keys_table[i].help;
+	return NULL;
+}

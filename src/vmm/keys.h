@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys that are meant for lodge and not for the guest: Ctrl-A and a letter.
+ */
+#ifndef LODGE_VMM_KEYS_H
+#define LODGE_VMM_KEYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum key_action {
+	KEY_BYTE,    /* goes to the guest */
+	KEY_PENDING, /* the beginning of a command */
+	KEY_STOP,
+	KEY_RESET,
+	KEY_POWER,
+	KEY_HELP,
+	KEY_UNKNOWN,
+};
+
+struct keys {
+	bool escaped; /* Ctrl-A was the last byte */
+};
+
+/* What `byte` means after those before it. KEY_BYTE after Ctrl-A: send Ctrl-A. */
+enum key_action keys_take(struct keys *keys, uint8_t byte);
+
+/* Line `n` of the list of keys; NULL after the last. */
+const char *keys_help(unsigned int n);
+
+#endif

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine's run. Threads: the caller's runs the event loop (console,
+ * timers, signals), and one more for each processor, which ends with each
+ * request to the machine as a whole; a guest's reset starts them anew.
+ */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "board/board.h"
+#include "host/linux/thread.h"
+#include "vmm/image.h"
+#include "vmm/report.h"
+
+#define NS_PER_S 1e9
+
+struct machine;
+
+struct machine_cpu {
+	struct machine *machine;
+	struct x86_cpu *cpu;
+	struct thread thread;
+	struct engine_exit exit;
+};
+
+struct machine {
+	const struct machine_config *config;
+	struct vmm_error *error;
+
+	struct image kernel, initrd;
+	struct image *module; /* config->module_count of them */
+	struct boot_module *boot_module;
+	struct board_boot boot;
+
+	const struct engine *engine;
+	char engine_reason[200];
+	struct console *console;
+	struct loop *loop;
+	struct board *board;
+	struct vm *vm;
+
+	int signals; /* signalfd, or -1 */
+	sigset_t old_mask;
+	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
+	struct machine_cpu cpu[VM_CPUS_MAX];
+};
+
+/* How a run that ended by each request is told. */
+static const struct ending {
+	const char *reason;
+	enum machine_status status;
+} endings[] = {
+	[VM_RUN] = { "failed", MACHINE_FAILED },
+	[VM_POWER_OFF] = { "power-off", MACHINE_OK },
+	[VM_RESET] = { "reset", MACHINE_OK },
+	[VM_CRASH] = { "crash", MACHINE_CRASHED },
+	[VM_STOP] = { "stopped", MACHINE_OK },
+	[VM_FAIL] = { "failed", MACHINE_FAILED },
+};
+
+/* --- processors --------------------------------------------------------- */
+
+static void cpu_thread(void *ctx)
+{
+	struct machine_cpu *own = ctx;
+	struct machine *machine = own->machine;
+	struct vm *vm = machine->vm;
+
+	if (!own->cpu->id && !machine->first_run)
+		machine->first_run = host_monotonic_ns();
+	while (atomic_load(&vm->request) == VM_RUN) {
+		machine->engine->run(own->cpu, &own->exit);
+		if (own->exit.reason == ENGINE_CRASHED)
+			vm_ask(vm, VM_CRASH);
+		if (own->exit.reason == ENGINE_FAILED)
+			vm_ask(vm, VM_FAIL);
+		/* Before `request` is read again: no kick is lost. */
+		atomic_fetch_and(&own->cpu->request, ~X86_REQ_KICK);
+		console_wait_room(machine->console);
+	}
+}
+
+static void kick_all(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->vm->cpu_count; i++)
+		machine->engine->kick(machine->vm->cpu[i]);
+}
+
+/* Any thread, perhaps with the device lock held. */
+static void machine_asked(void *ctx, enum vm_request request)
+{
+	struct machine *machine = ctx;
+
+	kick_all(machine);
+	console_release(machine->console);
+	loop_wake(machine->loop);
+}
+
+static int start_cpus(struct machine *machine)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < machine->vm->cpu_count && !rc; i++) {
+		struct machine_cpu *own = &machine->cpu[i];
+		char name[16];
+
+		own->machine = machine;
+		own->cpu = machine->vm->cpu[i];
+		snprintf(name, sizeof(name), "vcpu-%u", i);
+		rc = thread_start(&own->thread, name, cpu_thread, own);
+	}
+	return rc;
+}
+
+static void join_cpus(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->vm->cpu_count; i++)
+		thread_join(&machine->cpu[i].thread);
+}
+
+/* --- the event loop's callbacks ----------------------------------------- */
+
+static void clock_rearm(void *ctx, uint64_t host_deadline_ns)
+{
+	struct machine *machine = ctx;
+
+	loop_set_deadline(machine->loop, host_deadline_ns);
+}
+
+static void deadline_passed(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	clock_run(&machine->vm->clock);
+}
+
+static void loop_woken(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	if (atomic_load(&machine->vm->request) != VM_RUN)
+		loop_stop(machine->loop);
+	else
+		console_woken(machine->console);
+}
+
+static void signal_came(void *ctx, uint32_t events)
+{
+	struct machine *machine = ctx;
+	struct signalfd_siginfo info;
+
+	if (read(machine->signals, &info, sizeof(info)) == sizeof(info))
+		vm_ask(machine->vm, VM_STOP);
+}
+
+static unsigned int console_receive(void *ctx, const uint8_t *data,
+				    unsigned int count)
+{
+	struct machine *machine = ctx;
+
+	return board_serial_receive(machine->board, data, count);
+}
+
+static void console_key(void *ctx, enum key_action action)
+{
+	struct machine *machine = ctx;
+
+	if (action == KEY_STOP)
+		vm_ask(machine->vm, VM_STOP);
+	else if (action == KEY_RESET)
+		vm_ask(machine->vm, VM_RESET);
+	else if (action == KEY_POWER)
+		board_power_button(machine->board);
+}
+
+static void console_failed(void *ctx, int error)
+{
+	struct machine *machine = ctx;
+
+	vmm_error_set(machine->error, "serial console: cannot write: %s",
+		      strerror(error));
+	vm_ask(machine->vm, VM_FAIL);
+}
+
+static void console_full(void *ctx)
+{
+	kick_all(ctx);
+}
+
+static const struct console_ops machine_console_ops = {
+	.receive = console_receive,
+	.key = console_key,
+	.failed = console_failed,
+	.full = console_full,
+};
+
+/* --- setting up ---------------------------------------------------------- */
+
+static bool kernel_is_multiboot(const struct image *kernel)
+{
+	/* Multiboot 0.6.96, 3.1.1: in the first 8 KiB, 4-byte aligned. */
+	uint64_t end = kernel->size < 8192 ? kernel->size : 8192;
+	uint32_t word[3];
+
+	for (uint64_t at = 0; at + sizeof(word) <= end; at += 4) {
+		memcpy(word, kernel->data + at, sizeof(word));
+		if (word[0] == 0x1badb002 && !(word[0] + word[1] + word[2]))
+			return true;
+	}
+	return false;
+}
+
+static int open_modules(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	unsigned int count = config->module_count;
+
+	if (!count)
+		return 0;
+	machine->module = calloc(count, sizeof(*machine->module));
+	machine->boot_module = calloc(count, sizeof(*machine->boot_module));
+	if (!machine->module || !machine->boot_module)
+		return vmm_error_set(machine->error, "out of memory");
+	for (unsigned int i = 0; i < count; i++) {
+		struct image *module = &machine->module[i];
+
+		if (image_open(module, "module", config->module[i],
+			       machine->error))
+			return -1;
+		machine->boot_module[i] = (struct boot_module){
+			.data = module->data,
+			.size = module->size,
+			.name = module->path,
+		};
+	}
+	return 0;
+}
+
+static int open_images(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	struct vmm_error *error = machine->error;
+
+	if (image_open(&machine->kernel, "kernel", config->kernel, error))
+		return -1;
+	if (config->initrd &&
+	    image_open(&machine->initrd, "initrd", config->initrd, error))
+		return -1;
+	if (open_modules(machine))
+		return -1;
+	if (config->initrd && !kernel_is_multiboot(&machine->kernel) &&
+	    image_check_initrd(&machine->initrd, error))
+		return -1;
+	machine->boot = (struct board_boot){
+		.kind = BOOT_AUTO,
+		.kernel = machine->kernel.data,
+		.kernel_size = machine->kernel.size,
+		.initrd = machine->initrd.data,
+		.initrd_size = machine->initrd.size,
+		.module = machine->boot_module,
+		.module_count = config->module_count,
+		.append = config->append,
+	};
+	return 0;
+}
+
+static void close_images(struct machine *machine)
+{
+	image_close(&machine->kernel);
+	image_close(&machine->initrd);
+	if (machine->module)
+		for (unsigned int i = 0; i < machine->config->module_count;
+		     i++)
+			image_close(&machine->module[i]);
+	free(machine->module);
+	free(machine->boot_module);
+}
+
+static int choose_engine(struct machine *machine)
+{
+	char *why = machine->engine_reason;
+
+	machine->engine = engine_choose(machine->config->engine, why,
+					sizeof(machine->engine_reason));
+	if (!machine->engine)
+		return vmm_error_set(machine->error, "engine %s: %s",
+				     machine->config->engine, why);
+	return 0;
+}
+
+static int build_board(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	const struct board_config board_config = {
+		.name = config->name,
+		.cpus = config->cpus,
+		.memory = config->memory,
+		.testdev = config->testdev,
+		.engine = machine->engine,
+		.serial = console_sink(machine->console),
+	};
+	int rc = board_build(&board_config, &machine->board);
+
+	if (rc == -ENOMEM)
+		return vmm_error_set(machine->error,
+				     "no memory for a machine of %llu MiB; "
+				     "give it less with --memory",
+				     (unsigned long long)config->memory >> 20);
+	if (rc)
+		return vmm_error_set(machine->error,
+				     "cannot build the machine on engine %s: "
+				     "%s", machine->engine->name,
+				     strerror(-rc));
+	machine->vm = board_vm(machine->board);
+	return 0;
+}
+
+/* Kernel and initrd into memory, and the processors to their start. */
+static int load_guest(struct machine *machine)
+{
+	struct vm *vm = machine->vm;
+	struct boot_error why = { "" };
+	int rc = board_load(machine->board, &machine->boot, &why);
+
+	if (rc && why.text[0])
+		return vmm_error_set(machine->error, "kernel %s: %s",
+				     machine->config->kernel, why.text);
+	for (unsigned int i = 0; i < vm->cpu_count && !rc; i++)
+		rc = machine->engine->put_state(vm->cpu[i]);
+	if (rc)
+		return vmm_error_set(machine->error, "kernel %s: cannot be loaded: %s",
+				     machine->config->kernel, strerror(-rc));
+	return 0;
+}
+
+/* SIGTERM and the like end the run in order, as a key would. */
+static int watch_signals(struct machine *machine)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &machine->old_mask);
+	machine->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (machine->signals < 0)
+		return -errno;
+	return loop_add(machine->loop, machine->signals, LOOP_READ,
+			signal_came, machine);
+}
+
+static int set_up_loop(struct machine *machine)
+{
+	struct vm *vm = machine->vm;
+	int rc = loop_create(&machine->loop);
+
+	if (!rc) {
+		loop_on_deadline(machine->loop, deadline_passed, machine);
+		loop_on_wake(machine->loop, loop_woken, machine);
+		vm->clock.rearm = clock_rearm;
+		vm->clock.rearm_ctx = machine;
+		vm->asked = machine_asked;
+		vm->asked_ctx = machine;
+		rc = watch_signals(machine);
+	}
+	if (rc)
+		return vmm_error_set(machine->error, "event loop: %s",
+				     strerror(-rc));
+	return console_start(machine->console, machine->loop,
+			     &machine_console_ops, machine, machine->error);
+}
+
+static int set_up(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+
+	if (config->report && report_check(config->report, machine->error))
+		return -1;
+	if (open_images(machine) || choose_engine(machine))
+		return -1;
+	if (console_open(&machine->console, config->serial,
+			 config->serial_path, machine->error))
+		return -1;
+	if (build_board(machine) || load_guest(machine))
+		return -1;
+	return set_up_loop(machine);
+}
+
+/* --- running ------------------------------------------------------------- */
+
+static void greet(const struct machine *machine)
+{
+	const char *pty = console_pty_name(machine->console);
+
+	if (pty)
+		fprintf(stderr, "lodge: serial console on %s\n", pty);
+	if (console_interactive(machine->console))
+		fprintf(stderr, "lodge: Ctrl-A x stops the machine, "
+				"Ctrl-A h lists the keys\n");
+}
+
+/* From a start or reset to the next request. */
+static enum vm_request run_once(struct machine *machine)
+{
+	struct vm *vm = machine->vm;
+	int rc;
+
+	clock_start(&vm->clock);
+	rc = start_cpus(machine);
+	if (!rc)
+		rc = loop_run(machine->loop);
+	if (rc) {
+		vmm_error_set(machine->error, "cannot run processors: %s",
+			      strerror(-rc));
+		vm_ask(vm, VM_FAIL);
+	}
+	join_cpus(machine);
+	clock_stop(&vm->clock);
+	return atomic_load(&vm->request);
+}
+
+static int restart(struct machine *machine)
+{
+	if (image_check(&machine->kernel, machine->error) ||
+	    image_check(&machine->initrd, machine->error))
+		return -1;
+	for (unsigned int i = 0; i < machine->config->module_count; i++)
+		if (image_check(&machine->module[i], machine->error))
+			return -1;
+	atomic_store(&machine->vm->request, VM_RUN);
+	atomic_store(&machine->vm->exit_code, 0);
+	console_hold(machine->console);
+	board_reset(machine->board);
+	return load_guest(machine);
+}
+
+static enum vm_request run(struct machine *machine)
+{
+	enum vm_request request;
+
+	for (;;) {
+		request = run_once(machine);
+		if (request != VM_RESET || !machine->config->reboot)
+			return request;
+		if (restart(machine))
+			return VM_FAIL;
+	}
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+static void print_line(void *ctx, const char *text)
+{
+	fprintf(stderr, "  %s\n", text);
+}
+
+static void tell_crash(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->vm->cpu_count; i++) {
+		struct x86_cpu *cpu = machine->vm->cpu[i];
+
+		if (machine->cpu[i].exit.reason != ENGINE_CRASHED)
+			continue;
+		if (machine->engine->get_state(cpu))
+			continue;
+		fprintf(stderr, "lodge: processor %u at its triple fault:\n",
+			i);
+		x86_state_print(&cpu->state, print_line, NULL);
+	}
+	vmm_error_set(machine->error,
+		      "%s crashed: triple fault (state above)",
+		      machine->config->name);
+}
+
+static void tell_failure(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->vm->cpu_count; i++) {
+		const struct engine_exit *exit = &machine->cpu[i].exit;
+
+		if (exit->reason != ENGINE_FAILED || machine->error->text[0])
+			continue;
+		vmm_error_set(machine->error,
+			      "engine %s failed on processor %u: %s%s%s",
+			      machine->engine->name, i,
+			      exit->what ? exit->what : "",
+			      exit->what && exit->error ? ": " : "",
+			      exit->error ? strerror(-exit->error) : "");
+	}
+}
+
+static double seconds_since_start(const struct machine *machine, uint64_t ns)
+{
+	if (!ns)
+		return -1;
+	return (double)(ns - machine->config->process_start) / NS_PER_S;
+}
+
+static int write_report(struct machine *machine, const char *exit_reason)
+{
+	struct vm *vm = machine->vm;
+	struct report report = {
+		.engine = machine->engine->name,
+		.engine_reason = machine->engine_reason,
+		.exit_reason = exit_reason,
+		.seconds_to_first_instruction =
+			seconds_since_start(machine, machine->first_run),
+		.seconds = seconds_since_start(machine, host_monotonic_ns()),
+		.guest_memory_touched = host_ram_touched(&vm->memory.ram),
+	};
+
+	for (unsigned int i = 0; i < vm->cpu_count; i++) {
+		struct engine_stats stats = { 0 };
+
+		machine->engine->stats(vm->cpu[i], &stats);
+		report_add_stats(&report.exits, &stats);
+	}
+	return report_write(&report, machine->config->report, machine->error);
+}
+
+/* After the run; `request` ended it. The exit status. */
+static int finish(struct machine *machine, enum vm_request request)
+{
+	const char *reason = endings[request].reason;
+	int status = endings[request].status;
+	uint32_t code = atomic_load(&machine->vm->exit_code);
+
+	/* Our lines come after the guest's, on a terminal given back. */
+	console_close(machine->console);
+	machine->console = NULL;
+	if (request == VM_CRASH)
+		tell_crash(machine);
+	if (request == VM_FAIL)
+		tell_failure(machine);
+	if (request == VM_POWER_OFF && machine->config->testdev && code) {
+		reason = "debug-exit";
+		status = (int)(code & 0xff);
+	}
+	if (machine->config->report && write_report(machine, reason) &&
+	    !status)
+		status = MACHINE_FAILED;
+	return status;
+}
+
+static void tear_down(struct machine *machine)
+{
+	console_close(machine->console);
+	if (machine->signals >= 0) {
+		loop_remove(machine->loop, machine->signals);
+		close(machine->signals);
+		sigprocmask(SIG_SETMASK, &machine->old_mask, NULL);
+	}
+	if (machine->board)
+		board_destroy(machine->board);
+	loop_destroy(machine->loop);
+	close_images(machine);
+	free(machine);
+}
+
+int machine_run(const struct machine_config *config, struct vmm_error *error)
+{
+	struct machine *machine = calloc(1, sizeof(*machine));
+	int status = MACHINE_FAILED;
+
+	error->text[0] = '\0';
+	if (!machine) {
+		vmm_error_set(error, "out of memory");
+		return status;
+	}
+	machine->config = config;
+	machine->error = error;
+	machine->signals = -1;
+	if (!set_up(machine)) {
+		greet(machine);
+		status = finish(machine, run(machine));
+	}
+	tear_down(machine);
+	return status;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One machine from its configuration to its end: files mapped, board built,
+ * a thread for each processor, the event loop on the calling thread.
+ */
+#ifndef LODGE_VMM_MACHINE_H
+#define LODGE_VMM_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/console.h"
+#include "vmm/error.h"
+
+struct machine_config {
+	const char *name;
+	const char *kernel;
+	const char *initrd; /* NULL: none */
+	const char *append; /* NULL: empty */
+	const char *const *module; /* multiboot modules after the initrd */
+	unsigned int module_count;
+	unsigned int cpus;
+	uint64_t memory; /* bytes, a multiple of 1 MiB */
+	const char *engine; /* "auto", "kvm" or "soft" */
+	enum console_kind serial;
+	const char *serial_path; /* of CONSOLE_FILE */
+	bool reboot; /* on a guest's reset; else it ends the run */
+	bool testdev;
+	const char *report; /* file; NULL: none */
+	uint64_t process_start; /* host_monotonic_ns() time */
+};
+
+/* Exit statuses of a run, and of the program. */
+enum machine_status {
+	MACHINE_OK = 0,	     /* the guest powered off or was stopped */
+	MACHINE_FAILED = 1,  /* the host, or a file that was named */
+	MACHINE_USAGE = 2,   /* the command line alone is wrong */
+	MACHINE_CRASHED = 3, /* the guest: triple fault */
+};
+
+/*
+ * Runs to the end; the exit status. With a test device, its exit code
+ * decides. `error` is empty, or the line to show.
+ */
+int machine_run(const struct machine_config *config, struct vmm_error *error);
+
+#endif

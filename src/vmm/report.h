@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The report of a run: one JSON object in a file.
+ */
+#ifndef LODGE_VMM_REPORT_H
+#define LODGE_VMM_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "vmm/error.h"
+
+struct report {
+	const char *engine;
+	const char *engine_reason;
+	const char *exit_reason;
+	double seconds_to_first_instruction; /* negative: there was none */
+	double seconds; /* both from the start of the process */
+	struct engine_stats exits; /* of all processors */
+	uint64_t guest_memory_touched;
+};
+
+/*
+ * Whether `path` can be written when the time comes, without leaving
+ * anything there now. -1 with `error`.
+ */
+int report_check(const char *path, struct vmm_error *error);
+
+/* Writes the file, all of it or nothing new. -1 with `error`. */
+int report_write(const struct report *report, const char *path,
+		 struct vmm_error *error);
+
+/* Adds one processor's counters to `sum`. */
+void report_add_stats(struct engine_stats *sum,
+		      const struct engine_stats *stats);
+
+#endif
