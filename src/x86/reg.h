@@ -63,6 +63,7 @@
 #define X86_EFER_LMA   0x0400u
 #define X86_EFER_NXE   0x0800u
 #define X86_EFER_FFXSR 0x4000u
+#define X86_EFER_AIBRSE 0x200000u /* automatic IBRS */
 
 #define X86_XCR0_X87	 0x01u
 #define X86_XCR0_SSE	 0x02u

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names of CPUID feature bits that lodge offers. Intel SDM vol. 2, CPUID;
+ * AMD64 APM vol. 3, appendix E.
+ */
+#ifndef LODGE_X86_CPUID_REG_H
+#define LODGE_X86_CPUID_REG_H
+
+#define CPUID_BIT(n) (1u << (n))
+
+/* Leaf 1, ECX */
+#define CPUID_SSE3	   CPUID_BIT(0)
+#define CPUID_PCLMULQDQ	   CPUID_BIT(1)
+#define CPUID_SSSE3	   CPUID_BIT(9)
+#define CPUID_FMA	   CPUID_BIT(12)
+#define CPUID_CX16	   CPUID_BIT(13)
+#define CPUID_PCID	   CPUID_BIT(17)
+#define CPUID_SSE4_1	   CPUID_BIT(19)
+#define CPUID_SSE4_2	   CPUID_BIT(20)
+#define CPUID_X2APIC	   CPUID_BIT(21)
+#define CPUID_MOVBE	   CPUID_BIT(22)
+#define CPUID_POPCNT	   CPUID_BIT(23)
+#define CPUID_TSC_DEADLINE CPUID_BIT(24)
+#define CPUID_AES	   CPUID_BIT(25)
+#define CPUID_XSAVE	   CPUID_BIT(26)
+#define CPUID_OSXSAVE	   CPUID_BIT(27)
+#define CPUID_AVX	   CPUID_BIT(28)
+#define CPUID_F16C	   CPUID_BIT(29)
+#define CPUID_RDRAND	   CPUID_BIT(30)
+#define CPUID_HYPERVISOR   CPUID_BIT(31)
+
+/* Leaf 1, EDX; those of CPUID_COMMON_EDX also in 80000001, EDX on AMD */
+#define CPUID_FPU	   CPUID_BIT(0)
+#define CPUID_DE	   CPUID_BIT(2)
+#define CPUID_PSE	   CPUID_BIT(3)
+#define CPUID_TSC	   CPUID_BIT(4)
+#define CPUID_MSR	   CPUID_BIT(5)
+#define CPUID_PAE	   CPUID_BIT(6)
+#define CPUID_MCE	   CPUID_BIT(7)
+#define CPUID_CX8	   CPUID_BIT(8)
+#define CPUID_APIC	   CPUID_BIT(9)
+#define CPUID_SEP	   CPUID_BIT(11)
+#define CPUID_MTRR	   CPUID_BIT(12)
+#define CPUID_PGE	   CPUID_BIT(13)
+#define CPUID_MCA	   CPUID_BIT(14)
+#define CPUID_CMOV	   CPUID_BIT(15)
+#define CPUID_PAT	   CPUID_BIT(16)
+#define CPUID_PSE36	   CPUID_BIT(17)
+#define CPUID_CLFLUSH	   CPUID_BIT(19)
+#define CPUID_MMX	   CPUID_BIT(23)
+#define CPUID_FXSR	   CPUID_BIT(24)
+#define CPUID_SSE	   CPUID_BIT(25)
+#define CPUID_SSE2	   CPUID_BIT(26)
+#define CPUID_HTT	   CPUID_BIT(28)
+
+/* Leaf 7, EBX, ECX, EDX */
+#define CPUID_FSGSBASE	   CPUID_BIT(0)
+#define CPUID_TSC_ADJUST   CPUID_BIT(1)
+#define CPUID_BMI1	   CPUID_BIT(3)
+#define CPUID_AVX2	   CPUID_BIT(5)
+#define CPUID_FDP_EXCPTN   CPUID_BIT(6)
+#define CPUID_SMEP	   CPUID_BIT(7)
+#define CPUID_BMI2	   CPUID_BIT(8)
+#define CPUID_ERMS	   CPUID_BIT(9)
+#define CPUID_INVPCID	   CPUID_BIT(10)
+#define CPUID_ZERO_FCS_FDS CPUID_BIT(13)
+#define CPUID_RDSEED	   CPUID_BIT(18)
+#define CPUID_ADX	   CPUID_BIT(19)
+#define CPUID_SMAP	   CPUID_BIT(20)
+#define CPUID_CLFLUSHOPT   CPUID_BIT(23)
+#define CPUID_CLWB	   CPUID_BIT(24)
+#define CPUID_SHA	   CPUID_BIT(29)
+#define CPUID_UMIP	   CPUID_BIT(2)
+#define CPUID_GFNI	   CPUID_BIT(8)
+#define CPUID_VAES	   CPUID_BIT(9)
+#define CPUID_VPCLMULQDQ   CPUID_BIT(10)
+#define CPUID_RDPID	   CPUID_BIT(22)
+#define CPUID_FSRM	   CPUID_BIT(4)
+#define CPUID_ARCH_CAPS	   CPUID_BIT(29)
+
+/* Leaf 0xd, subleaf 1, EAX */
+#define CPUID_XSAVEOPT	   CPUID_BIT(0)
+#define CPUID_XSAVEC	   CPUID_BIT(1)
+#define CPUID_XGETBV1	   CPUID_BIT(2)
+#define CPUID_XSAVES	   CPUID_BIT(3)
+
+/* Leaf 0x80000001, ECX and EDX */
+#define CPUID_LAHF64	   CPUID_BIT(0)
+#define CPUID_CMP_LEGACY   CPUID_BIT(1)
+#define CPUID_ABM	   CPUID_BIT(5)
+#define CPUID_PREFETCHW	   CPUID_BIT(8)
+#define CPUID_TOPOEXT	   CPUID_BIT(22)
+#define CPUID_SYSCALL	   CPUID_BIT(11)
+#define CPUID_NX	   CPUID_BIT(20)
+#define CPUID_MMXEXT	   CPUID_BIT(22)
+#define CPUID_PAGE_1G	   CPUID_BIT(26)
+#define CPUID_RDTSCP	   CPUID_BIT(27)
+#define CPUID_LM	   CPUID_BIT(29)
+
+/* Leaves 6, 0x80000007, 0x80000008, 0x80000021 */
+#define CPUID_ARAT	   CPUID_BIT(2)
+#define CPUID_INVARIANT_TSC CPUID_BIT(8)
+#define CPUID_BTC_NO	   CPUID_BIT(29)
+#define CPUID_LFENCE_SERIAL CPUID_BIT(2)
+#define CPUID_NULL_SEL_BASE CPUID_BIT(6)
+#define CPUID_AUTO_IBRS	   CPUID_BIT(8)
+#define CPUID_SRSO_NO	   CPUID_BIT(29)
+
+/* KVM's paravirtual leaf 0x40000001, EAX */
+#define CPUID_KVM_NOP_IO_DELAY CPUID_BIT(1)
+#define CPUID_KVM_CLOCK	       CPUID_BIT(3)
+#define CPUID_KVM_CLOCK_STABLE CPUID_BIT(24)
+
+#endif
