@@ -183,6 +183,15 @@ static void take(struct x86_cpu *cpu, const struct mmu_page *p, uint8_t *buf,
 		mmio_read(cpu, p, buf, size);
 }
 
+/* Tells whoever wants to know of a write to memory. */
+static void note(struct x86_cpu *cpu, const struct mmu_page *p,
+		 unsigned int size)
+{
+	memory_note_write(&cpu->vm->memory, gpa(p->gpa), size);
+	if (p->gpa >> PAGE_SHIFT == cpu->block_page && cpu->block_written)
+		cpu->block_written(cpu);
+}
+
 static void put(struct x86_cpu *cpu, const struct mmu_page *p,
 		const uint8_t *buf, unsigned int size)
 {
@@ -190,7 +199,7 @@ static void put(struct x86_cpu *cpu, const struct mmu_page *p,
 		copy(p->host, buf, size);
 		/* A TLB hit says that nobody wants to know. */
 		if (p->region)
-			memory_note_write(&cpu->vm->memory, gpa(p->gpa), size);
+			note(cpu, p, size);
 	} else if (!p->region) {
 		mmio_write(cpu, p, buf, size);
 	}
@@ -243,7 +252,7 @@ enum x86_result x86_pointer(struct x86_cpu *cpu, uint64_t linear,
 		return r;
 	*host = p.page[0].host;
 	if (access & X86_WRITE && p.page[0].region)
-		memory_note_write(&cpu->vm->memory, gpa(p.page[0].gpa), size);
+		note(cpu, &p.page[0], size);
 	if (cpu->state.dr[7] & 0xff)
 		watch(cpu, linear, size, access);
 	return X86_NEXT;

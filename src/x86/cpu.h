@@ -173,6 +173,12 @@ struct x86_cpu {
 	/* Kicks the thread that runs this processor out of a wait. May be
 	 * NULL: then setting `request` and `wake` is enough. */
 	void (*kicked)(struct x86_cpu *cpu);
+	/*
+	 * Guest-physical page number of the code being run, and who is told
+	 * when the processor itself writes there. UINT64_MAX: none.
+	 */
+	uint64_t block_page;
+	void (*block_written)(struct x86_cpu *cpu);
 	/* Told of a TLB flush, for caches keyed by linear address. */
 	void (*tlb_flushed)(struct x86_cpu *cpu);
 	/* The same for `size` bytes (INVLPG); NULL: tlb_flushed is called. */

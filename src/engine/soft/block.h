@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decoded code, kept: each vCPU has a cache of basic blocks, found by the
+ * guest-physical address of their first byte and the processor's mode.
+ *
+ * A block is a row of decoded instructions that lie in one page and end
+ * behind the first one that may go elsewhere. The row ends with a marker whose
+ * handler leaves the block. Blocks never outlive their bytes: every page of
+ * guest memory has a generation in struct soft_vm, a block remembers the one
+ * that it was decoded in, and each write to a page that holds decoded code
+ * (MEM_PAGE_CODE) moves the page on to the next.
+ *
+ * A vCPU that decodes the first block of a page withdraws its own write tags
+ * for it and asks the other vCPUs to do the same (soft_share_code()). They
+ * comply between two blocks and move the page's generation on, so that what
+ * they wrote before is seen by a second decoding.
+ *
+ * Memory is a bounded arena; when it is full everything is forgotten.
+ */
+#ifndef LODGE_ENGINE_SOFT_BLOCK_H
+#define LODGE_ENGINE_SOFT_BLOCK_H
+
+#include "x86/insn.h"
+
+#define BLOCK_INSNS_MAX 32
+#define BLOCK_HASH_SIZE 4096u
+#define BLOCK_JUMP_SIZE 4096u
+
+struct soft_cpu;
+
+struct block {
+	struct block *next; /* in its hash chain */
+	uint64_t address;   /* guest-physical, of the first byte */
+	const _Atomic uint32_t *page_generation;
+	uint32_t generation;
+	uint32_t mode; /* x86_cpu.mode */
+	uint16_t bytes;
+	uint16_t count; /* instructions, the end marker not counted */
+	struct x86_insn insn[];
+};
+
+/* Where a linear address was last seen to lead. */
+struct block_jump {
+	uint64_t linear;
+	uint64_t key; /* mode and translation generation; 0: empty */
+	struct block *block;
+};
+
+struct block_cache {
+	struct block_jump jump[BLOCK_JUMP_SIZE];
+	struct block *hash[BLOCK_HASH_SIZE];
+	uint8_t *arena;
+	size_t arena_size, arena_used;
+	/* Counts TLB flushes: what `jump` says about translations holds only
+	 * within one. */
+	uint32_t translation;
+	struct block *running; /* being executed, or NULL */
+	uint64_t decoded;      /* instructions, for statistics */
+	uint64_t flushes;      /* times the arena was full */
+};
+
+/* -ENOMEM. `arena_size` in bytes. */
+int block_cache_init(struct block_cache *cache, size_t arena_size);
+void block_cache_fini(struct block_cache *cache);
+
+/* Forgets which linear address leads where (a TLB flush). */
+void block_forget_linear(struct block_cache *cache);
+
+/* Forgets everything. */
+void block_cache_flush(struct block_cache *cache);
+
+/*
+ * The block at cs:rip: X86_NEXT and *block. *block is NULL when the code
+ * there cannot be kept (an instruction across pages, not in memory, cut by
+ * the segment's limit): then one x86_step() is due. X86_FAULT: the fetch
+ * faults.
+ */
+enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
+			   struct block **block);
+
+/*
+ * The running block's page was written by its own vCPU: makes it end behind
+ * the instruction that is being executed.
+ */
+void block_cut(struct block_cache *cache);
+
+#endif

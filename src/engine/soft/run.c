@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop of the software CPU: events, then a block of decoded
+ * instructions, and again.
+ */
+#include "engine/soft/soft.h"
+#include "x86/event.h"
+#include "x86/flags.h"
+#include "x86/access.h"
+
+/* An exception of the instruction at `insn`: its rip, then the IDT. */
+static enum x86_result deliver(struct x86_cpu *cpu,
+			       const struct x86_insn *insn)
+{
+	uint64_t rip = cpu->block_rip + insn->offset;
+
+	cpu->state.rip = cpu->mode & X86_MODE_CODE64 ? rip : (uint32_t)rip;
+	x86_flags(cpu);
+	return x86_deliver_fault(cpu);
+}
+
+static enum x86_result run_block(struct soft_cpu *soft, struct x86_cpu *cpu,
+				 struct block *block)
+{
+	const struct x86_insn *insn = block->insn;
+	enum x86_result r;
+
+	cpu->block_rip = cpu->state.rip;
+	cpu->block_page = block->address >> PAGE_SHIFT;
+	soft->cache.running = block;
+	do {
+		r = insn->handler(cpu, insn);
+		insn++;
+	} while (r == X86_NEXT);
+	soft->cache.running = NULL;
+	cpu->instructions += (uint64_t)(insn - block->insn);
+	if (__builtin_expect(r == X86_FAULT, 0))
+		return deliver(cpu, insn - 1);
+	return r;
+}
+
+/* True when instructions must be executed one at a time just now. */
+static bool one_at_a_time(const struct x86_cpu *cpu)
+{
+	return (cpu->mode & X86_MODE_TRACE) || cpu->state.int_shadow ||
+	       (cpu->state.dr[7] & 0xff);
+}
+
+static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
+{
+	struct block *block = NULL;
+	enum x86_result r;
+
+	if (__builtin_expect(one_at_a_time(cpu), 0))
+		return x86_step(cpu);
+	r = block_find(soft, cpu, &block);
+	if (__builtin_expect(r == X86_FAULT, 0)) {
+		x86_flags(cpu);
+		return x86_deliver_fault(cpu);
+	}
+	return block ? run_block(soft, cpu, block) : x86_step(cpu);
+}
+
+/* True when the vCPU must be given back. */
+static bool must_leave(struct soft_cpu *soft, struct x86_cpu *cpu,
+		       struct engine_exit *exit)
+{
+	exit->reason = ENGINE_KICKED;
+	if (cpu->state.activity == X86_SHUTDOWN) {
+		exit->reason = ENGINE_CRASHED;
+		return true;
+	}
+	if (atomic_fetch_and(&cpu->request, ~X86_REQ_KICK) & X86_REQ_KICK) {
+		soft->kicks++;
+		return true;
+	}
+	return atomic_load(&cpu->vm->request) != VM_RUN;
+}
+
+/* Sleeps while the processor is halted or waits for its start-up. */
+static void wait_for_event(struct x86_cpu *cpu)
+{
+	cpu->stat_halt++;
+	while (!x86_can_wake(cpu) &&
+	       !(atomic_load(&cpu->request) & X86_REQ_KICK) &&
+	       atomic_load(&cpu->vm->request) == VM_RUN)
+		host_event_wait(&cpu->wake, UINT64_MAX);
+}
+
+void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
+{
+	struct soft_cpu *soft = cpu->engine;
+	enum x86_result r = X86_STOP;
+
+	*exit = (struct engine_exit){ 0 };
+	for (;;) {
+		if (__builtin_expect(r == X86_STOP, 0)) {
+			if (must_leave(soft, cpu, exit))
+				break;
+			if (cpu->state.activity != X86_RUNNING)
+				wait_for_event(cpu);
+		}
+		r = X86_NEXT;
+		if (atomic_load_explicit(&cpu->request,
+					 memory_order_acquire) ||
+		    cpu->state.activity != X86_RUNNING) {
+			x86_flags(cpu);
+			soft_notice_code(soft);
+			r = x86_take_events(cpu);
+		}
+		if (r == X86_NEXT)
+			r = run_some(soft, cpu);
+	}
+	x86_flags(cpu);
+	cpu->block_page = UINT64_MAX;
+}
