@@ -183,7 +183,7 @@ static void fill_params(const struct loader *loader,
 static int linux_load(struct loader *loader)
 {
 	uint8_t params[PAGE_SIZE] = { 0 };
-	struct image image;
+	struct image image = { 0 };
 	int err = loader_refuse_modules(loader);
 
 	if (!err)

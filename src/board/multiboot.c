@@ -242,7 +242,7 @@ static int write_info(struct loader *loader, uint64_t kernel_end)
 static int multiboot_load(struct loader *loader)
 {
 	const char *name = loader->boot->kernel_name;
-	struct placement place;
+	struct placement place = { 0 };
 	int err = load_kernel(loader, &place);
 
 	if (!err)
