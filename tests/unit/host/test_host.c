@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Linux host contract: time, memory, code, locks, events, log.
+ */
+#include "vm/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "fake/test.h"
+#include "host/linux/log.h"
+#include "host/linux/thread.h"
+
+#define MS  1000000u
+#define MIB ((uint64_t)1 << 20)
+
+static void tells_time(void **state)
+{
+	uint64_t a = host_monotonic_ns(), b = host_monotonic_ns();
+
+	assert_true(b >= a);
+	assert_true(host_realtime_ns() > UINT64_C(1600000000) * 1000000000);
+}
+
+static void knows_the_tsc(void **state)
+{
+	uint64_t start = host_monotonic_ns(), hz = host_tsc_hz(), tsc, ns;
+	double ratio;
+
+	/* Generous: the machine may be busy. Alone it takes 2 ms at most. */
+	assert_true(host_monotonic_ns() - start < 100 * MS);
+	assert_true(host_tsc_hz() == hz);
+	start = host_monotonic_ns();
+	tsc = __rdtsc();
+	usleep(50000);
+	ns = host_monotonic_ns() - start;
+	tsc = __rdtsc() - tsc;
+	ratio = (double)tsc * 1e9 / (double)ns / (double)hz;
+	assert_true(ratio > 0.995 && ratio < 1.005);
+}
+
+static void allocates(void **state)
+{
+	uint8_t *p = host_alloc(1000);
+	unsigned int i;
+
+	assert_non_null(p);
+	assert_int_equal((uintptr_t)p % 64, 0);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(p[i], 0);
+	host_free(p);
+	host_free(NULL);
+	p = host_alloc(0);
+	assert_non_null(p);
+	host_free(p);
+	assert_null(host_alloc(SIZE_MAX));
+}
+
+static void gives_ram_lazily(void **state)
+{
+	struct host_ram ram;
+	uint8_t *again;
+
+	assert_int_equal(host_ram_create(&ram, 1000), -EINVAL);
+	assert_int_equal(host_ram_create(&ram, 0), -EINVAL);
+	/* Far more than the machine has. */
+	assert_int_equal(host_ram_create(&ram, (uint64_t)1 << 40), 0);
+	assert_int_equal(host_ram_touched(&ram), 0);
+	assert_int_equal((uintptr_t)ram.base % (2 * MIB), 0);
+	assert_int_equal(ram.base[ram.size - 1], 0);
+	ram.base[5] = 42;
+	ram.base[3 * MIB] = 1;
+	assert_in_range(host_ram_touched(&ram), 3 * 4096, 6 * MIB);
+
+	again = mmap(NULL, 4096, PROT_READ, MAP_SHARED, ram.fd, 0);
+	assert_ptr_not_equal(again, MAP_FAILED);
+	assert_int_equal(again[5], 42);
+	munmap(again, 4096);
+	host_ram_destroy(&ram);
+	host_ram_destroy(&ram);
+}
+
+/* Runs `f` in a child; gives its wait status. */
+static int in_child(void (*f)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		alarm(10);
+		signal(SIGSEGV, SIG_DFL); /* cmocka catches it */
+		close(STDERR_FILENO);
+		f();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void write_past_ram(void)
+{
+	struct host_ram ram;
+
+	if (!host_ram_create(&ram, MIB))
+		ram.base[ram.size] = 1;
+}
+
+static void write_before_ram(void)
+{
+	struct host_ram ram;
+
+	if (!host_ram_create(&ram, MIB))
+		ram.base[-1] = 1;
+}
+
+static void guards_ram(void **state)
+{
+	/* By SIGSEGV, or by the status of a sanitizer that caught it. */
+	assert_int_not_equal(in_child(write_past_ram), 0);
+	assert_int_not_equal(in_child(write_before_ram), 0);
+}
+
+static void runs_code(void **state)
+{
+	/* mov $42, %eax; ret */
+	static const uint8_t insns[] = { 0xb8, 42, 0, 0, 0, 0xc3 };
+	struct host_code code;
+	int (*f)(void);
+
+	assert_int_equal(host_code_create(&code, 0), -EINVAL);
+	assert_int_equal(host_code_create(&code, 5000), 0);
+	assert_true(code.size >= 5000);
+	memcpy(code.write, insns, sizeof(insns));
+	assert_memory_equal(code.exec, insns, sizeof(insns));
+	f = (int (*)(void))(uintptr_t)code.exec;
+	assert_int_equal(f(), 42);
+	host_code_destroy(&code);
+	host_code_destroy(&code);
+}
+
+static struct host_lock lock;
+static struct host_event event;
+static volatile unsigned int counter;
+
+static void count(void *ctx)
+{
+	unsigned int i;
+
+	for (i = 0; i < 20000; i++) {
+		host_lock(&lock);
+		counter++;
+		host_unlock(&lock);
+	}
+}
+
+static void excludes(void **state)
+{
+	struct thread threads[4];
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		assert_int_equal(
+			thread_start(&threads[i], "count", count, NULL), 0);
+	for (i = 0; i < 4; i++)
+		thread_join(&threads[i]);
+	thread_join(&threads[0]);
+	assert_int_equal(counter, 80000);
+	assert_int_equal(lock.word, 0);
+}
+
+static void wake_later(void *ctx)
+{
+	usleep(20000);
+	host_event_set(&event);
+}
+
+static void sleeps_and_wakes(void **state)
+{
+	struct thread thread;
+	uint64_t start = host_monotonic_ns();
+
+	host_event_set(&event);
+	host_event_set(&event);
+	host_event_wait(&event, UINT64_MAX); /* at once, both consumed */
+	host_event_wait(&event, start + 10 * MS);
+	assert_true(host_monotonic_ns() >= start + 10 * MS);
+	host_event_wait(&event, 0);
+
+	assert_int_equal(thread_start(&thread, "a name too long for Linux",
+				      wake_later, NULL),
+			 0);
+	start = host_monotonic_ns();
+	host_event_wait(&event, UINT64_MAX);
+	assert_true(host_monotonic_ns() - start >= 10 * MS);
+	thread_join(&thread);
+	assert_int_equal(event.word, 0);
+}
+
+/* Standard error into a pipe while `f` runs; what it wrote. */
+static size_t captured(void (*f)(void), char *text, size_t size)
+{
+	int ends[2], before = dup(STDERR_FILENO);
+	size_t at = 0;
+	ssize_t n;
+
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	f();
+	dup2(before, STDERR_FILENO);
+	close(before);
+	while ((n = read(ends[0], text + at, size - 1 - at)) > 0)
+		at += (size_t)n;
+	close(ends[0]);
+	text[at] = '\0';
+	return at;
+}
+
+static void say_some(void)
+{
+	host_log(HOST_LOG_DEBUG, "not shown");
+	host_log(HOST_LOG_WARN, "port %#x", 0x80);
+	log_set_level(HOST_LOG_DEBUG);
+	host_log(HOST_LOG_DEBUG, "shown");
+	log_set_level(HOST_LOG_WARN);
+}
+
+static void say_much(void)
+{
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		host_log(HOST_LOG_WARN, "line %d", i);
+	usleep(250000);
+	host_log(HOST_LOG_WARN, "last");
+}
+
+static void say_long(void)
+{
+	char text[5000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	host_log(HOST_LOG_ERROR, "%s", text);
+}
+
+static void logs_lines(void **state)
+{
+	static char text[65536];
+
+	captured(say_some, text, sizeof(text));
+	assert_string_equal(text, "lodge: port 0x80\nlodge: shown\n");
+	assert_true(captured(say_much, text, sizeof(text)) < 2000);
+	assert_non_null(strstr(text, "lines left out)\nlodge: last\n"));
+	usleep(250000);
+	captured(say_long, text, sizeof(text));
+	assert_in_range(strlen(text), 1000, 1025);
+	assert_int_equal(text[strlen(text) - 1], '\n');
+}
+
+static void find_a_bug(void)
+{
+	bug_on(1 + 1 == 2);
+}
+
+static void stops_at_bugs(void **state)
+{
+	int status = in_child(find_a_bug);
+
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void gives_random_bytes(void **state)
+{
+	uint8_t a[600] = { 0 }, b[600] = { 0 };
+
+	host_random(a, sizeof(a));
+	host_random(b, sizeof(b));
+	assert_memory_not_equal(a, b, sizeof(a));
+	assert_memory_not_equal(a + 584, (uint8_t[16]){ 0 }, 16);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tells_time),
+		cmocka_unit_test(knows_the_tsc),
+		cmocka_unit_test(allocates),
+		cmocka_unit_test(gives_ram_lazily),
+		cmocka_unit_test(guards_ram),
+		cmocka_unit_test(runs_code),
+		cmocka_unit_test(excludes),
+		cmocka_unit_test(sleeps_and_wakes),
+		cmocka_unit_test(logs_lines),
+		cmocka_unit_test(stops_at_bugs),
+		cmocka_unit_test(gives_random_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
