@@ -4,18 +4,15 @@
  *
  * The rate comes from whoever knows it best: the hypervisor that we run on
  * (CPUID leaf 0x40000010, in kHz; a convention of VMware and KVM), the
- * processor (leaf 0x15; Intel SDM vol. 2, CPUID), the kernel (the scale of
- * its perf clock; perf_event_open(2)), and else from two looks at both clocks
- * a millisecond and a half apart, which is good to some 20 ppm.
+ * processor (leaf 0x15; Intel SDM vol. 2, CPUID), and else from two looks at
+ * both clocks a millisecond and a half apart, which is good to some 20 ppm.
+ * The kernel's own figure is on its perf clock's page, but there and back
+ * takes longer (some machines: 15 ms).
  */
 #include "vm/host.h"
 
 #include <cpuid.h>
-#include <linux/perf_event.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 #include <x86intrin.h>
 
 #define NS_PER_S       1000000000u
@@ -66,37 +63,6 @@ static uint64_t hz_from_processor(void)
 	return (uint64_t)c * b / a;
 }
 
-/* ns = TSC * time_mult >> time_shift; may be forbidden to us. */
-static uint64_t hz_from_kernel(void)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_DUMMY,
-		.exclude_kernel = 1,
-		.exclude_hv = 1,
-	};
-	size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
-	struct perf_event_mmap_page *page;
-	uint64_t hz = 0;
-	int fd;
-
-	fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1,
-			  PERF_FLAG_FD_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	page = mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
-	if (page == MAP_FAILED)
-		return 0;
-	if (page->cap_user_time && page->time_mult && page->time_shift < 64)
-		hz = (uint64_t)(((unsigned __int128)NS_PER_S
-				 << page->time_shift) /
-				page->time_mult);
-	munmap(page, page_size);
-	return hz;
-}
-
 /* Both clocks at one moment: the closest of some looks. */
 static void look(uint64_t *ns, uint64_t *tsc)
 {
@@ -135,7 +101,6 @@ uint64_t host_tsc_hz(void)
 	static uint64_t (*const sources[])(void) = {
 		hz_from_hypervisor,
 		hz_from_processor,
-		hz_from_kernel,
 		hz_from_calibration,
 	};
 	/* Asked of the machine once: every caller has to get one answer. */
@@ -143,7 +108,7 @@ uint64_t host_tsc_hz(void)
 	uint64_t hz = atomic_load(&known), none = 0;
 	unsigned int i;
 
-	for (i = 0; hz < TSC_HZ_MIN && i < 4; i++)
+	for (i = 0; hz < TSC_HZ_MIN && i < 3; i++)
 		hz = sources[i]();
 	if (hz < TSC_HZ_MIN)
 		hz = NS_PER_S;
