@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the system tests share: the program, guests, and runs of them.
+
+LODGE_BUILD names the build folder (default: build in the source tree),
+LODGE_ENGINE the engine (default: soft).
+"""
+import json
+import os
+import pathlib
+import subprocess
+
+import pexpect
+import pytest
+
+import tiny
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("LODGE_BUILD", SOURCE / "build")).resolve()
+LODGE = BUILD / "lodge"
+ENGINE = os.environ.get("LODGE_ENGINE", "soft")
+
+
+def run(*args, timeout=60, **kwargs):
+    """lodge with these arguments, to its end."""
+    kwargs.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([LODGE, *map(str, args)], capture_output=True,
+                          text=True, errors="replace", timeout=timeout,
+                          check=False, **kwargs)
+
+
+def spawn(*args, timeout=60, **kwargs):
+    """lodge on a terminal of its own."""
+    child = pexpect.spawn(str(LODGE), [str(a) for a in args], timeout=timeout,
+                          encoding="utf-8", codec_errors="replace",
+                          dimensions=(24, 200), **kwargs)
+    child.delaybeforesend = None
+    return child
+
+
+def status_of(child, timeout=30):
+    """The exit status of a spawned lodge."""
+    child.expect(pexpect.EOF, timeout=timeout)
+    child.close()
+    return child.exitstatus
+
+
+@pytest.fixture(scope="session", autouse=True)
+def program():
+    if not LODGE.exists():
+        pytest.exit(f"{LODGE} is missing: build first, or set LODGE_BUILD", 2)
+
+
+@pytest.fixture
+def make_kernel(tmp_path):
+    """Writes a tiny kernel and gives the arguments that run it."""
+    def make(code, data=b"", engine=ENGINE, memory="16M"):
+        path = tmp_path / "kernel.elf"
+        path.write_bytes(tiny.kernel(code, data))
+        return ["run", "--kernel", path, "--engine", engine, "--memory",
+                memory]
+    return make
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A report's path, and its content once it is there."""
+    class Report:
+        path = tmp_path / "report.json"
+
+        def read(self):
+            return json.loads(self.path.read_text())
+    return Report()
+
+
+@pytest.fixture(scope="session")
+def linux():
+    """Arguments that boot the default guest."""
+    folder = BUILD / "guest" / "default"
+    kernel, initrd = folder / "vmlinux", folder / "initrd"
+    if not kernel.exists() or not initrd.exists():
+        pytest.skip(f"no default guest in {folder}: make guest")
+    return ["run", "--kernel", kernel, "--initrd", initrd, "--engine", ENGINE,
+            "--append", "console=ttyS0 tsc=reliable no_timer_check panic=-1"]

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An unmodified Linux from boot to power-off: the default guest."""
+import re
+import time
+
+import pytest
+
+from conftest import run, spawn, status_of
+from test_machine import KEYS, processor_ticks
+
+BOOT = 240  # seconds; the machine that runs the tests may be busy
+MIB = 1 << 20
+
+
+class Shell:
+    """The guest's shell on the serial console."""
+
+    def __init__(self, child):
+        self.child = child
+        self.wait()
+
+    def wait(self):
+        """For the first prompt after a boot."""
+        self.child.expect(r"# $", timeout=BOOT)
+
+    def run(self, command, timeout=60):
+        """The command's output; it has to succeed."""
+        # Quoted, so that the echo of the typing does not match.
+        self.child.sendline(f"echo BEG''IN; {command}; echo EN''D=$?")
+        self.child.expect(r"BEGIN\r+\n(.*?)END=(\d+)\r+\n", timeout=timeout)
+        output, status = self.child.match.groups()
+        self.child.expect(r"# $", timeout=timeout)
+        assert status == "0", f"{command}: status {status}\n{output}"
+        return re.sub(r"\r+\n", "\n", output).strip()
+
+    def power_off(self):
+        """The exit status of lodge."""
+        self.child.sendline("poweroff")
+        return status_of(self.child, timeout=BOOT)
+
+
+def boot(linux, *args):
+    return Shell(spawn(*linux, *args, timeout=BOOT))
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_shell(linux, report, cpus):
+    shell = boot(linux, "--cpus", cpus, "--memory", "512M", "--report",
+                 report.path)
+    assert shell.run("nproc") == str(cpus)
+    assert shell.run("grep -c ^processor /proc/cpuinfo") == str(cpus)
+    kib = int(shell.run("grep MemTotal /proc/meminfo").split()[1])
+    assert 400 * 1024 < kib < 512 * 1024
+    assert shell.run("echo $((6 * 7))") == "42"
+    assert shell.run("seq 1 1000 | sort -rn | head -n 1") == "1000"
+    assert shell.run("cat /proc/sys/kernel/ostype") == "Linux"
+    sums = shell.run("for i in 1 2 3; do seq 1 20000 | md5sum; done")
+    assert len(set(sums.splitlines())) == 1
+    assert shell.power_off() == 0
+    content = report.read()
+    assert set(content) == set(KEYS)
+    assert content["exit_reason"] == "power-off"
+    assert content["guest_memory_touched_bytes"] > 16 * MIB
+    beyond = (content["host_memory_peak_bytes"] -
+              content["guest_memory_touched_bytes"])
+    assert beyond < 100 * MIB
+
+
+@pytest.mark.parametrize("size,low,high", [("256M", 170, 256),
+                                           ("4G", 3700, 4096)])
+def test_memory(linux, size, low, high):
+    shell = boot(linux, "--memory", size)
+    kib = int(shell.run("grep MemTotal /proc/meminfo").split()[1])
+    assert low * 1024 < kib < high * 1024
+    # Holds what is written, the part above 4 GiB included.
+    mib = low // 4
+    assert shell.run(
+        f"mkdir -p /t && mount -t tmpfs -o size={2 * mib}m t /t && "
+        f"yes lodge | head -c {mib}m > /t/a && cp /t/a /t/b && "
+        "cmp /t/a /t/b && echo same", timeout=BOOT) == "same"
+    assert shell.power_off() == 0
+
+
+def test_time(linux):
+    shell = boot(linux)
+    for pause in (0, 20):
+        time.sleep(pause)
+        guest = int(shell.run("date +%s"))
+        assert abs(guest - time.time()) <= 1.5
+    start = time.monotonic()
+    shell.run("sleep 5")
+    assert 4.9 < time.monotonic() - start < 8
+    assert shell.power_off() == 0
+
+
+def test_idle_guest_uses_little_processor_time(linux):
+    shell = boot(linux, "--cpus", "2")
+    time.sleep(5)
+    before = processor_ticks(shell.child.pid)
+    time.sleep(5)
+    used = processor_ticks(shell.child.pid) - before
+    assert used < 15  # of 500
+    assert shell.power_off() == 0
+
+
+def test_five_reboots(linux):
+    shell = boot(linux, "--cpus", "2")
+    for _ in range(5):
+        shell.run("echo going down > /dev/kmsg")
+        shell.child.sendline("reboot")
+        shell.wait()
+        assert float(shell.run("cut -d' ' -f1 /proc/uptime")) < BOOT
+    assert shell.power_off() == 0
+
+
+def test_reboot_with_no_reboot(linux, report):
+    shell = boot(linux, "--no-reboot", "--report", report.path)
+    shell.child.sendline("reboot")
+    assert status_of(shell.child, timeout=BOOT) == 0
+    assert report.read()["exit_reason"] == "reset"
+
+
+def test_stop_and_reset_keys(linux):
+    shell = boot(linux)
+    shell.child.send("\x01r")
+    shell.wait()
+    shell.run("true")
+    shell.child.send("\x01x")
+    assert status_of(shell.child) == 0
+
+
+def test_paste_is_not_lost(linux):
+    """More than the UART's FIFO holds, at once."""
+    shell = boot(linux)
+    words = " ".join(f"word{n}" for n in range(150))
+    assert shell.run(f"echo {words} | wc -w") == "150"
+    assert shell.power_off() == 0
+
+
+def test_much_output(linux):
+    shell = boot(linux)
+    text = shell.run("seq 1 20000", timeout=BOOT)
+    assert text.split() == [str(n) for n in range(1, 20001)]
+    assert shell.power_off() == 0
+
+
+def test_kernel_panic_reboots(linux, report):
+    """panic=-1: at once; --no-reboot makes that the end."""
+    child = spawn(*linux[:-1], linux[-1] + " init=/nonexistent rdinit=/none",
+                  "--no-reboot", "--report", report.path, timeout=BOOT)
+    assert status_of(child, timeout=BOOT) == 0
+    assert report.read()["exit_reason"] == "reset"
+
+
+def test_too_little_memory_is_refused(linux):
+    result = run(*linux, "--memory", "16M")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "memory" in result.stderr
