@@ -265,6 +265,8 @@ enum x86_result x86_probe(struct x86_cpu *cpu, uint64_t linear,
 	struct mmu_page page;
 	enum x86_result r;
 
+	if (misaligned(cpu, linear, size, access))
+		return x86_raise_error(cpu, X86_AC, 0);
 	while (linear != end) {
 		uint64_t room = PAGE_SIZE - (linear & 0xfff);
 
