@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The benchmark program: one static binary that is the init of a benchmark
+ * guest, and an ordinary program when run natively. Each test repeats its
+ * work until it has taken long enough, then prints
+ *
+ *     bench NAME RATE UNIT
+ *
+ * where a larger rate is better. As process 1 it mounts what it needs and
+ * powers the machine off at the end. Arguments (or `bench=a,b` on the kernel
+ * command line) name the tests to run; none: all.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "work.h"
+
+/* A test works for this long at least. */
+#define SECONDS 0.15
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void getpids(uint64_t n)
+{
+	while (n--)
+		syscall(SYS_getpid);
+}
+
+static void reads(uint64_t n)
+{
+	static int zero = -1;
+	char c;
+
+	if (zero < 0)
+		zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	while (n--)
+		if (read(zero, &c, 1) != 1)
+			abort();
+}
+
+static void times(uint64_t n)
+{
+	struct timespec t;
+
+	while (n--)
+		clock_gettime(CLOCK_MONOTONIC, &t);
+}
+
+static void forks(uint64_t n)
+{
+	while (n--) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+static void execs(uint64_t n)
+{
+	static char *const argv[] = { "/proc/self/exe", "--nothing", NULL };
+
+	while (n--) {
+		pid_t pid = vfork();
+
+		if (!pid) {
+			execv(argv[0], argv);
+			_exit(1);
+		}
+		waitpid(pid, NULL, 0);
+	}
+}
+
+/* Touches fresh anonymous pages. */
+static void faults(uint64_t n)
+{
+	const size_t size = 4 << 20;
+
+	while (n) {
+		char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		madvise(p, size, MADV_NOHUGEPAGE);
+		for (size_t i = 0; i < size && n; i += 4096, n--)
+			p[i] = 1;
+		munmap(p, size);
+	}
+}
+
+static void mprotects(uint64_t n)
+{
+	static char *page;
+
+	if (!page)
+		page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	while (n--) {
+		mprotect(page, 4096, PROT_READ);
+		mprotect(page, 4096, PROT_READ | PROT_WRITE);
+		*page = 1;
+	}
+}
+
+/* One byte to another process and back: two context switches. */
+static void pipes(uint64_t n)
+{
+	int to[2], from[2];
+	pid_t pid;
+	char c = 0;
+
+	if (pipe(to) || pipe(from))
+		abort();
+	pid = fork();
+	if (!pid) {
+		close(to[1]);
+		while (read(to[0], &c, 1) == 1)
+			if (write(from[1], &c, 1) != 1)
+				break;
+		_exit(0);
+	}
+	while (n--)
+		if (write(to[1], &c, 1) != 1 || read(from[0], &c, 1) != 1)
+			abort();
+	close(to[1]);
+	close(to[0]);
+	close(from[0]);
+	close(from[1]);
+	waitpid(pid, NULL, 0);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+static void signals(uint64_t n)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	pid_t self = getpid();
+
+	sigaction(SIGUSR1, &action, NULL);
+	while (n--)
+		kill(self, SIGUSR1);
+}
+
+/* Compresses MiBs of text with busybox, when there is one. */
+static void gzips(uint64_t n)
+{
+	static char text[1 << 20];
+	int fds[2], null;
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = "the quick brown fox jumps over\n"
+			[(i * 2654435761u >> 13 ^ i) % 31];
+	if (pipe(fds))
+		abort();
+	pid = fork();
+	if (!pid) {
+		null = open("/dev/null", O_WRONLY);
+		dup2(fds[0], 0);
+		dup2(null, 1);
+		close(fds[1]);
+		execl("/bin/busybox", "busybox", "gzip", "-1", "-c", NULL);
+		_exit(1);
+	}
+	close(fds[0]);
+	while (n--)
+		for (size_t done = 0; done < sizeof(text);) {
+			ssize_t r = write(fds[1], text + done,
+					  sizeof(text) - done);
+
+			if (r <= 0)
+				abort();
+			done += (size_t)r;
+		}
+	close(fds[1]);
+	waitpid(pid, NULL, 0);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(uint64_t n);
+	double scale; /* units of work in one n */
+	const char *unit;
+} tests[] = {
+	/* Processes first, while this one is small to fork. */
+	{ "getpid", getpids, 1e-3, "k/s" },
+	{ "read_1B", reads, 1e-3, "k/s" },
+	{ "gettime", times, 1e-3, "k/s" },
+	{ "pagefault", faults, 1e-3, "k/s" },
+	{ "mprotect", mprotects, 1e-3, "k/s" },
+	{ "pipe", pipes, 1e-3, "k/s" },
+	{ "signal", signals, 1e-3, "k/s" },
+	{ "fork", forks, 1, "/s" },
+	{ "exec", execs, 1, "/s" },
+	{ "integer", work_integer, 1e-6, "M/s" },
+	{ "muldiv", work_muldiv, 1e-6, "M/s" },
+	{ "calls", work_calls, 1e-6, "M/s" },
+	{ "indirect", work_indirect, 1e-6, "M/s" },
+	{ "bytecode", work_bytecode, 1e-6, "M/s" },
+	{ "loads", work_loads, 1e-6, "M/s" },
+	{ "stores", work_stores, 1e-6, "M/s" },
+	{ "chase_16K", work_chase_small, 1e-6, "M/s" },
+	{ "random_64M", work_chase_large, 1e-6, "M/s" },
+	{ "memcpy_16K", work_memcpy_small, 16.0 / 1024, "MiB/s" },
+	{ "memcpy_16M", work_memcpy_large, 16, "MiB/s" },
+	{ "repmovsb_64K", work_repmovsb, 64.0 / 1024, "MiB/s" },
+	{ "double", work_double, 1e-6, "M/s" },
+	{ "libm", work_libm, 1e-6, "M/s" },
+	{ "x87", work_x87, 1e-6, "M/s" },
+	{ "sse_copy", work_sse_copy, 16.0 / 1024, "MiB/s" },
+	{ "avx2_copy", work_avx2_copy, 16.0 / 1024, "MiB/s" },
+	{ "avx2_fma", work_avx2_fma, 1e-6, "M/s" },
+	{ "strlen", work_strlen, 16.0 / 1024, "MiB/s" },
+	{ "sort", work_sort, 0.1, "M/s" },
+	{ "sha256", work_sha256, 1.0 / 16, "MiB/s" },
+	{ "gzip", gzips, 1, "MiB/s" },
+	{ "patch_code", work_patch_code, 1e-3, "k/s" },
+};
+
+static void run_test(unsigned int i)
+{
+	uint64_t n = 1;
+	double took;
+
+	for (;;) {
+		double start = now();
+
+		tests[i].run(n);
+		took = now() - start;
+		if (took >= SECONDS)
+			break;
+		/* Aim a little beyond the time, in steps of ten at most. */
+		n = took * 10 < SECONDS * 1.2 ?
+			    n * 10 :
+			    (uint64_t)((double)n * SECONDS * 1.2 / took) + 1;
+	}
+	printf("bench %s %.6g %s\n", tests[i].name,
+	       (double)n * tests[i].scale / took, tests[i].unit);
+	fflush(stdout);
+}
+
+/* True when `name` is in the comma-separated `list`. */
+static int listed(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *p = list; (p = strstr(p, name)); p += length)
+		if ((p == list || p[-1] == ',') &&
+		    (p[length] == ',' || !p[length]))
+			return 1;
+	return 0;
+}
+
+static void run_tests(const char *list)
+{
+	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		if (!list || listed(list, tests[i].name))
+			run_test(i);
+}
+
+/* As process 1: file systems, the kernel's command line, power-off. */
+static void run_as_init(void)
+{
+	static char line[4096];
+	double boot = now();
+	char *list, *end;
+	ssize_t n;
+	int fd;
+
+	mkdir("/proc", 0755);
+	mkdir("/dev", 0755);
+	mount("proc", "/proc", "proc", 0, NULL);
+	mount("dev", "/dev", "devtmpfs", 0, NULL);
+	printf("bench init %.6g s\n", boot);
+	fflush(stdout);
+	fd = open("/proc/cmdline", O_RDONLY);
+	n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
+	line[n > 0 ? n : 0] = '\0';
+	list = strstr(line, "bench=");
+	if (list) {
+		list += 6;
+		end = list + strcspn(list, " \n");
+		*end = '\0';
+	}
+	if (!list || strcmp(list, "none"))
+		run_tests(list);
+	sync();
+	reboot(RB_POWER_OFF);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "--nothing"))
+		return 0;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (getpid() == 1)
+		run_as_init();
+	run_tests(argc > 1 ? argv[1] : NULL);
+	return 0;
+}
