@@ -58,7 +58,7 @@ static bool multiboot_claims(const struct board_boot *boot)
 
 struct placement {
 	uint64_t end; /* behind the kernel */
-	uint32_t entry;
+	uint64_t entry;
 };
 
 /* The header's own addresses (3.1.3). */
@@ -120,7 +120,7 @@ static uint64_t physical_entry(const struct elf *elf)
 static int load_kernel(struct loader *loader, struct placement *place)
 {
 	const struct board_boot *boot = loader->boot;
-	uint64_t header = find_header(boot->kernel, boot->kernel_size), entry;
+	uint64_t header = find_header(boot->kernel, boot->kernel_size);
 	uint32_t want = loader_u32(boot->kernel + header + 4);
 	const char *wrong;
 	struct elf elf;
@@ -140,12 +140,7 @@ static int load_kernel(struct loader *loader, struct placement *place)
 	err = elf_load(loader, &elf, &place->end);
 	if (err)
 		return err;
-	entry = physical_entry(&elf);
-	if (!loader_may_use(loader, entry, 1) || entry >= LAYOUT_4G)
-		return loader_fail(loader, "the kernel is damaged: its entry "
-				   "0x%llx is outside the memory",
-				   (unsigned long long)entry);
-	place->entry = (uint32_t)entry;
+	place->entry = physical_entry(&elf);
 	return 0;
 }
 
@@ -245,8 +240,13 @@ static int multiboot_load(struct loader *loader)
 	struct placement place = { 0 };
 	int err = load_kernel(loader, &place);
 
-	if (!err)
-		err = write_info(loader, place.end);
+	if (err)
+		return err;
+	if (!loader_may_use(loader, place.entry, 1) || place.entry >= LAYOUT_4G)
+		return loader_fail(loader, "the kernel is damaged: its entry "
+				   "0x%llx is outside the memory",
+				   (unsigned long long)place.entry);
+	err = write_info(loader, place.end);
 	if (!err)
 		err = loader_write_cmdline(loader, name ? name : "kernel",
 					   LAYOUT_CMDLINE_MAX - 1);
@@ -254,7 +254,7 @@ static int multiboot_load(struct loader *loader)
 		return err;
 	loader->state->gpr[X86_RAX] = BOOT_MAGIC;
 	loader->state->gpr[X86_RBX] = LAYOUT_PARAMS;
-	return loader_enter_32(loader, place.entry);
+	return loader_enter_32(loader, (uint32_t)place.entry);
 }
 
 const struct loader_format multiboot_format = {
