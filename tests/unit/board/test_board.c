@@ -11,6 +11,7 @@
 #include "board/layout.h"
 #include "board/pc.h"
 #include "fake/host.h"
+#include "fake/roundtrip.h"
 #include "kernels.h"
 #include "vm/error.h"
 
@@ -459,6 +460,22 @@ static void saved_state(void **state)
 	destroy(board);
 }
 
+static void record_valid(void *object)
+{
+	struct board_record *record = object;
+
+	record->memory = record->memory_here;
+	record->cpus = record->cpus_here;
+}
+
+static void record_round_trip(void **state)
+{
+	struct board *board = build(&engine_count, 1, 16 * MIB);
+
+	roundtrip_check(&board_record_class, &board->record, record_valid);
+	destroy(board);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +491,7 @@ int main(void)
 		cmocka_unit_test(power_button),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(saved_state),
+		cmocka_unit_test(record_round_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
