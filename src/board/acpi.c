@@ -19,29 +19,29 @@
 #define HEADER_LENGTH	4 /* offsets in the header */
 #define HEADER_CHECKSUM 9
 
-#define RSDP_SIZE	36
-#define RSDP_V1_SIZE	20 /* what the first checksum covers */
+#define RSDP_SIZE    36
+#define RSDP_V1_SIZE 20 /* what the first checksum covers */
 
 /* FADT flags (table 5.10) */
-#define FADT_WBINVD	    (1u << 0)
-#define FADT_PROC_C1	    (1u << 2)
-#define FADT_SLP_BUTTON	    (1u << 5) /* set: not a fixed event */
-#define FADT_FIX_RTC	    (1u << 6) /* set: the alarm wakes nothing */
-#define FADT_TMR_VAL_EXT    (1u << 8) /* the PM timer has 32 bits */
-#define FADT_RESET_REG	    (1u << 10)
+#define FADT_WBINVD	 (1u << 0)
+#define FADT_PROC_C1	 (1u << 2)
+#define FADT_SLP_BUTTON	 (1u << 5) /* set: not a fixed event */
+#define FADT_FIX_RTC	 (1u << 6) /* set: the alarm wakes nothing */
+#define FADT_TMR_VAL_EXT (1u << 8) /* the PM timer has 32 bits */
+#define FADT_RESET_REG	 (1u << 10)
 
 /* FADT boot architecture flags (table 5.11) */
 #define BOOT_LEGACY_DEVICES (1u << 0)
 #define BOOT_NO_VGA	    (1u << 2)
 
 /* MADT (tables 5.21 to 5.26) */
-#define MADT_PCAT_COMPAT    1u
-#define MADT_LAPIC	    0
-#define MADT_IOAPIC	    1
-#define MADT_OVERRIDE	    2
-#define MADT_LAPIC_NMI	    4
-#define MPS_CONFORMS	    0x0u
-#define MPS_HIGH_LEVEL	    0xdu /* active high, level-triggered */
+#define MADT_PCAT_COMPAT 1u
+#define MADT_LAPIC	 0
+#define MADT_IOAPIC	 1
+#define MADT_OVERRIDE	 2
+#define MADT_LAPIC_NMI	 4
+#define MPS_CONFORMS	 0x0u
+#define MPS_HIGH_LEVEL	 0xdu /* active high, level-triggered */
 
 /* Opens a table: a header whose length and checksum come with the end. */
 static uint32_t header_begin(struct table *out, const char *signature,
@@ -178,7 +178,7 @@ static uint32_t build_madt(struct table *out, unsigned int cpus)
 /* Generic address (5.2.3.2) of an I/O port; length 0: none. */
 static void io_address(struct table *out, uint16_t port, uint8_t length)
 {
-	table_u8(out, length ? 1 : 0);		   /* system I/O */
+	table_u8(out, length ? 1 : 0);	      /* system I/O */
 	table_u8(out, (uint8_t)(8 * length)); /* bits */
 	table_u8(out, 0);
 	/* access size: byte, word, dword; the GPE block goes by bytes */
@@ -224,7 +224,8 @@ static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
 	table_u16(out, BOOT_LEGACY_DEVICES | BOOT_NO_VGA);
 	table_u8(out, 0);
 	table_u32(out, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON |
-			       FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG);
+			       FADT_FIX_RTC | FADT_TMR_VAL_EXT |
+			       FADT_RESET_REG);
 	io_address(out, RESET_CONTROL_PORT, 1);
 	table_u8(out, RESET_CONTROL_VALUE);
 	table_u16(out, 0); /* ARM */

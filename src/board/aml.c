@@ -130,8 +130,8 @@ void aml_name_string(struct aml *aml, const char *name, const char *value)
 
 static unsigned int hex_digit(char c)
 {
-	return c <= '9' ? (unsigned int)(c - '0') :
-			  (unsigned int)(c - 'A' + 10);
+	return c <= '9' ? (unsigned int)(c - '0')
+			: (unsigned int)(c - 'A' + 10);
 }
 
 /* Three letters of five bits, four hexadecimal digits; big-endian (19.6.36). */
@@ -146,8 +146,8 @@ void aml_name_eisa_id(struct aml *aml, const char *name, const char *id)
 	aml_name_integer(aml, name, __builtin_bswap32(v));
 }
 
-void aml_name_package(struct aml *aml, const char *name,
-		      const uint64_t *values, uint8_t count)
+void aml_name_package(struct aml *aml, const char *name, const uint64_t *values,
+		      uint8_t count)
 {
 	name_begin(aml, name);
 	table_u8(aml->out, AML_PACKAGE);

@@ -34,8 +34,8 @@ void aml_name_string(struct aml *aml, const char *name, const char *value);
 void aml_name_eisa_id(struct aml *aml, const char *name, const char *id);
 
 /* Name (name, Package () { values }) of integers. */
-void aml_name_package(struct aml *aml, const char *name,
-		      const uint64_t *values, uint8_t count);
+void aml_name_package(struct aml *aml, const char *name, const uint64_t *values,
+		      uint8_t count);
 
 /* A legacy device's resources; irq above 15: none. */
 struct aml_resources {

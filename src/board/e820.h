@@ -12,7 +12,7 @@
 #define E820_RAM      1u
 #define E820_RESERVED 2u
 
-#define E820_MAX      8
+#define E820_MAX 8
 
 struct e820_entry {
 	uint64_t base;

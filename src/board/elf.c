@@ -33,7 +33,10 @@ enum {
 
 bool elf_claims(const uint8_t *data, uint64_t size)
 {
-	return size >= 4 && !memcmp(data, "\x7f" "ELF", 4);
+	return size >= 4 && !memcmp(data,
+				    "\x7f"
+				    "ELF",
+				    4);
 }
 
 static const char *check_header(const uint8_t *data, uint64_t size)
@@ -88,8 +91,8 @@ const char *elf_open(struct elf *elf, const uint8_t *data, uint64_t size)
 void elf_segment(const struct elf *elf, unsigned int index,
 		 struct elf_segment *segment)
 {
-	const uint8_t *p = elf->data + elf->segments +
-			   (uint64_t)index * elf->segment_size;
+	const uint8_t *p =
+		elf->data + elf->segments + (uint64_t)index * elf->segment_size;
 
 	if (elf->wide)
 		*segment = (struct elf_segment){
@@ -121,20 +124,23 @@ static int load_segment(struct loader *loader, const struct elf *elf,
 	if (!loader_in_file(elf->size, s->offset, s->file_size))
 		return loader_fail(loader, "the kernel file is truncated");
 	if (s->file_size > s->memory_size)
-		return loader_fail(loader, "the ELF file is damaged: a segment "
+		return loader_fail(loader,
+				   "the ELF file is damaged: a segment "
 				   "is larger in the file than in memory");
 	if (!loader_may_use(loader, s->address, s->memory_size))
-		return loader_fail(loader, "the kernel is too large for the "
-				   "memory: it wants 0x%llx bytes at 0x%llx, "
-				   "the machine has %llu MiB",
-				   (unsigned long long)s->memory_size,
-				   (unsigned long long)s->address,
-				   (unsigned long long)
-				   e820_high_end(&loader->map) >> 20);
+		return loader_fail(
+			loader,
+			"the kernel is too large for the "
+			"memory: it wants 0x%llx bytes at 0x%llx, "
+			"the machine has %llu MiB",
+			(unsigned long long)s->memory_size,
+			(unsigned long long)s->address,
+			(unsigned long long)e820_high_end(&loader->map) >> 20);
 	err = loader_write(loader, s->address, elf->data + s->offset,
 			   s->file_size);
-	return err ? err : loader_zero(loader, s->address + s->file_size,
-				       s->memory_size - s->file_size);
+	return err ? err
+		   : loader_zero(loader, s->address + s->file_size,
+				 s->memory_size - s->file_size);
 }
 
 int elf_load(struct loader *loader, const struct elf *elf, uint64_t *end)

@@ -22,7 +22,7 @@ struct elf {
 
 struct elf_segment {
 	uint32_t type;
-	uint64_t offset, file_size; /* in the file */
+	uint64_t offset, file_size;    /* in the file */
 	uint64_t address, memory_size; /* physical */
 	uint64_t virtual, align;
 };

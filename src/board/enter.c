@@ -19,12 +19,12 @@
 #define GDT_TSS	    0x00008b0000000067ull /* base 0, never used */
 #define GDT_ENTRIES 6
 
-#define ATTR_CODE                                                        \
-	(X86_ATTR_P | X86_ATTR_S | X86_ATTR_G | X86_TYPE_CODE |          \
+#define ATTR_CODE                                                              \
+	(X86_ATTR_P | X86_ATTR_S | X86_ATTR_G | X86_TYPE_CODE |                \
 	 X86_TYPE_WRITE | X86_TYPE_ACCESSED)
-#define ATTR_DATA                                                        \
-	(X86_ATTR_P | X86_ATTR_S | X86_ATTR_G | X86_ATTR_DB |            \
-	 X86_TYPE_WRITE | X86_TYPE_ACCESSED)
+#define ATTR_DATA                                                              \
+	(X86_ATTR_P | X86_ATTR_S | X86_ATTR_G | X86_ATTR_DB | X86_TYPE_WRITE | \
+	 X86_TYPE_ACCESSED)
 #define ATTR_TSS (X86_ATTR_P | 0xb) /* busy */
 
 #define PTE_TABLE 0x03u /* present, writable */

@@ -12,28 +12,27 @@
 #include "vm/bytes.h"
 #include "vm/error.h"
 
-#define BDA_COM1	  (LAYOUT_BDA + 0x00)
-#define BDA_COM2	  (LAYOUT_BDA + 0x02)
-#define BDA_EBDA	  (LAYOUT_BDA + 0x0e)
-#define BDA_BASE_MEMORY	  (LAYOUT_BDA + 0x13)
+#define BDA_COM1	(LAYOUT_BDA + 0x00)
+#define BDA_COM2	(LAYOUT_BDA + 0x02)
+#define BDA_EBDA	(LAYOUT_BDA + 0x0e)
+#define BDA_BASE_MEMORY (LAYOUT_BDA + 0x13)
 
-#define MTRR_ENABLE	  0x800u
-#define MTRR_UNCACHEABLE  0u
-#define MTRR_WRITE_BACK	  6u
-#define MTRR_VALID	  0x800u
+#define MTRR_ENABLE	 0x800u
+#define MTRR_UNCACHEABLE 0u
+#define MTRR_WRITE_BACK	 6u
+#define MTRR_VALID	 0x800u
 
 /* NVRAM of PC firmware */
-#define NVRAM_BASE_KIB	  0x15
-#define NVRAM_EXT_KIB	  0x17 /* from 1 MiB; 0xffff at most; and here: */
-#define NVRAM_EXT_KIB_2	  0x30
-#define NVRAM_EXT_64K	  0x34 /* from 16 MiB, in 64 KiB */
-#define NVRAM_HIGH_64K	  0x5b /* above 4 GiB, three bytes */
-#define NVRAM_LAST_CPU	  0x5f
+#define NVRAM_BASE_KIB	0x15
+#define NVRAM_EXT_KIB	0x17 /* from 1 MiB; 0xffff at most; and here: */
+#define NVRAM_EXT_KIB_2 0x30
+#define NVRAM_EXT_64K	0x34 /* from 16 MiB, in 64 KiB */
+#define NVRAM_HIGH_64K	0x5b /* above 4 GiB, three bytes */
+#define NVRAM_LAST_CPU	0x5f
 
 static int write_word(struct board *board, uint64_t addr, uint16_t value)
 {
-	return memory_load(&board->vm.memory, gpa(addr), &value,
-			   sizeof(value));
+	return memory_load(&board->vm.memory, gpa(addr), &value, sizeof(value));
 }
 
 static int write_low_memory(struct board *board)
@@ -61,8 +60,8 @@ static int write_low_memory(struct board *board)
 static int write_tables(struct board *board, uint8_t *buffer)
 {
 	const struct acpi_machine acpi = { board->cpus, LAYOUT_FACS };
-	struct cpuid_regs cpu = cpuid_query(&board->cpuid,
-					    &board->vm.cpu[0]->state, 0, 1, 0);
+	struct cpuid_regs cpu =
+		cpuid_query(&board->cpuid, &board->vm.cpu[0]->state, 0, 1, 0);
 	const struct smbios_machine smbios = {
 		.name = board->name,
 		.cpus = board->cpus,
@@ -97,8 +96,7 @@ static void set_memory_types(struct board *board)
 		state->mtrr_def_type = MTRR_ENABLE | MTRR_WRITE_BACK;
 		state->mtrr_base[0] = MEMORY_LOW_MAX | MTRR_UNCACHEABLE;
 		state->mtrr_mask[0] =
-			(mask & ~(LAYOUT_4G - MEMORY_LOW_MAX - 1)) |
-			MTRR_VALID;
+			(mask & ~(LAYOUT_4G - MEMORY_LOW_MAX - 1)) | MTRR_VALID;
 	}
 }
 
@@ -129,8 +127,8 @@ static void set_nvram_word(struct board *board, unsigned int index,
 
 void firmware_set_nvram(struct board *board)
 {
-	uint64_t low = board->memory < MEMORY_LOW_MAX ? board->memory :
-							MEMORY_LOW_MAX;
+	uint64_t low =
+		board->memory < MEMORY_LOW_MAX ? board->memory : MEMORY_LOW_MAX;
 	uint64_t extended = low - LAYOUT_HIGH;
 	uint64_t from_16m = low > 16 << 20 ? low - (16 << 20) : 0;
 	uint64_t high = board->memory - low;
@@ -142,6 +140,5 @@ void firmware_set_nvram(struct board *board)
 	for (unsigned int i = 0; i < 3; i++)
 		rtc_set_nvram(&board->rtc, NVRAM_HIGH_64K + i,
 			      (uint8_t)(high >> (16 + 8 * i)));
-	rtc_set_nvram(&board->rtc, NVRAM_LAST_CPU,
-		      (uint8_t)(board->cpus - 1));
+	rtc_set_nvram(&board->rtc, NVRAM_LAST_CPU, (uint8_t)(board->cpus - 1));
 }

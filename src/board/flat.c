@@ -32,22 +32,23 @@ static int flat_load(struct loader *loader)
 {
 	const struct board_boot *boot = loader->boot;
 	uint64_t at = boot->flat_address, size = boot->kernel_size;
-	bool fits = boot->flat_long ? loader_may_use(loader, at, size) :
-				      e820_is_ram(&loader->map, at, size);
+	bool fits = boot->flat_long ? loader_may_use(loader, at, size)
+				    : e820_is_ram(&loader->map, at, size);
 	int err;
 
 	if (boot->initrd || boot->module_count)
 		return loader_fail(loader, "a flat image takes no initrd");
 	if (!fits && !in_rom(at, size))
-		return loader_fail(loader, "the flat image does not fit: 0x%llx "
+		return loader_fail(loader,
+				   "the flat image does not fit: 0x%llx "
 				   "bytes at 0x%llx are not free memory",
 				   (unsigned long long)size,
 				   (unsigned long long)at);
 	err = loader_write(loader, at, boot->kernel, size);
 	if (err)
 		return err;
-	return boot->flat_long ? loader_enter_64(loader, boot->flat_entry) :
-				 enter_real(loader, boot->flat_entry);
+	return boot->flat_long ? loader_enter_64(loader, boot->flat_entry)
+			       : enter_real(loader, boot->flat_entry);
 }
 
 const struct loader_format flat_format = {

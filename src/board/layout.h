@@ -7,19 +7,19 @@
 #ifndef LODGE_BOARD_LAYOUT_H
 #define LODGE_BOARD_LAYOUT_H
 
-#define LAYOUT_BDA	   0x00000400u /* BIOS data area */
-#define LAYOUT_BOOT	   0x00090000u /* what loaders hand to kernels */
-#define LAYOUT_EBDA	   0x0009fc00u /* reserved 1 KiB; holds the FACS */
-#define LAYOUT_FACS	   0x0009fc40u
-#define LAYOUT_LOW_END	   0x000a0000u /* end of conventional memory */
-#define LAYOUT_ROM	   0x000c0000u
-#define LAYOUT_TABLES	   0x000e0000u /* ACPI; reserved in the map */
-#define LAYOUT_SMBIOS	   0x000f0000u
-#define LAYOUT_ROM_END	   0x00100000u
-#define LAYOUT_HIGH	   0x00100000u /* RAM again */
-#define LAYOUT_IOAPIC	   0xfec00000u
-#define LAYOUT_LAPIC	   0xfee00000u
-#define LAYOUT_4G	   0x100000000ull
+#define LAYOUT_BDA     0x00000400u /* BIOS data area */
+#define LAYOUT_BOOT    0x00090000u /* what loaders hand to kernels */
+#define LAYOUT_EBDA    0x0009fc00u /* reserved 1 KiB; holds the FACS */
+#define LAYOUT_FACS    0x0009fc40u
+#define LAYOUT_LOW_END 0x000a0000u /* end of conventional memory */
+#define LAYOUT_ROM     0x000c0000u
+#define LAYOUT_TABLES  0x000e0000u /* ACPI; reserved in the map */
+#define LAYOUT_SMBIOS  0x000f0000u
+#define LAYOUT_ROM_END 0x00100000u
+#define LAYOUT_HIGH    0x00100000u /* RAM again */
+#define LAYOUT_IOAPIC  0xfec00000u
+#define LAYOUT_LAPIC   0xfee00000u
+#define LAYOUT_4G      0x100000000ull
 
 /*
  * The loaders' area: a parameter page, a GDT, identity page tables for the
@@ -32,8 +32,8 @@
 #define LAYOUT_CMDLINE_MAX 0x4000u /* with the NUL */
 
 /* Serial ports; the other legacy lines are named in chip/irqchip.h. */
-#define LAYOUT_IRQ_COM2	   3
-#define LAYOUT_COM1	   0x3f8u
-#define LAYOUT_COM2	   0x2f8u
+#define LAYOUT_IRQ_COM2 3
+#define LAYOUT_COM1	0x3f8u
+#define LAYOUT_COM2	0x2f8u
 
 #endif

@@ -41,12 +41,12 @@ enum {
 	PARAM_E820_ENTRY = 20,
 };
 
-#define VERSION_MIN	   0x020c
-#define XLF_KERNEL_64	   0x0001u
-#define ENTRY_64	   0x200 /* from the start of the kernel proper */
-#define LOADER_UNDEFINED   0xff
-#define CMDLINE_DEFAULT	   255u
-#define SECTOR		   512u
+#define VERSION_MIN	 0x020c
+#define XLF_KERNEL_64	 0x0001u
+#define ENTRY_64	 0x200 /* from the start of the kernel proper */
+#define LOADER_UNDEFINED 0xff
+#define CMDLINE_DEFAULT	 255u
+#define SECTOR		 512u
 
 /* What we need of a checked header. */
 struct image {
@@ -86,16 +86,19 @@ static int check_place(struct loader *loader, const struct image *image,
 
 	if (image->address < LAYOUT_HIGH || image->address >= LAYOUT_4G ||
 	    need < ENTRY_64)
-		return loader_fail(loader, "the kernel is damaged: impossible "
+		return loader_fail(loader,
+				   "the kernel is damaged: impossible "
 				   "load address 0x%llx",
 				   (unsigned long long)image->address);
 	if (need > memory || image->address > memory - need)
-		return loader_fail(loader, "the kernel is too large for the "
-				   "memory: it needs %llu MiB to start, the "
-				   "machine has %llu MiB below the hole",
-				   (unsigned long long)(image->address + need +
-							0xfffff) >> 20,
-				   (unsigned long long)memory >> 20);
+		return loader_fail(
+			loader,
+			"the kernel is too large for the "
+			"memory: it needs %llu MiB to start, the "
+			"machine has %llu MiB below the hole",
+			(unsigned long long)(image->address + need + 0xfffff) >>
+				20,
+			(unsigned long long)memory >> 20);
 	return 0;
 }
 
@@ -107,7 +110,8 @@ static int parse(struct loader *loader, struct image *image)
 	unsigned int sectors = file[HDR_SETUP_SECTS];
 
 	if (version < VERSION_MIN)
-		return loader_fail(loader, "this Linux kernel is too old: boot "
+		return loader_fail(loader,
+				   "this Linux kernel is too old: boot "
 				   "protocol %u.%u, needed is 2.12",
 				   version >> 8, version & 0xff);
 	if (size < HDR_MINIMUM)
@@ -118,7 +122,7 @@ static int parse(struct loader *loader, struct image *image)
 	image->header_end = HDR_MAGIC + file[HDR_JUMP];
 	if (image->header_end < HDR_MINIMUM)
 		return loader_fail(loader, "the kernel is damaged: its setup "
-				   "header is too short");
+					   "header is too short");
 	if (image->header_end > HDR_MAXIMUM)
 		image->header_end = HDR_MAXIMUM;
 	setup = (uint64_t)SECTOR * (1 + (sectors ? sectors : 4));
@@ -151,18 +155,19 @@ static int load_initrd(struct loader *loader, const struct image *image,
 		return 0;
 	at = loader_find_high(loader, image->end, image->initrd_max + 1, size);
 	if (!at)
-		return loader_fail(loader, "the initrd is too large: %llu MiB "
-				   "do not fit above the kernel into %llu MiB",
-				   (unsigned long long)(size + 0xfffff) >> 20,
-				   (unsigned long long)
-				   e820_high_end(&loader->map) >> 20);
+		return loader_fail(
+			loader,
+			"the initrd is too large: %llu MiB "
+			"do not fit above the kernel into %llu MiB",
+			(unsigned long long)(size + 0xfffff) >> 20,
+			(unsigned long long)e820_high_end(&loader->map) >> 20);
 	put_u32(params + HDR_RAMDISK_IMAGE, (uint32_t)at);
 	put_u32(params + HDR_RAMDISK_SIZE, (uint32_t)size);
 	return loader_write(loader, at, loader->boot->initrd, size);
 }
 
-static void fill_params(const struct loader *loader,
-			const struct image *image, uint8_t *params)
+static void fill_params(const struct loader *loader, const struct image *image,
+			uint8_t *params)
 {
 	uint8_t *e = params + PARAM_E820;
 

@@ -66,8 +66,8 @@ int loader_fail(struct loader *loader, const char *format, ...)
 			put_string(&text, va_arg(args, const char *));
 		else
 			put_number(&text,
-				   wide ? va_arg(args, unsigned long long) :
-					  va_arg(args, unsigned int),
+				   wide ? va_arg(args, unsigned long long)
+					: va_arg(args, unsigned int),
 				   *format == 'x' ? 16 : 10);
 	}
 	va_end(args);
@@ -146,12 +146,11 @@ static uint32_t length_up_to(const char *s, uint32_t max)
 
 uint32_t loader_append_length(const struct loader *loader, uint32_t max)
 {
-	return loader->boot->append ? length_up_to(loader->boot->append, max) :
-				      0;
+	return loader->boot->append ? length_up_to(loader->boot->append, max)
+				    : 0;
 }
 
-int loader_write_cmdline(struct loader *loader, const char *first,
-			 uint32_t max)
+int loader_write_cmdline(struct loader *loader, const char *first, uint32_t max)
 {
 	uint32_t head, tail, gap;
 	int err;
@@ -162,8 +161,10 @@ int loader_write_cmdline(struct loader *loader, const char *first,
 	tail = loader_append_length(loader, max);
 	gap = head && tail ? 1 : 0;
 	if (head + gap + tail > max)
-		return loader_fail(loader, "the command line is too long: "
-				   "this kernel takes %u bytes", max);
+		return loader_fail(loader,
+				   "the command line is too long: "
+				   "this kernel takes %u bytes",
+				   max);
 	err = loader_write(loader, LAYOUT_CMDLINE, first, head);
 	if (!err)
 		err = loader_write(loader, LAYOUT_CMDLINE + head, " ", gap);
@@ -200,7 +201,7 @@ int loader_refuse_modules(struct loader *loader)
 {
 	if (loader->boot->module_count)
 		return loader_fail(loader, "this kernel takes no modules "
-				   "besides the initrd");
+					   "besides the initrd");
 	return 0;
 }
 
@@ -227,7 +228,10 @@ static const struct sign {
 	const char *what;
 } signs[] = {
 	{ 0, 2, "\x1f\x8b", "a gzip file (unpack it first)" },
-	{ 0, 6, "\xfd" "7zXZ", "an xz file (unpack it first)" },
+	{ 0, 6,
+	  "\xfd"
+	  "7zXZ",
+	  "an xz file (unpack it first)" },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "a zstd file (unpack it first)" },
 	{ 0, 3, "BZh", "a bzip2 file (unpack it first)" },
 	{ 0, 6, "070701", "a cpio archive (an initrd?)" },
@@ -237,7 +241,10 @@ static const struct sign {
 	{ 56, 4, "ARMd", "an arm64 kernel" },
 	{ 0, 2, "#!", "a script" },
 	{ 0, 8, "!<arch>\n", "a Debian package or library" },
-	{ 0, 4, "\x7f" "ELF", "an ELF file without PVH note or multiboot header" },
+	{ 0, 4,
+	  "\x7f"
+	  "ELF",
+	  "an ELF file without PVH note or multiboot header" },
 	{ 0, 2, "MZ", "a Windows or EFI program" },
 	{ 510, 2, "\x55\xaa", "a boot sector or disk image" },
 };

@@ -58,8 +58,7 @@ uint64_t loader_u64(const uint8_t *data);
  * Whether a kernel may lie in [base, base + size): RAM that neither the
  * loaders' own area nor firmware tables use.
  */
-bool loader_may_use(const struct loader *loader, uint64_t base,
-		    uint64_t size);
+bool loader_may_use(const struct loader *loader, uint64_t base, uint64_t size);
 
 /* Copies to guest memory; -EINVAL with an error when it is not RAM. */
 int loader_write(struct loader *loader, uint64_t addr, const void *data,

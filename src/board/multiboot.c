@@ -52,8 +52,7 @@ static uint64_t find_header(const uint8_t *data, uint64_t size)
 
 static bool multiboot_claims(const struct board_boot *boot)
 {
-	return find_header(boot->kernel, boot->kernel_size) <
-	       boot->kernel_size;
+	return find_header(boot->kernel, boot->kernel_size) < boot->kernel_size;
 }
 
 struct placement {
@@ -79,25 +78,27 @@ static int load_by_addresses(struct loader *loader, uint64_t header,
 	place->entry = loader_u32(data + header + 28);
 	if (load_addr > header_addr || header_addr - load_addr > header)
 		return loader_fail(loader, "the kernel is damaged: impossible "
-				   "addresses in its multiboot header");
+					   "addresses in its multiboot header");
 	offset = header - (header_addr - load_addr);
 	load_size = load_end ? (uint64_t)load_end - load_addr : size - offset;
 	if (load_end && load_end < load_addr)
 		return loader_fail(loader, "the kernel is damaged: impossible "
-				   "addresses in its multiboot header");
+					   "addresses in its multiboot header");
 	if (!loader_in_file(size, offset, load_size))
 		return loader_fail(loader, "the kernel file is truncated");
 	place->end = load_addr + load_size;
 	if (bss_end > place->end)
 		place->end = bss_end;
 	if (!loader_may_use(loader, load_addr, place->end - load_addr))
-		return loader_fail(loader, "the kernel is too large for the "
+		return loader_fail(loader,
+				   "the kernel is too large for the "
 				   "memory: it wants 0x%llx bytes at 0x%x",
 				   (unsigned long long)place->end - load_addr,
 				   load_addr);
 	err = loader_write(loader, load_addr, data + offset, load_size);
-	return err ? err : loader_zero(loader, load_addr + load_size,
-				       place->end - load_addr - load_size);
+	return err ? err
+		   : loader_zero(loader, load_addr + load_size,
+				 place->end - load_addr - load_size);
 }
 
 /*
@@ -127,13 +128,15 @@ static int load_kernel(struct loader *loader, struct placement *place)
 	int err;
 
 	if (want & WANT_MUST & ~WANT_KNOWN)
-		return loader_fail(loader, "the multiboot kernel asks for what "
-				   "lodge does not have: flags 0x%x", want);
+		return loader_fail(loader,
+				   "the multiboot kernel asks for what "
+				   "lodge does not have: flags 0x%x",
+				   want);
 	if (want & WANT_ADDRESSES)
 		return load_by_addresses(loader, header, place);
 	if (!elf_claims(boot->kernel, boot->kernel_size))
 		return loader_fail(loader, "the multiboot kernel is no ELF "
-				   "file and gives no addresses");
+					   "file and gives no addresses");
 	wrong = elf_open(&elf, boot->kernel, boot->kernel_size);
 	if (wrong)
 		return loader_fail(loader, "%s", wrong);
@@ -144,8 +147,8 @@ static int load_kernel(struct loader *loader, struct placement *place)
 	return 0;
 }
 
-static int load_modules(struct loader *loader, uint64_t at,
-			struct table *list, struct table *names)
+static int load_modules(struct loader *loader, uint64_t at, struct table *list,
+			struct table *names)
 {
 	for (unsigned int i = 0; i < loader_module_count(loader); i++) {
 		uint64_t end = e820_high_end(&loader->map);
@@ -157,11 +160,13 @@ static int load_modules(struct loader *loader, uint64_t at,
 		if (at < LAYOUT_HIGH)
 			at = LAYOUT_HIGH;
 		if (at > end || module.size > end - at)
-			return loader_fail(loader, "the %s is too large: %llu "
-					   "MiB do not fit above the kernel",
-					   i ? "module" : "initrd",
-					   (unsigned long long)
-					   (module.size + 0xfffff) >> 20);
+			return loader_fail(
+				loader,
+				"the %s is too large: %llu "
+				"MiB do not fit above the kernel",
+				i ? "module" : "initrd",
+				(unsigned long long)(module.size + 0xfffff) >>
+					20);
 		err = loader_write(loader, at, module.data, module.size);
 		if (err)
 			return err;
@@ -169,8 +174,8 @@ static int load_modules(struct loader *loader, uint64_t at,
 		table_u32(list, (uint32_t)(at + module.size));
 		table_u32(list, (uint32_t)names->base + names->used);
 		table_u32(list, 0);
-		table_text(names, module.name ? module.name : "",
-			   NAME_SIZE - 1, 0);
+		table_text(names, module.name ? module.name : "", NAME_SIZE - 1,
+			   0);
 		table_u8(names, 0);
 		at += module.size;
 	}
@@ -243,7 +248,8 @@ static int multiboot_load(struct loader *loader)
 	if (err)
 		return err;
 	if (!loader_may_use(loader, place.entry, 1) || place.entry >= LAYOUT_4G)
-		return loader_fail(loader, "the kernel is damaged: its entry "
+		return loader_fail(loader,
+				   "the kernel is damaged: its entry "
 				   "0x%llx is outside the memory",
 				   (unsigned long long)place.entry);
 	err = write_info(loader, place.end);

@@ -34,9 +34,9 @@ static int record_check(const void *object)
 	const struct board_record *record = object;
 
 	return record->memory == record->memory_here &&
-			       record->cpus == record->cpus_here ?
-		       0 :
-		       -VM_EBADMSG;
+			       record->cpus == record->cpus_here
+		       ? 0
+		       : -VM_EBADMSG;
 }
 
 static void record_loaded(void *object)
@@ -51,8 +51,8 @@ const struct state_class board_record_class = {
 	.version = 1,
 	.size = sizeof(struct board_record),
 	.fields = board_record_fields,
-	.field_count = sizeof(board_record_fields) /
-		       sizeof(board_record_fields[0]),
+	.field_count =
+		sizeof(board_record_fields) / sizeof(board_record_fields[0]),
 	.check = record_check,
 	.saving = record_saving,
 	.loaded = record_loaded,
@@ -63,8 +63,8 @@ const struct state_class board_record_class = {
 static int add_memory(struct board *board)
 {
 	struct memory *mem = &board->vm.memory;
-	uint64_t low = board->memory < MEMORY_LOW_MAX ? board->memory :
-							MEMORY_LOW_MAX;
+	uint64_t low =
+		board->memory < MEMORY_LOW_MAX ? board->memory : MEMORY_LOW_MAX;
 	int err = memory_init(mem, board->memory, LAYOUT_ROM_END - LAYOUT_ROM);
 
 	if (!err)
@@ -88,8 +88,8 @@ static int add_memory(struct board *board)
 static struct irq board_irq(struct board *board, unsigned int line)
 {
 	if (board->engine->own_irqchip)
-		return (struct irq){ board->engine->irq_line,
-				     board->engine_vm, line };
+		return (struct irq){ board->engine->irq_line, board->engine_vm,
+				     line };
 	return gsi_router_irq(&board->router, line);
 }
 
@@ -344,17 +344,17 @@ unsigned int board_state_items(struct board *board, struct state_item *items,
 		items[count++] = (struct state_item){ &board_record_class,
 						      &board->record, 0 };
 	for (unsigned int i = 0; i < board->cpus && count < max; i++)
-		items[count++] = (struct state_item){
-			&x86_state_class, &board->vm.cpu[i]->state, i
-		};
+		items[count++] =
+			(struct state_item){ &x86_state_class,
+					     &board->vm.cpu[i]->state, i };
 	for (unsigned int i = 0; i < board->vm.device_count && count < max;
 	     i++) {
 		const struct device *d = &board->vm.device[i];
 
 		if (d->class->state)
-			items[count++] = (struct state_item){
-				d->class->state, d->object, d->instance
-			};
+			items[count++] =
+				(struct state_item){ d->class->state, d->object,
+						     d->instance };
 	}
 	return count;
 }

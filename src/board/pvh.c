@@ -34,8 +34,8 @@ static bool find_in_notes(const uint8_t *notes, uint64_t size, uint64_t align,
 		uint32_t name_size = loader_u32(notes);
 		uint32_t desc_size = loader_u32(notes + 4);
 		uint32_t type = loader_u32(notes + 8);
-		uint64_t desc = align_up((uint64_t)NOTE_HEADER + name_size,
-					 align);
+		uint64_t desc =
+			align_up((uint64_t)NOTE_HEADER + name_size, align);
 		uint64_t next = align_up(desc + desc_size, align);
 
 		if (desc > size || desc_size > size - desc)
@@ -95,11 +95,13 @@ static int load_modules(struct loader *loader, uint64_t kernel_end,
 		loader_module(loader, i, &module);
 		at = loader_find_high(loader, kernel_end, top, module.size);
 		if (!at)
-			return loader_fail(loader, "the %s is too large: %llu "
-					   "MiB do not fit above the kernel",
-					   i ? "module" : "initrd",
-					   (unsigned long long)
-					   (module.size + 0xfffff) >> 20);
+			return loader_fail(
+				loader,
+				"the %s is too large: %llu "
+				"MiB do not fit above the kernel",
+				i ? "module" : "initrd",
+				(unsigned long long)(module.size + 0xfffff) >>
+					20);
 		err = loader_write(loader, at, module.data, module.size);
 		if (err)
 			return err;
@@ -178,8 +180,10 @@ static int pvh_load(struct loader *loader)
 	if (err)
 		return err;
 	if (!loader_may_use(loader, entry, 1))
-		return loader_fail(loader, "the kernel is damaged: its PVH "
-				   "entry 0x%x is outside the memory", entry);
+		return loader_fail(loader,
+				   "the kernel is damaged: its PVH "
+				   "entry 0x%x is outside the memory",
+				   entry);
 	table_init(&modules, module_data, sizeof(module_data),
 		   LAYOUT_PARAMS + MODULE_OFFSET);
 	err = load_modules(loader, end, &modules);

@@ -13,7 +13,7 @@
 struct smbios_machine {
 	const char *name; /* the VM's name: system's serial number */
 	unsigned int cpus;
-	uint64_t memory; /* bytes */
+	uint64_t memory;	/* bytes */
 	uint32_t cpu_signature; /* CPUID 1: EAX */
 	uint32_t cpu_features;	/* CPUID 1: EDX */
 };

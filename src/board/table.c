@@ -59,8 +59,7 @@ void table_align(struct table *table, uint32_t align)
 	table_zero(table, -table->used & (align - 1));
 }
 
-void table_text(struct table *table, const char *text, uint32_t count,
-		char pad)
+void table_text(struct table *table, const char *text, uint32_t count, char pad)
 {
 	while (count--)
 		table_u8(table, (uint8_t)(*text ? *text++ : pad));
@@ -90,8 +89,7 @@ void table_put_u32(struct table *table, uint32_t offset, uint32_t value)
 	overwrite(table, offset, value, 4);
 }
 
-uint8_t table_checksum(const struct table *table, uint32_t from,
-		       uint32_t count)
+uint8_t table_checksum(const struct table *table, uint32_t from, uint32_t count)
 {
 	uint8_t sum = 0;
 

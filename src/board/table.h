@@ -13,12 +13,11 @@ struct table {
 	uint8_t *data;
 	uint32_t size; /* of the buffer */
 	uint32_t used;
-	uint64_t base;	/* guest-physical address of data[0] */
+	uint64_t base; /* guest-physical address of data[0] */
 	bool overflow; /* something did not fit; nothing is written then */
 };
 
-void table_init(struct table *table, void *data, uint32_t size,
-		uint64_t base);
+void table_init(struct table *table, void *data, uint32_t size, uint64_t base);
 
 void table_u8(struct table *table, uint8_t value);
 void table_u16(struct table *table, uint16_t value);

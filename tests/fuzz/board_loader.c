@@ -11,11 +11,11 @@
 #define OPTIONS	   4u
 
 /* Options, the last bytes of an input: memory, then these bits, then sizes. */
-#define WITH_INITRD  0x01
-#define WITH_MODULE  0x02
-#define WITH_APPEND  0x04
-#define AS_FLAT	     0x08
-#define FLAT_LONG    0x10
+#define WITH_INITRD 0x01
+#define WITH_MODULE 0x02
+#define WITH_APPEND 0x04
+#define AS_FLAT	    0x08
+#define FLAT_LONG   0x10
 
 static struct memory *guest_memory(void)
 {
@@ -54,8 +54,8 @@ static void check(const struct loader *loader, int err)
 		abort();
 }
 
-void fuzz_board_loader(const struct loader_format *format,
-		       const uint8_t *data, size_t size)
+void fuzz_board_loader(const struct loader_format *format, const uint8_t *data,
+		       size_t size)
 {
 	static const uint8_t initrd[8192] = { 1 };
 	static const struct boot_module module = { initrd, 4097, "module" };

@@ -15,7 +15,7 @@
  * Loads the file as `format`, when that claims it; NULL: as loader_run()
  * would. Aborts when a loader breaks its contract.
  */
-void fuzz_board_loader(const struct loader_format *format,
-		       const uint8_t *data, size_t size);
+void fuzz_board_loader(const struct loader_format *format, const uint8_t *data,
+		       size_t size);
 
 #endif

@@ -82,7 +82,10 @@ static void elf_segment_64(struct kernel_file *file, unsigned int index,
 static void elf64(struct kernel_file *file, uint64_t entry, uint16_t segments)
 {
 	memset(file, 0, sizeof(*file));
-	memcpy(file->data, "\x7f" "ELF\2\1\1", 7);
+	memcpy(file->data,
+	       "\x7f"
+	       "ELF\2\1\1",
+	       7);
 	kernel_put16(file, 16, 2);
 	kernel_put16(file, 18, 62);
 	kernel_put32(file, 20, 1);
@@ -95,8 +98,9 @@ static void elf64(struct kernel_file *file, uint64_t entry, uint16_t segments)
 
 void kernel_pvh(struct kernel_file *file)
 {
-	const struct segment load = { 1, 0x1000, 0x800, 0x2800, 0x1000,
-				      0x100000 };
+	const struct segment load = {
+		1, 0x1000, 0x800, 0x2800, 0x1000, 0x100000
+	};
 	const struct segment note = { 4, 0x200, 0x2c, 0x2c, 4, 0 };
 
 	elf64(file, 0xffffffff80100000ull, 2);
@@ -125,8 +129,9 @@ static void multiboot_header(struct kernel_file *file, uint32_t at,
 
 void kernel_multiboot_elf64(struct kernel_file *file)
 {
-	const struct segment load = { 1, 0x1000, 0x800, 0x2800, 0x1000,
-				      0x100000 };
+	const struct segment load = {
+		1, 0x1000, 0x800, 0x2800, 0x1000, 0x100000
+	};
 
 	elf64(file, 0xffffffff80100020ull, 1);
 	elf_segment_64(file, 0, &load);
@@ -137,7 +142,10 @@ void kernel_multiboot_elf64(struct kernel_file *file)
 void kernel_multiboot_elf32(struct kernel_file *file)
 {
 	memset(file, 0, sizeof(*file));
-	memcpy(file->data, "\x7f" "ELF\1\1\1", 7);
+	memcpy(file->data,
+	       "\x7f"
+	       "ELF\1\1\1",
+	       7);
 	kernel_put16(file, 16, 2);
 	kernel_put16(file, 18, 3);
 	kernel_put32(file, 24, 0x100020);
@@ -178,8 +186,8 @@ void loader_machine_init(struct loader_machine *machine, uint64_t memory)
 	memory_add(mem, MEMORY_ROM, gpa(LAYOUT_ROM),
 		   LAYOUT_ROM_END - LAYOUT_ROM, "rom");
 	if (low > LAYOUT_HIGH)
-		memory_add(mem, MEMORY_RAM, gpa(LAYOUT_HIGH),
-			   low - LAYOUT_HIGH, "high");
+		memory_add(mem, MEMORY_RAM, gpa(LAYOUT_HIGH), low - LAYOUT_HIGH,
+			   "high");
 	if (memory > low)
 		memory_add(mem, MEMORY_RAM, gpa(LAYOUT_4G), memory - low,
 			   "above");

@@ -166,10 +166,10 @@ static void refuses_bad_sizes(void **state)
 		unsigned int cpus;
 		uint64_t memory;
 	} bad[] = {
-		{ 0, 64 * MIB },	 { VM_CPUS_MAX + 1, 64 * MIB },
-		{ 1, 0 },		 { 1, MIB / 2 },
-		{ 1, MIB + 4096 },	 { 1, 1024 * GIB + MIB },
-		{ 1000, 64 * MIB },	 { 1, UINT64_MAX },
+		{ 0, 64 * MIB },    { VM_CPUS_MAX + 1, 64 * MIB },
+		{ 1, 0 },	    { 1, MIB / 2 },
+		{ 1, MIB + 4096 },  { 1, 1024 * GIB + MIB },
+		{ 1000, 64 * MIB }, { 1, UINT64_MAX },
 	};
 
 	fake_host_reset();
@@ -200,8 +200,8 @@ static void memory_layouts(void **state)
 {
 	for (unsigned int i = 0; i < sizeof(layouts) / sizeof(layouts[0]);
 	     i++) {
-		struct board *board = build(&engine_count, 1,
-					    layouts[i].memory);
+		struct board *board =
+			build(&engine_count, 1, layouts[i].memory);
 		struct memory *mem = &board_vm(board)->memory;
 		uint64_t end = layouts[i].ram_end, above = layouts[i].above;
 
@@ -213,15 +213,15 @@ static void memory_layouts(void **state)
 		assert_null(memory_for_write(mem, gpa(0xfffff), 1));
 		assert_int_equal(!end, !memory_find(mem, gpa(MIB)));
 		if (end) {
-			assert_non_null(memory_for_read(mem, gpa(MIB),
-							end - MIB));
+			assert_non_null(
+				memory_for_read(mem, gpa(MIB), end - MIB));
 			assert_null(memory_find(mem, gpa(end)));
 		}
 		assert_null(memory_find(mem, gpa(4 * GIB - 1)));
 		assert_int_equal(!above, !memory_find(mem, gpa(4 * GIB)));
 		if (above)
-			assert_non_null(memory_for_read(mem, gpa(4 * GIB),
-							above));
+			assert_non_null(
+				memory_for_read(mem, gpa(4 * GIB), above));
 		assert_null(memory_find(mem, gpa(4 * GIB + above)));
 		assert_int_equal(load_flat(board), 0);
 		destroy(board);
@@ -245,7 +245,9 @@ static void opens_the_engine(void **state)
 static void build_fails_cleanly(void **state)
 {
 	const struct board_config config = {
-		.cpus = 3, .memory = 16 * MIB, .engine = &engine_count,
+		.cpus = 3,
+		.memory = 16 * MIB,
+		.engine = &engine_count,
 	};
 	struct board *board = NULL;
 
@@ -283,11 +285,9 @@ static void load_prepares(void **state)
 	uint16_t word;
 
 	assert_int_equal(load_flat(board), 0);
-	assert_memory_equal(memory_for_read(&vm->memory, gpa(LAYOUT_TABLES),
-					    8),
+	assert_memory_equal(memory_for_read(&vm->memory, gpa(LAYOUT_TABLES), 8),
 			    "RSD PTR ", 8);
-	assert_memory_equal(memory_for_read(&vm->memory, gpa(LAYOUT_SMBIOS),
-					    5),
+	assert_memory_equal(memory_for_read(&vm->memory, gpa(LAYOUT_SMBIOS), 5),
 			    "_SM3_", 5);
 	assert_memory_equal(memory_for_read(&vm->memory, gpa(LAYOUT_FACS), 4),
 			    "FACS", 4);
@@ -368,7 +368,7 @@ static void wires(void **state)
 
 static void own_irqchip(void **state)
 {
-	static const uint16_t ports[] = { 0x20, 0x21, 0xa0, 0xa1,  0x4d0,
+	static const uint16_t ports[] = { 0x20,	 0x21, 0xa0, 0xa1, 0x4d0,
 					  0x4d1, 0x40, 0x43, 0x61 };
 	const struct msi msi = { 0xfee00000, 0x41 };
 	struct board *board = build(&engine_own, 2, 16 * MIB);
@@ -394,8 +394,7 @@ static void power_button(void **state)
 	/* PM1 status bit 8, enable bit 8 (ACPI 6.4, 4.8.4.1); SCI is 9. */
 	bus_write(&vm->pio, ACPI_PM_PM1_EVT + 2, 2, 0x100);
 	board_power_button(board);
-	assert_int_equal(bus_read(&vm->pio, ACPI_PM_PM1_EVT, 2) & 0x100,
-			 0x100);
+	assert_int_equal(bus_read(&vm->pio, ACPI_PM_PM1_EVT, 2) & 0x100, 0x100);
 	assert_int_equal(board->ioapic.level, 1u << 9);
 	destroy(board);
 }
@@ -452,9 +451,9 @@ static void saved_state(void **state)
 
 	/* Another size of memory: not this machine's state. */
 	board->record.memory_here += MIB;
-	assert_int_equal(state_check(items, count, stream.data, stream.size,
-				     &error),
-			 -VM_EBADMSG);
+	assert_int_equal(
+		state_check(items, count, stream.data, stream.size, &error),
+		-VM_EBADMSG);
 	assert_non_null(strstr(error.text, "board"));
 	host_free(stream.data);
 	destroy(board);

@@ -157,8 +157,7 @@ static void linux_truncated(void **state)
 		memcpy(copy, file.data, size);
 		m.boot.kernel = copy;
 		m.boot.kernel_size = size;
-		assert_int_equal(loader_run(&m.loader),
-				 whole ? 0 : -VM_EINVAL);
+		assert_int_equal(loader_run(&m.loader), whole ? 0 : -VM_EINVAL);
 		test_free(copy);
 		assert_true(whole || m.error.text[0]);
 	}
@@ -186,8 +185,7 @@ static void linux_spoilt(void **state)
 
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		kernel_linux(&file);
-		memcpy(file.data + cases[i].at, &cases[i].value,
-		       cases[i].size);
+		memcpy(file.data + cases[i].at, &cases[i].value, cases[i].size);
 		start(64 * MIB);
 		refused(cases[i].word);
 		finish();
@@ -266,8 +264,7 @@ static void pvh_boots(void **state)
 	list = peek(LAYOUT_PARAMS + 16, 8);
 	assert_int_equal(peek(LAYOUT_PARAMS + 24, 8), LAYOUT_CMDLINE);
 	assert_int_equal(peek(LAYOUT_PARAMS + 32, 8), LAYOUT_TABLES);
-	assert_int_equal(peek(peek(LAYOUT_PARAMS + 40, 8) + 8, 8),
-			 LAYOUT_EBDA);
+	assert_int_equal(peek(peek(LAYOUT_PARAMS + 40, 8) + 8, 8), LAYOUT_EBDA);
 	assert_int_equal(peek(LAYOUT_PARAMS + 48, 4), m.loader.map.count);
 	assert_int_equal(peek(list, 8), 8 * MIB - 0x1000);
 	assert_int_equal(peek(list + 8, 8), 100);
@@ -309,8 +306,7 @@ static void pvh_refused(void **state)
 
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		kernel_pvh(&file);
-		memcpy(file.data + cases[i].at, &cases[i].value,
-		       cases[i].size);
+		memcpy(file.data + cases[i].at, &cases[i].value, cases[i].size);
 		start(8 * MIB);
 		refused(cases[i].word);
 		finish();
@@ -383,19 +379,17 @@ static void multiboot_boots_one(void (*make)(struct kernel_file *file),
 	assert_int_equal(peek(list + 4, 4), 0x103064);
 	assert_int_equal(peek(list + 16, 4), 0x104000);
 	assert_int_equal(peek(0x104000, 1), 8);
-	assert_string_equal(memory_for_read(&m.memory, gpa(peek(list + 24, 4)),
-					    16),
-			    "second");
-	assert_int_equal(peek(LAYOUT_PARAMS + 44, 4),
-			 24 * m.loader.map.count);
+	assert_string_equal(
+		memory_for_read(&m.memory, gpa(peek(list + 24, 4)), 16),
+		"second");
+	assert_int_equal(peek(LAYOUT_PARAMS + 44, 4), 24 * m.loader.map.count);
 	map = peek(LAYOUT_PARAMS + 48, 4);
 	assert_int_equal(peek(map, 4), 20);
 	assert_int_equal(peek(map + 12, 8), LAYOUT_EBDA);
 	assert_int_equal(peek(map + 20, 4), E820_RAM);
-	assert_string_equal(memory_for_read(&m.memory,
-					    gpa(peek(LAYOUT_PARAMS + 64, 4)),
-					    8),
-			    "lodge");
+	assert_string_equal(
+		memory_for_read(&m.memory, gpa(peek(LAYOUT_PARAMS + 64, 4)), 8),
+		"lodge");
 	finish();
 }
 
@@ -501,8 +495,9 @@ static void flat_long(void **state)
 
 static void flat_refused(void **state)
 {
-	static const uint64_t bad[] = { 0x9fc00, 0xa0000, 0xbffff, 0xfffff,
-					0x1fff00, 0x200000, UINT64_MAX - 5 };
+	static const uint64_t bad[] = { 0x9fc00,       0xa0000,	 0xbffff,
+					0xfffff,       0x1fff00, 0x200000,
+					UINT64_MAX - 5 };
 
 	memset(&file, 0xf4, sizeof(file));
 	file.size = 512;
@@ -532,15 +527,16 @@ static void foreign(void **state)
 		{ "#!/bin/sh\n", 10, 0, "script" },
 		{ "CD001", 5, 0x8001 % KERNEL_FILE_MAX, "lodge can boot" },
 		{ "hello", 5, 0, "lodge can boot: no bzImage" },
-		{ "\x7f" "ELF", 4, 0, "truncated" },
+		{ "\x7f"
+		  "ELF",
+		  4, 0, "truncated" },
 		{ "070701", 6, 0, "cpio" },
 	};
 
 	start(8 * MIB);
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		memset(&file, 0, sizeof(file));
-		memcpy(file.data + cases[i].at, cases[i].bytes,
-		       cases[i].size);
+		memcpy(file.data + cases[i].at, cases[i].bytes, cases[i].size);
 		m.boot.kernel = file.data;
 		m.boot.kernel_size = cases[i].at + cases[i].size;
 		refused(cases[i].word);

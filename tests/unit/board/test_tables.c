@@ -177,10 +177,11 @@ static void aml_bytes(void **state)
 {
 	static const uint64_t values[] = { 0, 1, 2, 0x1234, 0x12345678 };
 	static const uint8_t want[] = {
-		0x10, 0x2b, '\\', '_', 'S', 'B', '_', /* Scope (\_SB) */
-		0x5b, 0x82, 0x0f, 'D', 'E', 'V', '0', /* Device (DEV0) */
-		0x08, '_', 'H', 'I', 'D', 0x0c, 0x41, 0xd0, 0x05, 0x01,
-		0x08, 'P', 'A', 'C', 'K', 0x12, 0x0e, 0x05, /* Package (5) */
+		0x10, 0x2b, '\\', '_',	'S',  'B',  '_', /* Scope (\_SB) */
+		0x5b, 0x82, 0x0f, 'D',	'E',  'V',  '0', /* Device (DEV0) */
+		0x08, '_',  'H',  'I',	'D',  0x0c, 0x41, 0xd0, 0x05, 0x01,
+		0x08, 'P',  'A',  'C',	'K',  0x12, 0x0e, 0x05, /* Package (5)
+								 */
 		0x00, 0x01, 0x0a, 0x02, 0x0b, 0x34, 0x12, 0x0c, 0x78, 0x56,
 		0x34, 0x12,
 	};
@@ -206,7 +207,10 @@ static void aml_lengths(void **state)
 	static const struct {
 		uint32_t content, bytes;
 	} cases[] = {
-		{ 0x3e, 1 }, { 0x3f, 2 }, { 0xffd, 2 }, { 0xffe, 3 },
+		{ 0x3e, 1 },
+		{ 0x3f, 2 },
+		{ 0xffd, 2 },
+		{ 0xffe, 3 },
 	};
 
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -232,8 +236,8 @@ static void aml_lengths(void **state)
 
 static void smbios_tables(void **state)
 {
-	static const uint64_t sizes[] = { 1 * MIB,  256 * MIB, 5 * GIB,
-					  33 * GIB, 1024 * GIB };
+	static const uint64_t sizes[] = { 1 * MIB, 256 * MIB, 5 * GIB, 33 * GIB,
+					  1024 * GIB };
 
 	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		const struct smbios_machine machine = {
@@ -275,9 +279,9 @@ static void smbios_lengths(void **state)
 	static const struct {
 		uint8_t type, length;
 	} want[] = {
-		{ 0, 0x18 },  { 1, 0x1b },  { 3, 0x16 },  { 4, 0x30 },
-		{ 16, 0x17 }, { 17, 0x28 }, { 19, 0x1f }, { 32, 0x0b },
-		{ 127, 4 },
+		{ 0, 0x18 },  { 1, 0x1b },  { 3, 0x16 },
+		{ 4, 0x30 },  { 16, 0x17 }, { 17, 0x28 },
+		{ 19, 0x1f }, { 32, 0x0b }, { 127, 4 },
 	};
 	const struct smbios_machine machine = { .cpus = 1, .memory = MIB };
 	uint32_t at = 32;
@@ -324,8 +328,8 @@ static void map(void **state)
 		assert_int_equal(e820_is_ram(&e820, 4 * GIB, 1),
 				 cases[i].above != 0);
 		if (cases[i].above)
-			assert_true(e820_is_ram(&e820, 4 * GIB,
-						cases[i].above));
+			assert_true(
+				e820_is_ram(&e820, 4 * GIB, cases[i].above));
 		assert_false(e820_is_ram(&e820, 4 * GIB, cases[i].above + 1));
 		assert_true(e820_is_ram(&e820, 0, LAYOUT_EBDA));
 		assert_false(e820_is_ram(&e820, 0, LAYOUT_EBDA + 1));
