@@ -39,9 +39,18 @@ struct handler {
 	bool masks; /* interrupt gate: clears IF */
 };
 
+/* Error codes that name a selector or a gate (SDM vol. 3, 6.13). */
+#define ERROR_EXT 1u /* an event from outside the program */
+#define ERROR_IDT 2u
+
 static uint32_t gate_error(const struct event *ev)
 {
-	return ev->vector * 8u + 2;
+	return ev->vector * 8u + ERROR_IDT;
+}
+
+static bool has_selector_error(uint8_t vector)
+{
+	return vector >= X86_TS && vector <= X86_GP;
 }
 
 /* Checks that long, 16- and 32-bit gates have in common. */
@@ -191,9 +200,15 @@ static enum x86_result push_protected(struct x86_cpu *cpu,
 static enum x86_result deliver_task(struct x86_cpu *cpu,
 				    const struct event *ev, uint16_t selector)
 {
+	enum x86_result r;
+
 	cpu->next_rip = ev->rip;
-	return x86_task_switch(cpu, selector, X86_TASK_INT, ev->has_error,
-			       ev->error);
+	r = x86_task_switch(cpu, selector, X86_TASK_INT, ev->has_error,
+			    ev->error);
+	if (!r && cpu->state.fault_pending && !ev->software &&
+	    has_selector_error(cpu->state.fault_vector))
+		cpu->state.fault_error |= ERROR_EXT;
+	return r;
 }
 
 static enum x86_result deliver_protected(struct x86_cpu *cpu,
@@ -274,11 +289,6 @@ static enum x86_result deliver_real(struct x86_cpu *cpu,
 	return X86_NEXT;
 }
 
-static bool has_selector_error(uint8_t vector)
-{
-	return vector >= X86_TS && vector <= X86_GP;
-}
-
 static enum x86_result deliver(struct x86_cpu *cpu, const struct event *ev)
 {
 	const uint64_t clear =
@@ -295,7 +305,7 @@ static enum x86_result deliver(struct x86_cpu *cpu, const struct event *ev)
 		r = deliver_real(cpu, ev, cpu->state.idtr.base, clear);
 	if (r == X86_FAULT && !ev->software &&
 	    has_selector_error(cpu->fault.vector))
-		cpu->fault.error |= 1; /* EXT */
+		cpu->fault.error |= ERROR_EXT;
 	return r;
 }
 
@@ -338,6 +348,7 @@ static bool doubles(enum fault_class first, enum fault_class second)
 #define DR6_BD	 0x00002000ull
 #define DR6_BITS 0x0000e00full
 #define DR7_GD	 0x00002000ull
+#define DR7_ENABLED 0xffull
 
 /* What an exception leaves in registers before its handler runs. */
 static void note_fault(struct x86_cpu *cpu)
@@ -351,6 +362,19 @@ static void note_fault(struct x86_cpu *cpu)
 			    (cpu->fault.address & DR6_BITS);
 		st->dr[7] &= ~DR7_GD;
 	}
+}
+
+/*
+ * The flags behind a completed instruction, for events that are no faults.
+ * Instructions clear RF only where breakpoints make it count, so without
+ * them a stale RF is hidden here.
+ */
+static uint64_t plain_flags(const struct x86_cpu *cpu)
+{
+	uint64_t flags = cpu->state.rflags;
+
+	return cpu->state.dr[7] & DR7_ENABLED ? flags
+					      : flags & ~(uint64_t)X86_FLAG_RF;
 }
 
 /*
@@ -380,7 +404,7 @@ static enum x86_result deliver_exception(struct x86_cpu *cpu)
 		.has_error = cpu->fault.has_error,
 		.error = cpu->fault.error,
 		.rip = cpu->state.rip,
-		.flags = cpu->state.rflags,
+		.flags = plain_flags(cpu),
 	};
 
 	if (pushes_rf(&cpu->fault))
@@ -456,7 +480,7 @@ static enum x86_result redirected(struct x86_cpu *cpu, uint8_t vector,
 
 static enum x86_result interrupt_vm86(struct x86_cpu *cpu, struct event *ev)
 {
-	uint64_t flags = cpu->state.rflags;
+	uint64_t flags = ev->flags;
 	bool trusted = (flags & X86_FLAG_IOPL) == X86_FLAG_IOPL;
 	uint64_t clear = X86_FLAG_TF | X86_FLAG_RF;
 	enum x86_result r;
@@ -487,7 +511,7 @@ enum x86_result x86_software_interrupt(struct x86_cpu *cpu, uint8_t vector,
 		.vector = vector,
 		.software = true,
 		.rip = cpu->next_rip,
-		.flags = cpu->state.rflags,
+		.flags = plain_flags(cpu),
 	};
 
 	if (cpu->mode & X86_MODE_VM86 && !int3_or_into)
@@ -500,7 +524,7 @@ enum x86_result x86_int1(struct x86_cpu *cpu)
 	struct event ev = {
 		.vector = X86_DB,
 		.rip = cpu->next_rip,
-		.flags = cpu->state.rflags,
+		.flags = plain_flags(cpu),
 	};
 
 	return deliver(cpu, &ev);
@@ -513,7 +537,7 @@ static enum x86_result deliver_interrupt(struct x86_cpu *cpu, uint8_t vector)
 	struct event ev = {
 		.vector = vector,
 		.rip = cpu->state.rip,
-		.flags = cpu->state.rflags,
+		.flags = plain_flags(cpu),
 	};
 
 	cpu->stat_interrupt++;
@@ -601,14 +625,17 @@ static enum x86_result take_interrupt(struct x86_cpu *cpu)
 
 static enum x86_result take_external(struct x86_cpu *cpu)
 {
-	if (cpu->state.activity == X86_HALTED)
+	bool halted = cpu->state.activity == X86_HALTED;
+
+	if (halted)
 		cpu->state.int_shadow = 0; /* of the STI before HLT */
 	if (nmi_ready(cpu)) {
 		cpu->state.nmi_pending = 0;
 		cpu->state.nmi_blocked = 1;
 		return deliver_interrupt(cpu, X86_NMI);
 	}
-	if (requested(cpu, X86_REQ_INTR) && accepts_interrupts(cpu))
+	/* Halted, it looks as x86_can_wake() does, or would spin. */
+	if ((halted || requested(cpu, X86_REQ_INTR)) && accepts_interrupts(cpu))
 		return take_interrupt(cpu);
 	return X86_NEXT;
 }

@@ -153,9 +153,9 @@ enum x86_result x86_check_rip(struct x86_cpu *cpu,
 
 /*
  * Task switch, for JMP/CALL/IRET/INT through TSS or task gate. The caller has
- * checked privileges; cpu->next_rip is what the old task resumes at. Once the
- * new task is entered a fault is its own: X86_FAULT then comes with the new
- * task's state, rip included.
+ * checked privileges; cpu->next_rip is what the old task resumes at and
+ * becomes where the new one starts. A fault of the new task (SDM vol. 3, 7.3)
+ * is left pending in the state, for x86_take_events() to deliver.
  */
 enum x86_task_source {
 	X86_TASK_JUMP,

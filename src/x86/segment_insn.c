@@ -39,7 +39,7 @@ enum x86_result x86_mov_to_seg(struct x86_cpu *cpu,
 	if (!r)
 		r = x86_load_segment(cpu, seg, (uint16_t)selector);
 	if (!r && seg == X86_SS)
-		cpu->state.int_shadow = 1;
+		cpu->state.int_shadow = X86_SHADOW_SS;
 	return r;
 }
 
@@ -86,7 +86,7 @@ enum x86_result x86_pop_seg(struct x86_cpu *cpu, const struct x86_insn *insn)
 		return r;
 	cpu->state.gpr[X86_RSP] = stack.sp;
 	if (seg == X86_SS)
-		cpu->state.int_shadow = 1;
+		cpu->state.int_shadow = X86_SHADOW_SS;
 	return X86_NEXT;
 }
 

@@ -57,6 +57,13 @@ enum x86_activity {
 	X86_SHUTDOWN,	/* triple fault */
 };
 
+/*
+ * What the instruction just executed holds back until the next one is done:
+ * STI interrupts, MOV SS and POP SS debug traps as well.
+ */
+#define X86_SHADOW_STI 1
+#define X86_SHADOW_SS  2
+
 #define X86_XSAVE_SIZE	       2696
 /*
  * Layout of the XSAVE area, standard format, as the guest's CPUID leaf 0xd
@@ -98,7 +105,7 @@ struct x86_state {
 
 	/* Events. */
 	uint32_t activity; /* enum x86_activity */
-	uint8_t int_shadow; /* STI or MOV SS just executed */
+	uint8_t int_shadow; /* X86_SHADOW_*; 0: none */
 	uint8_t nmi_blocked; /* until IRET */
 	uint8_t nmi_pending;
 	uint8_t sipi_vector;

@@ -280,6 +280,26 @@ static enum x86_result push_error(struct x86_cpu *cpu, unsigned int size,
 	return r;
 }
 
+/*
+ * A fault of the new task: kept pending, to be delivered before its first
+ * instruction.
+ */
+static void keep_fault(struct x86_cpu *cpu)
+{
+	struct x86_state *st = &cpu->state;
+
+	st->fault_pending = 1;
+	st->fault_vector = cpu->fault.vector;
+	st->fault_has_error = cpu->fault.has_error;
+	st->fault_error = cpu->fault.error;
+	if (cpu->fault.vector == X86_PF)
+		st->cr2 = cpu->fault.address;
+	else if (cpu->fault.vector == X86_DB)
+		st->dr[6] |= cpu->fault.address;
+	/* Makes the run loop look. */
+	atomic_fetch_or(&cpu->request, X86_REQ_INTR);
+}
+
 enum x86_result x86_task_switch(struct x86_cpu *cpu, uint16_t selector,
 				enum x86_task_source source, bool has_error,
 				uint32_t error)
@@ -294,9 +314,10 @@ enum x86_result x86_task_switch(struct x86_cpu *cpu, uint16_t selector,
 	if (r)
 		return r;
 	if (!load_registers(cpu, &tr, source, tss))
-		return x86_raise_error(cpu, X86_GP, 0);
+		r = x86_raise_error(cpu, X86_GP, 0);
 	x86_update_mode(cpu);
-	r = load_segments(cpu);
+	if (!r)
+		r = load_segments(cpu);
 	if (!r)
 		r = x86_check_rip(cpu, &cpu->state.seg[X86_CS],
 				  cpu->state.rip);
@@ -306,5 +327,7 @@ enum x86_result x86_task_switch(struct x86_cpu *cpu, uint16_t selector,
 		r = x86_raise(cpu, X86_DB);
 		cpu->fault.address = DR6_BT;
 	}
-	return r;
+	if (r)
+		keep_fault(cpu);
+	return X86_NEXT;
 }

@@ -506,6 +506,25 @@ static void interrupts_wait_for_if(void **state)
 	assert_int_equal(atomic_load(&cpu->request), 0);
 }
 
+static void stale_resume_flag_is_hidden(void **state)
+{
+	struct x86_cpu *cpu = with_apic(state);
+
+	cpu->state.rflags |= X86_FLAG_RF;
+	interrupt(cpu, 0x30);
+	assert_int_equal(x86_take_events(cpu), X86_BRANCH);
+	assert_int_equal(rig_peek(cpu, RIG_STACK0 - 24, 8),
+			 X86_FLAG_1 | X86_FLAG_IF);
+	/* With breakpoints it is exact. */
+	cpu = with_apic(state);
+	cpu->state.rflags |= X86_FLAG_RF;
+	cpu->state.dr[7] |= 1;
+	interrupt(cpu, 0x30);
+	assert_int_equal(x86_take_events(cpu), X86_BRANCH);
+	assert_int_equal(rig_peek(cpu, RIG_STACK0 - 24, 8),
+			 X86_FLAG_1 | X86_FLAG_IF | X86_FLAG_RF);
+}
+
 static void halt_wakes(void **state)
 {
 	struct x86_cpu *cpu = with_apic(state);
@@ -518,6 +537,12 @@ static void halt_wakes(void **state)
 	assert_true(x86_can_wake(cpu));
 	assert_int_equal(x86_take_events(cpu), X86_BRANCH);
 	assert_int_equal(cpu->state.activity, X86_RUNNING);
+	/* Whether or not somebody said so. */
+	cpu = with_apic(state);
+	cpu->state.activity = X86_HALTED;
+	apic_vector = 0x30;
+	assert_true(x86_can_wake(cpu));
+	assert_int_equal(x86_take_events(cpu), X86_BRANCH);
 	/* With IF clear only an NMI does. */
 	cpu = with_apic(state);
 	cpu->state.activity = X86_HALTED;
@@ -652,6 +677,7 @@ int main(void)
 		cmocka_unit_test(vm86_int_asks_iopl),
 		cmocka_unit_test(vm86_extensions_redirect),
 		cmocka_unit_test(interrupts_wait_for_if),
+		cmocka_unit_test(stale_resume_flag_is_hidden),
 		cmocka_unit_test(halt_wakes),
 		cmocka_unit_test(nmi_blocks_until_iret),
 		cmocka_unit_test(init_and_start_up),

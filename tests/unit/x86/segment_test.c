@@ -93,7 +93,7 @@ static void protected_mode_checks(void **state)
 	assert_int_equal(load(cpu, X86_CS, RIG_CODE32), X86_FAULT);
 	assert_int_equal(cpu->fault.vector, X86_UD);
 	assert_int_equal(load(cpu, X86_SS, RIG_DATA16), X86_NEXT);
-	assert_int_equal(cpu->state.int_shadow, 1);
+	assert_int_equal(cpu->state.int_shadow, X86_SHADOW_SS);
 }
 
 static void user_may_not_load_kernel_data(void **state)

@@ -105,25 +105,62 @@ static void descriptors_are_checked(void **state)
 	assert_faults(cpu, iret(cpu), X86_TS, RIG_TSS2_SEL);
 }
 
+/* The switch is done, and this fault waits in the new task. */
+static void assert_pending(struct x86_cpu *cpu, uint8_t vector,
+			   uint32_t error)
+{
+	assert_int_equal(cpu->state.tr.selector, RIG_TSS2_SEL);
+	assert_int_equal(cpu->state.rip, 0x7000);
+	assert_int_equal(cpu->state.fault_pending, 1);
+	assert_int_equal(cpu->state.fault_vector, vector);
+	assert_int_equal(cpu->state.fault_error, error);
+}
+
 static void segments_fault_in_the_new_task(void **state)
+{
+	static const struct {
+		unsigned int offset;
+		uint16_t selector;
+		uint8_t vector;
+	} row[] = {
+		{ 0x54, RIG_ABSENT, X86_NP },	    /* DS */
+		{ 0x54, RIG_EXEC_ONLY, X86_TS },
+		{ 0x4c, RIG_USER_CODE32, X86_TS }, /* CS: RPL is not DPL */
+		{ 0x50, RIG_READ_ONLY, X86_TS },   /* SS */
+		{ 0x60, RIG_DATA32, X86_TS },	    /* LDT */
+	};
+
+	for (unsigned int i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct x86_cpu *cpu = rig_protected(state, 0);
+
+		build_task32(cpu);
+		rig_poke(cpu, RIG_TSS2 + row[i].offset, row[i].selector, 2);
+		assert_int_equal(far(cpu, false, RIG_TSS2_SEL), X86_NEXT);
+		assert_pending(cpu, row[i].vector, row[i].selector);
+	}
+}
+
+static void pending_fault_is_taken(void **state)
 {
 	struct x86_cpu *cpu = rig_protected(state, 0);
 
 	build_task32(cpu);
-	rig_poke(cpu, RIG_TSS2 + 0x54, RIG_ABSENT, 2); /* DS */
-	assert_fault(cpu, far(cpu, false, RIG_TSS2_SEL), X86_NP, RIG_ABSENT);
-	assert_int_equal(cpu->state.tr.selector, RIG_TSS2_SEL);
-	assert_int_equal(cpu->state.rip, 0x7000);
+	rig_idt(cpu, X86_NP, X86_SYS_INT32, 0, RIG_CODE32, RIG_HANDLER, 0);
+	rig_poke(cpu, RIG_TSS2 + 0x54, RIG_ABSENT, 2);
+	assert_int_equal(far(cpu, false, RIG_TSS2_SEL), X86_NEXT);
+	assert_true(atomic_load(&cpu->request));
+	assert_int_equal(x86_take_events(cpu), X86_BRANCH);
+	assert_int_equal(cpu->state.rip, RIG_HANDLER);
+	assert_int_equal(rig_peek(cpu, RIG_STACK1 - 16, 4), RIG_ABSENT);
+	assert_int_equal(rig_peek(cpu, RIG_STACK1 - 12, 4), 0x7000);
+	/* From an external event: EXT. */
 	cpu = rig_protected(state, 0);
 	build_task32(cpu);
-	rig_poke(cpu, RIG_TSS2 + 0x54, RIG_EXEC_ONLY, 2);
-	assert_fault(cpu, far(cpu, false, RIG_TSS2_SEL), X86_TS,
-		     RIG_EXEC_ONLY);
-	cpu = rig_protected(state, 0);
-	build_task32(cpu);
-	rig_poke(cpu, RIG_TSS2 + 0x4c, RIG_USER_CODE32, 2); /* RPL != DPL */
-	assert_fault(cpu, far(cpu, false, RIG_TSS2_SEL), X86_TS,
-		     RIG_USER_CODE32);
+	rig_idt(cpu, X86_DE, X86_SYS_TASK, 0, RIG_TSS2_SEL, 0, 0);
+	rig_poke(cpu, RIG_TSS2 + 0x54, RIG_ABSENT, 2);
+	x86_raise(cpu, X86_DE);
+	assert_int_equal(x86_deliver_fault(cpu), X86_BRANCH);
+	assert_pending(cpu, X86_NP, RIG_ABSENT | 1);
 }
 
 static void interrupt_pushes_the_error_code(void **state)
@@ -188,10 +225,9 @@ static void trap_bit(void **state)
 
 	build_task32(cpu);
 	rig_poke(cpu, RIG_TSS2 + 0x64, 1, 2);
-	assert_int_equal(far(cpu, false, RIG_TSS2_SEL), X86_FAULT);
-	assert_int_equal(cpu->fault.vector, X86_DB);
-	assert_int_equal(cpu->fault.address, 0x8000);
-	assert_int_equal(cpu->state.rip, 0x7000);
+	assert_int_equal(far(cpu, false, RIG_TSS2_SEL), X86_NEXT);
+	assert_pending(cpu, X86_DB, 0);
+	assert_int_equal(cpu->state.dr[6], 0xffff8ff0);
 }
 
 static void into_vm86(void **state)
@@ -214,6 +250,7 @@ int main(void)
 		cmocka_unit_test(call_and_return),
 		cmocka_unit_test(descriptors_are_checked),
 		cmocka_unit_test(segments_fault_in_the_new_task),
+		cmocka_unit_test(pending_fault_is_taken),
 		cmocka_unit_test(interrupt_pushes_the_error_code),
 		cmocka_unit_test(task_gate),
 		cmocka_unit_test(task_of_16_bits),
