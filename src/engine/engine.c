@@ -8,6 +8,7 @@
 #include <string.h>
 
 const struct engine *const engines[] = {
+	&engine_kvm,
 	&engine_soft,
 	NULL,
 };

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether /dev/kvm is there, may be opened, has what we need, and runs guest
+ * kernel code in hardware. Some hosts without virtualization hardware offer
+ * one that emulates guest ring 0 an instruction at a time: a short loop in
+ * ring 0, timed, tells them apart by a factor of a hundred.
+ */
+#include "engine/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LOOPS	     4000u
+#define SLOWEST_NS   1000000u /* hardware: 20 us; emulated: 4 ms and more */
+#define TRIES	     3
+#define CODE_ADDRESS 0x1000u
+
+static const struct {
+	int capability;
+	const char *name;
+} needed[] = {
+	{ KVM_CAP_IRQCHIP, "an in-kernel irqchip" },
+	{ KVM_CAP_PIT2, "an in-kernel PIT" },
+	{ KVM_CAP_USER_MEMORY, "user memory" },
+	{ KVM_CAP_XSAVE, "XSAVE state" },
+	{ KVM_CAP_XCRS, "XCR0 state" },
+	{ KVM_CAP_VCPU_EVENTS, "vCPU events" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit" },
+	{ KVM_CAP_READONLY_MEM, "read-only memory" },
+};
+
+/* A machine of one page and one processor in real mode. */
+struct probe {
+	int vm, cpu;
+	uint8_t *page;
+	struct kvm_run *run;
+	int run_size;
+};
+
+/* mov cx, LOOPS; loop $; hlt */
+static const uint8_t probe_code[] = { 0xb9, LOOPS & 0xff, LOOPS >> 8,
+				      0xe2, 0xfe,	  0xf4 };
+
+static int probe_memory(struct probe *p)
+{
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = CODE_ADDRESS,
+		.memory_size = 4096,
+	};
+
+	p->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p->page == MAP_FAILED)
+		return -1;
+	memcpy(p->page, probe_code, sizeof(probe_code));
+	region.userspace_addr = (uintptr_t)p->page;
+	return ioctl(p->vm, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+static int probe_open(struct probe *p, int system)
+{
+	*p = (struct probe){ .vm = -1, .cpu = -1, .page = MAP_FAILED,
+			     .run = MAP_FAILED };
+	p->vm = ioctl(system, KVM_CREATE_VM, 0);
+	if (p->vm < 0 || probe_memory(p))
+		return -1;
+	p->cpu = ioctl(p->vm, KVM_CREATE_VCPU, 0);
+	p->run_size = ioctl(system, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (p->cpu < 0 || p->run_size <= 0)
+		return -1;
+	p->run = mmap(NULL, (size_t)p->run_size, PROT_READ | PROT_WRITE,
+		      MAP_SHARED, p->cpu, 0);
+	return p->run == MAP_FAILED ? -1 : 0;
+}
+
+static void probe_close(struct probe *p)
+{
+	if (p->run != MAP_FAILED)
+		munmap(p->run, (size_t)p->run_size);
+	if (p->page != MAP_FAILED)
+		munmap(p->page, 4096);
+	if (p->cpu >= 0)
+		close(p->cpu);
+	if (p->vm >= 0)
+		close(p->vm);
+}
+
+/* Nanoseconds that the loop takes; 0 when it cannot be run. */
+static uint64_t probe_time(struct probe *p)
+{
+	struct kvm_regs regs = { .rip = CODE_ADDRESS, .rflags = 2 };
+	struct kvm_sregs sregs;
+	uint64_t start;
+
+	if (ioctl(p->cpu, KVM_GET_SREGS, &sregs))
+		return 0;
+	sregs.cs.base = 0;
+	sregs.cs.selector = 0;
+	if (ioctl(p->cpu, KVM_SET_SREGS, &sregs) ||
+	    ioctl(p->cpu, KVM_SET_REGS, &regs))
+		return 0;
+	start = host_monotonic_ns();
+	if (ioctl(p->cpu, KVM_RUN, 0) ||
+	    p->run->exit_reason != KVM_EXIT_HLT)
+		return 0;
+	return host_monotonic_ns() - start + 1;
+}
+
+static int probe_speed(int system, char *why, size_t size)
+{
+	uint64_t best = UINT64_MAX, took = 1;
+	struct probe p;
+	int err = probe_open(&p, system);
+
+	for (int i = 0; !err && i < TRIES && took && best > SLOWEST_NS; i++) {
+		took = probe_time(&p);
+		best = took < best ? took : best;
+	}
+	probe_close(&p);
+	if (err || !took) {
+		snprintf(why, size, "/dev/kvm cannot run guest code here");
+		return -EIO;
+	}
+	if (best > SLOWEST_NS) {
+		snprintf(why, size,
+			 "/dev/kvm emulates guest kernel code (%llu ns an "
+			 "instruction): this host has no virtualization "
+			 "hardware to give",
+			 (unsigned long long)(best / LOOPS));
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static int probe_capabilities(int system, char *why, size_t size)
+{
+	int version = ioctl(system, KVM_GET_API_VERSION, 0);
+
+	if (version != KVM_API_VERSION) {
+		snprintf(why, size, "/dev/kvm speaks API version %d, not %d",
+			 version, KVM_API_VERSION);
+		return -ENOTSUP;
+	}
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		if (ioctl(system, KVM_CHECK_EXTENSION,
+			  needed[i].capability) > 0)
+			continue;
+		snprintf(why, size, "/dev/kvm lacks %s: a newer kernel may "
+			 "have it", needed[i].name);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static void explain_open(int err, char *why, size_t size)
+{
+	if (err == ENOENT)
+		snprintf(why, size,
+			 "no /dev/kvm: load kvm_amd or kvm_intel, or enable "
+			 "virtualization in the firmware");
+	else if (err == EACCES || err == EPERM)
+		snprintf(why, size, "no permission to open /dev/kvm: add "
+			 "yourself to the group kvm");
+	else
+		snprintf(why, size, "cannot open /dev/kvm: %s", strerror(err));
+}
+
+int kvm_probe(char *why, size_t size)
+{
+	int system = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int err;
+
+	if (system < 0) {
+		err = errno;
+		explain_open(err, why, size);
+		return -err;
+	}
+	err = probe_capabilities(system, why, size);
+	if (!err)
+		err = probe_speed(system, why, size);
+	close(system);
+	return err;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM over /dev/kvm: memory slots, the in-kernel interrupt controllers,
+ * dirty logging, and the engine's table.
+ */
+#include "engine/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Intel's VMX needs three pages and one page out of the guest's way. */
+#define TSS_ADDRESS	 0xfffbd000ul
+#define IDENTITY_ADDRESS 0xfffbc000ull
+
+static int create_irqchip(struct kvm_vm *kvm)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	uint64_t identity = IDENTITY_ADDRESS;
+
+	if (ioctl(kvm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) ||
+	    ioctl(kvm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) ||
+	    ioctl(kvm->fd, KVM_CREATE_IRQCHIP, 0) ||
+	    ioctl(kvm->fd, KVM_CREATE_PIT2, &pit))
+		return -errno;
+	return 0;
+}
+
+static int kvm_open(const struct engine_setup *setup, void **vm_engine)
+{
+	struct kvm_vm *kvm = calloc(1, sizeof(*kvm));
+	int err = -ENOMEM;
+
+	if (!kvm)
+		return err;
+	kvm->vm = setup->vm;
+	kvm->cpuid = setup->cpuid;
+	kvm->system = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm->system < 0) {
+		err = -errno;
+		goto free_kvm;
+	}
+	kvm->fd = ioctl(kvm->system, KVM_CREATE_VM, 0);
+	if (kvm->fd < 0) {
+		err = -errno;
+		goto close_system;
+	}
+	kvm->run_size = ioctl(kvm->system, KVM_GET_VCPU_MMAP_SIZE, 0);
+	err = kvm->run_size > 0 ? create_irqchip(kvm) : -errno;
+	if (err)
+		goto close_vm;
+	*vm_engine = kvm;
+	return 0;
+
+close_vm:
+	close(kvm->fd);
+close_system:
+	close(kvm->system);
+free_kvm:
+	free(kvm);
+	return err;
+}
+
+static void kvm_close(void *vm_engine)
+{
+	struct kvm_vm *kvm = vm_engine;
+
+	close(kvm->fd);
+	close(kvm->system);
+	free(kvm);
+}
+
+static int set_slot(struct kvm_vm *kvm, unsigned int slot)
+{
+	const struct memory_region *r = &kvm->vm->memory.region[slot];
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.flags = (r->kind == MEMORY_ROM ? KVM_MEM_READONLY : 0) |
+			 (kvm->dirty_log ? KVM_MEM_LOG_DIRTY_PAGES : 0),
+		.guest_phys_addr = r->base,
+		.memory_size = r->size,
+		.userspace_addr = (uintptr_t)r->host,
+	};
+
+	return ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno :
+								     0;
+}
+
+static int kvm_map_memory(void *vm_engine)
+{
+	struct kvm_vm *kvm = vm_engine;
+	int err = 0;
+
+	/* Slots go by index: empty those that may have moved. */
+	for (unsigned int i = 0; i < kvm->slots; i++) {
+		struct kvm_userspace_memory_region none = { .slot = i };
+
+		ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &none);
+	}
+	kvm->slots = kvm->vm->memory.region_count;
+	for (unsigned int i = 0; i < kvm->slots && !err; i++)
+		err = set_slot(kvm, i);
+	return err;
+}
+
+/* --- interrupts ----------------------------------------------------------- */
+
+/* ISA 0 is GSI 2 of the IOAPIC by KVM's default routing, as on the board. */
+static void kvm_irq_line(void *vm_engine, unsigned int line, bool level)
+{
+	struct kvm_vm *kvm = vm_engine;
+	struct kvm_irq_level irq = { .irq = line, .level = level };
+
+	ioctl(kvm->fd, KVM_IRQ_LINE, &irq);
+}
+
+static void kvm_send_msi(void *vm_engine, const struct msi *message)
+{
+	struct kvm_vm *kvm = vm_engine;
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)message->address,
+		.address_hi = (uint32_t)(message->address >> 32),
+		.data = message->data,
+	};
+
+	ioctl(kvm->fd, KVM_SIGNAL_MSI, &msi);
+}
+
+int kvm_ioeventfd(struct kvm_vm *kvm, uint64_t address, unsigned int size,
+		  bool port, int fd, bool assign)
+{
+	struct kvm_ioeventfd event = {
+		.addr = address,
+		.len = size,
+		.fd = fd,
+		.flags = (port ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+			 (assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	return ioctl(kvm->fd, KVM_IOEVENTFD, &event) ? -errno : 0;
+}
+
+int kvm_irqfd(struct kvm_vm *kvm, unsigned int line, int fd, bool assign)
+{
+	struct kvm_irqfd irq = {
+		.fd = (uint32_t)fd,
+		.gsi = line,
+		.flags = assign ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
+	};
+
+	return ioctl(kvm->fd, KVM_IRQFD, &irq) ? -errno : 0;
+}
+
+/* --- dirty pages ---------------------------------------------------------- */
+
+static int kvm_dirty_log(void *vm_engine, bool on)
+{
+	struct kvm_vm *kvm = vm_engine;
+	int err = 0;
+
+	kvm->dirty_log = on;
+	for (unsigned int i = 0; i < kvm->slots && !err; i++)
+		err = set_slot(kvm, i);
+	return err;
+}
+
+/* Hands the pages that KVM saw written to the memory's own log. */
+static int sync_slot(struct kvm_vm *kvm, unsigned int slot)
+{
+	const struct memory_region *r = &kvm->vm->memory.region[slot];
+	uint64_t words = (r->size / PAGE_SIZE + 63) / 64;
+	uint64_t *bitmap = calloc(words, sizeof(*bitmap));
+	struct kvm_dirty_log log = { .slot = slot };
+	int err = 0;
+
+	if (!bitmap)
+		return -ENOMEM;
+	log.dirty_bitmap = bitmap;
+	if (ioctl(kvm->fd, KVM_GET_DIRTY_LOG, &log))
+		err = -errno;
+	for (uint64_t w = 0; w < words && !err; w++)
+		for (uint64_t bits = bitmap[w]; bits; bits &= bits - 1) {
+			uint64_t page = w * 64 +
+					(uint64_t)__builtin_ctzll(bits);
+
+			memory_note_write(&kvm->vm->memory,
+					  gpa(r->base + page * PAGE_SIZE), 1);
+		}
+	free(bitmap);
+	return err;
+}
+
+static int kvm_dirty_sync(void *vm_engine)
+{
+	struct kvm_vm *kvm = vm_engine;
+	int err = 0;
+
+	for (unsigned int i = 0; i < kvm->slots && !err; i++)
+		err = sync_slot(kvm, i);
+	return err;
+}
+
+static void kvm_stats(struct x86_cpu *cpu, struct engine_stats *stats)
+{
+	const struct kvm_cpu *own = cpu->engine;
+
+	*stats = own->stats;
+}
+
+const struct engine engine_kvm = {
+	.name = "kvm",
+	.probe = kvm_probe,
+	.open = kvm_open,
+	.close = kvm_close,
+	.map_memory = kvm_map_memory,
+	.cpu_open = kvm_cpu_open,
+	.cpu_close = kvm_cpu_close,
+	.run = kvm_cpu_run,
+	.kick = kvm_cpu_kick,
+	.put_state = kvm_put_state,
+	.get_state = kvm_get_state,
+	.stats = kvm_stats,
+	.own_irqchip = true,
+	.irq_line = kvm_irq_line,
+	.send_msi = kvm_send_msi,
+	.dirty_log = kvm_dirty_log,
+	.dirty_sync = kvm_dirty_sync,
+};
