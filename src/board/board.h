@@ -92,13 +92,18 @@ struct boot_error {
 
 /*
  * Writes kernel, initrd and tables into guest memory and sets the bootstrap
- * processor's state; the other processors wait for SIPI. -EINVAL (with
- * `error`): no kernel that we know, truncated, too large for the memory.
+ * processor's state; the other processors wait for SIPI. The caller then
+ * gives the states to the engine (put_state). -EINVAL (with `error`): no
+ * kernel that we know, truncated, too large for the memory. Other errors
+ * leave `error` empty. Only while the vCPUs do not run.
  */
 int board_load(struct board *board, const struct board_boot *boot,
 	       struct boot_error *error);
 
-/* Power-on state of devices and processors; then board_load() again. */
+/*
+ * Power-on state of devices and processors; then board_load() again. Memory
+ * keeps its content. Only while the vCPUs do not run.
+ */
 void board_reset(struct board *board);
 
 /* Everything that makes up the machine's state, for save and load. */

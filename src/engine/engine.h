@@ -41,8 +41,9 @@ struct engine {
 	const char *name;
 
 	/*
-	 * Whether the host can run this engine well: 0, or a negative errno
-	 * with `why` (one line, what is missing and the mend). Some ms.
+	 * Whether the host can run this engine: 0; 1 when it can, but not
+	 * well enough to be chosen by itself; or a negative errno. `why`
+	 * tells the reason in one line, with the mend. Some ms.
 	 */
 	int (*probe)(char *why, size_t size);
 
@@ -73,7 +74,9 @@ struct engine {
 	 * Engines with their own interrupt controllers (KVM): sets GSI
 	 * `line`, sends MSIs, and moves the controllers' state from and to
 	 * the chips' structs before saving and after loading. NULL: the
-	 * chips of the board do it all.
+	 * chips of the board do it all. Lines are wired as chip/irqchip.h
+	 * says: 0-15 are ISA interrupts, at the PIC and the IOAPIC alike,
+	 * line 0 and the engine's own PIT at IOAPIC input 2.
 	 */
 	bool own_irqchip;
 	void (*irq_line)(void *vm_engine, unsigned int line, bool level);
