@@ -111,7 +111,9 @@ enum x86_result x86_read_descriptor(struct x86_cpu *cpu, uint16_t selector,
 	desc->high = 0;
 	if (!x86_find_descriptor(cpu, selector, wide, &linear))
 		return x86_raise_error(cpu, vector, (selector & ~3u) | ext);
-	return x86_read_table(cpu, linear, desc, wide ? 16 : 8);
+	/* Constant sizes: each is inlined as loads. */
+	return wide ? x86_read_table(cpu, linear, desc, 16)
+		    : x86_read_table(cpu, linear, &desc->low, 8);
 }
 
 void x86_unpack_descriptor(const struct x86_descriptor *desc,

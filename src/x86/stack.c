@@ -76,28 +76,57 @@ static bool is_inner(const struct x86_cpu *cpu, const struct x86_stack *stack)
 	       (stack->width == 8 && !(cpu->mode & X86_MODE_CODE64));
 }
 
-static enum x86_result write_inner(struct x86_cpu *cpu, uint64_t linear,
-				   const void *buf, unsigned int size)
-{
-	const struct x86_tlb_entry *e =
-		&cpu->tlbs[X86_TLB_SUPER]
-			 .entry[(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)];
-
-	if (e->write == (linear & PAGE_MASK) && x86_in_page(linear, size)) {
-		memcpy((void *)(e->addend + linear), buf, size);
-		return X86_NEXT;
-	}
-	return x86_write_system(cpu, linear, buf, size);
-}
-
 static enum x86_result write_stack(struct x86_cpu *cpu,
 				   const struct x86_stack *stack,
 				   uint64_t linear, const void *buf,
 				   unsigned int size)
 {
 	if (is_inner(cpu, stack))
-		return write_inner(cpu, linear, buf, size);
+		return x86_write_system(cpu, linear, buf, size);
 	return x86_write(cpu, linear, buf, size);
+}
+
+/* The frame's host address, where the TLB has it for this access. */
+static uint8_t *frame_host(struct x86_cpu *cpu, const struct x86_stack *stack,
+			   uint64_t linear, unsigned int bytes, bool write)
+{
+	const struct x86_tlb *tlb = is_inner(cpu, stack)
+					    ? &cpu->tlbs[X86_TLB_SUPER]
+					    : cpu->tlb;
+	const struct x86_tlb_entry *e =
+		&tlb->entry[(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)];
+
+	if ((write ? e->write : e->read) != (linear & PAGE_MASK) ||
+	    !x86_in_page(linear, bytes) || cpu->mode & X86_MODE_AC)
+		return NULL;
+	return (uint8_t *)(e->addend + linear);
+}
+
+/* Lays out a frame in memory order: the last value is the lowest. */
+static void pack(uint8_t *frame, const uint64_t *value, unsigned int count,
+		 unsigned int size)
+{
+	if (size == 8) {
+		for (unsigned int i = 0; i < count; i++)
+			memcpy(frame + (count - 1 - i) * 8, &value[i], 8);
+		return;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		memcpy(frame + (count - 1 - i) * size, &value[i], size);
+}
+
+static void unpack(uint64_t *value, const uint8_t *frame, unsigned int count,
+		   unsigned int size)
+{
+	if (size == 8) {
+		for (unsigned int i = 0; i < count; i++)
+			memcpy(&value[i], frame + i * 8, 8);
+		return;
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		value[i] = 0;
+		memcpy(&value[i], frame + i * size, size);
+	}
 }
 
 static enum x86_result push_each(struct x86_cpu *cpu, struct x86_stack *stack,
@@ -139,7 +168,7 @@ enum x86_result x86_stack_push(struct x86_cpu *cpu, struct x86_stack *stack,
 	unsigned int bytes = count * size;
 	uint64_t mask = width_mask(stack);
 	uint64_t offset = (stack->sp - bytes) & mask;
-	uint8_t frame[FRAME_MAX];
+	uint8_t frame[FRAME_MAX], *host;
 	enum x86_result r;
 	uint64_t linear;
 
@@ -148,9 +177,13 @@ enum x86_result x86_stack_push(struct x86_cpu *cpu, struct x86_stack *stack,
 	r = to_linear(cpu, stack, offset, bytes, &linear);
 	if (r)
 		return r;
-	for (unsigned int i = 0; i < count; i++)
-		memcpy(frame + (count - 1 - i) * size, &value[i], size);
-	r = write_stack(cpu, stack, linear, frame, bytes);
+	host = frame_host(cpu, stack, linear, bytes, true);
+	if (host) {
+		pack(host, value, count, size);
+	} else {
+		pack(frame, value, count, size);
+		r = write_stack(cpu, stack, linear, frame, bytes);
+	}
 	if (!r)
 		x86_stack_move(stack, -(int64_t)bytes);
 	return r;
@@ -183,20 +216,23 @@ enum x86_result x86_stack_pop(struct x86_cpu *cpu, struct x86_stack *stack,
 	unsigned int bytes = count * size;
 	uint64_t mask = width_mask(stack);
 	uint64_t offset = stack->sp & mask;
-	uint8_t frame[FRAME_MAX];
+	uint8_t frame[FRAME_MAX], *host;
 	enum x86_result r;
 	uint64_t linear;
 
 	if (bytes > FRAME_MAX || offset > mask - (bytes - 1))
 		return pop_each(cpu, stack, value, count, size);
 	r = to_linear(cpu, stack, offset, bytes, &linear);
-	if (!r)
-		r = x86_read(cpu, linear, frame, bytes);
 	if (r)
 		return r;
-	for (unsigned int i = 0; i < count; i++) {
-		value[i] = 0;
-		memcpy(&value[i], frame + i * size, size);
+	host = frame_host(cpu, stack, linear, bytes, false);
+	if (host) {
+		unpack(value, host, count, size);
+	} else {
+		r = x86_read(cpu, linear, frame, bytes);
+		if (r)
+			return r;
+		unpack(value, frame, count, size);
 	}
 	x86_stack_move(stack, bytes);
 	return X86_NEXT;

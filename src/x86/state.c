@@ -59,7 +59,7 @@ static void reset_common(struct x86_state *s, bool bsp)
 	s->int_shadow = 0;
 	s->nmi_blocked = 0;
 	s->nmi_pending = 0;
-	s->sipi_vector = 0;
+	/* sipi_vector stays: the start-up IPI may have come already. */
 	s->fault_pending = 0;
 	s->fault_vector = 0;
 	s->fault_has_error = 0;

@@ -603,6 +603,20 @@ static void init_and_start_up(void **state)
 	assert_int_equal(cpu->state.rip, 0);
 }
 
+static void start_up_on_the_heels_of_init(void **state)
+{
+	struct x86_cpu *cpu = with_apic(state);
+
+	/* Both have come before the processor's thread looks. */
+	cpu->state.apic_base &= ~(uint64_t)X86_APIC_BASE_BSP;
+	x86_cpu_request(cpu, X86_REQ_INIT);
+	cpu->state.sipi_vector = 0x9a;
+	x86_cpu_request(cpu, X86_REQ_SIPI);
+	assert_int_equal(x86_take_events(cpu), X86_BRANCH);
+	assert_int_equal(cpu->state.activity, X86_RUNNING);
+	assert_int_equal(cpu->state.seg[X86_CS].base, 0x9a000);
+}
+
 static void bootstrap_processor_restarts(void **state)
 {
 	struct x86_cpu *cpu = with_apic(state);
@@ -681,6 +695,7 @@ int main(void)
 		cmocka_unit_test(halt_wakes),
 		cmocka_unit_test(nmi_blocks_until_iret),
 		cmocka_unit_test(init_and_start_up),
+		cmocka_unit_test(start_up_on_the_heels_of_init),
 		cmocka_unit_test(bootstrap_processor_restarts),
 		cmocka_unit_test(kicks_end_the_run),
 		cmocka_unit_test(restored_fault_is_delivered),
