@@ -105,7 +105,8 @@ void x86_state_init(struct x86_state *s, bool bsp)
 #define F32(member)	   FIELD(struct x86_state, FIELD_U32, member)
 #define F16(member)	   FIELD(struct x86_state, FIELD_U16, member)
 #define F8(member)	   FIELD(struct x86_state, FIELD_U8, member)
-#define F64S(member, count) FIELD_ARRAY(struct x86_state, FIELD_U64, member, count)
+#define F64S(member, count) \
+	FIELD_ARRAY(struct x86_state, FIELD_U64, member, count)
 #define SEGMENT(member)                                                 \
 	F64(member.base), F32(member.limit), F16(member.selector),      \
 		F16(member.attr)
