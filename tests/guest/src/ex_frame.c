@@ -6,7 +6,7 @@
  */
 #include "lib.h"
 
-static ulong entry_flags;
+static volatile ulong entry_flags;
 
 static void look(struct frame *f)
 {

@@ -6,7 +6,7 @@
  */
 #include "lib.h"
 
-static ulong pushed, inside;
+static volatile ulong pushed, inside;
 
 static void look(struct frame *f)
 {
