@@ -53,8 +53,13 @@ const struct engine *engine_choose(const char *name, char *why, size_t size)
 			 "no engine '%s'; there are auto, kvm and soft", name);
 		return NULL;
 	}
-	if (engine->probe(why, size))
+	switch (engine->probe(why, size)) {
+	case 0:
+		snprintf(why, size, "asked for");
+		return engine;
+	case 1: /* badly, as `why` tells; but the user insists */
+		return engine;
+	default:
 		return NULL;
-	snprintf(why, size, "asked for");
-	return engine;
+	}
 }

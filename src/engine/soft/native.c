@@ -6,8 +6,7 @@
  *
  * SIMD floating point runs with all exceptions masked. When the guest has
  * unmasked some, the instruction works on a copy of the registers, which is
- * kept only if it raised none of those. Left out: an exact tiny result with
- * the underflow exception unmasked raises nothing.
+ * kept only if it raised none of those.
  */
 #include "engine/soft/native_op.h"
 
@@ -183,27 +182,49 @@ static enum x86_result raise_simd(struct x86_cpu *cpu, uint32_t mxcsr,
 								    X86_UD);
 }
 
-/* Some exceptions are unmasked: works on a copy. */
-static __attribute__((noinline)) enum x86_result
-run_guarded(struct x86_cpu *cpu, const struct x86_insn *insn, void *host)
+/* Runs the stub on a fresh copy; gives the exceptions that it raised. */
+static uint32_t run_copy(struct x86_cpu *cpu, const struct x86_insn *insn,
+			 void *host, uint32_t mxcsr, uint32_t *flags)
 {
 	const struct native_op *op = insn->native;
 	struct native *n = cpu->native_ctx;
-	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR);
-	uint32_t flags = native_pack_flags(x86_flags(cpu));
-	uint32_t raised, unmasked;
 
 	n->scratch = cpu->state;
 	fpu_set32(&n->scratch, FPU_MXCSR,
 		  (mxcsr & ~FPU_EXCEPT) | FPU_MXCSR_MASKS);
-	flags = op->stub(&n->scratch, host, insn, flags);
-	raised = fpu_get32(&n->scratch, FPU_MXCSR) & FPU_EXCEPT;
+	*flags = op->stub(&n->scratch, host, insn,
+			  native_pack_flags(cpu->state.rflags));
+	return fpu_get32(&n->scratch, FPU_MXCSR) & FPU_EXCEPT;
+}
+
+/*
+ * Some exceptions are unmasked. Unmasked underflow is raised by every tiny
+ * result and turns flush-to-zero off, masked underflow only by inexact ones;
+ * a first run with flush-to-zero on tells whether there was a tiny one.
+ */
+static __attribute__((noinline)) enum x86_result
+run_guarded(struct x86_cpu *cpu, const struct x86_insn *insn, void *host)
+{
+	const struct native_op *op = insn->native;
+	const struct native *n = cpu->native_ctx;
+	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR);
+	uint32_t run = mxcsr, tiny = 0, flags, raised, unmasked;
+
+	x86_flags(cpu);
+	if (!(mxcsr & FPU_UE << FPU_MXCSR_MASKS_SHIFT)) {
+		tiny = run_copy(cpu, insn, host, mxcsr | FPU_MXCSR_FTZ,
+				&flags) & FPU_UE;
+		run = mxcsr & ~FPU_MXCSR_FTZ;
+	}
+	raised = run_copy(cpu, insn, host, run, &flags) | tiny;
 	unmasked = raised & ~(mxcsr >> FPU_MXCSR_MASKS_SHIFT);
 	if (unmasked)
 		return raise_simd(cpu, mxcsr, raised, unmasked);
-	fpu_set32(&n->scratch, FPU_MXCSR, mxcsr | raised);
+	fpu_set32(&cpu->state, FPU_MXCSR, mxcsr | raised);
 	memcpy(cpu->state.gpr, n->scratch.gpr, sizeof(cpu->state.gpr));
-	memcpy(cpu->state.xsave, n->scratch.xsave, X86_XSAVE_OPMASK);
+	memcpy(cpu->state.xsave, n->scratch.xsave, FPU_MXCSR);
+	memcpy(cpu->state.xsave + FPU_ST, n->scratch.xsave + FPU_ST,
+	       X86_XSAVE_OPMASK - FPU_ST);
 	if (op->flags & NATIVE_FLAGS_OUT)
 		x86_set_arith(cpu, native_unpack_flags(flags));
 	return X86_NEXT;
@@ -245,18 +266,7 @@ enum x86_result native_begin_mmx(struct x86_cpu *cpu)
 
 void native_enter_mmx(struct x86_state *state)
 {
-	uint8_t st[128];
-	unsigned int top = fpu_get16(state, FPU_FSW) >> FPU_TOP_SHIFT & 7;
-	unsigned int i;
-
-	if (top) {
-		memcpy(st, state->xsave + FPU_ST, sizeof(st));
-		for (i = 0; i < 8; i++)
-			memcpy(state->xsave + FPU_ST + 16 * i,
-			       st + 16 * ((i - top) & 7), 16);
-		fpu_set16(state, FPU_FSW, fpu_get16(state, FPU_FSW) &
-						  (uint16_t)~FPU_FSW_TOP);
-	}
+	fpu_set_top(state, 0);
 	state->xsave[FPU_FTW] = 0xff;
 }
 
@@ -321,6 +331,19 @@ static ZydisMachineMode machine_mode(uint32_t mode, ZydisStackWidth *stack)
 		return ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
 	*stack = ZYDIS_STACK_WIDTH_16;
 	return ZYDIS_MACHINE_MODE_LONG_COMPAT_16;
+}
+
+static bool find_shape(struct x86_cpu *cpu, const struct x86_insn *insn,
+		       const ZydisDecodedInstruction *zi,
+		       const ZydisDecodedOperand *operands,
+		       struct native_op *op)
+{
+	if (!native_shape(op, insn, zi, operands))
+		return false;
+	/* AMD's processors take misaligned operands for SHA, Intel's fault. */
+	if (zi->meta.isa_set == ZYDIS_ISA_SET_SHA && cpu->cpuid->amd)
+		op->align = 1;
+	return true;
 }
 
 static bool decode(struct native *n, struct x86_cpu *cpu,
@@ -392,7 +415,7 @@ static enum x86_result run_unstored(struct x86_cpu *cpu,
 	uint32_t a, b, c, d;
 
 	if (!decode(n, cpu, insn, &zi, operands) ||
-	    !native_shape(&op, insn, &zi, operands))
+	    !find_shape(cpu, insn, &zi, operands, &op))
 		return x86_raise(cpu, X86_UD);
 	native_emit(&op, &n->code, at);
 	op.stub = (native_stub *)(uintptr_t)(n->code.exec + at);
@@ -416,7 +439,7 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 		insn->handler = native_pick_x87(zi.mnemonic);
 	if (insn->handler)
 		return true;
-	if (!native_shape(&op, insn, &zi, operands))
+	if (!find_shape(cpu, insn, &zi, operands, &op))
 		return false;
 	insn->native = add(n, &op);
 	insn->handler = insn->native ?

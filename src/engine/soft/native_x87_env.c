@@ -205,6 +205,7 @@ static void take_fields(struct x86_cpu *cpu, unsigned int size,
 		fdp |= (f[ENV_FDS] & 0xf000) << 4;
 		fop = f[ENV_FCS] & FPU_FOP_USED;
 	}
+	fpu_set_top(state, f[ENV_FSW] >> FPU_TOP_SHIFT & 7);
 	fpu_set16(state, FPU_FCW, (uint16_t)f[ENV_FCW]);
 	fpu_set16(state, FPU_FSW, (uint16_t)f[ENV_FSW]);
 	fpu_set16(state, FPU_FOP, fop);
