@@ -33,7 +33,7 @@ struct walk {
 	struct step step[LEVELS];
 	unsigned int count;
 	bool narrow;   /* entries of 32 bits */
-	uint64_t all;  /* AND of the entries: W and U */
+	uint64_t all;  /* AND of the entries: W, U and A */
 	uint64_t any;  /* OR of the entries: NX */
 	uint64_t gpa;  /* of the address that was walked for */
 	uint64_t size; /* of the page; 0 without paging */
@@ -175,7 +175,7 @@ static enum walk_end walk(struct x86_cpu *cpu, uint64_t linear,
 
 	w->count = 0;
 	w->narrow = false;
-	w->all = PTE_W | PTE_U;
+	w->all = PTE_W | PTE_U | PTE_A;
 	w->any = 0;
 	if (!(s->cr0 & X86_CR0_PG)) {
 		w->gpa = linear;
@@ -199,6 +199,9 @@ static enum walk_end walk(struct x86_cpu *cpu, uint64_t linear,
  */
 static bool mark(struct x86_cpu *cpu, struct walk *w, bool write)
 {
+	if (w->all & PTE_A && (!write || !w->count ||
+			       w->step[w->count - 1].value & PTE_D))
+		return true;
 	for (unsigned int i = 0; i < w->count; i++) {
 		struct step *s = &w->step[i];
 		bool last = i + 1 == w->count;
