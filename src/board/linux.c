@@ -95,7 +95,7 @@ static int check_place(struct loader *loader, const struct image *image,
 			loader,
 			"the kernel is too large for the "
 			"memory: it needs %llu MiB to start, the "
-			"machine has %llu MiB below the hole",
+			"machine has %llu MiB; give it more",
 			(unsigned long long)(image->address + need + 0xfffff) >>
 				20,
 			(unsigned long long)memory >> 20);
