@@ -30,6 +30,7 @@
 #define FPU_FCW_USED 0x1f3f /* writable; bit 6 reads as 1, others as 0 */
 #define FPU_FCW_ONE  0x0040
 #define FPU_EXCEPT   0x003f /* the same six bits in FCW, FSW and MXCSR */
+#define FPU_UE	     0x0010 /* underflow */
 #define FPU_FSW_ES   0x0080 /* an unmasked exception is pending */
 #define FPU_FSW_B    0x8000 /* mirrors ES */
 #define FPU_FSW_TOP  0x3800
@@ -40,6 +41,7 @@
 #define FPU_MXCSR_USED	0xffffu /* what MXCSR_MASK says; the rest: #GP */
 #define FPU_MXCSR_MASKS 0x1f80u
 #define FPU_MXCSR_MASKS_SHIFT 7
+#define FPU_MXCSR_FTZ	0x8000u
 
 static inline uint16_t fpu_get16(const struct x86_state *state,
 				 unsigned int offset)
@@ -107,9 +109,31 @@ static inline void fpu_normalise(struct x86_state *state)
 	fpu_set16(state, FPU_FSW, fsw);
 }
 
+/*
+ * Changes TOP, and no physical register: the area holds them by their place
+ * in the stack, so they move there.
+ */
+static inline void fpu_set_top(struct x86_state *state, unsigned int top)
+{
+	uint16_t fsw = fpu_get16(state, FPU_FSW);
+	unsigned int shift = (top - (fsw >> FPU_TOP_SHIFT)) & 7;
+	uint8_t st[128];
+	unsigned int i;
+
+	if (!shift)
+		return;
+	memcpy(st, state->xsave + FPU_ST, sizeof(st));
+	for (i = 0; i < 8; i++)
+		memcpy(state->xsave + FPU_ST + 16 * i,
+		       st + 16 * ((i + shift) & 7), 16);
+	fsw &= (uint16_t)~FPU_FSW_TOP;
+	fpu_set16(state, FPU_FSW, fsw | (uint16_t)(top << FPU_TOP_SHIFT));
+}
+
 /* FNINIT: control, status, tags and pointers; the registers keep theirs. */
 static inline void fpu_init(struct x86_state *state)
 {
+	fpu_set_top(state, 0);
 	memset(state->xsave, 0, FPU_MXCSR);
 	fpu_set16(state, FPU_FCW, FPU_FCW_INIT);
 }

@@ -716,9 +716,11 @@ enum x86_result x86_emms(struct x86_cpu *cpu, const struct x86_insn *insn)
 	if (cpu->state.cr0 & X86_CR0_TS)
 		return x86_raise(cpu, X86_NM);
 	r = fpu_check_pending(cpu);
-	if (r == X86_NEXT)
-		cpu->state.xsave[FPU_FTW] = 0;
-	return r;
+	if (r != X86_NEXT)
+		return r;
+	fpu_set_top(&cpu->state, 0);
+	cpu->state.xsave[FPU_FTW] = 0;
+	return X86_NEXT;
 }
 
 enum x86_result x86_vzero(struct x86_cpu *cpu, const struct x86_insn *insn)
