@@ -23,24 +23,31 @@
 #define MFD_NOEXEC_SEAL 0x0008u /* Linux 6.3 */
 #endif
 
+/*
+ * calloc() knows which memory is zero already; a large block is not touched
+ * before its user does. What it returned stands before the aligned block.
+ */
 void *host_alloc(size_t size)
 {
-	size_t rounded = (size + ALLOC_LINE - 1) & ~(size_t)(ALLOC_LINE - 1);
-	void *p;
+	size_t extra = ALLOC_LINE + sizeof(void *);
+	char *block;
+	void **p;
 
-	if (rounded < size)
+	if (size > SIZE_MAX - extra)
 		return NULL;
-	if (!rounded)
-		rounded = ALLOC_LINE;
-	p = aligned_alloc(ALLOC_LINE, rounded);
-	if (p)
-		memset(p, 0, rounded);
+	block = calloc(1, size + extra);
+	if (!block)
+		return NULL;
+	p = (void **)(((uintptr_t)block + extra) &
+		      ~(uintptr_t)(ALLOC_LINE - 1));
+	p[-1] = block;
 	return p;
 }
 
 void host_free(void *p)
 {
-	free(p);
+	if (p)
+		free(((void **)p)[-1]);
 }
 
 /* A zeroed memory file of `size` bytes, or a negative errno. */
