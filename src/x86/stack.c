@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stacks of far transfers and events. A frame that neither wraps nor is
- * longer than one access goes out as one write; others element by element,
- * probed first. Intel SDM vol. 3, 5.8.5, 6.14, 7.2; AMD64 APM vol. 2, 8.9,
- * 12.2.
+ * Stacks of far transfers and events. A frame within one page that the TLB
+ * has is copied at once; others go element by element, probed first. Intel
+ * SDM vol. 3, 5.8.5, 6.14, 7.2; AMD64 APM vol. 2, 8.9, 12.2.
  */
 #include "x86/stack.h"
 
 #include "x86/access.h"
 #include "x86/segment.h"
-
-#define FRAME_MAX 64 /* bytes of one access */
 
 void x86_stack_current(const struct x86_cpu *cpu, struct x86_stack *stack)
 {
@@ -168,25 +165,22 @@ enum x86_result x86_stack_push(struct x86_cpu *cpu, struct x86_stack *stack,
 	unsigned int bytes = count * size;
 	uint64_t mask = width_mask(stack);
 	uint64_t offset = (stack->sp - bytes) & mask;
-	uint8_t frame[FRAME_MAX], *host;
 	enum x86_result r;
 	uint64_t linear;
+	uint8_t *host;
 
-	if (bytes > FRAME_MAX || offset > mask - (bytes - 1))
+	if (offset > mask - (bytes - 1))
 		return push_each(cpu, stack, value, count, size);
 	r = to_linear(cpu, stack, offset, bytes, &linear);
 	if (r)
 		return r;
 	host = frame_host(cpu, stack, linear, bytes, true);
-	if (host) {
-		pack(host, value, count, size);
-	} else {
-		pack(frame, value, count, size);
-		r = write_stack(cpu, stack, linear, frame, bytes);
-	}
-	if (!r)
-		x86_stack_move(stack, -(int64_t)bytes);
-	return r;
+	/* Element by element CR2 is right, too. */
+	if (!host)
+		return push_each(cpu, stack, value, count, size);
+	pack(host, value, count, size);
+	x86_stack_move(stack, -(int64_t)bytes);
+	return X86_NEXT;
 }
 
 static enum x86_result pop_each(struct x86_cpu *cpu, struct x86_stack *stack,
@@ -216,24 +210,19 @@ enum x86_result x86_stack_pop(struct x86_cpu *cpu, struct x86_stack *stack,
 	unsigned int bytes = count * size;
 	uint64_t mask = width_mask(stack);
 	uint64_t offset = stack->sp & mask;
-	uint8_t frame[FRAME_MAX], *host;
 	enum x86_result r;
 	uint64_t linear;
+	uint8_t *host;
 
-	if (bytes > FRAME_MAX || offset > mask - (bytes - 1))
+	if (offset > mask - (bytes - 1))
 		return pop_each(cpu, stack, value, count, size);
 	r = to_linear(cpu, stack, offset, bytes, &linear);
 	if (r)
 		return r;
 	host = frame_host(cpu, stack, linear, bytes, false);
-	if (host) {
-		unpack(value, host, count, size);
-	} else {
-		r = x86_read(cpu, linear, frame, bytes);
-		if (r)
-			return r;
-		unpack(value, frame, count, size);
-	}
+	if (!host)
+		return pop_each(cpu, stack, value, count, size);
+	unpack(value, host, count, size);
 	x86_stack_move(stack, bytes);
 	return X86_NEXT;
 }

@@ -241,7 +241,7 @@ static void page_fault_in_contributory_is_serial(void **state)
 	rig_idt(cpu, X86_DF, INT32, 0, RIG_CODE64, RIG_HANDLER + 2, 2);
 	assert_int_equal(fault_error(cpu, X86_GP, 0), X86_BRANCH);
 	assert_int_equal(cpu->state.rip, RIG_HANDLER + 1);
-	assert_int_equal(cpu->state.cr2, 0x40000000 - 48);
+	assert_int_equal(cpu->state.cr2, 0x40000000 - 8);
 	/* A page fault whose stack is not mapped doubles. */
 	cpu = rig_long(state, 0);
 	rig_poke(cpu, RIG_TSS + 0x24, 0x40000000, 8);
@@ -251,7 +251,7 @@ static void page_fault_in_contributory_is_serial(void **state)
 	x86_raise_page(cpu, 0x1234, 2);
 	assert_int_equal(x86_deliver_fault(cpu), X86_BRANCH);
 	assert_int_equal(cpu->state.rip, RIG_HANDLER + 2);
-	assert_int_equal(cpu->state.cr2, 0x40000000 - 48);
+	assert_int_equal(cpu->state.cr2, 0x40000000 - 8);
 }
 
 /* --- long mode ---------------------------------------------------------- */
