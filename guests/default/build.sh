@@ -1,0 +1,181 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Makes the default guest, once: Debian's cloud kernel (Ubuntu: the one for
+# virtual machines) out of its package, which is not installed, and an
+# initramfs of busybox with a shell on the console. It leaves in OUT
+#
+#   vmlinux      the uncompressed kernel, which starts sooner
+#   vmlinuz      the kernel as packaged (bzImage)
+#   initrd       the initramfs
+#   modules/     kvm, kvm-amd, kvm-intel, irqbypass, for tests of engines
+#   version      the package that the kernel came from
+#
+# All or nothing: the work is done in a folder beside OUT, renamed at the end.
+# Run again, it makes a new initramfs when its sources changed and keeps the
+# kernel.
+#
+# usage: build.sh OUT
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+guests=$(dirname "$here")
+out=${1:?usage: build.sh OUT}
+parent=$(dirname "$out")
+work=
+need_mib=150
+
+die() {
+	echo "guest: $1" >&2
+	exit 1
+}
+
+leave() {
+	[ -n "$work" ] && rm -rf "$work"
+}
+trap leave EXIT
+trap 'echo "guest: interrupted; run it again" >&2; exit 130' INT TERM HUP
+
+say() {
+	echo "guest: $1"
+}
+
+# Why a step failed, when the disk is full; else the reason given.
+because() {
+	local free
+	free=$(df -Pk "$parent" 2>/dev/null | awk 'END { print $4 }')
+	if [ "${free:-1024}" -lt 1024 ]; then
+		echo "no space left in $parent; free $need_mib MiB and run it again"
+	else
+		echo "$1"
+	fi
+}
+
+fresh() {
+	local source
+	[ -s "$out/initrd" ] && [ -s "$out/vmlinux" ] || return 1
+	for source in "$guests"/*.py "$here/build.sh" "$busybox"; do
+		[ "$source" -nt "$out/initrd" ] && return 1
+	done
+	[ -z "$(find "$here/root" -newer "$out/initrd" -print -quit)" ]
+}
+
+# The name of the package with a kernel behind the distribution's name for
+# "the newest one": linux-image-cloud-amd64 -> linux-image-6.1.0-1-cloud-amd64
+kernel_package() {
+	local name
+	for name in linux-image-cloud-amd64 linux-image-virtual \
+		linux-image-generic linux-image-amd64; do
+		LC_ALL=C apt-cache depends "$name" 2>/dev/null |
+			awk '$1 == "Depends:" && $2 ~ /^linux-image-.*[0-9]/ {
+				print $2; exit }' | grep . && return
+	done
+}
+
+# Downloads the package $1 into the current folder; apt's words go to "log".
+download() {
+	apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=2 \
+		-o Acquire::http::Timeout=30 download "$1" >log 2>&1
+}
+
+update() {
+	if [ "$(id -u)" = 0 ]; then
+		apt-get -q update >log 2>&1
+	elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true; } \
+		2>/dev/null; then
+		sudo apt-get -q update >log 2>&1
+	fi
+}
+
+# What apt gave as its reason, in one line.
+apt_reason() {
+	sed -n 's/^[EW]: *//p' log | head -1 | cut -c1-160
+}
+
+fetch_kernel() {
+	local package
+	package=$(kernel_package)
+	if [ -z "$package" ]; then
+		say "asking apt for its list of packages"
+		update
+		package=$(kernel_package)
+	fi
+	[ -n "$package" ] || die "apt knows no kernel package; type \
+'apt-get update' as root and run it again"
+	say "downloading $package"
+	if ! download "$package"; then
+		update # the list was older than the archive
+		package=$(kernel_package)
+		download "$package" ||
+			die "$(because "cannot download $package ($(apt_reason)); \
+check the network and run it again")"
+	fi
+	say "unpacking the kernel"
+	set -- linux-image-*.deb
+	dpkg-deb --fsys-tarfile "$1" |
+		tar -x --wildcards './boot/vmlinuz-*' \
+			'./lib/modules/*/kernel/arch/x86/kvm/*' \
+			'./lib/modules/*/kernel/virt/lib/irqbypass.*' \
+			'./lib/modules/*/kernel/drivers/acpi/button.*' \
+			'./lib/modules/*/kernel/drivers/input/evdev.*' \
+			>log 2>&1
+	# Some kernels have some of these built in; tar minds, we do not.
+	mv boot/vmlinuz-* new/vmlinuz ||
+		die "$(because "$package holds no kernel")"
+	mkdir new/modules
+	find lib -name '*.ko*' -exec mv {} new/modules/ \;
+	python3 "$guests/extract_vmlinux.py" new/vmlinuz new/vmlinux 2>log ||
+		die "$(because "$(tail -1 log)")"
+	echo "${1%.deb}" >new/version || die "$(because "cannot write $out")"
+}
+
+# Kernel modules that the guest wants, as arguments for make_initrd.py. Packed
+# ones are unpacked: insmod of busybox takes plain files.
+module_arguments() {
+	local name packed
+	for name in button evdev; do
+		packed=$(find new/modules -name "$name.ko.*" | head -1)
+		case $packed in
+		*.zst) zstd -dq --rm "$packed" ;;
+		*.xz) xz -d "$packed" ;;
+		esac
+		[ -e "new/modules/$name.ko" ] &&
+			echo "--file=new/modules/$name.ko:/lib/modules/$name.ko"
+	done
+}
+
+busybox=$(command -v /bin/busybox || command -v busybox) ||
+	die "busybox is missing; install the package busybox-static"
+fresh && exit 0
+mkdir -p "$parent" 2>/dev/null || die "$(because "cannot make $parent")"
+parent=$(cd "$parent" && pwd) || die "cannot enter $(dirname "$out")"
+out=$parent/$(basename "$out")
+
+# One at a time; what a killed run left is cleared away by the next.
+exec 9>"$parent/.lock" ||
+	die "cannot write to $parent"
+flock 9
+fresh && exit 0
+rm -rf "$parent"/.work-*
+[ -e "$out" ] || mv "$out.old" "$out" 2>/dev/null
+rm -rf "$out.old"
+work=$(mktemp -d "$parent/.work-XXXXXX" 2>/dev/null) ||
+	die "$(because "cannot write to $parent")"
+cd "$work" || die "cannot enter $work"
+mkdir new || die "$(because "cannot write to $parent")"
+
+if [ -s "$out/vmlinux" ] && [ -s "$out/version" ]; then
+	cp -a --reflink=auto "$out/." new/ 2>log ||
+		die "$(because "cannot copy $out")"
+else
+	fetch_kernel
+fi
+say "making the initramfs"
+mapfile -t modules < <(module_arguments)
+python3 "$guests/make_initrd.py" new/initrd --busybox "$busybox" \
+	--tree "$here/root" "${modules[@]}" 2>log ||
+	die "$(because "cannot make the initramfs: $(tail -1 log)")"
+rm -rf "$out.old"
+[ -e "$out" ] && mv "$out" "$out.old"
+mv new "$out" || die "$(because "cannot make $out")"
+rm -rf "$out.old"
+say "ready in $out"
