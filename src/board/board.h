@@ -83,6 +83,14 @@ struct board_boot {
 	bool flat_long;
 	/* First word of a multiboot command line; NULL: "kernel". */
 	const char *kernel_name;
+
+	/*
+	 * Optional. Makes whole pages of guest memory at host address `to`
+	 * read as those of the buffer at `from` (both page-aligned), copied
+	 * only when written. False: not possible, they are copied now.
+	 */
+	bool (*map)(void *ctx, void *to, const void *from, uint64_t size);
+	void *map_ctx;
 };
 
 /* One line that names what is wrong with the kernel or initrd. */

@@ -104,9 +104,32 @@ bool loader_may_use(const struct loader *loader, uint64_t base, uint64_t size)
 	return base >= LAYOUT_LOW_END || base + size <= LAYOUT_BOOT;
 }
 
+/* Below this, copying is as quick as mapping. */
+#define MAP_LEAST 65536u
+
+/* Maps the whole pages at the front of the data; gives their size, or 0. */
+static uint64_t map_pages(struct loader *loader, uint64_t addr,
+			  const void *data, uint64_t size)
+{
+	const struct board_boot *boot = loader->boot;
+	uint64_t whole = size & PAGE_MASK;
+	void *to;
+
+	if (!boot->map || whole < MAP_LEAST || addr % PAGE_SIZE ||
+	    (uintptr_t)data % PAGE_SIZE)
+		return 0;
+	to = memory_for_write(loader->memory, gpa(addr), whole);
+	return to && boot->map(boot->map_ctx, to, data, whole) ? whole : 0;
+}
+
 int loader_write(struct loader *loader, uint64_t addr, const void *data,
 		 uint64_t size)
 {
+	uint64_t mapped = map_pages(loader, addr, data, size);
+
+	addr += mapped;
+	data = (const uint8_t *)data + mapped;
+	size -= mapped;
 	if (size && memory_load(loader->memory, gpa(addr), data, size))
 		return loader_fail(loader,
 				   "nothing can be loaded at address 0x%llx",

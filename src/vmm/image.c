@@ -69,6 +69,19 @@ int image_open(struct image *image, const char *what, const char *path,
 	return 0;
 }
 
+bool image_map(const struct image *image, void *to, const void *from,
+	       uint64_t size)
+{
+	uint64_t offset = (uintptr_t)from - (uintptr_t)image->data;
+
+	if (!image->data || offset >= image->size ||
+	    size > image->size - offset)
+		return false;
+	return mmap(to, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image->fd,
+		    (off_t)offset) != MAP_FAILED;
+}
+
 void image_close(struct image *image)
 {
 	if (!image->data)

@@ -25,6 +25,13 @@ struct image {
 int image_open(struct image *image, const char *what, const char *path,
 	       struct vmm_error *error);
 
+/*
+ * Maps pages of the image again, writable and private, over the page-aligned
+ * memory at `to`: true when [from, from + size) lies in this image.
+ */
+bool image_map(const struct image *image, void *to, const void *from,
+	       uint64_t size);
+
 /* Nothing to do for a zeroed or failed image. */
 void image_close(struct image *image);
 

@@ -243,6 +243,15 @@ static int open_modules(struct machine *machine)
 	return 0;
 }
 
+/* board_boot.map: large parts of kernel and initrd need no copy. */
+static bool map_image(void *ctx, void *to, const void *from, uint64_t size)
+{
+	const struct machine *machine = ctx;
+
+	return image_map(&machine->kernel, to, from, size) ||
+	       image_map(&machine->initrd, to, from, size);
+}
+
 static int open_images(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
@@ -267,6 +276,8 @@ static int open_images(struct machine *machine)
 		.module = machine->boot_module,
 		.module_count = config->module_count,
 		.append = config->append,
+		.map = map_image,
+		.map_ctx = machine,
 	};
 	return 0;
 }
