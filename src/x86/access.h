@@ -159,12 +159,20 @@ x86_linear(struct x86_cpu *cpu, unsigned int seg, uint64_t ea,
 	   unsigned int size, enum x86_access access, uint64_t *linear)
 {
 	if (__builtin_expect(cpu->mode & X86_MODE_CODE64, 1)) {
-		/* A non-canonical address never has a TLB tag. */
-		*linear = seg >= X86_FS ? ea + cpu->state.seg[seg].base : ea;
-		return X86_NEXT;
-	}
-	if ((cpu->mode & X86_MODE_FLAT) && seg < X86_FS &&
-	    ea <= UINT32_MAX - (size - 1)) {
+		/*
+		 * A non-canonical address never has a TLB tag; the slow path
+		 * raises #GP. The stack's raises #SS here.
+		 */
+		if (seg != X86_SS ||
+		    (uint64_t)((int64_t)(ea << 16) >> 16) == ea) {
+			*linear = seg >= X86_FS ?
+					  ea + cpu->state.seg[seg].base :
+					  ea;
+			return X86_NEXT;
+		}
+	} else if ((cpu->mode & X86_MODE_FLAT) && seg < X86_FS &&
+		   !(seg == X86_CS && access == X86_WRITE) &&
+		   ea <= UINT32_MAX - (size - 1)) {
 		*linear = ea;
 		return X86_NEXT;
 	}
