@@ -83,7 +83,7 @@ static const struct binding map_one[256] = {
 	[0x90 ... 0x97] = PICK(x86_pick_exchange),
 	[0x98 ... 0x99] = PICK(x86_pick_convert),
 	[0x9a] = SLOW_NO64(x86_far_call),
-	[0x9b] = SLOW(x86_fwait),
+	[0x9b] = FAST(x86_fwait),
 	[0x9c] = SLOW(x86_pushf),
 	[0x9d] = SLOW(x86_popf),
 	[0x9e ... 0x9f] = FAST(x86_flag_op),
@@ -152,7 +152,7 @@ static const struct binding map_0f[256] = {
 	[0x35] = SLOW(x86_sysexit),
 	[0x40 ... 0x4f] = PICK(x86_pick_cmov),
 	[0x50 ... 0x76] = { .flags = NATIVE },
-	[0x77] = SLOW(x86_emms),
+	[0x77] = FAST(x86_emms),
 	[0x7c ... 0x7f] = { .flags = NATIVE },
 	[0x80 ... 0x8f] = BRANCH(x86_pick_jcc),
 	[0x90 ... 0x9f] = PICK(x86_pick_setcc),
@@ -165,7 +165,7 @@ static const struct binding map_0f[256] = {
 	[0xa9] = SLOW(x86_pop_seg),
 	[0xab] = PICK(x86_pick_bit_test),
 	[0xac ... 0xad] = PICK(x86_pick_shift_double),
-	[0xae] = SLOW(x86_group_0fae),
+	[0xae] = FAST(x86_group_0fae),
 	[0xaf] = PICK(x86_pick_imul),
 	[0xb0 ... 0xb1] = PICK(x86_pick_cmpxchg),
 	[0xb2] = SLOW(x86_load_far),
@@ -178,7 +178,7 @@ static const struct binding map_0f[256] = {
 	[0xbe ... 0xbf] = PICK(x86_pick_extend),
 	[0xc0 ... 0xc1] = PICK(x86_pick_xadd),
 	[0xc2 ... 0xc6] = { .flags = NATIVE },
-	[0xc7] = SLOW(x86_group_0fc7),
+	[0xc7] = FAST(x86_group_0fc7),
 	[0xc8 ... 0xcf] = PICK(x86_pick_bswap),
 	[0xd0 ... 0xfe] = { .flags = NATIVE },
 };
@@ -226,7 +226,7 @@ static struct binding find(const struct x86_cpu *cpu,
 	if (insn->encoding != X86_LEGACY) {
 		if (insn->encoding == X86_VEX && insn->map == X86_MAP_0F &&
 		    insn->opcode == 0x77)
-			return (struct binding)SLOW(x86_vzero);
+			return (struct binding)FAST(x86_vzero);
 		return native_binding;
 	}
 	if (insn->map == X86_MAP_0F38 && insn->opcode == 0x82 &&

@@ -216,7 +216,7 @@ static int decode_vex(struct x86_insn *insn, struct cursor *c, uint8_t first,
 		insn->vector_length = b2 >> 2 & 1;
 	}
 	insn->map = map <= X86_MAP_0F3A ? (uint8_t)map : X86_MAP_OTHER;
-	if (map == 0)
+	if (map == 0 && !c->over)
 		return -2;
 	insn->opcode = (uint8_t)take(c, 1);
 	return 0;

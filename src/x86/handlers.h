@@ -63,7 +63,8 @@ x86_handler x86_out;		 /* E6 E7 EE EF */
 x86_handler x86_ins;		 /* 6C 6D, with REP: one iteration a call */
 x86_handler x86_outs;		 /* 6E 6F, likewise */
 
-/* xsave.c: saving and restoring the extended state */
+/* xsave.c: saving and restoring the extended state; called directly, they
+ * need neither rip nor flags */
 x86_handler x86_group_0fae;	 /* memory forms: FXSAVE FXRSTOR LDMXCSR STMXCSR
 				  * XSAVE XRSTOR XSAVEOPT CLFLUSH CLFLUSHOPT
 				  * CLWB; register forms: fences */
