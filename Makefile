@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front of the build: Meson does the work. `make help` tells the targets.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+# Arguments for `lodge run`, `meson test` and the benchmark.
+ARGS ?=
+
+GUEST = $(BUILD)/guest/default
+SETUP = BUILD=$(BUILD) scripts/setup.sh
+MESON_SETUP = meson setup --prefix $(PREFIX)
+
+.PHONY: all run guest check sanitize bench fuzz install clean help setup
+
+all: setup $(BUILD)/build.ninja
+	@ninja -C $(BUILD) lodge
+
+setup:
+	@$(SETUP) build guest
+
+$(BUILD)/build.ninja:
+	@mkdir -p $(BUILD)
+	@echo "configuring in $(BUILD)"
+	@$(MESON_SETUP) $(BUILD) >$(BUILD)/setup.log || \
+		{ tail -5 $(BUILD)/setup.log; exit 1; }
+
+guest: setup
+	@guests/default/build.sh $(GUEST)
+
+run: all guest
+	@$(BUILD)/lodge run $(ARGS)
+
+check:
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja guest
+	@ninja -C $(BUILD)
+	@scripts/run_tests.py $(BUILD) $(ARGS)
+
+sanitize:
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize \
+		MESON_SETUP="meson setup -Db_sanitize=address,undefined \
+		-Db_lundef=false" check
+
+bench:
+	@$(SETUP) build guest bench
+	@$(MAKE) --no-print-directory all guest
+	@BUILD=$(BUILD) bench/run.py $(ARGS)
+
+fuzz:
+	@$(SETUP) build test
+	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD) lodge
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
+	@if [ -e $(GUEST)/vmlinux ]; then \
+		install -d "$(DESTDIR)$(PREFIX)/share/lodge/guest/default" && \
+		install -m 644 $(GUEST)/vmlinux $(GUEST)/initrd \
+			$(GUEST)/version \
+			"$(DESTDIR)$(PREFIX)/share/lodge/guest/default"; \
+	else \
+		echo "without the default guest: make guest, then install"; \
+	fi
+	@echo "installed to $(DESTDIR)$(PREFIX)"
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz
+
+help:
+	@echo "make            build $(BUILD)/lodge"
+	@echo "make run        build all it needs and boot the default guest"
+	@echo "                (ARGS=\"--cpus 2\": arguments for lodge run)"
+	@echo "make guest      make the default guest in $(GUEST)"
+	@echo "make check      run all tests (ARGS=\"--suite unit\": some)"
+	@echo "make sanitize   the same with address and undefined sanitizers"
+	@echo "make bench      measure beside QEMU and the host"
+	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
+	@echo "make clean      remove all that was built, the guest too"
+	@echo
+	@echo "BUILD=$(BUILD) is the build folder. Packages that are missing"
+	@echo "(packages.txt) are installed first, when you may."
