@@ -150,10 +150,11 @@ void on_host_open(void)
 		.sa_sigaction = take_fault,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK,
 	};
-	stack_t stack = { .ss_size = 1 << 16 };
+	static uint8_t signal_stack[1 << 16];
+	const stack_t stack = { .ss_sp = signal_stack,
+				.ss_size = sizeof(signal_stack) };
 	unsigned int i;
 
-	stack.ss_sp = malloc(stack.ss_size);
 	sigaltstack(&stack, NULL);
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &action, NULL);

@@ -65,15 +65,6 @@ static bool same_mxcsr(const struct sample *s, const struct machine *a,
 	return x == y;
 }
 
-/*
- * A bit offset (BT) that leads to a non-canonical address raises #SS or #GP
- * by its base register.
- */
-static bool same_vector(int a, int b)
-{
-	return a == b || (a == 12 && b == 13);
-}
-
 /* What differs first, as text; NULL when nothing does. */
 static const char *difference(const struct sample *s,
 			      const struct machine *a,
@@ -83,7 +74,7 @@ static const char *difference(const struct sample *s,
 	unsigned int i;
 
 	*at = 0;
-	if (!same_vector(a->vector, b->vector))
+	if (a->vector != b->vector)
 		return "exception";
 	for (*at = 0; *at < 16; ++*at)
 		if (a->gpr[*at] != b->gpr[*at])
