@@ -136,11 +136,10 @@ static bool pit_out(struct pit_channel *ch, uint64_t now)
 static void pit_arm(struct pit *pit, uint64_t now)
 {
 	struct pit_channel *ch = &pit->channel[0];
-	uint64_t ticks = ch->count, deadline, soonest;
+	uint64_t ticks, deadline, soonest;
 
 	pit_settle(ch, now);
-	if (ch->mode == PIT_SOFT_STROBE)
-		ticks++;
+	ticks = ch->count + (ch->mode == PIT_SOFT_STROBE);
 	if (!ch->loaded || pit_is_triggered(ch) ||
 	    (!pit_is_periodic(ch) && pit_elapsed(ch, now) >= ticks)) {
 		timer_cancel(&pit->vm->clock, &pit->timer);
@@ -392,7 +391,8 @@ static int pit_check(const void *object)
 		if (!ch->count || ch->count > 0x10000 || !ch->next ||
 		    ch->next > 0x10000 || ch->mode > PIT_HARD_STROBE ||
 		    ch->bcd > 1 || ch->access > PIT_ACCESS_BOTH ||
-		    ch->gate > 1 || ch->latch_left > 2)
+		    ch->gate > 1 || (i != 2 && !ch->gate) ||
+		    ch->latch_left > 2)
 			return -VM_EBADMSG;
 	}
 	return 0;
