@@ -63,19 +63,13 @@ static unsigned int hash_of(uint64_t address, uint32_t mode)
 	return (unsigned int)(h >> 40) & (BLOCK_HASH_SIZE - 1);
 }
 
-static bool is_current(const struct block *b)
-{
-	return atomic_load_explicit(b->page_generation,
-				    memory_order_acquire) == b->generation;
-}
-
 static struct block *hash_find(struct block_cache *cache, uint64_t address,
 			       uint32_t mode)
 {
 	struct block *b = cache->hash[hash_of(address, mode)];
 
 	for (; b; b = b->next)
-		if (b->address == address && b->mode == mode && is_current(b))
+		if (b->address == address && b->mode == mode && block_is_current(b))
 			return b;
 	return NULL;
 }
@@ -159,31 +153,16 @@ static bool beyond_limit(const struct x86_cpu *cpu, const struct block *b)
 		       cpu->state.seg[X86_CS].limit;
 }
 
-static uint64_t linear_rip(const struct x86_cpu *cpu)
-{
-	if (cpu->mode & X86_MODE_CODE64)
-		return cpu->state.rip;
-	return (uint32_t)(cpu->state.rip + cpu->state.seg[X86_CS].base);
-}
-
 enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 			   struct block **block)
 {
 	struct block_cache *cache = &soft->cache;
-	uint64_t linear = linear_rip(cpu);
-	uint64_t key = (uint64_t)cache->translation << 32 | cpu->mode;
-	struct block_jump *j =
-		&cache->jump[(linear ^ linear >> 12) & (BLOCK_JUMP_SIZE - 1)];
+	uint64_t linear = block_linear(cpu);
+	struct block_jump *j = &cache->jump[block_slot(linear)];
 	enum x86_result r;
 	struct block *b;
 	gpa_t address;
 
-	if (__builtin_expect(j->linear == linear && j->key == key &&
-				     is_current(j->block),
-			     1)) {
-		*block = j->block;
-		return X86_NEXT;
-	}
 	*block = NULL;
 	if (beyond_limit(cpu, &(struct block){ .bytes = 1 }))
 		return X86_NEXT; /* x86_step() raises the fault */
@@ -198,7 +177,7 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 	/* Segments with limits: another base may follow; look up each time. */
 	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT)) {
 		j->linear = linear;
-		j->key = key;
+		j->key = block_key(cache, cpu);
 		j->block = b;
 	}
 	*block = b;

@@ -59,6 +59,11 @@ struct block_cache {
 	uint64_t flushes;      /* times the arena was full */
 };
 
+static inline unsigned int block_slot(uint64_t linear)
+{
+	return (unsigned int)(linear ^ linear >> 12) & (BLOCK_JUMP_SIZE - 1);
+}
+
 /* -ENOMEM. `arena_size` in bytes. */
 int block_cache_init(struct block_cache *cache, size_t arena_size);
 void block_cache_fini(struct block_cache *cache);
@@ -68,6 +73,41 @@ void block_forget_linear(struct block_cache *cache);
 
 /* Forgets everything. */
 void block_cache_flush(struct block_cache *cache);
+
+/* True while no byte of the block's page was written since. */
+static inline bool block_is_current(const struct block *b)
+{
+	return atomic_load_explicit(b->page_generation,
+				    memory_order_acquire) == b->generation;
+}
+
+/* The linear address of cs:rip. */
+static inline uint64_t block_linear(const struct x86_cpu *cpu)
+{
+	if (__builtin_expect(cpu->mode & X86_MODE_CODE64, 1))
+		return cpu->state.rip;
+	return (uint32_t)(cpu->state.rip + cpu->state.seg[X86_CS].base);
+}
+
+static inline uint64_t block_key(const struct block_cache *cache,
+				 const struct x86_cpu *cpu)
+{
+	return (uint64_t)cache->translation << 32 | cpu->mode;
+}
+
+/* The block at cs:rip, when it was found there before; else NULL. */
+static inline struct block *block_known(struct block_cache *cache,
+					const struct x86_cpu *cpu)
+{
+	uint64_t linear = block_linear(cpu);
+	const struct block_jump *j = &cache->jump[block_slot(linear)];
+
+	if (__builtin_expect(j->linear == linear &&
+				     j->key == block_key(cache, cpu) &&
+				     block_is_current(j->block), 1))
+		return j->block;
+	return NULL;
+}
 
 /*
  * The block at cs:rip: X86_NEXT and *block. *block is NULL when the code

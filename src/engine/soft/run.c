@@ -48,17 +48,32 @@ static bool one_at_a_time(const struct x86_cpu *cpu)
 
 static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 {
-	struct block *block = NULL;
+	struct block *block;
 	enum x86_result r;
 
 	if (__builtin_expect(one_at_a_time(cpu), 0))
 		return x86_step(cpu);
+	block = block_known(&soft->cache, cpu);
+	if (__builtin_expect(block != NULL, 1))
+		return run_block(soft, cpu, block);
 	r = block_find(soft, cpu, &block);
-	if (__builtin_expect(r == X86_FAULT, 0)) {
+	if (r == X86_FAULT) {
 		x86_flags(cpu);
 		return x86_deliver_fault(cpu);
 	}
 	return block ? run_block(soft, cpu, block) : x86_step(cpu);
+}
+
+/* An interrupt that waits for IF is no reason to look. */
+static bool events_due(const struct x86_cpu *cpu)
+{
+	uint32_t request = atomic_load_explicit(&cpu->request,
+						memory_order_acquire);
+
+	if (__builtin_expect(request, 0) &&
+	    ((request & ~X86_REQ_INTR) || (cpu->state.rflags & X86_FLAG_IF)))
+		return true;
+	return cpu->state.activity != X86_RUNNING;
 }
 
 /* True when the vCPU must be given back. */
@@ -101,9 +116,7 @@ void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
 				wait_for_event(cpu);
 		}
 		r = X86_NEXT;
-		if (atomic_load_explicit(&cpu->request,
-					 memory_order_acquire) ||
-		    cpu->state.activity != X86_RUNNING) {
+		if (__builtin_expect(events_due(cpu), 0)) {
 			x86_flags(cpu);
 			soft_notice_code(soft);
 			r = x86_take_events(cpu);
