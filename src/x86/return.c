@@ -70,7 +70,10 @@ static enum x86_result check_stack(struct x86_cpu *cpu, uint16_t selector,
 	return X86_NEXT;
 }
 
-/* Data segments that the outer privilege may not use become null. */
+/*
+ * Data segments that the outer privilege may not use become null; null ones
+ * lose their RPL but keep the base that FS and GS may have.
+ */
 static void drop_inner_segments(struct x86_cpu *cpu, unsigned int cpl)
 {
 	static const uint8_t data[] = { X86_ES, X86_DS, X86_FS, X86_GS };
@@ -78,10 +81,12 @@ static void drop_inner_segments(struct x86_cpu *cpu, unsigned int cpl)
 	for (unsigned int i = 0; i < sizeof(data); i++) {
 		struct x86_segment *s = &cpu->state.seg[data[i]];
 
-		if (!(s->attr & X86_ATTR_P) || x86_attr_dpl(s->attr) >= cpl ||
-		    (x86_attr_code(s->attr) && x86_attr_conforming(s->attr)))
-			continue;
-		x86_null_segment(s, 0);
+		if (!(s->attr & X86_ATTR_P))
+			s->selector = 0;
+		else if (x86_attr_dpl(s->attr) < cpl &&
+			 !(x86_attr_code(s->attr) &&
+			   x86_attr_conforming(s->attr)))
+			x86_null_segment(s, 0);
 	}
 }
 

@@ -371,11 +371,13 @@ static void long_iret(void **state)
 
 	long_iret_to(cpu, 0x7000, RIG_USER_CODE64 | 3, X86_FLAG_IF,
 		     0x7fff00001234, RIG_USER_DATA32 | 3);
-	cpu->state.seg[X86_FS] = (struct x86_segment){ .base = 0x1234 };
+	cpu->state.seg[X86_FS] = (struct x86_segment){ .base = 0x1234,
+						       .selector = 3 };
 	assert_int_equal(iret(cpu, 8), X86_NEXT);
 	assert_int_equal(cpu->cpl, 3);
 	assert_int_equal(cpu->state.gpr[X86_RSP], 0x7fff00001234);
 	assert_int_equal(cpu->state.seg[X86_FS].base, 0x1234);
+	assert_int_equal(cpu->state.seg[X86_FS].selector, 0);
 	assert_true(cpu->mode & X86_MODE_CODE64);
 
 	cpu = rig_long(state, 0);
