@@ -142,11 +142,11 @@ static int take_name(void *config, const char *value)
 {
 	struct run *run = config;
 
-	if (strlen(value) > NAME_MAX_LEN ||
+	if (!*value || strlen(value) > NAME_MAX_LEN ||
 	    strspn(value, "abcdefghijklmnopqrstuvwxyz"
 			  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
 		    strlen(value)) {
-		cli_error("run: --name %s: give up to %d letters, digits and "
+		cli_error("run: --name %s: give 1 to %d letters, digits and "
 			  "- _ .", value, NAME_MAX_LEN);
 		return -1;
 	}

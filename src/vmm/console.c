@@ -248,6 +248,14 @@ static void print_keys(void)
 		fprintf(stderr, "  %s\n", line);
 }
 
+static void type(struct console *console, uint8_t byte)
+{
+	if (console->input_count < INPUT_MAX)
+		console->input[console->input_count++] = byte;
+	else
+		bell(console);
+}
+
 static void take_byte(struct console *console, uint8_t byte)
 {
 	enum key_action action = KEY_BYTE;
@@ -256,10 +264,10 @@ static void take_byte(struct console *console, uint8_t byte)
 		action = keys_take(&console->keys, byte);
 	switch (action) {
 	case KEY_BYTE:
-		if (console->input_count < INPUT_MAX)
-			console->input[console->input_count++] = byte;
-		else
-			bell(console);
+		type(console, byte);
+		break;
+	case KEY_ESCAPE:
+		type(console, KEYS_CTRL_A);
 		break;
 	case KEY_PENDING:
 		break;

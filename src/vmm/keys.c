@@ -6,8 +6,6 @@
 
 #include <stddef.h>
 
-#define CTRL_A 0x01
-
 static const struct key {
 	uint8_t byte;
 	enum key_action action;
@@ -16,8 +14,8 @@ static const struct key {
 	{ 'x', KEY_STOP, "Ctrl-A x       stop the machine at once" },
 	{ 'r', KEY_RESET, "Ctrl-A r       reset it" },
 	{ 'p', KEY_POWER, "Ctrl-A p       press its power button" },
-	{ 'a', KEY_BYTE, "Ctrl-A Ctrl-A  send Ctrl-A to the guest" },
-	{ CTRL_A, KEY_BYTE, NULL },
+	{ 'a', KEY_ESCAPE, "Ctrl-A Ctrl-A  send Ctrl-A to the guest" },
+	{ KEYS_CTRL_A, KEY_ESCAPE, NULL },
 	{ 'h', KEY_HELP, "Ctrl-A h       list these keys" },
 	{ '?', KEY_HELP, NULL },
 };
@@ -27,7 +25,7 @@ static const struct key {
 enum key_action keys_take(struct keys *keys, uint8_t byte)
 {
 	if (!keys->escaped) {
-		keys->escaped = byte == CTRL_A;
+		keys->escaped = byte == KEYS_CTRL_A;
 		return keys->escaped ? KEY_PENDING : KEY_BYTE;
 	}
 	keys->escaped = false;

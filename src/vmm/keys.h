@@ -10,6 +10,7 @@
 
 enum key_action {
 	KEY_BYTE,    /* goes to the guest */
+	KEY_ESCAPE,  /* Ctrl-A goes to the guest */
 	KEY_PENDING, /* the beginning of a command */
 	KEY_STOP,
 	KEY_RESET,
@@ -18,11 +19,13 @@ enum key_action {
 	KEY_UNKNOWN,
 };
 
+#define KEYS_CTRL_A 0x01
+
 struct keys {
 	bool escaped; /* Ctrl-A was the last byte */
 };
 
-/* What `byte` means after those before it. KEY_BYTE after Ctrl-A: send Ctrl-A. */
+/* What `byte` means after those before it. */
 enum key_action keys_take(struct keys *keys, uint8_t byte);
 
 /* Line `n` of the list of keys; NULL after the last. */
