@@ -10,6 +10,7 @@
 #include "x86/access.h"
 #include "x86/event.h"
 #include "x86/flags.h"
+#include "x86/handlers.h"
 #include "x86/insn.h"
 
 #define DR6_BS	    0x4000u
@@ -133,16 +134,38 @@ static enum x86_result execute(struct x86_cpu *cpu, struct x86_insn *insn)
 	return r;
 }
 
+/* These clear TF by themselves, and are not followed by a trap then. */
+static bool enters_handler(const struct x86_insn *insn)
+{
+	return insn->handler == x86_run_slow &&
+	       (insn->slow == x86_int || insn->slow == x86_syscall);
+}
+
+/* DR6 bits of the traps that the executed instruction is followed by. */
+static uint32_t traps_after(struct x86_cpu *cpu, const struct x86_insn *insn,
+			    uint64_t flags_before)
+{
+	uint32_t debug = cpu->debug_hits;
+
+	if (enters_handler(insn))
+		flags_before &= cpu->state.rflags;
+	if (flags_before & X86_FLAG_TF)
+		debug |= DR6_BS;
+	cpu->debug_hits = 0;
+	/* The shadow of MOV SS holds debug traps back as well. */
+	return cpu->state.int_shadow == X86_SHADOW_SS ? 0 : debug;
+}
+
 enum x86_result x86_step(struct x86_cpu *cpu)
 {
-	uint64_t flags = x86_flags(cpu);
-	bool shadow = cpu->state.int_shadow;
+	uint64_t flags = x86_flags(cpu), rip = cpu->state.rip;
+	uint8_t shadow = cpu->state.int_shadow;
 	struct x86_insn insn;
 	uint32_t debug = 0;
 	enum x86_result r;
 
 	if ((cpu->state.dr[7] & DR7_ENABLED) && !(flags & X86_FLAG_RF) &&
-	    !shadow)
+	    shadow != X86_SHADOW_SS)
 		debug = code_breakpoints(cpu);
 	if (debug) {
 		raise_debug(cpu, debug);
@@ -159,12 +182,14 @@ enum x86_result x86_step(struct x86_cpu *cpu)
 		cpu->debug_hits = 0;
 		return x86_deliver_fault(cpu);
 	}
+	/* A repetition that goes on is the same instruction still. */
+	if (r == X86_BRANCH && cpu->state.rip == rip &&
+	    (insn.prefix & (X86_PFX_REP | X86_PFX_REPNE)))
+		cpu->state.rflags |= flags & X86_FLAG_RF;
 	if (shadow)
 		cpu->state.int_shadow = 0;
-	debug = cpu->debug_hits | (flags & X86_FLAG_TF ? DR6_BS : 0);
-	cpu->debug_hits = 0;
-	/* The shadow of MOV SS holds debug traps back as well. */
-	if (debug && !cpu->state.int_shadow) {
+	debug = traps_after(cpu, &insn, flags);
+	if (debug) {
 		raise_debug(cpu, debug);
 		return x86_deliver_fault(cpu);
 	}
