@@ -339,8 +339,11 @@ out:
 
 /* --- MSRs ----------------------------------------------------------------- */
 
+/* struct kvm_msrs with its array of one. */
 struct one_msr {
-	struct kvm_msrs head;
+	struct {
+		uint32_t nmsrs, pad;
+	} head;
 	struct kvm_msr_entry entry;
 };
 
