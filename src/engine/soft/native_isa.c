@@ -18,8 +18,8 @@ struct feature {
 enum native_feature {
 	F_FPU, F_CMOV, F_MMX, F_SSE, F_SSE2, F_SSE3, F_SSSE3, F_SSE41,
 	F_SSE42, F_AES, F_PCLMUL, F_AVX, F_AVX2, F_FMA, F_F16C, F_MOVBE,
-	F_POPCNT, F_LZCNT, F_BMI1, F_BMI2, F_ADX, F_SHA, F_GFNI, F_VAES,
-	F_VPCLMUL, F_VNNI, F_RDRAND, F_RDSEED, F_COUNT,
+	F_BMI1, F_BMI2, F_ADX, F_SHA, F_GFNI, F_VAES,
+	F_VPCLMUL, F_VNNI, F_COUNT,
 };
 
 static const struct feature features[F_COUNT] = {
@@ -39,8 +39,6 @@ static const struct feature features[F_COUNT] = {
 	[F_FMA] = { 1, 0, ECX, 12 },
 	[F_F16C] = { 1, 0, ECX, 29 },
 	[F_MOVBE] = { 1, 0, ECX, 22 },
-	[F_POPCNT] = { 1, 0, ECX, 23 },
-	[F_LZCNT] = { 0x80000001, 0, ECX, 5 },
 	[F_BMI1] = { 7, 0, EBX, 3 },
 	[F_BMI2] = { 7, 0, EBX, 8 },
 	[F_ADX] = { 7, 0, EBX, 19 },
@@ -49,8 +47,6 @@ static const struct feature features[F_COUNT] = {
 	[F_VAES] = { 7, 0, ECX, 9 },
 	[F_VPCLMUL] = { 7, 0, ECX, 10 },
 	[F_VNNI] = { 7, 1, EAX, 4 },
-	[F_RDRAND] = { 1, 0, ECX, 30 },
-	[F_RDSEED] = { 7, 0, EBX, 18 },
 };
 
 #define BIT(f) ((uint64_t)1 << (f))
@@ -81,8 +77,6 @@ static const struct {
 	{ ZYDIS_ISA_SET_FMA, BIT(F_FMA) },
 	{ ZYDIS_ISA_SET_F16C, BIT(F_F16C) },
 	{ ZYDIS_ISA_SET_MOVBE, BIT(F_MOVBE) },
-	{ ZYDIS_ISA_SET_POPCNT, BIT(F_POPCNT) },
-	{ ZYDIS_ISA_SET_LZCNT, BIT(F_LZCNT) },
 	{ ZYDIS_ISA_SET_BMI1, BIT(F_BMI1) },
 	{ ZYDIS_ISA_SET_BMI2, BIT(F_BMI2) },
 	{ ZYDIS_ISA_SET_ADOX_ADCX, BIT(F_ADX) },
@@ -92,8 +86,6 @@ static const struct {
 	{ ZYDIS_ISA_SET_VAES, BIT(F_AVX) | BIT(F_VAES) },
 	{ ZYDIS_ISA_SET_VPCLMULQDQ, BIT(F_AVX) | BIT(F_VPCLMUL) },
 	{ ZYDIS_ISA_SET_AVX_VNNI, BIT(F_AVX) | BIT(F_VNNI) },
-	{ ZYDIS_ISA_SET_RDRAND, BIT(F_RDRAND) },
-	{ ZYDIS_ISA_SET_RDSEED, BIT(F_RDSEED) },
 };
 
 static bool cpuid_has(const struct x86_cpu *cpu, const struct feature *f)

@@ -285,10 +285,7 @@ static bool has_gpr(const struct native_op *op)
 /* 66 is the operand size of these, besides the mandatory prefix. */
 static bool sized_by_66(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_POPCNT || m == ZYDIS_MNEMONIC_LZCNT ||
-	       m == ZYDIS_MNEMONIC_TZCNT || m == ZYDIS_MNEMONIC_MOVBE ||
-	       m == ZYDIS_MNEMONIC_CRC32 || m == ZYDIS_MNEMONIC_RDRAND ||
-	       m == ZYDIS_MNEMONIC_RDSEED;
+	return m == ZYDIS_MNEMONIC_MOVBE || m == ZYDIS_MNEMONIC_CRC32;
 }
 
 static void put_legacy(struct native_op *op, const struct x86_insn *insn,
