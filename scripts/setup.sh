@@ -88,9 +88,10 @@ apt() {
 	return "${PIPESTATUS[0]}"
 }
 
-# The last thing that apt was unhappy about, in one line.
+# What apt was unhappy about, in one line.
 reason() {
-	grep -hE '^(E|W|Err)' "$log" | tail -1 | sed 's/^[EW]: *//' | cut -c1-200
+	{ grep -h 'Failed to fetch' "$log" || grep -hE '^[EW]:' "$log"; } |
+		head -1 | sed 's/^[EW]: *//; s/  */ /g' | cut -c1-200
 }
 
 known() {
@@ -108,8 +109,13 @@ if ! known; then
 	echo "setup: fetching apt's package lists"
 	apt update
 	updated=yes
-	known || die "apt does not know all of: ${packages_missing[*]} \
-($(reason)); check the network and /etc/apt/sources.list, and run it again"
+	if ! known; then
+		grep -q 'Failed to fetch' "$log" &&
+			die "apt cannot reach its servers ($(reason)); check \
+the network and run it again"
+		die "apt does not offer all of: ${packages_missing[*]}; check \
+/etc/apt/sources.list and run it again"
+	fi
 fi
 if ! apt --no-install-recommends install "${packages_missing[@]}"; then
 	# The lists may be older than the archive.
