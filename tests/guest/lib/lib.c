@@ -198,6 +198,8 @@ void lib_main(void)
 	outb(COM1 + 4, 3);
 	outb(COM1 + 1, 0);
 	pic_init(0xff, 0xff);
+	/* after a reset every x87 exception is unmasked */
+	asm volatile("fninit");
 	trap_init();
 	map_init();
 	guest_main();

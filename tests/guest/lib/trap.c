@@ -152,6 +152,8 @@ void trap(struct frame *f)
 	record(f);
 	if (catch_next) {
 		f->ip = catch_next;
+		if (!user)
+			f->cs = SEL_CODE;
 		f->flags &= ~(ulong)(FL_TF | FL_RF);
 		catch_next = 0;
 		return;

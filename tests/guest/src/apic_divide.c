@@ -5,17 +5,33 @@
  */
 #include "chips.h"
 
+/* Both counters at about one time: the PIT's ticks, the timer's count. */
+static u64 sample(u32 *count)
+{
+	u64 before, after;
+
+	do {
+		before = pit_ticks();
+		*count = lapic_read(LAPIC_CURRENT);
+		after = pit_ticks();
+	} while (after - before > 60);
+	return before;
+}
+
+/* Counts in 2048 PIT ticks. */
 static u32 counts(u32 divide)
 {
-	u64 end;
+	u32 first, last;
+	u64 start, end;
 
 	lapic_write(LAPIC_DIVIDE, divide);
 	pit_start();
-	end = pit_ticks() + 3 * 1193;
 	lapic_write(LAPIC_INIT, 0xffffffff);
-	while (pit_ticks() < end)
-		pause();
-	return 0xffffffff - lapic_read(LAPIC_CURRENT);
+	start = sample(&first);
+	do {
+		end = sample(&last);
+	} while (end - start < 3000);
+	return (u64)(first - last) * 2048 / (end - start);
 }
 
 void guest_main(void)

@@ -71,17 +71,12 @@ void guest_main(void)
 	check("AVX alone, upper YMM5", u64_at(576 + 5 * 16), 0x2468);
 
 	asm volatile("vzeroall; fninit");
-	if (cpuid(13, 1).a & 4) {
-		u32 a, d;
-
-		asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
-		check("XINUSE has no AVX after VZEROALL", a & 4, 0);
-	}
 	memset(area, 0x55, sizeof(area));
 	memset(area + 512, 0, 64);
 	asm volatile("xsavec (%0)" ::"r"(area), "a"(7), "d"(0) : "memory");
-	check("initial AVX is left out", u64_at(512) & 4, 0);
-	check("its place is not written", u64_at(576), 0x5555555555555555);
+	/* whether it counts as initial is up to the processor */
+	check("initial AVX", u64_at(576),
+	      u64_at(512) & 4 ? 0 : 0x5555555555555555);
 
 	load_avx(0x7777);
 	asm volatile("xsavec (%0)" ::"r"(area), "a"(7), "d"(0) : "memory");

@@ -44,9 +44,9 @@ void guest_main(void)
 	check("its frame is on ESP0", caught.frame_top,
 	      (ulong)ring0_stack[0] + sizeof(ring0_stack[0]));
 
-	/* a 16-bit gate pushes words; the code must be below 64 KiB to return */
+	/* a 16-bit gate pushes words and has offsets of 16 bits */
 	gdt[SEL_FREE / 8] = seg_desc(0x100000, 0xffff, 0x9a, 4);
-	idt_set(0x40, (ulong)gate16, SEL_CODE, 0x86, 0);
+	idt_set(0x40, (ulong)gate16 - 0x100000, SEL_FREE, 0x86, 0);
 	asm volatile("mov %%esp, %0\n"
 		     "	ljmp %1, $1f - 0x100000\n"
 		     "1:	stc; int $0x40\n"

@@ -29,7 +29,7 @@ void guest_main(void)
 
 	/* no stack at all: #PF needs its own to be delivered */
 	trap_default_ist(PF, 1);
-	CATCH("xchg %%rsp, %0; push %%rax; nop", : "+r"(bad)::"memory");
+	CATCH("mov %0, %%rsp; push %%rax; nop", ::"r"(bad) : "memory");
 	check_vector("push to no page", PF, 2);
 	check("CR2", caught.cr2, 0x4000000000 - 8);
 	check("RSP in the frame", caught.sp, 0x4000000000);
@@ -37,8 +37,7 @@ void guest_main(void)
 	/* ... and without one it becomes #DF, which has one */
 	trap_stub_restore(PF);
 	trap_default_ist(DF, 4);
-	bad = 0x4000000000;
-	CATCH("xchg %%rsp, %0; push %%rax; nop", : "+r"(bad)::"memory");
+	CATCH("mov %0, %%rsp; push %%rax; nop", ::"r"(bad) : "memory");
 	check_vector("push to no page, no stack for #PF", DF, 0);
 	check("#DF's stack", caught.frame_top,
 	      (ulong)ist_stack[4] + sizeof(ist_stack[0]));

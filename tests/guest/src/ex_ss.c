@@ -31,14 +31,12 @@ void guest_main(void)
 	check_vector("(%rbp) non-canonical", SS, 0);
 	CATCH("mov (%0), %%eax", ::"r"(bad) : "rax", "memory");
 	check_trap("(%reg) non-canonical", GP, 0);
-	CATCH("xchg %%rsp, %0; push %%rax", : "+r"(bad)::"memory");
-	asm volatile("xchg %%rsp, %0" : "+r"(bad));
+	bad = 0x8000000000000000;
+	CATCH("mov %0, %%rsp; push %%rax", ::"r"(bad) : "memory");
 	check_vector("push with a non-canonical RSP", SS, 0);
-	CATCH("xchg %%rsp, %0; call . + 5", : "+r"(bad)::"memory");
-	asm volatile("xchg %%rsp, %0" : "+r"(bad));
+	CATCH("mov %0, %%rsp; call . + 5", ::"r"(bad) : "memory");
 	check_vector("call with a non-canonical RSP", SS, 0);
-	CATCH("xchg %%rsp, %0; pop %%rax", : "+r"(bad)::"rax", "memory");
-	asm volatile("xchg %%rsp, %0" : "+r"(bad));
+	CATCH("mov %0, %%rsp; pop %%rax", ::"r"(bad) : "rax", "memory");
 	check_vector("pop with a non-canonical RSP", SS, 0);
-	check("RSP in the frame", caught.sp, 0x8000000000000000);
+	check("RSP in the frame", caught.sp, bad);
 }

@@ -52,6 +52,8 @@ static void fsgsbase(void)
 	CATCH("wrfsbase %0", ::"r"(1UL << 63) : "memory");
 	if (!tcg_differs("takes any base"))
 		check_trap("WRFSBASE non-canonical", GP, 0);
+	/* a return to ring 3 clears a selector of DPL 0 */
+	asm volatile("mov %0, %%fs" ::"r"(0));
 	wrmsr(MSR_FS_BASE, 0x4444);
 	check("RDFSBASE in ring 3", user_call(user_rdfs, 0), 0x4444);
 }
