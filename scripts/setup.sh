@@ -75,16 +75,17 @@ apt() {
 		"$@" 2>&1 </dev/null | tee "$log" |
 		awk -v terminal=$terminal '
 		/ newly installed,/ { total = $1 + $3 }
-		/^Get:/ { note("downloading " $5, ++got) }
+		/^Get:/ { note("downloading " (total ? $5 : $2), ++got) }
 		/^Setting up / { note("installing " $3, ++done) }
 		function note(what, n) {
 			if (terminal)
-				printf "\rsetup: %d/%d %-50.50s", n, total, what
-			else if (n % 10 == 0)
+				printf "\rsetup: %d%s %-50.50s", n,
+					total ? "/" total : "", what
+			else if (total && n % 10 == 0)
 				printf "setup: %d/%d %s\n", n, total, what
 			fflush()
 		}
-		END { if (terminal && total) printf "\r%70s\r", "" }'
+		END { if (terminal && got + done) printf "\r%70s\r", "" }'
 	return "${PIPESTATUS[0]}"
 }
 
