@@ -26,22 +26,22 @@
 #define FPU_ST	       32 /* ST0 .. ST7 (or MM0 .. 7), 16 bytes each */
 #define FPU_XMM	       160
 
-#define FPU_FCW_INIT 0x037f
-#define FPU_FCW_USED 0x1f3f /* writable; bit 6 reads as 1, others as 0 */
-#define FPU_FCW_ONE  0x0040
-#define FPU_EXCEPT   0x003f /* the same six bits in FCW, FSW and MXCSR */
-#define FPU_UE	     0x0010 /* underflow */
-#define FPU_FSW_ES   0x0080 /* an unmasked exception is pending */
-#define FPU_FSW_B    0x8000 /* mirrors ES */
-#define FPU_FSW_TOP  0x3800
+#define FPU_FCW_INIT  0x037f
+#define FPU_FCW_USED  0x1f3f /* writable; bit 6 reads as 1, others as 0 */
+#define FPU_FCW_ONE   0x0040
+#define FPU_EXCEPT    0x003f /* the same six bits in FCW, FSW and MXCSR */
+#define FPU_UE	      0x0010 /* underflow */
+#define FPU_FSW_ES    0x0080 /* an unmasked exception is pending */
+#define FPU_FSW_B     0x8000 /* mirrors ES */
+#define FPU_FSW_TOP   0x3800
 #define FPU_TOP_SHIFT 11
-#define FPU_FOP_USED 0x07ff
+#define FPU_FOP_USED  0x07ff
 
-#define FPU_MXCSR_INIT	0x1f80u
-#define FPU_MXCSR_USED	0xffffu /* what MXCSR_MASK says; the rest: #GP */
-#define FPU_MXCSR_MASKS 0x1f80u
+#define FPU_MXCSR_INIT	      0x1f80u
+#define FPU_MXCSR_USED	      0xffffu /* what MXCSR_MASK says; the rest: #GP */
+#define FPU_MXCSR_MASKS	      0x1f80u
 #define FPU_MXCSR_MASKS_SHIFT 7
-#define FPU_MXCSR_FTZ	0x8000u
+#define FPU_MXCSR_FTZ	      0x8000u
 
 static inline uint16_t fpu_get16(const struct x86_state *state,
 				 unsigned int offset)
@@ -98,10 +98,9 @@ static inline bool fpu_pending(const struct x86_state *state)
 /* Forces the fixed bits of FCW and derives ES and B, as the hardware does. */
 static inline void fpu_normalise(struct x86_state *state)
 {
-	uint16_t fcw = (fpu_get16(state, FPU_FCW) & FPU_FCW_USED) |
-		       FPU_FCW_ONE;
+	uint16_t fcw = (fpu_get16(state, FPU_FCW) & FPU_FCW_USED) | FPU_FCW_ONE;
 	uint16_t fsw = fpu_get16(state, FPU_FSW) &
-		       (uint16_t)~(FPU_FSW_ES | FPU_FSW_B);
+		       (uint16_t) ~(FPU_FSW_ES | FPU_FSW_B);
 
 	if (fsw & ~fcw & FPU_EXCEPT)
 		fsw |= FPU_FSW_ES | FPU_FSW_B;

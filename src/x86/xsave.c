@@ -14,11 +14,11 @@
 #include "x86/cpuid.h"
 #include "x86/fpu.h"
 
-#define FXSAVE_SIZE   512
-#define FXSAVE_USED   416 /* the rest stays as it is */
+#define FXSAVE_SIZE	  512
+#define FXSAVE_USED	  416 /* the rest stays as it is */
 #define XSAVE_HEADER_SIZE 64
-#define XSAVE_LEGACY  (FXSAVE_SIZE + XSAVE_HEADER_SIZE)
-#define XCOMP_COMPACT ((uint64_t)1 << 63)
+#define XSAVE_LEGACY	  (FXSAVE_SIZE + XSAVE_HEADER_SIZE)
+#define XCOMP_COMPACT	  ((uint64_t)1 << 63)
 
 /* An image on its way between the guest's memory and the canonical area. */
 struct xsave_image {
@@ -50,8 +50,8 @@ static enum x86_result gp0(struct x86_cpu *cpu)
 static bool has_feature(struct x86_cpu *cpu, uint32_t leaf, uint32_t subleaf,
 			unsigned int reg, unsigned int bit)
 {
-	struct cpuid_regs r = cpuid_query(cpu->cpuid, &cpu->state, cpu->id,
-					  leaf, subleaf);
+	struct cpuid_regs r =
+		cpuid_query(cpu->cpuid, &cpu->state, cpu->id, leaf, subleaf);
 	const uint32_t v[] = { r.eax, r.ebx, r.ecx, r.edx };
 
 	return v[reg] >> bit & 1;
@@ -136,8 +136,7 @@ static void pack_x87(const struct x86_state *state, bool wide, uint8_t *image)
 	}
 }
 
-static void unpack_x87(struct x86_state *state, bool wide,
-		       const uint8_t *image)
+static void unpack_x87(struct x86_state *state, bool wide, const uint8_t *image)
 {
 	uint8_t *to = state->xsave;
 	unsigned int i;
@@ -237,8 +236,7 @@ static enum x86_result fxsave(struct x86_cpu *cpu, const struct x86_insn *insn)
 	return copy_out(cpu, linear, image, size);
 }
 
-static enum x86_result fxrstor(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+static enum x86_result fxrstor(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	uint8_t image[FXSAVE_SIZE];
 	uint64_t linear;
@@ -310,7 +308,8 @@ static unsigned int component_bytes(const struct x86_cpu *cpu, unsigned int i)
 static uint64_t requested(const struct x86_cpu *cpu)
 {
 	return (cpu->state.gpr[X86_RDX] << 32 |
-		(uint32_t)cpu->state.gpr[X86_RAX]) & cpu->state.xcr0;
+		(uint32_t)cpu->state.gpr[X86_RAX]) &
+	       cpu->state.xcr0;
 }
 
 static enum x86_result xsave_begin(struct x86_cpu *cpu,
@@ -376,8 +375,7 @@ static enum x86_result write_image(struct x86_cpu *cpu,
 }
 
 static void pack_extended(struct x86_cpu *cpu, struct xsave_image *image,
-			  uint64_t mask,
-			  const uint16_t offset[COMPONENT_COUNT])
+			  uint64_t mask, const uint16_t offset[COMPONENT_COUNT])
 {
 	unsigned int i;
 
@@ -526,8 +524,8 @@ static enum x86_result xrstor(struct x86_cpu *cpu, const struct x86_insn *insn,
 	compact = comp & XCOMP_COMPACT;
 	if (compact && !compact_only && !has_feature(cpu, 0xd, 1, 0, 1))
 		return gp0(cpu);
-	size = compact ? compact_layout(cpu, comp, offset) :
-			 standard_layout(mask & bv, offset);
+	size = compact ? compact_layout(cpu, comp, offset)
+		       : standard_layout(mask & bv, offset);
 	r = copy_in(cpu, image.linear + XSAVE_LEGACY,
 		    image.bytes + XSAVE_LEGACY, size - XSAVE_LEGACY);
 	if (r != X86_NEXT)
@@ -540,8 +538,9 @@ static enum x86_result xrstor(struct x86_cpu *cpu, const struct x86_insn *insn,
 	restore_legacy(cpu, insn, image.bytes, mask, bv);
 	for (i = 2; i < COMPONENT_COUNT; i++)
 		if (mask >> i & 1)
-			restore_extended(cpu, i, bv >> i & 1 ?
-					 image.bytes + offset[i] : NULL);
+			restore_extended(cpu, i,
+					 bv >> i & 1 ? image.bytes + offset[i]
+						     : NULL);
 	return X86_NEXT;
 }
 
@@ -555,16 +554,14 @@ static enum x86_result xrstor_any(struct x86_cpu *cpu,
 
 static enum x86_result sse_check(struct x86_cpu *cpu)
 {
-	if (cpu->state.cr0 & X86_CR0_EM ||
-	    !(cpu->state.cr4 & X86_CR4_OSFXSR))
+	if (cpu->state.cr0 & X86_CR0_EM || !(cpu->state.cr4 & X86_CR4_OSFXSR))
 		return x86_raise(cpu, X86_UD);
 	if (cpu->state.cr0 & X86_CR0_TS)
 		return x86_raise(cpu, X86_NM);
 	return X86_NEXT;
 }
 
-static enum x86_result ldmxcsr(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+static enum x86_result ldmxcsr(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	uint64_t linear;
 	uint32_t mxcsr;
@@ -582,8 +579,7 @@ static enum x86_result ldmxcsr(struct x86_cpu *cpu,
 	return X86_NEXT;
 }
 
-static enum x86_result stmxcsr(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+static enum x86_result stmxcsr(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR);
 	uint64_t linear;
@@ -608,7 +604,7 @@ static enum x86_result cache_line(struct x86_cpu *cpu,
 
 struct xsave_form {
 	x86_handler *run;
-	uint8_t reg;	/* of CPUID: 0 = EAX .. */
+	uint8_t reg; /* of CPUID: 0 = EAX .. */
 	uint8_t bit;
 	uint32_t leaf, subleaf;
 };
@@ -625,7 +621,7 @@ static const struct xsave_form forms_0fae[][8] = {
 		{ xsave_standard, 2, 26, 1, 0 },
 		{ xrstor_any, 2, 26, 1, 0 },
 		{ xsave_standard, 0, 0, 0xd, 1 }, /* XSAVEOPT */
-		{ cache_line, 3, 19, 1, 0 },	     /* CLFLUSH */
+		{ cache_line, 3, 19, 1, 0 },	  /* CLFLUSH */
 	},
 	{
 		[6] = { cache_line, 1, 24, 7, 0 }, /* CLWB */
@@ -654,8 +650,7 @@ static enum x86_result fence(struct x86_cpu *cpu, const struct x86_insn *insn)
 	return X86_NEXT;
 }
 
-enum x86_result x86_group_0fae(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+enum x86_result x86_group_0fae(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	unsigned int simd = insn->prefix & SIMD_PREFIXES;
 
@@ -674,8 +669,7 @@ static enum x86_result xsaves(struct x86_cpu *cpu, const struct x86_insn *insn)
 	return xsave_compact(cpu, insn);
 }
 
-static enum x86_result xrstors(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+static enum x86_result xrstors(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	if (cpu->cpl != 0 && cpu->state.cr4 & X86_CR4_OSXSAVE)
 		return gp0(cpu);
@@ -689,8 +683,7 @@ static const struct xsave_form forms_0fc7[8] = {
 	[5] = { xsaves, 0, 3, 0xd, 1 },
 };
 
-enum x86_result x86_group_0fc7(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+enum x86_result x86_group_0fc7(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	if (!insn->mem || insn->prefix & SIMD_PREFIXES)
 		return x86_raise(cpu, X86_UD);
@@ -723,20 +716,35 @@ enum x86_result x86_emms(struct x86_cpu *cpu, const struct x86_insn *insn)
 	return X86_NEXT;
 }
 
-enum x86_result x86_vzero(struct x86_cpu *cpu, const struct x86_insn *insn)
+/* VZEROUPPER and VZEROALL cannot run now: why. */
+static enum x86_result refuse_vzero(struct x86_cpu *cpu)
 {
 	const uint64_t avx = X86_XCR0_SSE | X86_XCR0_AVX;
-	unsigned int xmm = xmm_bytes(cpu);
 
 	if (!(cpu->mode & X86_MODE_PROT) ||
 	    !(cpu->state.cr4 & X86_CR4_OSXSAVE) ||
-	    (cpu->state.xcr0 & avx) != avx || insn->vvvv ||
-	    insn->prefix & (X86_PFX_LOCK | SIMD_PREFIXES))
+	    (cpu->state.xcr0 & avx) != avx)
 		return x86_raise(cpu, X86_UD);
-	if (cpu->state.cr0 & X86_CR0_TS)
-		return x86_raise(cpu, X86_NM);
+	return x86_raise(cpu, X86_NM);
+}
+
+enum x86_result x86_vzero(struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+	const uint32_t need = X86_MODE_PROT | X86_MODE_AVX;
+	uint8_t *area = cpu->state.xsave;
+
+	if (insn->vvvv || insn->prefix & (X86_PFX_LOCK | SIMD_PREFIXES))
+		return x86_raise(cpu, X86_UD);
+	if ((cpu->mode & need) != need)
+		return refuse_vzero(cpu);
+	if (!(cpu->mode & X86_MODE_CODE64)) {
+		if (insn->vector_length)
+			memset(area + FPU_XMM, 0, 128);
+		memset(area + X86_XSAVE_YMM, 0, 128);
+		return X86_NEXT;
+	}
 	if (insn->vector_length)
-		memset(cpu->state.xsave + FPU_XMM, 0, xmm);
-	memset(cpu->state.xsave + X86_XSAVE_YMM, 0, xmm);
+		memset(area + FPU_XMM, 0, 256);
+	memset(area + X86_XSAVE_YMM, 0, 256);
 	return X86_NEXT;
 }

@@ -141,8 +141,8 @@ static unsigned int zydis_length(const struct mode *m, const uint8_t *code)
 	ZydisDecoder decoder;
 
 	ZydisDecoderInit(&decoder, m->machine, m->stack);
-	if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(
-		    &decoder, NULL, code, X86_INSN_MAX, &zi)))
+	if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&decoder, NULL, code,
+						      X86_INSN_MAX, &zi)))
 		return 0;
 	/* Encodings that are not offered, and need not be measured. */
 	if ((zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&

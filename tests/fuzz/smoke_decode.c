@@ -28,8 +28,8 @@ static uint64_t random64(void)
 /* Opcodes behind prefixes and escapes come up as often as others. */
 static void make_input(void)
 {
-	static const uint8_t starts[] = { 0x66, 0xf2, 0xf3, 0x0f, 0xc4, 0xc5,
-					  0x67, 0x48, 0x2e, 0xf0 };
+	static const uint8_t starts[] = { 0x66, 0xf2, 0xf3, 0x0f, 0xc4,
+					  0xc5, 0x67, 0x48, 0x2e, 0xf0 };
 	unsigned int i, at = 33;
 
 	for (i = 0; i < INPUT_SIZE; i++)
@@ -58,8 +58,8 @@ static void show_input(int signal)
 int main(int argc, char **argv)
 {
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 200000;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) :
-				   (uint64_t)time(NULL);
+	uint64_t seed =
+		argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
 
 	printf("%lu inputs, seed %" PRIu64 "\n", count, seed);
 	state = seed * 0x9e3779b97f4a7c15ull | 1;

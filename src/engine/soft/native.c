@@ -24,12 +24,11 @@ enum x86_result native_refuse(struct x86_cpu *cpu, uint32_t need)
 
 	if (need & X86_MODE_PROT && !(cpu->mode & X86_MODE_PROT))
 		ok = false;
-	if (need & X86_MODE_AVX &&
-	    (!(cpu->state.cr4 & X86_CR4_OSXSAVE) ||
-	     (cpu->state.xcr0 & avx) != avx))
+	if (need & X86_MODE_AVX && (!(cpu->state.cr4 & X86_CR4_OSXSAVE) ||
+				    (cpu->state.xcr0 & avx) != avx))
 		ok = false;
-	if (need & X86_MODE_SSE && (!(cpu->state.cr4 & X86_CR4_OSFXSR) ||
-				    cpu->state.cr0 & X86_CR0_EM))
+	if (need & X86_MODE_SSE &&
+	    (!(cpu->state.cr4 & X86_CR4_OSFXSR) || cpu->state.cr0 & X86_CR0_EM))
 		ok = false;
 	return x86_raise(cpu, ok ? X86_NM : X86_UD);
 }
@@ -68,20 +67,18 @@ static __attribute__((noinline)) enum x86_result
 map_slow(struct x86_cpu *cpu, const struct x86_insn *insn,
 	 const struct native_op *op, bool private, struct native_memory *m)
 {
-	enum x86_access access = op->flags & NATIVE_WRITE ? X86_WRITE :
-							    X86_READ;
+	enum x86_access access =
+		op->flags & NATIVE_WRITE ? X86_WRITE : X86_READ;
 	enum x86_result r = check_alignment(cpu, op, m->linear);
 
 	if (r != X86_NEXT)
 		return r;
 	m->host = NULL;
 	m->bounced = false;
-	cpu->stack = insn->seg == X86_SS;
 	if (!private && !(cpu->mode & X86_MODE_AC))
 		r = x86_pointer(cpu, m->linear, op->size, access, &m->host);
 	if (r == X86_NEXT && !m->host)
 		r = bounce(cpu, op, m);
-	cpu->stack = false;
 	return r;
 }
 
@@ -99,10 +96,11 @@ INLINE enum x86_result map(struct x86_cpu *cpu, const struct x86_insn *insn,
 		return r;
 	e = x86_tlb_at(cpu, m->linear);
 	if (__builtin_expect((write ? e->write : e->read) !=
-				     (m->linear & PAGE_MASK) ||
-			     !x86_in_page(m->linear, op->size) ||
-			     cpu->mode & X86_MODE_AC || private ||
-			     m->linear & (op->align - 1u), 0))
+					     (m->linear & PAGE_MASK) ||
+				     !x86_in_page(m->linear, op->size) ||
+				     cpu->mode & X86_MODE_AC || private ||
+				     m->linear & (op->align - 1u),
+			     0))
 		return map_slow(cpu, insn, op, private, m);
 	m->host = (void *)(e->addend + m->linear);
 	m->bounced = false;
@@ -128,11 +126,11 @@ enum x86_result native_unmap(struct x86_cpu *cpu, const struct native_op *op,
 
 /* --- handlers ---------------------------------------------------------- */
 
-#define CHECK_MODE(cpu, op)                                              \
-	do {                                                             \
-		if (__builtin_expect(((cpu)->mode & (op)->need) !=       \
-					     (op)->need, 0))             \
-			return native_refuse(cpu, (op)->need);           \
+#define CHECK_MODE(cpu, op)                                                    \
+	do {                                                                   \
+		if (__builtin_expect(((cpu)->mode & (op)->need) != (op)->need, \
+				     0))                                       \
+			return native_refuse(cpu, (op)->need);                 \
 	} while (0)
 
 static enum x86_result run_registers(struct x86_cpu *cpu,
@@ -178,8 +176,8 @@ static enum x86_result raise_simd(struct x86_cpu *cpu, uint32_t mxcsr,
 	if (unmasked & 7)
 		raised &= 7;
 	fpu_set32(&cpu->state, FPU_MXCSR, mxcsr | raised);
-	return x86_raise(cpu, cpu->state.cr4 & X86_CR4_OSXMMEXCPT ? X86_XM :
-								    X86_UD);
+	return x86_raise(cpu,
+			 cpu->state.cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
 }
 
 /* Runs the stub on a fresh copy; gives the exceptions that it raised. */
@@ -213,7 +211,8 @@ run_guarded(struct x86_cpu *cpu, const struct x86_insn *insn, void *host)
 	x86_flags(cpu);
 	if (!(mxcsr & FPU_UE << FPU_MXCSR_MASKS_SHIFT)) {
 		tiny = run_copy(cpu, insn, host, mxcsr | FPU_MXCSR_FTZ,
-				&flags) & FPU_UE;
+				&flags) &
+		       FPU_UE;
 		run = mxcsr & ~FPU_MXCSR_FTZ;
 	}
 	raised = run_copy(cpu, insn, host, run, &flags) | tiny;
@@ -259,8 +258,8 @@ static enum x86_result run_float(struct x86_cpu *cpu,
 enum x86_result native_begin_mmx(struct x86_cpu *cpu)
 {
 	if (cpu->mode & X86_MODE_FPU_OFF)
-		return x86_raise(cpu, cpu->state.cr0 & X86_CR0_EM ? X86_UD :
-								    X86_NM);
+		return x86_raise(cpu,
+				 cpu->state.cr0 & X86_CR0_EM ? X86_UD : X86_NM);
 	return fpu_check_pending(cpu);
 }
 
@@ -274,8 +273,7 @@ void native_enter_mmx(struct x86_state *state)
  * MMX, alone or beside XMM. The pending x87 exception comes before the
  * memory operand's faults, the change to MMX state behind them.
  */
-static enum x86_result run_mmx(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+static enum x86_result run_mmx(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	const struct native_op *op = insn->native;
 	struct native_memory m = { 0 };
@@ -287,8 +285,7 @@ static enum x86_result run_mmx(struct x86_cpu *cpu,
 	if (r != X86_NEXT)
 		return r;
 	if (op->flags & NATIVE_MXCSR)
-		guarded = ~fpu_get32(&cpu->state, FPU_MXCSR) &
-			  FPU_MXCSR_MASKS;
+		guarded = ~fpu_get32(&cpu->state, FPU_MXCSR) & FPU_MXCSR_MASKS;
 	if (op->size) {
 		r = map(cpu, insn, op, guarded, &m);
 		if (r != X86_NEXT)
@@ -372,9 +369,9 @@ static struct native_op **find(struct native *n, const struct native_op *op)
 	for (;; h++) {
 		struct native_op **at = &n->hash[h % NATIVE_HASH_SIZE];
 
-		if (!*at || ((*at)->flags == op->flags &&
-			     (*at)->length == op->length &&
-			     !memcmp((*at)->code, op->code, op->length)))
+		if (!*at ||
+		    ((*at)->flags == op->flags && (*at)->length == op->length &&
+		     !memcmp((*at)->code, op->code, op->length)))
 			return at;
 	}
 }
@@ -442,9 +439,9 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 	if (!find_shape(cpu, insn, &zi, operands, &op))
 		return false;
 	insn->native = add(n, &op);
-	insn->handler = insn->native ?
-				((struct native_op *)insn->native)->handler :
-				run_unstored;
+	insn->handler = insn->native
+				? ((struct native_op *)insn->native)->handler
+				: run_unstored;
 	return true;
 }
 

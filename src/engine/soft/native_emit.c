@@ -13,7 +13,7 @@ struct emitter {
 	uint32_t at; /* offset of `start` in the code memory */
 };
 
-#define STATE(member) ((uint32_t)offsetof(struct x86_state, member))
+#define STATE(member)	 ((uint32_t)offsetof(struct x86_state, member))
 #define XSAVE_AT(offset) (STATE(xsave) + (offset))
 
 #define HOST_MXCSR_AT 0 /* constant, at the start of the code memory */
@@ -24,8 +24,8 @@ static void put(struct emitter *e, const uint8_t *bytes, unsigned int count)
 	e->p += count;
 }
 
-#define EMIT(e, ...)                                          \
-	put(e, (const uint8_t[]){ __VA_ARGS__ },              \
+#define EMIT(e, ...)                                                           \
+	put(e, (const uint8_t[]){ __VA_ARGS__ },                               \
 	    sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static void put32(struct emitter *e, uint32_t v)
@@ -34,8 +34,8 @@ static void put32(struct emitter *e, uint32_t v)
 }
 
 /* ModRM and SIB of [rdi + rax << scale + disp32]. */
-static void put_indexed(struct emitter *e, unsigned int reg,
-			unsigned int scale, uint32_t disp)
+static void put_indexed(struct emitter *e, unsigned int reg, unsigned int scale,
+			uint32_t disp)
 {
 	EMIT(e, (uint8_t)(0x84 | (reg & 7) << 3), (uint8_t)(scale << 6 | 7));
 	put32(e, disp);
@@ -188,9 +188,9 @@ static void emit_loads(struct emitter *e, const struct native_op *op)
 		put_fixed(e, 1, XSAVE_AT(0));
 	}
 	if (op->flags & NATIVE_FLAGS_IN)
-		EMIT(e, 0x89, 0xc8,   /* mov eax, ecx */
-		     0x04, 0x7f,      /* add al, 0x7f: OF = bit 0 */
-		     0x9e);	      /* sahf */
+		EMIT(e, 0x89, 0xc8, /* mov eax, ecx */
+		     0x04, 0x7f,    /* add al, 0x7f: OF = bit 0 */
+		     0x9e);	    /* sahf */
 	for (i = 0; i < op->count; i++)
 		if (op->operand[i].load && is_fixed_gpr(&op->operand[i]))
 			emit_load(e, op, &op->operand[i]);
@@ -242,8 +242,7 @@ unsigned int native_emit(const struct native_op *op, struct host_code *code,
 	emit_stores(&e, op);
 	if (op->flags & (NATIVE_MXCSR | NATIVE_X87)) {
 		EMIT(&e, 0x0f, 0xae, 0x15); /* ldmxcsr [rip + disp32] */
-		put32(&e, HOST_MXCSR_AT -
-			  (uint32_t)(at + (e.p - e.start) + 4));
+		put32(&e, HOST_MXCSR_AT - (uint32_t)(at + (e.p - e.start) + 4));
 	}
 	if (op->flags & NATIVE_HAS_MMX)
 		EMIT(&e, 0x0f, 0x77); /* emms */

@@ -21,8 +21,7 @@ static void set_vector(struct x86_state *state, unsigned int n,
 	memcpy(state->xsave + X86_XSAVE_YMM + 16 * n, v + 16, 16);
 }
 
-static unsigned int vvvv(const struct x86_cpu *cpu,
-			 const struct x86_insn *insn)
+static unsigned int vvvv(const struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	return cpu->mode & X86_MODE_CODE64 ? insn->vvvv : insn->vvvv & 7u;
 }
@@ -36,8 +35,7 @@ static enum x86_result check_avx(struct x86_cpu *cpu)
 {
 	const uint32_t need = X86_MODE_PROT | X86_MODE_AVX;
 
-	return (cpu->mode & need) == need ? X86_NEXT :
-					    native_refuse(cpu, need);
+	return (cpu->mode & need) == need ? X86_NEXT : native_refuse(cpu, need);
 }
 
 static unsigned int vector_bytes(const struct x86_insn *insn)
@@ -216,10 +214,10 @@ static enum x86_result run_gather(struct x86_cpu *cpu,
 	for (i = 0; i < count; i++) {
 		if (!enabled(mask, i, size))
 			continue;
-		r = x86_linear(cpu, insn->seg,
-			       element_address(cpu, insn, indices, i,
-					       index_size),
-			       size, X86_READ, &linear);
+		r = x86_linear(
+			cpu, insn->seg,
+			element_address(cpu, insn, indices, i, index_size),
+			size, X86_READ, &linear);
 		if (r == X86_NEXT)
 			r = x86_read(cpu, linear, data + i * size, size);
 		if (r != X86_NEXT)
@@ -296,9 +294,9 @@ static const struct {
 static void fix_index(struct x86_insn *insn, const ZydisDecodedOperand *memory)
 {
 	insn->index = (uint8_t)ZydisRegisterGetId(memory->mem.index);
-	insn->scale = memory->mem.scale ?
-			      (uint8_t)__builtin_ctz(memory->mem.scale) :
-			      0;
+	insn->scale = memory->mem.scale
+			      ? (uint8_t)__builtin_ctz(memory->mem.scale)
+			      : 0;
 }
 
 x86_handler *native_pick_masked(struct x86_insn *insn, ZydisMnemonic mnemonic,

@@ -63,17 +63,17 @@ struct native_operand {
 };
 
 /* native_op.flags */
-#define NATIVE_READ	  0x001u /* memory operand is read */
-#define NATIVE_WRITE	  0x002u /* memory operand is written */
-#define NATIVE_FLAGS_IN	  0x004u
-#define NATIVE_FLAGS_OUT  0x008u
-#define NATIVE_MXCSR	  0x010u /* obeys MXCSR and can raise #XM */
-#define NATIVE_X87	  0x020u
-#define NATIVE_HAS_MMX	  0x040u
-#define NATIVE_VEX	  0x080u
-#define NATIVE_DIRTY_YMM  0x100u /* leaves upper halves: VZEROUPPER */
-#define NATIVE_NARROW	  0x200u /* not 64-bit code: 8 registers */
-#define NATIVE_HIGH_BYTE  0x400u /* rm names AH, CH, DH or BH (CRC32) */
+#define NATIVE_READ	 0x001u /* memory operand is read */
+#define NATIVE_WRITE	 0x002u /* memory operand is written */
+#define NATIVE_FLAGS_IN	 0x004u
+#define NATIVE_FLAGS_OUT 0x008u
+#define NATIVE_MXCSR	 0x010u /* obeys MXCSR and can raise #XM */
+#define NATIVE_X87	 0x020u
+#define NATIVE_HAS_MMX	 0x040u
+#define NATIVE_VEX	 0x080u
+#define NATIVE_DIRTY_YMM 0x100u /* leaves upper halves: VZEROUPPER */
+#define NATIVE_NARROW	 0x200u /* not 64-bit code: 8 registers */
+#define NATIVE_HIGH_BYTE 0x400u /* rm names AH, CH, DH or BH (CRC32) */
 
 #define NATIVE_CODE_MAX 16
 
@@ -82,10 +82,10 @@ struct native_op {
 	x86_handler *handler;
 	uint32_t need; /* X86_MODE_* bits, all of them */
 	uint16_t flags;
-	uint8_t size;  /* bytes of the memory operand */
-	uint8_t align; /* #GP when misaligned; 1: any */
-	uint8_t count; /* of `operand` */
-	uint8_t length; /* of `code` */
+	uint8_t size;		       /* bytes of the memory operand */
+	uint8_t align;		       /* #GP when misaligned; 1: any */
+	uint8_t count;		       /* of `operand` */
+	uint8_t length;		       /* of `code` */
 	uint8_t code[NATIVE_CODE_MAX]; /* renamed, [rsi] for memory */
 	struct native_operand operand[NATIVE_OPERANDS_MAX];
 	ZydisMnemonic mnemonic;
@@ -150,7 +150,7 @@ void native_enter_mmx(struct x86_state *state);
 
 /* A memory operand made reachable for the host. */
 struct native_memory {
-	void *host;	 /* guest memory itself, or the bounce buffer */
+	void *host; /* guest memory itself, or the bounce buffer */
 	uint64_t linear;
 	bool bounced;
 };

@@ -12,10 +12,13 @@
 
 /* Renamed registers, by kind and field; see native_op.h. */
 static const uint8_t renamed[][NATIVE_FIXED] = {
-	[NATIVE_VECTOR] = { [NATIVE_REG] = 1, [NATIVE_RM] = 2,
-			    [NATIVE_VVVV] = 3, [NATIVE_IS4] = 4 },
+	[NATIVE_VECTOR] = { [NATIVE_REG] = 1,
+			    [NATIVE_RM] = 2,
+			    [NATIVE_VVVV] = 3,
+			    [NATIVE_IS4] = 4 },
 	[NATIVE_MMX] = { [NATIVE_REG] = 1, [NATIVE_RM] = 2 },
-	[NATIVE_GPR] = { [NATIVE_REG] = 8, [NATIVE_RM] = 9,
+	[NATIVE_GPR] = { [NATIVE_REG] = 8,
+			 [NATIVE_RM] = 9,
 			 [NATIVE_VVVV] = 10 },
 };
 
@@ -45,10 +48,10 @@ static bool field_of(const ZydisDecodedOperand *zo, uint8_t *field)
 	return true;
 }
 
-#define ACTION_READ                                         \
-	(ZYDIS_OPERAND_ACTION_READ | ZYDIS_OPERAND_ACTION_CONDREAD | \
+#define ACTION_READ                                                            \
+	(ZYDIS_OPERAND_ACTION_READ | ZYDIS_OPERAND_ACTION_CONDREAD |           \
 	 ZYDIS_OPERAND_ACTION_CONDWRITE)
-#define ACTION_WRITE \
+#define ACTION_WRITE                                                           \
 	(ZYDIS_OPERAND_ACTION_WRITE | ZYDIS_OPERAND_ACTION_CONDWRITE)
 
 /*
@@ -65,8 +68,8 @@ static bool add_register(struct native_op *op, const ZydisDecodedOperand *zo)
 	case ZYDIS_REGCLASS_XMM:
 	case ZYDIS_REGCLASS_YMM:
 		o->kind = NATIVE_VECTOR;
-		op->need |= op->flags & NATIVE_VEX ? X86_MODE_AVX :
-						     X86_MODE_SSE;
+		op->need |=
+			op->flags & NATIVE_VEX ? X86_MODE_AVX : X86_MODE_SSE;
 		break;
 	case ZYDIS_REGCLASS_MMX:
 		o->kind = NATIVE_MMX;
@@ -141,9 +144,9 @@ static bool may_misalign(ZydisMnemonic m)
 static bool must_align(ZydisMnemonic m)
 {
 	static const uint16_t aligned[] = {
-		ZYDIS_MNEMONIC_VMOVAPS,	 ZYDIS_MNEMONIC_VMOVAPD,
-		ZYDIS_MNEMONIC_VMOVDQA,	 ZYDIS_MNEMONIC_VMOVNTDQ,
-		ZYDIS_MNEMONIC_VMOVNTPS, ZYDIS_MNEMONIC_VMOVNTPD,
+		ZYDIS_MNEMONIC_VMOVAPS,	  ZYDIS_MNEMONIC_VMOVAPD,
+		ZYDIS_MNEMONIC_VMOVDQA,	  ZYDIS_MNEMONIC_VMOVNTDQ,
+		ZYDIS_MNEMONIC_VMOVNTPS,  ZYDIS_MNEMONIC_VMOVNTPD,
 		ZYDIS_MNEMONIC_VMOVNTDQA,
 	};
 	unsigned int i;
@@ -160,9 +163,9 @@ static void find_alignment(struct native_op *op,
 	op->align = 1;
 	if (op->flags & NATIVE_X87)
 		return;
-	if (op->flags & NATIVE_VEX ? must_align(zi->mnemonic) :
-				     op->size == 16 &&
-					     !may_misalign(zi->mnemonic))
+	if (op->flags & NATIVE_VEX
+		    ? must_align(zi->mnemonic)
+		    : op->size == 16 && !may_misalign(zi->mnemonic))
 		op->align = op->size;
 }
 
@@ -192,8 +195,7 @@ static bool obeys_mxcsr(const ZydisDecodedInstruction *zi)
 	}
 }
 
-static void find_flags(struct native_op *op,
-		       const ZydisDecodedInstruction *zi)
+static void find_flags(struct native_op *op, const ZydisDecodedInstruction *zi)
 {
 	const ZydisAccessedFlags *f = zi->cpu_flags;
 	uint32_t written;
@@ -265,8 +267,7 @@ static void put_immediate(struct native_op *op, const struct x86_insn *insn)
 		return;
 	for (i = 0; i < op->count; i++)
 		if (op->operand[i].field == NATIVE_IS4) {
-			put(op, op->operand[i].number << 4 |
-				(insn->imm & 15));
+			put(op, op->operand[i].number << 4 | (insn->imm & 15));
 			return;
 		}
 	put(op, (uint8_t)insn->imm);
@@ -291,8 +292,9 @@ static bool sized_by_66(ZydisMnemonic m)
 static void put_legacy(struct native_op *op, const struct x86_insn *insn,
 		       const ZydisDecodedInstruction *zi)
 {
-	static const uint8_t escape[] = { [X86_MAP_0F38] = 0x38,
-					  [X86_MAP_0F3A] = 0x3a };
+	static const uint8_t escape[] = {
+		[X86_MAP_0F38] = 0x38, [X86_MAP_0F3A] = 0x3a
+	};
 	unsigned int reg = host_register(op, NATIVE_REG, insn->modrm >> 3 & 7);
 	unsigned int rm = host_register(op, NATIVE_RM, insn->modrm & 7);
 	unsigned int rex = 0x40 | (reg & 8) >> 1 | (insn->mem ? 0 : rm >> 3);
@@ -332,7 +334,7 @@ static void put_vex(struct native_op *op, const struct x86_insn *insn,
 	put(op, 0xc4);
 	put(op, b1);
 	put(op, (w ? 0x80u : 0) | (~vvvv & 15) << 3 |
-		(unsigned int)zi->raw.vex.L << 2 | zi->raw.vex.pp);
+			(unsigned int)zi->raw.vex.L << 2 | zi->raw.vex.pp);
 	put(op, insn->opcode);
 	put_modrm(op, insn, reg, rm);
 	put_immediate(op, insn);
@@ -379,8 +381,7 @@ static bool rename_registers(struct native_op *op, const struct x86_insn *insn,
  * AH, CH, DH and BH cannot be named beside a REX prefix: the byte is taken
  * from the guest's state as a memory operand.
  */
-static bool rename_high_byte(struct native_op *op,
-			     const struct x86_insn *insn,
+static bool rename_high_byte(struct native_op *op, const struct x86_insn *insn,
 			     const ZydisDecodedInstruction *zi)
 {
 	struct x86_insn in_memory = *insn;

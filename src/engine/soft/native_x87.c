@@ -41,8 +41,7 @@ static enum x86_result map_operand(struct x86_cpu *cpu,
 	return r;
 }
 
-enum x86_result native_run_x87(struct x86_cpu *cpu,
-			       const struct x86_insn *insn)
+enum x86_result native_run_x87(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	const struct native_op *op = insn->native;
 	struct x86_state *state = &cpu->state;
@@ -66,7 +65,6 @@ enum x86_result native_run_x87(struct x86_cpu *cpu,
 	fpu_set16(state, FPU_FOP,
 		  (uint16_t)((insn->opcode & 7) << 8 | insn->modrm));
 	fpu_set64(state, FPU_FIP, cpu->block_rip + insn->offset);
-	fpu_set64(state, FPU_FDP,
-		  insn->mem ? x86_effective(cpu, insn) : fdp);
+	fpu_set64(state, FPU_FDP, insn->mem ? x86_effective(cpu, insn) : fdp);
 	return native_unmap(cpu, op, &m);
 }

@@ -14,8 +14,8 @@ static enum x86_result begin(struct x86_cpu *cpu, bool wait)
 	return wait ? fpu_check_pending(cpu) : X86_NEXT;
 }
 
-static enum x86_result store16(struct x86_cpu *cpu,
-			       const struct x86_insn *insn, uint16_t v)
+static enum x86_result store16(struct x86_cpu *cpu, const struct x86_insn *insn,
+			       uint16_t v)
 {
 	uint64_t linear;
 	enum x86_result r = x86_operand(cpu, insn, 2, X86_WRITE, &linear);
@@ -28,9 +28,9 @@ static enum x86_result run_fnstcw(struct x86_cpu *cpu,
 {
 	enum x86_result r = begin(cpu, false);
 
-	return r == X86_NEXT ?
-		       store16(cpu, insn, fpu_get16(&cpu->state, FPU_FCW)) :
-		       r;
+	return r == X86_NEXT
+		       ? store16(cpu, insn, fpu_get16(&cpu->state, FPU_FCW))
+		       : r;
 }
 
 static enum x86_result run_fnstsw(struct x86_cpu *cpu,
@@ -123,11 +123,12 @@ static uint16_t full_tags(const struct x86_state *state)
 	unsigned int i;
 
 	for (i = 0; i < 8; i++) {
-		const uint8_t *st = state->xsave + FPU_ST +
-				    16 * ((i - top) & 7);
+		const uint8_t *st =
+			state->xsave + FPU_ST + 16 * ((i - top) & 7);
 
-		tags |= (state->xsave[FPU_FTW] >> i & 1 ? classify(st) :
-							  TAG_EMPTY) << 2 * i;
+		tags |= (state->xsave[FPU_FTW] >> i & 1 ? classify(st)
+							: TAG_EMPTY)
+			<< 2 * i;
 	}
 	return (uint16_t)tags;
 }

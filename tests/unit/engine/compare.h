@@ -45,8 +45,8 @@ struct form {
 	uint8_t w, l;
 	uint8_t opcode;
 	uint8_t modrm; /* 1: has one */
-	uint8_t ext;	/* ModRM.reg when it extends the opcode, else FREE */
-	uint8_t rm;	/* ModRM.rm likewise */
+	uint8_t ext;   /* ModRM.reg when it extends the opcode, else FREE */
+	uint8_t rm;    /* ModRM.rm likewise */
 	uint8_t opcode_register; /* the opcode's low bits name a register */
 	uint8_t mem;
 	uint8_t imm; /* bytes */

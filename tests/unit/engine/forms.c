@@ -10,37 +10,37 @@
 #include <string.h>
 
 static const uint8_t allowed_isa[] = {
-	ZYDIS_ISA_SET_ADOX_ADCX, ZYDIS_ISA_SET_AES,
-	ZYDIS_ISA_SET_AVX,	 ZYDIS_ISA_SET_AVX2,
-	ZYDIS_ISA_SET_AVX2GATHER, ZYDIS_ISA_SET_AVXAES,
-	ZYDIS_ISA_SET_AVX_GFNI,	 ZYDIS_ISA_SET_BMI1,
-	ZYDIS_ISA_SET_BMI2,	 ZYDIS_ISA_SET_CMOV,
-	ZYDIS_ISA_SET_F16C,	 ZYDIS_ISA_SET_FCMOV,
-	ZYDIS_ISA_SET_FMA,	 ZYDIS_ISA_SET_GFNI,
-	ZYDIS_ISA_SET_I186,	 ZYDIS_ISA_SET_I386,
-	ZYDIS_ISA_SET_I486REAL,	 ZYDIS_ISA_SET_I86,
-	ZYDIS_ISA_SET_LAHF,	 ZYDIS_ISA_SET_LONGMODE,
-	ZYDIS_ISA_SET_LZCNT,	 ZYDIS_ISA_SET_MOVBE,
-	ZYDIS_ISA_SET_PCLMULQDQ, ZYDIS_ISA_SET_PENTIUMMMX,
+	ZYDIS_ISA_SET_ADOX_ADCX,   ZYDIS_ISA_SET_AES,
+	ZYDIS_ISA_SET_AVX,	   ZYDIS_ISA_SET_AVX2,
+	ZYDIS_ISA_SET_AVX2GATHER,  ZYDIS_ISA_SET_AVXAES,
+	ZYDIS_ISA_SET_AVX_GFNI,	   ZYDIS_ISA_SET_BMI1,
+	ZYDIS_ISA_SET_BMI2,	   ZYDIS_ISA_SET_CMOV,
+	ZYDIS_ISA_SET_F16C,	   ZYDIS_ISA_SET_FCMOV,
+	ZYDIS_ISA_SET_FMA,	   ZYDIS_ISA_SET_GFNI,
+	ZYDIS_ISA_SET_I186,	   ZYDIS_ISA_SET_I386,
+	ZYDIS_ISA_SET_I486REAL,	   ZYDIS_ISA_SET_I86,
+	ZYDIS_ISA_SET_LAHF,	   ZYDIS_ISA_SET_LONGMODE,
+	ZYDIS_ISA_SET_LZCNT,	   ZYDIS_ISA_SET_MOVBE,
+	ZYDIS_ISA_SET_PCLMULQDQ,   ZYDIS_ISA_SET_PENTIUMMMX,
 	ZYDIS_ISA_SET_PENTIUMREAL, ZYDIS_ISA_SET_POPCNT,
-	ZYDIS_ISA_SET_PPRO,	 ZYDIS_ISA_SET_SHA,
-	ZYDIS_ISA_SET_SSE,	 ZYDIS_ISA_SET_SSE2,
-	ZYDIS_ISA_SET_SSE2MMX,	 ZYDIS_ISA_SET_SSE3,
-	ZYDIS_ISA_SET_SSE3X87,	 ZYDIS_ISA_SET_SSE4,
-	ZYDIS_ISA_SET_SSE42,	 ZYDIS_ISA_SET_SSEMXCSR,
-	ZYDIS_ISA_SET_SSSE3,	 ZYDIS_ISA_SET_SSSE3MMX,
-	ZYDIS_ISA_SET_VAES,	 ZYDIS_ISA_SET_VPCLMULQDQ,
-	ZYDIS_ISA_SET_X87,	 ZYDIS_ISA_SET_CMPXCHG16B,
+	ZYDIS_ISA_SET_PPRO,	   ZYDIS_ISA_SET_SHA,
+	ZYDIS_ISA_SET_SSE,	   ZYDIS_ISA_SET_SSE2,
+	ZYDIS_ISA_SET_SSE2MMX,	   ZYDIS_ISA_SET_SSE3,
+	ZYDIS_ISA_SET_SSE3X87,	   ZYDIS_ISA_SET_SSE4,
+	ZYDIS_ISA_SET_SSE42,	   ZYDIS_ISA_SET_SSEMXCSR,
+	ZYDIS_ISA_SET_SSSE3,	   ZYDIS_ISA_SET_SSSE3MMX,
+	ZYDIS_ISA_SET_VAES,	   ZYDIS_ISA_SET_VPCLMULQDQ,
+	ZYDIS_ISA_SET_X87,	   ZYDIS_ISA_SET_CMPXCHG16B,
 };
 
 static const uint8_t refused_category[] = {
-	ZYDIS_CATEGORY_CALL,	 ZYDIS_CATEGORY_COND_BR,
-	ZYDIS_CATEGORY_INTERRUPT, ZYDIS_CATEGORY_IO,
+	ZYDIS_CATEGORY_CALL,	   ZYDIS_CATEGORY_COND_BR,
+	ZYDIS_CATEGORY_INTERRUPT,  ZYDIS_CATEGORY_IO,
 	ZYDIS_CATEGORY_IOSTRINGOP, ZYDIS_CATEGORY_RET,
-	ZYDIS_CATEGORY_SEGOP,	 ZYDIS_CATEGORY_SYSCALL,
-	ZYDIS_CATEGORY_SYSRET,	 ZYDIS_CATEGORY_SYSTEM,
-	ZYDIS_CATEGORY_UNCOND_BR, ZYDIS_CATEGORY_XSAVE,
-	ZYDIS_CATEGORY_XSAVEOPT, ZYDIS_CATEGORY_PREFETCH,
+	ZYDIS_CATEGORY_SEGOP,	   ZYDIS_CATEGORY_SYSCALL,
+	ZYDIS_CATEGORY_SYSRET,	   ZYDIS_CATEGORY_SYSTEM,
+	ZYDIS_CATEGORY_UNCOND_BR,  ZYDIS_CATEGORY_XSAVE,
+	ZYDIS_CATEGORY_XSAVEOPT,   ZYDIS_CATEGORY_PREFETCH,
 };
 
 /*
@@ -49,16 +49,20 @@ static const uint8_t refused_category[] = {
  * host has (MXCSR.MM).
  */
 static const uint16_t refused[] = {
-	ZYDIS_MNEMONIC_POPF,   ZYDIS_MNEMONIC_POPFD,  ZYDIS_MNEMONIC_POPFQ,
-	ZYDIS_MNEMONIC_PUSHF,  ZYDIS_MNEMONIC_PUSHFD, ZYDIS_MNEMONIC_PUSHFQ,
-	ZYDIS_MNEMONIC_CLI,    ZYDIS_MNEMONIC_STI,    ZYDIS_MNEMONIC_ENTER,
-	ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FLDENV,
-	ZYDIS_MNEMONIC_FRSTOR, ZYDIS_MNEMONIC_HLT,    ZYDIS_MNEMONIC_UD0,
-	ZYDIS_MNEMONIC_UD1,    ZYDIS_MNEMONIC_UD2,    ZYDIS_MNEMONIC_FXSAVE,
-	ZYDIS_MNEMONIC_FXRSTOR, ZYDIS_MNEMONIC_FXSAVE64,
-	ZYDIS_MNEMONIC_FXRSTOR64, ZYDIS_MNEMONIC_LSL, ZYDIS_MNEMONIC_LAR,
-	ZYDIS_MNEMONIC_VERR,   ZYDIS_MNEMONIC_VERW,   ZYDIS_MNEMONIC_CPUID,
-	ZYDIS_MNEMONIC_LDMXCSR, ZYDIS_MNEMONIC_VLDMXCSR,
+	ZYDIS_MNEMONIC_POPF,	  ZYDIS_MNEMONIC_POPFD,
+	ZYDIS_MNEMONIC_POPFQ,	  ZYDIS_MNEMONIC_PUSHF,
+	ZYDIS_MNEMONIC_PUSHFD,	  ZYDIS_MNEMONIC_PUSHFQ,
+	ZYDIS_MNEMONIC_CLI,	  ZYDIS_MNEMONIC_STI,
+	ZYDIS_MNEMONIC_ENTER,	  ZYDIS_MNEMONIC_FNSTENV,
+	ZYDIS_MNEMONIC_FNSAVE,	  ZYDIS_MNEMONIC_FLDENV,
+	ZYDIS_MNEMONIC_FRSTOR,	  ZYDIS_MNEMONIC_HLT,
+	ZYDIS_MNEMONIC_UD0,	  ZYDIS_MNEMONIC_UD1,
+	ZYDIS_MNEMONIC_UD2,	  ZYDIS_MNEMONIC_FXSAVE,
+	ZYDIS_MNEMONIC_FXRSTOR,	  ZYDIS_MNEMONIC_FXSAVE64,
+	ZYDIS_MNEMONIC_FXRSTOR64, ZYDIS_MNEMONIC_LSL,
+	ZYDIS_MNEMONIC_LAR,	  ZYDIS_MNEMONIC_VERR,
+	ZYDIS_MNEMONIC_VERW,	  ZYDIS_MNEMONIC_CPUID,
+	ZYDIS_MNEMONIC_LDMXCSR,	  ZYDIS_MNEMONIC_VLDMXCSR,
 };
 
 static ZydisDecoder decoder;
@@ -118,7 +122,8 @@ static void put_value(struct sample *s, uint64_t v, unsigned int bytes)
 static void put_vex(struct sample *s, const struct form *f,
 		    const struct fields *x, unsigned int rxb)
 {
-	static const uint8_t pp[] = { [0x66 & 15] = 1, [0xf3 & 15] = 2,
+	static const uint8_t pp[] = { [0x66 & 15] = 1,
+				      [0xf3 & 15] = 2,
 				      [0xf2 & 15] = 3 };
 	unsigned int p = f->prefix ? pp[f->prefix & 15] : 0;
 	unsigned int tail = (~x->vvvv & 15) << 3 | (unsigned int)f->l << 2 | p;
@@ -139,13 +144,12 @@ static void put_modrm(struct sample *s, const struct form *f,
 	unsigned int reg = f->ext == FREE ? x->reg & 7 : f->ext;
 
 	if (!f->mem) {
-		put(s, 0xc0 | reg << 3 |
-			(f->rm == FREE ? x->rm & 7u : f->rm));
+		put(s, 0xc0 | reg << 3 | (f->rm == FREE ? x->rm & 7u : f->rm));
 		return;
 	}
 	put(s, 0x80 | reg << 3 | 4);
 	put(s, x->scale << 6 | (x->has_index ? (x->index & 7) << 3 : 4 << 3) |
-		(x->base & 7));
+		       (x->base & 7));
 	put_value(s, (uint32_t)x->disp, 4);
 }
 
@@ -185,8 +189,8 @@ static bool decode(struct sample *s, ZydisDecodedOperand *zo)
 	uint8_t padded[16] = { 0 };
 
 	memcpy(padded, s->bytes, s->length);
-	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, padded, 15,
-						   &s->zi, zo));
+	return ZYAN_SUCCESS(
+		ZydisDecoderDecodeFull(&decoder, padded, 15, &s->zi, zo));
 }
 
 /* --- finding the forms ------------------------------------------------- */
@@ -229,8 +233,7 @@ static bool note_operand(struct form *f, const ZydisDecodedOperand *zo)
 		break;
 	}
 	return zo->type != ZYDIS_OPERAND_TYPE_REGISTER ||
-	       ZydisRegisterGetClass(zo->reg.value) !=
-		       ZYDIS_REGCLASS_SEGMENT;
+	       ZydisRegisterGetClass(zo->reg.value) != ZYDIS_REGCLASS_SEGMENT;
 }
 
 static unsigned int try_form(struct form *forms, unsigned int count,
@@ -346,8 +349,8 @@ static void small_indices(struct machine *m, unsigned int vector, bool wide)
 	uint64_t v;
 
 	for (i = 0; i < 32; i += step) {
-		uint8_t *at = m->xsave + (i < 16 ? 160 : 576 - 16) +
-			      16 * vector + i;
+		uint8_t *at =
+			m->xsave + (i < 16 ? 160 : 576 - 16) + 16 * vector + i;
 
 		v = random_below(48);
 		memcpy(at, &v, step);
@@ -381,9 +384,8 @@ static void draw_fields(const struct form *f, struct fields *x)
 
 /* Registers of implicit memory operands: string, stack, XLAT, MASKMOV. */
 static bool place_implicit(const struct sample *s,
-			   const ZydisDecodedOperand *zo,
-			   const struct form *f, const struct fields *x,
-			   struct machine *m)
+			   const ZydisDecodedOperand *zo, const struct form *f,
+			   const struct fields *x, struct machine *m)
 {
 	unsigned int i;
 
@@ -427,8 +429,7 @@ static uint8_t extra_prefix(const struct form *f, const struct sample *s)
 	return 0;
 }
 
-static bool draw_once(const struct form *f, struct sample *s,
-		      struct machine *m)
+static bool draw_once(const struct form *f, struct sample *s, struct machine *m)
 {
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
 	struct fields x;
@@ -440,8 +441,7 @@ static bool draw_once(const struct form *f, struct sample *s,
 	x.rep = extra_prefix(f, s);
 	build(s, f, &x);
 	if (!decode(s, zo) || s->zi.length != s->length ||
-	    s->zi.mnemonic != f->mnemonic ||
-	    !place_implicit(s, zo, f, &x, m))
+	    s->zi.mnemonic != f->mnemonic || !place_implicit(s, zo, f, &x, m))
 		return false;
 	if (f->mem)
 		place_explicit(f, &x, m);

@@ -120,8 +120,7 @@ static void random_extended(uint8_t *to)
 static void random_x87(uint8_t *xsave)
 {
 	uint16_t fcw = (uint16_t)(0x7f | random_below(16) << 8);
-	uint16_t fsw = (uint16_t)(random_below(8) << 11 |
-				  random_below(8) << 8);
+	uint16_t fsw = (uint16_t)(random_below(8) << 11 | random_below(8) << 8);
 	unsigned int i;
 
 	if (!random_below(4))

@@ -58,8 +58,8 @@ int test_cpu_close(void **state)
 void test_cpu_mode(struct x86_cpu *cpu, enum test_mode mode)
 {
 	struct x86_state *s = &cpu->state;
-	const uint16_t attr = X86_ATTR_S | X86_ATTR_P | X86_TYPE_WRITE |
-			      X86_TYPE_ACCESSED;
+	const uint16_t attr =
+		X86_ATTR_S | X86_ATTR_P | X86_TYPE_WRITE | X86_TYPE_ACCESSED;
 	unsigned int i;
 
 	x86_cpu_reset(cpu);

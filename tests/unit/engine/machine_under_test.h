@@ -33,8 +33,8 @@ void test_cpu_mode(struct x86_cpu *cpu, enum test_mode mode);
  */
 int test_run(struct x86_cpu *cpu, const uint8_t *bytes, unsigned int size);
 
-#define TEST_RUN(cpu, ...)                        \
-	test_run(cpu, (const uint8_t[]){ __VA_ARGS__ }, \
+#define TEST_RUN(cpu, ...)                                                     \
+	test_run(cpu, (const uint8_t[]){ __VA_ARGS__ },                        \
 		 sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 /* The guest's memory at TEST_DATA. */

@@ -37,8 +37,8 @@ static void emit(const void *bytes, unsigned int count)
 	emit_at += count;
 }
 
-#define EMIT(...)                             \
-	emit((const uint8_t[]){ __VA_ARGS__ }, \
+#define EMIT(...)                                                              \
+	emit((const uint8_t[]){ __VA_ARGS__ },                                 \
 	     sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static void emit32(uint32_t v)
@@ -62,10 +62,10 @@ static void emit_xsave(unsigned int op, uint32_t address)
 	emit32(address);
 }
 
-static const uint8_t pushes[] = { 0x53, 0x55, 0x41, 0x54, 0x41, 0x55,
-				  0x41, 0x56, 0x41, 0x57 };
-static const uint8_t pops[] = { 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d,
-				0x41, 0x5c, 0x5d, 0x5b };
+static const uint8_t pushes[] = { 0x53, 0x55, 0x41, 0x54, 0x41,
+				  0x55, 0x41, 0x56, 0x41, 0x57 };
+static const uint8_t pops[] = { 0x41, 0x5f, 0x41, 0x5e, 0x41,
+				0x5d, 0x41, 0x5c, 0x5d, 0x5b };
 
 static void emit_entry(void)
 {
@@ -92,8 +92,8 @@ static void emit_exit(void)
 	emit32(AT(out.flags));
 	emit_xsave(4, AT(out.xsave));
 	arena->fault_rip = (uint64_t)emit_at;
-	EMIT(0xfc, 0xdb, 0xe3);	/* cld; fninit */
-	EMIT(0xc5, 0xf8, 0x77);	/* vzeroupper */
+	EMIT(0xfc, 0xdb, 0xe3);	      /* cld; fninit */
+	EMIT(0xc5, 0xf8, 0x77);	      /* vzeroupper */
 	EMIT(0x0f, 0xae, 0x14, 0x25); /* ldmxcsr */
 	emit32(CODE_BASE);
 	emit(pops, sizeof(pops));
@@ -130,9 +130,9 @@ static void take_fault(int signal, siginfo_t *info, void *context)
 
 static void *map(uint64_t address, size_t size, int protection)
 {
-	void *p = mmap((void *)address, size, protection,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-		       0);
+	void *p =
+		mmap((void *)address, size, protection,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
 	if (p == MAP_FAILED) {
 		perror("mmap");

@@ -66,8 +66,7 @@ static bool same_mxcsr(const struct sample *s, const struct machine *a,
 }
 
 /* What differs first, as text; NULL when nothing does. */
-static const char *difference(const struct sample *s,
-			      const struct machine *a,
+static const char *difference(const struct sample *s, const struct machine *a,
 			      const struct machine *b, unsigned int *at)
 {
 	uint64_t seen = FLAGS_SEEN & ~(uint64_t)s->undefined;
@@ -80,10 +79,10 @@ static const char *difference(const struct sample *s,
 		if (a->gpr[*at] != b->gpr[*at])
 			return "gpr";
 	for (*at = 0; *at < 16; ++*at)
-		if (memcmp(a->xsave + 160 + 16 * *at,
-			   b->xsave + 160 + 16 * *at, 16) ||
-		    memcmp(a->xsave + 576 + 16 * *at,
-			   b->xsave + 576 + 16 * *at, 16))
+		if (memcmp(a->xsave + 160 + 16 * *at, b->xsave + 160 + 16 * *at,
+			   16) ||
+		    memcmp(a->xsave + 576 + 16 * *at, b->xsave + 576 + 16 * *at,
+			   16))
 			return "vector";
 	*at = 0;
 	if (a->vector == NO_VECTOR && (a->flags ^ b->flags) & seen)
@@ -94,8 +93,8 @@ static const char *difference(const struct sample *s,
 		if (a->xsave[i] != b->xsave[i])
 			return "x87 control";
 	for (*at = 0; *at < 8; ++*at)
-		if (memcmp(a->xsave + 32 + 16 * *at,
-			   b->xsave + 32 + 16 * *at, 10))
+		if (memcmp(a->xsave + 32 + 16 * *at, b->xsave + 32 + 16 * *at,
+			   10))
 			return "x87 register";
 	for (*at = 0; *at < DATA_SIZE; ++*at)
 		if (a->data[*at] != b->data[*at])
@@ -146,8 +145,7 @@ static bool run_sample(const struct form *f, uint64_t seed, bool print)
 	random_state = seed;
 	machine_randomise(&in);
 	if (!forms_draw(f, &s, &in)) {
-		printf("%s: no sample\n",
-		       ZydisMnemonicGetString(f->mnemonic));
+		printf("%s: no sample\n", ZydisMnemonicGetString(f->mnemonic));
 		return false;
 	}
 	on_host_run(&s, &in, &host);
@@ -165,8 +163,8 @@ static int run(const struct options *o)
 	unsigned int samples = 0, bad = 0, bad_forms = 0;
 	uint64_t seeds = o->seed;
 
-	printf("%u forms, %u samples each, seed %" PRIu64 "\n", count,
-	       o->count, o->seed);
+	printf("%u forms, %u samples each, seed %" PRIu64 "\n", count, o->count,
+	       o->seed);
 	for (i = 0; i < count; i++) {
 		const char *name = ZydisMnemonicGetString(forms[i].mnemonic);
 		unsigned int bad_before = bad;
@@ -176,8 +174,8 @@ static int run(const struct options *o)
 		if (o->list)
 			printf("%s\n", name);
 		for (k = 0; k < o->count; k++, samples++) {
-			uint64_t seed = o->count == 1 && o->only ? o->seed :
-								   seeds++;
+			uint64_t seed =
+				o->count == 1 && o->only ? o->seed : seeds++;
 
 			seed = seed * 0x9e3779b97f4a7c15ull | 1;
 			if (!run_sample(&forms[i], seed,
@@ -187,8 +185,7 @@ static int run(const struct options *o)
 		}
 		bad_forms += bad > bad_before;
 	}
-	printf("%u samples, %u differ, in %u forms\n", samples, bad,
-	       bad_forms);
+	printf("%u samples, %u differ, in %u forms\n", samples, bad, bad_forms);
 	if (!o->only && count < FORMS_WANTED)
 		printf("fewer than %d forms\n", FORMS_WANTED);
 	return bad || (!o->only && count < FORMS_WANTED);

@@ -11,11 +11,11 @@
 #include "machine_under_test.h"
 #include "x86/fpu.h"
 
-#define PADDD	  0x66, 0x0f, 0xfe, 0xc1	/* xmm0, xmm1 */
-#define VPADDD	  0xc5, 0xf1, 0xfe, 0xc2	/* xmm0, xmm1, xmm2 */
+#define PADDD	  0x66, 0x0f, 0xfe, 0xc1 /* xmm0, xmm1 */
+#define VPADDD	  0xc5, 0xf1, 0xfe, 0xc2 /* xmm0, xmm1, xmm2 */
 #define PADDD_MMX 0x0f, 0xfe, 0xc1
 #define FLD1	  0xd9, 0xe8
-#define ANDN	  0xc4, 0xe2, 0x70, 0xf2, 0xc2	/* eax, ecx, edx */
+#define ANDN	  0xc4, 0xe2, 0x70, 0xf2, 0xc2 /* eax, ecx, edx */
 #define DIVPS	  0x0f, 0x5e, 0xc1
 
 static void set_xmm(struct x86_cpu *cpu, unsigned int n, uint32_t each)
@@ -167,8 +167,7 @@ static void test_gather_fault(void **state)
 	assert_true(fpu_get64(&cpu->state, FPU_XMM + 16) == 0);
 	assert_true(fpu_get32(&cpu->state, FPU_XMM + 16 + 8) == 0x80000000);
 	fpu_set32(&cpu->state, FPU_XMM + 32 + 8, 4);
-	assert_int_equal(TEST_RUN(cpu, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x13),
-			 -1);
+	assert_int_equal(TEST_RUN(cpu, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x13), -1);
 	assert_true(fpu_get64(&cpu->state, FPU_XMM + 8) == 0x1111111111111111);
 }
 
@@ -177,8 +176,7 @@ static void test_many_shapes(void **state)
 {
 	static const uint8_t opcodes[] = { 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d,
 					   0x0e, 0x0f, 0x21, 0x40, 0x41, 0x42,
-					   0x44, 0xdf, 0x60, 0x61, 0x62,
-					   0x63 };
+					   0x44, 0xdf, 0x60, 0x61, 0x62, 0x63 };
 	struct x86_cpu *cpu = *state;
 	unsigned int i, imm;
 
@@ -194,8 +192,9 @@ static void test_many_shapes(void **state)
 		fpu_set64(&cpu->state, FPU_XMM + 16, 0x0000000100000000);
 		fpu_set64(&cpu->state, FPU_XMM + 24, 0x0000000300000002);
 		/* PSHUFD xmm0, xmm1, imm */
-		assert_int_equal(TEST_RUN(cpu, 0x66, 0x0f, 0x70, 0xc1,
-					  (uint8_t)imm), -1);
+		assert_int_equal(
+			TEST_RUN(cpu, 0x66, 0x0f, 0x70, 0xc1, (uint8_t)imm),
+			-1);
 		assert_int_equal(get_xmm(cpu, 0), imm & 3);
 	}
 }

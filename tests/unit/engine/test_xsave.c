@@ -169,8 +169,8 @@ static void test_xrstor_headers(void **state)
 		int vector;
 	} cases[] = {
 		{ 7, 0, 0, -1 },
-		{ 8, 0, 0, X86_GP },		/* not in XCR0 */
-		{ 1, 1, 0, X86_GP },		/* standard with XCOMP_BV */
+		{ 8, 0, 0, X86_GP }, /* not in XCR0 */
+		{ 1, 1, 0, X86_GP }, /* standard with XCOMP_BV */
 		{ 1, 0, 1, X86_GP },
 		{ 3, 1ull << 63 | 3, 0, -1 },
 		{ 3, 1ull << 63 | 1, 0, X86_GP }, /* saved, no room */
