@@ -406,11 +406,22 @@ static bool place_implicit(const struct sample *s,
 	return true;
 }
 
+/* BT and its kin with a bit offset that may lead anywhere. */
+static bool has_bit_offset(const struct form *f)
+{
+	return f->ext == FREE && (f->mnemonic == ZYDIS_MNEMONIC_BT ||
+				  f->mnemonic == ZYDIS_MNEMONIC_BTC ||
+				  f->mnemonic == ZYDIS_MNEMONIC_BTR ||
+				  f->mnemonic == ZYDIS_MNEMONIC_BTS);
+}
+
 static void place_explicit(const struct form *f, const struct fields *x,
 			   struct machine *m)
 {
 	uint64_t at = data_address() - (uint64_t)(int64_t)x->disp;
 
+	if (has_bit_offset(f))
+		m->gpr[x->reg] = random_below(1 << 17) - (1ull << 16);
 	if (is_gather(f)) {
 		small_indices(m, x->index, f->opcode & 1);
 	} else if (x->has_index) {
