@@ -68,6 +68,14 @@ void delay_us(u32 us)
 		pause();
 }
 
+void irq_window(void)
+{
+	irq_on();
+	for (int i = 0; i < 200; i++)
+		pause();
+	irq_off();
+}
+
 bool wait_count(volatile u32 *p, u32 n, u32 ms)
 {
 	u64 end;

@@ -21,6 +21,8 @@ void pit_start(void);
 /* Ticks since pit_start(); to be called more often than every 50 ms. */
 u64 pit_ticks(void);
 void delay_us(u32 us);
+/* A short while with interrupts on: what is pending comes. */
+void irq_window(void);
 /* Waits with interrupts on until *p reaches n, at most for ms. */
 bool wait_count(volatile u32 *p, u32 n, u32 ms);
 

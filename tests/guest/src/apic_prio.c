@@ -43,7 +43,7 @@ void guest_main(void)
 	trap_hook_set(0x51, note);
 	self(0x41);
 	check("IRR", lapic_bit(LAPIC_IRR, 0x41), 1);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("first", order[0], 0x41);
 	check("a higher class nests", order[1], 0x62);
 	check("the end of the first", order[2], 0x100);
@@ -56,33 +56,33 @@ void guest_main(void)
 	check("CR8 is TPR", lapic_read(LAPIC_TPR), 0x50);
 	self(0x51);
 	self(0x41);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("held back by TPR", n, 0);
 	self(0x62);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("above TPR", order[0], 0x62);
 	trap_hook_set(0x41, note);
 	lapic_write(LAPIC_TPR, 0x40);
 	check("TPR is CR8", read_cr8(), 4);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("class 5 comes", order[1], 0x51);
 	check("class 4 waits", n, 2);
 	write_cr8(0);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("class 4 comes", order[2], 0x41);
 
 	/* two of a vector that is pending are one */
 	n = 0;
 	self(0x48);
 	self(0x48);
-	asm volatile("sti; nop; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("one of two equal ones", n, 1);
 	/* the highest first */
 	n = 0;
 	self(0x48);
 	self(0x51);
 	self(0x62);
-	asm volatile("sti; nop; nop; nop; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("highest first", order[0], 0x62);
 	check("then the middle", order[1], 0x51);
 	check("then the lowest", order[2], 0x48);

@@ -46,16 +46,16 @@ void guest_main(void)
 	wrmsr(X2 + 8, 0);
 
 	wrmsr(X2 + 0x3f, 0x40);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("self IPI", count, 1);
 	wrmsr(X2 + 0x30, 0x40);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("ICR to id 0", count, 2);
 	wrmsr(X2 + 0x30, 0x40040);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("ICR to self", count, 3);
 	wrmsr(X2 + 0x30, 0x840 | 1ULL << 32);
-	asm volatile("sti; nop; nop; cli" ::: "memory");
+	irq_window();
 	check("ICR, logical", count, 4);
 
 	no_read("DFR", X2 + 0xe);

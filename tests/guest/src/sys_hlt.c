@@ -39,6 +39,6 @@ void guest_main(void)
 	check("only the one above TPR", lapic_bit(LAPIC_IRR, 0x40), 1);
 	check("one interrupt", count, 1);
 	lapic_write(LAPIC_TPR, 0);
-	asm volatile("sti; nop; nop; cli");
+	irq_window();
 	check("then the other one", count, 2);
 }
