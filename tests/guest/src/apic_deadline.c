@@ -43,10 +43,11 @@ void guest_main(void)
 	wait_count(&count, 1, 100);
 	check("a deadline in the past", count, 1);
 
-	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 3 * per_ms);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 40 * per_ms);
 	wrmsr(MSR_TSC_DEADLINE, 0);
 	irq_on();
-	delay_us(10000);
+	for (int i = 0; i < 3; i++)
+		delay_us(20000);
 	irq_off();
 	check("disarmed", count, 1);
 	lapic_write(LAPIC_INIT, 1000);

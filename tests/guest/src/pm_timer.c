@@ -53,10 +53,24 @@ static const u8 *find_fadt(const u8 *rsdp)
 	return NULL;
 }
 
+/* Both timers at about one time: the PIT's ticks, the PM timer. */
+static u64 sample(u32 port, u32 *now)
+{
+	u64 before, after;
+
+	do {
+		before = pit_ticks();
+		*now = inl(port);
+		after = pit_ticks();
+	} while (after - before > 60);
+	return before;
+}
+
 void guest_main(void)
 {
 	const u8 *rsdp = find_rsdp(), *fadt;
-	u32 port, mask, last, now, percent = 0;
+	u32 port, mask, last, now, percent;
+	u64 start, ticks;
 
 	if (!rsdp)
 		fail("no RSDP");
@@ -73,18 +87,12 @@ void guest_main(void)
 			fail("the PM timer went back");
 		last = now;
 	}
-	for (int round = 0; round < 8; round++) {
-		u64 end;
-
-		pit_start();
-		last = inl(port) & mask;
-		end = pit_ticks() + 11932;
-		while (pit_ticks() < end)
-			pause();
-		now = (inl(port) - last) & mask;
-		percent = now / (3 * 119);
-		if (percent >= 90 && percent <= 115)
-			break;
-	}
+	pit_start();
+	start = sample(port, &last);
+	do {
+		ticks = sample(port, &now);
+	} while (ticks - start < 11932);
+	now = (now - last) & mask;
+	percent = now * 100 / (3 * (u32)(ticks - start));
 	check_range("rate, in percent", percent, 90, 115);
 }

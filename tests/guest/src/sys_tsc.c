@@ -26,8 +26,8 @@ void guest_main(void)
 	start = rdtsc();
 	delay_us(20000);
 	now = rdtsc() - start;
-	/* 20 ms of 100 MHz to 20 GHz */
-	check_range("cycles in 20 ms", now, 2000000, 400000000);
+	/* 20 ms of 100 MHz, to a second of 10 GHz on a busy host */
+	check_range("cycles in 20 ms", now, 2000000, 10000000000);
 
 	check("ring 3 may read it", user_call(user_rdtsc, 0), 1);
 	write_cr4(read_cr4() | 4);
