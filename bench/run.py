@@ -1,0 +1,408 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures lodge beside QEMU and the host itself, and prints the tables.
+
+The same program (guest.c, work.c) runs natively, as the init of a guest on
+lodge's software processor, and as the init of a guest on QEMU's (TCG); both
+guests have the same kernel, initrd, command line, memory and processors. The
+three take turns, the tables show medians. Beside the program's rates: time to
+a shell prompt and to power-off, memory of the process beyond its guest's, and
+what an idle guest costs. docs/performance.md tells how to read the tables.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+import guests  # noqa: E402
+import table  # noqa: E402
+from guests import BenchError  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent
+DOCS = TOP / 'docs' / 'performance.md'
+DOCS_BEGIN = '<!-- written by bench/run.py --write-docs: begin -->'
+DOCS_END = '<!-- written by bench/run.py --write-docs: end -->'
+
+# As lodge starts the default guest.
+APPEND = 'console=ttyS0 quiet tsc=reliable no_timer_check panic=-1'
+PROMPT = rb'lodge:\S*# '
+
+# Seconds that one run may take: a boot, and a guest with all tests.
+BOOT_LIMIT = 120
+TESTS_LIMIT = 900
+NATIVE_LIMIT = 120
+
+# What --quick runs: some of each group.
+QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
+         'avx2_copy', 'getpid', 'pagefault', 'fork']
+
+IDLE_SECONDS = 5
+SETTLE_SECONDS = 2
+STARTS = 5  # to the first instruction
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- what is run -----------------------------------------------------------
+
+def newer(target, sources):
+    return target.exists() and all(
+        target.stat().st_mtime > source.stat().st_mtime
+        for source in sources)
+
+
+def run_tool(command, what):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True,
+                              check=False)
+    except OSError as error:
+        raise BenchError(f'{what}: {command[0]}: {error.strerror}') from error
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().split('\n')
+        raise BenchError(f'{what}: {words[-1]}')
+
+
+def build_program(folder, compiler):
+    program = folder / 'bench'
+    sources = [HERE / 'guest.c', HERE / 'work.c', HERE / 'work.h']
+    if not newer(program, sources):
+        run_tool([compiler, '-O2', '-static', '-o', str(program),
+                  str(sources[0]), str(sources[1]), '-lm'],
+                 'cannot compile the benchmark program')
+    return program
+
+
+def build_initrd(folder, program):
+    initrd = folder / 'initrd'
+    busybox = pathlib.Path('/bin/busybox')
+    if not busybox.exists():
+        raise BenchError('/bin/busybox is missing; install the package '
+                         'busybox-static')
+    if not newer(initrd, [program]):
+        run_tool([sys.executable, str(TOP / 'guests' / 'make_initrd.py'),
+                  str(initrd), f'--file={program}:/init',
+                  f'--file={busybox}:/bin/busybox'],
+                 'cannot make the initrd')
+    return initrd
+
+
+class Setup:
+    """Programs, files and machines of a run; BenchError when one is missing."""
+
+    def __init__(self, args):
+        build = pathlib.Path(args.build)
+        guest = build / 'guest' / 'default'
+        lodge = build / 'lodge'
+        if not lodge.exists():
+            raise BenchError(f'{lodge}: no such program; type make first')
+        self.kernel = str(args.kernel or guest / 'vmlinux')
+        self.shell = str(args.initrd or guest / 'initrd')
+        for path in (self.kernel, self.shell):
+            if not os.path.exists(path):
+                raise BenchError(f'{path}: no such file; type make guest')
+        qemu = shutil.which('qemu-system-x86_64')
+        if not qemu:
+            raise BenchError('qemu-system-x86_64 is missing; install the '
+                             'package qemu-system-x86')
+        folder = build / 'bench'
+        folder.mkdir(exist_ok=True)
+        self.program = str(build_program(folder, args.cc))
+        self.initrd = str(build_initrd(folder, pathlib.Path(self.program)))
+        self.report = str(folder / 'report.json')
+        self.lodge = guests.Lodge('lodge', str(lodge), args.cpus, args.memory)
+        self.qemu = guests.Qemu('qemu', qemu, args.cpus, args.memory)
+        self.version_file = guest / 'version'
+
+
+# --- the benchmark program --------------------------------------------------
+
+def collect(rates, name, output):
+    """Takes the program's lines; how many there were."""
+    found = re.findall(rb'^bench (\S+) (\S+) (\S+)\r?$', output, re.M)
+    for test, rate, unit in found:
+        if test != b'init':
+            rates.add(name, test.decode(), float(rate), unit.decode())
+    return len(found)
+
+
+def before_last(tests):
+    """The test before the last one, in the program's order."""
+    order = re.findall(r'^\t{ "(\w+)", ', (HERE / 'guest.c').read_text(), re.M)
+    return [t for t in order if t in tests][-2].encode()
+
+
+def run_native(setup, tests, rates):
+    with guests.Process('native', [setup.program, ','.join(tests)]) as process:
+        process.finish(NATIVE_LIMIT)
+        collect(rates, 'native', process.output)
+
+
+def run_guest(setup, machine, tests, rates, memory):
+    append = f'{APPEND} bench={",".join(tests)}'
+    with machine.start(setup.kernel, setup.initrd, append) as process:
+        # Before its end a process has all the memory that it ever takes.
+        if len(tests) > 1:
+            process.wait_for(rb'\nbench %s ' % before_last(tests),
+                             TESTS_LIMIT)
+            memory.setdefault(machine.name, []).append(
+                process.memory_beyond(machine.memory_mib << 20))
+        process.finish(TESTS_LIMIT)
+        count = collect(rates, machine.name, process.output)
+        if count < len(tests) + 1:
+            say(f'bench: {machine.name}: {len(tests) + 1 - count} tests gave '
+                f'no result; last said: {process.last_words()}')
+
+
+def run_tests(setup, tests, rounds):
+    """Rates, and bytes of memory by machine, of all rounds."""
+    rates, memory = table.Rates(), {}
+    turns = [
+        ('native', lambda: run_native(setup, tests, rates)),
+        ('qemu', lambda: run_guest(setup, setup.qemu, tests, rates, memory)),
+        ('lodge', lambda: run_guest(setup, setup.lodge, tests, rates,
+                                    memory)),
+    ]
+    for number in range(rounds):
+        for name, run in turns:
+            start = time.monotonic()
+            run()
+            say(f'bench: round {number + 1} of {rounds}: {name}, '
+                f'{time.monotonic() - start:.0f} s')
+    return rates, memory
+
+
+# --- figures ------------------------------------------------------------------
+
+def boot(setup, machine):
+    """Seconds to the prompt of the default guest, and to its power-off."""
+    with machine.start(setup.kernel, setup.shell, APPEND) as process:
+        prompt = process.wait_for(PROMPT, BOOT_LIMIT)
+        process.send('poweroff\n')
+        return prompt, process.finish(BOOT_LIMIT)
+
+
+def idle(setup, machine):
+    """Bytes beyond the guest's memory and percent of a processor, of a guest
+    that waits at its prompt."""
+    with machine.start(setup.kernel, setup.shell, APPEND) as process:
+        process.wait_for(PROMPT, BOOT_LIMIT)
+        time.sleep(SETTLE_SECONDS)
+        before, start = process.cpu_seconds(), process.elapsed()
+        time.sleep(IDLE_SECONDS)
+        used = process.cpu_seconds() - before
+        percent = 100 * used / (process.elapsed() - start)
+        memory = process.memory_beyond(machine.memory_mib << 20)
+        process.send('poweroff\n')
+        process.finish(BOOT_LIMIT)
+    return memory, percent
+
+
+def first_instruction(setup):
+    """Seconds from the start of lodge to its guest's first instruction, with
+    256 MiB."""
+    command = setup.lodge.command(setup.kernel, setup.shell, APPEND, 256)
+    with guests.Process('lodge', command + ['--report',
+                                            setup.report]) as process:
+        time.sleep(0.3)
+        process.stop()
+    with open(setup.report, encoding='utf-8') as file:
+        return json.load(file)['seconds_to_first_instruction']
+
+
+def measure_figures(setup, rounds):
+    machines = [setup.qemu, setup.lodge]
+    boots = {m.name: [] for m in machines}
+    for number in range(rounds):
+        for machine in machines:
+            boots[machine.name].append(boot(setup, machine))
+        say(f'bench: boot {number + 1} of {rounds}')
+    idles = {m.name: idle(setup, m) for m in machines}
+    first = statistics.median(first_instruction(setup)
+                              for _ in range(STARTS))
+    median = statistics.median
+    return [
+        figure('start to shell prompt', 's', 'at most 3 x QEMU',
+               {m: median(b[0] for b in boots[m]) for m in boots}),
+        figure('start to power-off', 's', '',
+               {m: median(b[1] for b in boots[m]) for m in boots}),
+        figure('start to first instruction, 256 MiB', 'ms', '10 or less',
+               {'lodge': first * 1e3}),
+        figure('memory beyond guest RAM, at the prompt', 'MiB', '12 or less',
+               {m: i[0] / 2**20 for m, i in idles.items()}),
+        figure('processor time of an idle guest', '% of one',
+               'less than 1', {m: i[1] for m, i in idles.items()}),
+    ]
+
+
+def figure(name, unit, aim, values):
+    return {'name': name, 'unit': unit, 'aim': aim,
+            'qemu': values.get('qemu'), 'lodge': values.get('lodge')}
+
+
+# --- words around the tables ----------------------------------------------------
+
+def processor():
+    try:
+        with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
+            return re.search(r'model name\s*: (.*)', file.read())[1]
+    except (OSError, TypeError):
+        return 'unknown processor'
+
+
+def distribution():
+    try:
+        with open('/etc/os-release', encoding='utf-8') as file:
+            return re.search(r'PRETTY_NAME="?([^"\n]*)', file.read())[1]
+    except (OSError, TypeError):
+        return 'unknown system'
+
+
+def describe(setup, args):
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    commit = guests.output_of(['git', '-C', str(TOP), 'rev-parse', '--short',
+                               'HEAD'])
+    kernel = 'of --kernel'
+    if not args.kernel and setup.version_file.exists():
+        kernel = setup.version_file.read_text(encoding='utf-8').strip()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        'machine': f'{processor()}, {os.cpu_count()} processors, '
+                   f'{memory / 2**30:.0f} GiB, {distribution()}, '
+                   f'Linux {os.uname().release}',
+        'date': now.strftime('%Y-%m-%d %H:%M UTC'),
+        'lodge': f'{setup.lodge.version()}'
+                 + (f', commit {commit}' if commit else ''),
+        'qemu': setup.qemu.version(),
+        'guest': f'{kernel}, {args.memory} MiB, {args.cpus} '
+                 f'processor{"s" if args.cpus > 1 else ""}',
+        'rounds': f'{args.rounds}; load average at the start '
+                  f'{os.getloadavg()[0]:.1f}',
+    }
+
+
+def text_of(about, rates, figures):
+    parts = ['\n'.join(f'- {key}: {value}' for key, value in about.items())]
+    if figures:
+        parts.append(table.markdown(table.FIGURE_HEAD,
+                                    table.figure_lines(figures)))
+    parts.append(table.markdown(table.RATE_HEAD, table.rate_lines(rates)))
+    return '\n\n'.join(parts) + '\n'
+
+
+def write_docs(text):
+    page = DOCS.read_text(encoding='utf-8')
+    before, begin, rest = page.partition(DOCS_BEGIN)
+    _, end, after = rest.partition(DOCS_END)
+    if not begin or not end:
+        raise BenchError(f'{DOCS}: the marks for the tables are missing')
+    DOCS.write_text(f'{before}{begin}\n\n{text}\n{end}{after}',
+                    encoding='utf-8')
+    say(f'bench: tables written to {DOCS}')
+
+
+def write_json(path, about, rates, figures):
+    rows = [dict(row, group=group) for group, rows in rates.groups()
+            for row in rows]
+    with open(path, 'w', encoding='utf-8') as file:
+        json.dump({'about': about, 'figures': figures, 'tests': rows}, file,
+                  indent=2)
+        file.write('\n')
+
+
+# --- the command ------------------------------------------------------------------
+
+def tests_of(text):
+    tests = [t for t in text.split(',') if t]
+    for test in tests:
+        if test not in table.TESTS:
+            raise argparse.ArgumentTypeError(
+                f'{test}: no such test; there are {" ".join(table.TESTS)}')
+    return tests
+
+
+def count_of(text):
+    if not text.isdigit() or not 0 < int(text) < 1 << 20:
+        raise argparse.ArgumentTypeError(f'{text}: give a number from 1 on')
+    return int(text)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description='Measures lodge beside QEMU and the host.')
+    parser.add_argument('--build', default=os.environ.get('BUILD', 'build'),
+                        help='folder with lodge and the default guest')
+    parser.add_argument('--rounds', type=count_of, default=3, metavar='N',
+                        help='how often each is run (3)')
+    parser.add_argument('--tests', type=tests_of, metavar='A,B',
+                        help='only these tests')
+    parser.add_argument('--quick', action='store_true',
+                        help='one round of a few tests')
+    parser.add_argument('--cpus', type=count_of, default=1, metavar='N',
+                        help='processors of the guests (1)')
+    parser.add_argument('--memory', type=count_of, default=512, metavar='MIB',
+                        help='memory of the guests (512)')
+    parser.add_argument('--kernel', metavar='FILE',
+                        help='instead of the default guest\'s; ELF with PVH')
+    parser.add_argument('--initrd', metavar='FILE',
+                        help='instead of the default guest\'s')
+    parser.add_argument('--cc', default='gcc', help='compiler (gcc)')
+    parser.add_argument('--no-figures', action='store_true',
+                        help='only the tests: no boots, no memory')
+    parser.add_argument('--json', metavar='FILE',
+                        help='write the results there as well')
+    parser.add_argument('--write-docs', action='store_true',
+                        help='put the tables into docs/performance.md')
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds = 1
+    if not args.tests:
+        args.tests = QUICK if args.quick else table.TESTS
+    return args
+
+
+def bench(args):
+    setup = Setup(args)
+    about = describe(setup, args)
+    if os.getloadavg()[0] > 0.5:
+        say('bench: the machine is busy with other things; figures will be '
+            'worse than they should')
+    figures = [] if args.no_figures else measure_figures(setup, args.rounds)
+    rates, memory = run_tests(setup, args.tests, args.rounds)
+    if memory and figures:
+        figures.insert(-1, figure(
+            'memory beyond guest RAM, after the tests', 'MiB', '',
+            {m: statistics.median(v) / 2**20 for m, v in memory.items()}))
+    text = text_of(about, rates, figures)
+    print(text)
+    if args.json:
+        write_json(args.json, about, rates, figures)
+    if args.write_docs:
+        write_docs(text)
+
+
+def main():
+    args = parse()
+    try:
+        bench(args)
+    except (BenchError, OSError) as error:
+        say(f'bench: {error}')
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns results into tables: groups of tests, medians, ratios, means."""
+import math
+import statistics
+
+# Every test of guest.c in one group; the means are by group.
+GROUPS = {
+    'integer': ['integer', 'muldiv', 'calls', 'indirect', 'bytecode', 'sort',
+                'sha256', 'gzip'],
+    'memory': ['loads', 'stores', 'chase_16K', 'random_64M', 'memcpy_16K',
+               'memcpy_16M', 'repmovsb_64K', 'strlen'],
+    'floating point and SIMD': ['double', 'libm', 'x87', 'sse_copy',
+                                'avx2_copy', 'avx2_fma'],
+    'operating system': ['getpid', 'read_1B', 'gettime', 'pagefault',
+                         'mprotect', 'pipe', 'signal', 'fork', 'exec'],
+    'changing code': ['patch_code'],
+}
+TESTS = [test for group in GROUPS.values() for test in group]
+
+RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
+             'QEMU slow-down', 'lodge slow-down']
+FIGURE_HEAD = ['figure', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'aim']
+
+
+def number(value, digits=3):
+    """A value with `digits` significant digits, without an exponent."""
+    if value is None:
+        return '-'
+    if value == 0:
+        return '0'
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f'{value:.{min(places, 4)}f}'
+
+
+def ratio(a, b):
+    return a / b if a is not None and b else None
+
+
+def mean(values):
+    """Geometric mean of those there are."""
+    values = [v for v in values if v]
+    if not values:
+        return None
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+class Rates:
+    """Rates of the tests: by machine and test, one of each round."""
+
+    def __init__(self):
+        self.values = {}
+        self.units = {}
+
+    def add(self, machine, test, rate, unit):
+        self.values.setdefault((machine, test), []).append(rate)
+        self.units[test] = unit
+
+    def median(self, machine, test):
+        values = self.values.get((machine, test))
+        return statistics.median(values) if values else None
+
+    def row(self, test):
+        native, qemu, lodge = (self.median(m, test)
+                               for m in ('native', 'qemu', 'lodge'))
+        return {'test': test, 'unit': self.units[test], 'native': native,
+                'qemu': qemu, 'lodge': lodge,
+                'lodge_to_qemu': ratio(lodge, qemu),
+                'qemu_slowdown': ratio(native, qemu),
+                'lodge_slowdown': ratio(native, lodge)}
+
+    def groups(self):
+        """Group: its rows, as far as tests were run."""
+        for group, tests in GROUPS.items():
+            rows = [self.row(t) for t in tests if t in self.units]
+            if rows:
+                yield group, rows
+
+
+def rate_lines(rates):
+    """Rows of text for each test and each group's mean."""
+    keys = ('lodge_to_qemu', 'qemu_slowdown', 'lodge_slowdown')
+    everything = []
+    for group, rows in rates.groups():
+        everything += rows
+        for row in rows:
+            yield [row['test'], row['unit'], number(row['native']),
+                   number(row['qemu']), number(row['lodge'])] + [
+                       number(row[key]) for key in keys]
+        if len(rows) > 1:
+            yield [f'**{group}**', '', '', '', ''] + [
+                number(mean(row[key] for row in rows)) for key in keys]
+    yield ['**all**', '', '', '', ''] + [
+        number(mean(row[key] for row in everything)) for key in keys]
+
+
+def figure_lines(figures):
+    for figure in figures:
+        qemu, lodge = figure['qemu'], figure['lodge']
+        yield [figure['name'], figure['unit'], number(qemu), number(lodge),
+               number(ratio(lodge, qemu)), figure['aim']]
+
+
+def markdown(head, lines):
+    """A table that reads well as text and as Markdown."""
+    lines = [head] + list(lines)
+    left = 2  # columns of words; the others hold numbers
+    width = [max(len(line[i]) for line in lines) for i in range(len(head))]
+
+    def text(line):
+        cells = [cell.ljust(width[i]) if i < left else cell.rjust(width[i])
+                 for i, cell in enumerate(line)]
+        return '| ' + ' | '.join(cells) + ' |'
+
+    rule = ['-' * width[i] if i < left else '-' * (width[i] - 1) + ':'
+            for i in range(len(head))]
+    return '\n'.join([text(lines[0]), text(rule)] + [text(line)
+                                                     for line in lines[1:]])
