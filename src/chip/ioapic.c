@@ -65,12 +65,11 @@ static void ioapic_service(struct ioapic *ioapic, unsigned int line)
 void ioapic_set_line(void *object, unsigned int line, bool level)
 {
 	struct ioapic *ioapic = object;
-	uint32_t bit = 1u << line;
 	uint64_t entry;
 
-	if (line >= IOAPIC_LINES || !!(ioapic->level & bit) == level)
+	if (line >= IOAPIC_LINES || (ioapic->level >> line & 1) == level)
 		return;
-	ioapic->level ^= bit;
+	ioapic->level ^= 1u << line;
 	if (!level)
 		return;
 	entry = ioapic->redirection[line];
