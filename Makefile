@@ -40,7 +40,8 @@ check:
 
 sanitize:
 	@$(SETUP) build guest test
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize \
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize \
 		MESON_SETUP="meson setup -Db_sanitize=address,undefined \
 		-Db_lundef=false" check
 
