@@ -94,6 +94,11 @@ static void pic_set_input(struct pic_half *half, unsigned int input,
 		half->lines &= (uint8_t)~bit;
 }
 
+bool pic_output(const struct pic *pic)
+{
+	return pic_request(pic, &pic->half[0]) >= 0;
+}
+
 static void pic_update(struct pic *pic)
 {
 	struct pic_half *master = &pic->half[0];
@@ -104,7 +109,7 @@ static void pic_update(struct pic *pic)
 		master->irr |= PIC_SLAVE_BIT;
 	else
 		master->irr &= (uint8_t)~PIC_SLAVE_BIT;
-	irq_set(&pic->out, pic_request(pic, master) >= 0);
+	irq_set(&pic->out, pic_output(pic));
 }
 
 void pic_set_line(void *object, unsigned int line, bool level)

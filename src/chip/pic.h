@@ -36,6 +36,9 @@ int pic_init(struct pic *pic, struct vm *vm, const struct irq *out);
 /* Handler for struct irq: lines 0-15. */
 void pic_set_line(void *object, unsigned int line, bool level);
 
+/* Whether INTR is raised now. */
+bool pic_output(const struct pic *pic);
+
 /* INTA cycle: the vector (spurious 7 or 15 when there is none). */
 uint8_t pic_acknowledge(struct pic *pic);
 

@@ -2,18 +2,26 @@
 /*
  * The KVM engine's own structures. Linux's Documentation/virt/kvm/api.rst
  * defines every call used here. Files: vm.c (machine, memory, interrupts),
- * vcpu.c (running), regs.c (canonical state), irqchip.c (the in-kernel
- * controllers' state), probe.c (is it there, and is it hardware).
+ * vcpu.c (running), emulate.c (instructions that KVM leaves to us), regs.c,
+ * xsave.c, msr.c and cpuid.c (the processor's canonical state), lapic.c and
+ * irqchip.c (the in-kernel controllers' state), probe.c (is it there, and is
+ * it hardware).
  */
 #ifndef LODGE_ENGINE_KVM_KVM_H
 #define LODGE_ENGINE_KVM_KVM_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "engine/engine.h"
+
+struct ioapic;
+struct pic;
+struct pit;
+
+#define KVM_MSRS_MAX 64
 
 struct kvm_vm {
 	struct vm *vm;
@@ -23,6 +31,17 @@ struct kvm_vm {
 	int run_size; /* of struct kvm_run and what follows it */
 	unsigned int slots; /* memory regions that KVM knows */
 	bool dirty_log;
+
+	/* Of x86_msr_list, those that this KVM has. */
+	uint32_t msr[KVM_MSRS_MAX];
+	unsigned int msr_count;
+	bool spec_ctrl; /* IA32_SPEC_CTRL exists */
+
+	/* The board's chips whose work the kernel does; NULL until the first
+	 * processor is opened, or where the board has none. */
+	struct pic *pic;
+	struct ioapic *ioapic;
+	struct pit *pit;
 };
 
 struct kvm_cpu {
@@ -30,24 +49,44 @@ struct kvm_cpu {
 	struct x86_cpu *cpu;
 	int fd;
 	struct kvm_run *run;
-	pthread_t thread; /* in run(), while `running` */
-	_Atomic bool running;
+	_Atomic pid_t thread; /* that is in run(), or 0 */
 	bool native; /* cpu->native was opened for emulation */
+	uint8_t cr8; /* travels with the registers; the LAPIC holds it */
+	int taken; /* vector that KVM has accepted and not delivered; or -1 */
 	struct engine_stats stats;
 };
 
 /* regs.c; 0 or a negative errno. */
 int kvm_put_state(struct x86_cpu *cpu);
 int kvm_get_state(struct x86_cpu *cpu);
+/* The same without MSRs, clocks and interrupt controllers. */
+int kvm_put_registers(struct kvm_cpu *own);
+int kvm_get_registers(struct kvm_cpu *own);
 
-/* The guest's CPUID: the policy's, less what KVM does not support. */
+/* xsave.c */
+int kvm_put_xsave(struct kvm_cpu *own);
+int kvm_get_xsave(struct kvm_cpu *own);
+
+/* msr.c */
+int kvm_list_msrs(struct kvm_vm *kvm);
+int kvm_put_msrs(struct kvm_cpu *own);
+int kvm_get_msrs(struct kvm_cpu *own);
+/* False: this KVM or processor lacks it, or refuses the value. */
+bool kvm_put_msr(struct kvm_cpu *own, uint32_t index, uint64_t value);
+bool kvm_get_msr(struct kvm_cpu *own, uint32_t index, uint64_t *value);
+
+/* cpuid.c: the guest's CPUID, the policy's less what KVM cannot do. */
 int kvm_set_cpuid(struct kvm_cpu *own);
 
-/* irqchip.c: between the chips' structs and the kernel's controllers. */
+/* lapic.c, irqchip.c: between the chips' structs and the kernel's. */
 int kvm_put_lapic(struct kvm_cpu *own);
 int kvm_get_lapic(struct kvm_cpu *own);
-int kvm_put_irqchip(struct kvm_vm *kvm);
-int kvm_get_irqchip(struct kvm_vm *kvm);
+void kvm_find_chips(struct kvm_vm *kvm);
+int kvm_put_irqchip(struct kvm_cpu *bsp);
+int kvm_get_irqchip(struct kvm_cpu *bsp);
+
+/* emulate.c: one instruction on the software CPU. False: leave run(). */
+bool kvm_emulate(struct kvm_cpu *own, struct engine_exit *exit);
 
 /* vcpu.c */
 int kvm_cpu_open(void *vm_engine, struct x86_cpu *cpu);
@@ -61,7 +100,7 @@ int kvm_probe(char *why, size_t size);
 /*
  * Hooks for devices that live outside the vCPU threads: a guest write of
  * `size` bytes to `address` signals `fd` without an exit; a signal on `fd`
- * raises GSI `line`. `assign` false takes it back. Negative errno.
+ * is a pulse of line `line`. `assign` false takes it back. Negative errno.
  */
 int kvm_ioeventfd(struct kvm_vm *kvm, uint64_t address, unsigned int size,
 		  bool port, int fd, bool assign);

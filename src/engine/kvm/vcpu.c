@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A vCPU over KVM: the run loop, its exits, and the odd instruction that KVM
- * cannot emulate, which the software CPU executes on the shared state.
+ * A vCPU over KVM: the run loop and its exits.
  */
 #include "engine/kvm/kvm.h"
 
@@ -14,7 +13,6 @@
 #include <unistd.h>
 
 #include "engine/soft/native.h"
-#include "x86/event.h"
 
 /* Interrupts KVM_RUN; its handler does nothing. */
 #define KICK_SIGNAL SIGUSR1
@@ -33,6 +31,8 @@ int kvm_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 		return -ENOMEM;
 	own->kvm = vm_engine;
 	own->cpu = cpu;
+	own->taken = -1;
+	kvm_find_chips(own->kvm);
 	own->fd = ioctl(own->kvm->fd, KVM_CREATE_VCPU, cpu->id);
 	if (own->fd < 0) {
 		err = -errno;
@@ -79,11 +79,14 @@ void kvm_cpu_close(struct x86_cpu *cpu)
 void kvm_cpu_kick(struct x86_cpu *cpu)
 {
 	struct kvm_cpu *own = cpu->engine;
+	pid_t thread;
 
 	atomic_fetch_or(&cpu->request, X86_REQ_KICK);
 	__atomic_store_n(&own->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	if (atomic_load(&own->running))
-		pthread_kill(own->thread, KICK_SIGNAL);
+	/* By number: the thread may have left, and ended, by now. */
+	thread = atomic_load(&own->thread);
+	if (thread)
+		tgkill(getpid(), thread, KICK_SIGNAL);
 }
 
 /* --- exits ---------------------------------------------------------------- */
@@ -145,50 +148,22 @@ static bool exit_mmio(struct kvm_cpu *own, struct engine_exit *exit)
 	return true;
 }
 
+/* AMD's KVM has reset the processor by now: its state at the fault is gone. */
 static bool exit_shutdown(struct kvm_cpu *own, struct engine_exit *exit)
 {
-	kvm_get_state(own->cpu);
 	exit->reason = ENGINE_CRASHED;
 	return false;
-}
-
-/* One instruction on the software CPU, then back. */
-static bool emulate(struct kvm_cpu *own, struct engine_exit *exit)
-{
-	struct x86_cpu *cpu = own->cpu;
-	int err;
-
-	if (!own->native) {
-		err = native_open(cpu);
-		if (err)
-			return fail(exit, err, "no memory to emulate with");
-		own->native = true;
-	}
-	err = kvm_get_state(cpu);
-	if (err)
-		return fail(exit, err, "KVM does not give the vCPU's state");
-	own->stats.emulated++;
-	x86_cpu_state_changed(cpu);
-	x86_step(cpu);
-	if (cpu->state.activity == X86_SHUTDOWN) {
-		exit->reason = ENGINE_CRASHED;
-		return false;
-	}
-	err = kvm_put_state(cpu);
-	return err ? fail(exit, err, "KVM refuses the vCPU's state") : true;
 }
 
 static bool exit_internal(struct kvm_cpu *own, struct engine_exit *exit)
 {
 	if (own->run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
-		return emulate(own, exit);
-	kvm_get_state(own->cpu);
+		return kvm_emulate(own, exit);
 	return fail(exit, -EIO, "KVM reports an internal error");
 }
 
 static bool exit_entry(struct kvm_cpu *own, struct engine_exit *exit)
 {
-	kvm_get_state(own->cpu);
 	return fail(exit, -EIO, "KVM cannot enter the guest");
 }
 
@@ -242,9 +217,8 @@ static void begin_run(struct kvm_cpu *own)
 
 	sigemptyset(&kick);
 	sigaddset(&kick, KICK_SIGNAL);
-	own->thread = pthread_self();
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-	atomic_store(&own->running, true);
+	atomic_store(&own->thread, gettid());
 }
 
 /*
@@ -256,7 +230,7 @@ static void end_run(struct kvm_cpu *own)
 	own->run->immediate_exit = 1;
 	ioctl(own->fd, KVM_RUN, 0);
 	own->run->immediate_exit = 0;
-	atomic_store(&own->running, false);
+	atomic_store(&own->thread, 0);
 }
 
 void kvm_cpu_run(struct x86_cpu *cpu, struct engine_exit *exit)
@@ -281,6 +255,4 @@ void kvm_cpu_run(struct x86_cpu *cpu, struct engine_exit *exit)
 		own->run->exit_reason = KVM_EXIT_INTR;
 	} while (handle_exit(own, exit));
 	end_run(own);
-	if (exit->reason == ENGINE_KICKED)
-		kvm_get_state(cpu);
 }

@@ -12,9 +12,51 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "chip/ioapic.h"
+#include "chip/irqchip.h"
+#include "chip/pic.h"
+
 /* Intel's VMX needs three pages and one page out of the guest's way. */
 #define TSS_ADDRESS	 0xfffbd000ul
 #define IDENTITY_ADDRESS 0xfffbc000ull
+
+#define PIC_CASCADE 2 /* the master's input from the slave */
+
+static struct kvm_irq_routing_entry route(uint32_t gsi, uint32_t chip,
+					  uint32_t pin)
+{
+	return (struct kvm_irq_routing_entry){
+		.gsi = gsi,
+		.type = KVM_IRQ_ROUTING_IRQCHIP,
+		.u.irqchip = { .irqchip = chip, .pin = pin },
+	};
+}
+
+/*
+ * Lines to pins as chip/irqchip.h says. KVM's default differs: it takes its
+ * PIT, line 0, to input 0 of the IOAPIC.
+ */
+static int set_routing(struct kvm_vm *kvm)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry[2 * IRQ_LINES];
+	} table = { .head.nr = 0 };
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < IRQ_LINES; i++) {
+		if (i < 8 && i != PIC_CASCADE)
+			table.entry[n++] =
+				route(i, KVM_IRQCHIP_PIC_MASTER, i);
+		else if (i >= 8 && i < 16)
+			table.entry[n++] =
+				route(i, KVM_IRQCHIP_PIC_SLAVE, i - 8);
+		table.entry[n++] = route(i, KVM_IRQCHIP_IOAPIC,
+					 i == IRQ_PIT ? IRQ_PIT_GSI : i);
+	}
+	table.head.nr = n;
+	return ioctl(kvm->fd, KVM_SET_GSI_ROUTING, &table) ? -errno : 0;
+}
 
 static int create_irqchip(struct kvm_vm *kvm)
 {
@@ -26,7 +68,7 @@ static int create_irqchip(struct kvm_vm *kvm)
 	    ioctl(kvm->fd, KVM_CREATE_IRQCHIP, 0) ||
 	    ioctl(kvm->fd, KVM_CREATE_PIT2, &pit))
 		return -errno;
-	return 0;
+	return set_routing(kvm);
 }
 
 static int kvm_open(const struct engine_setup *setup, void **vm_engine)
@@ -50,6 +92,8 @@ static int kvm_open(const struct engine_setup *setup, void **vm_engine)
 	}
 	kvm->run_size = ioctl(kvm->system, KVM_GET_VCPU_MMAP_SIZE, 0);
 	err = kvm->run_size > 0 ? create_irqchip(kvm) : -errno;
+	if (!err)
+		err = kvm_list_msrs(kvm);
 	if (err)
 		goto close_vm;
 	*vm_engine = kvm;
@@ -108,12 +152,33 @@ static int kvm_map_memory(void *vm_engine)
 
 /* --- interrupts ----------------------------------------------------------- */
 
-/* ISA 0 is GSI 2 of the IOAPIC by KVM's default routing, as on the board. */
+/* The structs keep the levels for a reset and for saving. */
+static void note_level(struct kvm_vm *kvm, unsigned int line, bool level)
+{
+	uint32_t pin = 1u << (line == IRQ_PIT ? IRQ_PIT_GSI : line);
+	uint8_t bit = (uint8_t)(1u << (line & 7));
+
+	if (kvm->ioapic && level)
+		kvm->ioapic->level |= pin;
+	else if (kvm->ioapic)
+		kvm->ioapic->level &= ~pin;
+	if (line >= 16 || !kvm->pic)
+		return;
+	if (level)
+		kvm->pic->half[line >> 3].lines |= bit;
+	else
+		kvm->pic->half[line >> 3].lines &= (uint8_t)~bit;
+}
+
+/* Held: the device lock. */
 static void kvm_irq_line(void *vm_engine, unsigned int line, bool level)
 {
 	struct kvm_vm *kvm = vm_engine;
 	struct kvm_irq_level irq = { .irq = line, .level = level };
 
+	if (line >= IRQ_LINES)
+		return;
+	note_level(kvm, line, level);
 	ioctl(kvm->fd, KVM_IRQ_LINE, &irq);
 }
 
