@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * 8259, 8254, local APIC and IOAPIC for the test guests.
+ * 8259, 8254, local APIC, IOAPIC and ACPI tables for the test guests.
  */
 #include "chips.h"
 
@@ -136,4 +136,48 @@ void ioapic_route(int pin, u32 low)
 	ioapic_write(0x10 + 2 * pin, 0x10000);
 	ioapic_write(0x11 + 2 * pin, 0);
 	ioapic_write(0x10 + 2 * pin, low);
+}
+
+static bool sums_to_zero(const u8 *p, u32 n)
+{
+	u8 sum = 0;
+
+	while (n--)
+		sum += *p++;
+	return !sum;
+}
+
+static const u8 *find_rsdp(void)
+{
+	for (ulong a = 0xe0000; a < 0x100000; a += 16) {
+		if (!memcmp((u8 *)a, "RSD PTR ", 8) &&
+		    sums_to_zero((u8 *)a, 20))
+			return (u8 *)a;
+	}
+	return NULL;
+}
+
+const u8 *acpi_table(const char *signature)
+{
+	const u8 *rsdp = find_rsdp(), *root, *t;
+	u32 step = 4;
+
+	if (!rsdp)
+		return NULL;
+	root = (u8 *)(ulong)*(u32 *)(rsdp + 16);
+	if (rsdp[15] >= 2 && *(u64 *)(rsdp + 24)) {
+		root = (u8 *)(ulong)*(u64 *)(rsdp + 24);
+		step = 8;
+	}
+	check("sum of the root table",
+	      sums_to_zero(root, *(u32 *)(root + 4)), 1);
+	for (u32 off = 36; off < *(u32 *)(root + 4); off += step) {
+		/* tables lie below 4 GiB */
+		t = (u8 *)(ulong)*(u32 *)(root + off);
+		if (memcmp(t, signature, 4))
+			continue;
+		check("sum of the table", sums_to_zero(t, *(u32 *)(t + 4)), 1);
+		return t;
+	}
+	return NULL;
 }

@@ -64,6 +64,10 @@ void ioapic_write(u8 reg, u32 v);
 /* Redirection entry: low half as in the register, destination APIC 0. */
 void ioapic_route(int pin, u32 low);
 
+/* --- ACPI --- */
+/* A table, its checksum verified, through RSDP and XSDT or RSDT; or NULL. */
+const u8 *acpi_table(const char *signature);
+
 /* --- Further processors (64-bit guests) --- */
 /*
  * Starts every other processor with INIT and SIPI, waits until cpus - 1 of
