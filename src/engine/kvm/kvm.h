@@ -94,8 +94,9 @@ void kvm_cpu_close(struct x86_cpu *cpu);
 void kvm_cpu_run(struct x86_cpu *cpu, struct engine_exit *exit);
 void kvm_cpu_kick(struct x86_cpu *cpu);
 
-/* probe.c */
+/* probe.c; the device has to be /dev/kvm but in tests. */
 int kvm_probe(char *why, size_t size);
+int kvm_probe_device(const char *path, char *why, size_t size);
 
 /*
  * Hooks for devices that live outside the vCPU threads: a guest write of

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LOOPS	     4000u
-#define SLOWEST_NS   1000000u /* hardware: 20 us; emulated: 4 ms and more */
+#define LOOPS	     1000u
+#define SLOWEST_NS   250000u /* hardware: 20 us; emulated: 500 us and more */
 #define TRIES	     3
 #define CODE_ADDRESS 0x1000u
 
@@ -35,7 +36,10 @@ static const struct {
 	{ KVM_CAP_READONLY_MEM, "read-only memory" },
 };
 
-/* A machine of one page and one processor in real mode. */
+/*
+ * A machine of one page and one processor, in protected mode: old Intel
+ * processors leave real mode to KVM's emulator.
+ */
 struct probe {
 	int vm, cpu;
 	uint8_t *page;
@@ -43,8 +47,8 @@ struct probe {
 	int run_size;
 };
 
-/* mov cx, LOOPS; loop $; hlt */
-static const uint8_t probe_code[] = { 0xb9, LOOPS & 0xff, LOOPS >> 8,
+/* mov ecx, LOOPS; loop $; hlt */
+static const uint8_t probe_code[] = { 0xb9, LOOPS & 0xff, LOOPS >> 8, 0, 0,
 				      0xe2, 0xfe,	  0xf4 };
 
 static int probe_memory(struct probe *p)
@@ -79,16 +83,45 @@ static int probe_open(struct probe *p, int system)
 	return p->run == MAP_FAILED ? -1 : 0;
 }
 
+static void *close_later(void *fd)
+{
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
 static void probe_close(struct probe *p)
 {
+	pthread_attr_t detached;
+	pthread_t thread;
+
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&detached, 65536);
 	if (p->run != MAP_FAILED)
 		munmap(p->run, (size_t)p->run_size);
 	if (p->page != MAP_FAILED)
 		munmap(p->page, 4096);
+	/* The kernel takes its time (RCU) for the last reference to a VM,
+	 * which is `vm` when the processor's is gone. */
 	if (p->cpu >= 0)
 		close(p->cpu);
-	if (p->vm >= 0)
+	if (p->vm >= 0 && pthread_create(&thread, &detached, close_later,
+					 (void *)(intptr_t)p->vm))
 		close(p->vm);
+	pthread_attr_destroy(&detached);
+}
+
+static struct kvm_segment flat_segment(uint8_t type)
+{
+	return (struct kvm_segment){
+		.limit = UINT32_MAX,
+		.selector = 8,
+		.type = type,
+		.present = 1,
+		.s = 1,
+		.db = 1,
+		.g = 1,
+	};
 }
 
 /* Nanoseconds that the loop takes; 0 when it cannot be run. */
@@ -97,17 +130,21 @@ static uint64_t probe_time(struct probe *p)
 	struct kvm_regs regs = { .rip = CODE_ADDRESS, .rflags = 2 };
 	struct kvm_sregs sregs;
 	uint64_t start;
+	int err;
 
 	if (ioctl(p->cpu, KVM_GET_SREGS, &sregs))
 		return 0;
-	sregs.cs.base = 0;
-	sregs.cs.selector = 0;
+	sregs.cr0 |= 1; /* PE */
+	sregs.cs = flat_segment(0xb);
+	sregs.ds = sregs.es = sregs.ss = flat_segment(3);
 	if (ioctl(p->cpu, KVM_SET_SREGS, &sregs) ||
 	    ioctl(p->cpu, KVM_SET_REGS, &regs))
 		return 0;
 	start = host_monotonic_ns();
-	if (ioctl(p->cpu, KVM_RUN, 0) ||
-	    p->run->exit_reason != KVM_EXIT_HLT)
+	do
+		err = ioctl(p->cpu, KVM_RUN, 0);
+	while (err && errno == EINTR);
+	if (err || p->run->exit_reason != KVM_EXIT_HLT)
 		return 0;
 	return host_monotonic_ns() - start + 1;
 }
@@ -142,6 +179,11 @@ static int probe_capabilities(int system, char *why, size_t size)
 {
 	int version = ioctl(system, KVM_GET_API_VERSION, 0);
 
+	if (version < 0) {
+		snprintf(why, size, "/dev/kvm is not KVM's device: load "
+			 "kvm_amd or kvm_intel");
+		return -ENOTSUP;
+	}
 	if (version != KVM_API_VERSION) {
 		snprintf(why, size, "/dev/kvm speaks API version %d, not %d",
 			 version, KVM_API_VERSION);
@@ -171,9 +213,9 @@ static void explain_open(int err, char *why, size_t size)
 		snprintf(why, size, "cannot open /dev/kvm: %s", strerror(err));
 }
 
-int kvm_probe(char *why, size_t size)
+int kvm_probe_device(const char *path, char *why, size_t size)
 {
-	int system = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int system = open(path, O_RDWR | O_CLOEXEC);
 	int err;
 
 	if (system < 0) {
@@ -186,4 +228,9 @@ int kvm_probe(char *why, size_t size)
 		err = probe_speed(system, why, size);
 	close(system);
 	return err;
+}
+
+int kvm_probe(char *why, size_t size)
+{
+	return kvm_probe_device("/dev/kvm", why, size);
 }

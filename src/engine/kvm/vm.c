@@ -38,24 +38,27 @@ static struct kvm_irq_routing_entry route(uint32_t gsi, uint32_t chip,
  */
 static int set_routing(struct kvm_vm *kvm)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry[2 * IRQ_LINES];
-	} table = { .head.nr = 0 };
-	uint32_t n = 0;
+	struct kvm_irq_routing_entry *entry;
+	struct kvm_irq_routing *table =
+		calloc(1, sizeof(*table) + 2 * IRQ_LINES * sizeof(*entry));
+	int err = 0;
 
+	if (!table)
+		return -ENOMEM;
+	entry = table->entries;
 	for (uint32_t i = 0; i < IRQ_LINES; i++) {
 		if (i < 8 && i != PIC_CASCADE)
-			table.entry[n++] =
-				route(i, KVM_IRQCHIP_PIC_MASTER, i);
+			*entry++ = route(i, KVM_IRQCHIP_PIC_MASTER, i);
 		else if (i >= 8 && i < 16)
-			table.entry[n++] =
-				route(i, KVM_IRQCHIP_PIC_SLAVE, i - 8);
-		table.entry[n++] = route(i, KVM_IRQCHIP_IOAPIC,
-					 i == IRQ_PIT ? IRQ_PIT_GSI : i);
+			*entry++ = route(i, KVM_IRQCHIP_PIC_SLAVE, i - 8);
+		*entry++ = route(i, KVM_IRQCHIP_IOAPIC,
+				 i == IRQ_PIT ? IRQ_PIT_GSI : i);
 	}
-	table.head.nr = n;
-	return ioctl(kvm->fd, KVM_SET_GSI_ROUTING, &table) ? -errno : 0;
+	table->nr = (uint32_t)(entry - table->entries);
+	if (ioctl(kvm->fd, KVM_SET_GSI_ROUTING, table))
+		err = -errno;
+	free(table);
+	return err;
 }
 
 static int create_irqchip(struct kvm_vm *kvm)
