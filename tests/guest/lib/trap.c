@@ -139,6 +139,17 @@ static _Noreturn void unexpected(struct frame *f)
 	fail("the guest stopped there");
 }
 
+/* What caused the trap may have left segments that cannot be used. */
+static void use_flat(struct frame *f)
+{
+	f->cs = SEL_CODE;
+#ifndef __x86_64__
+	f->ds = f->es = SEL_DATA;
+	if (f->vector == TS || f->vector == NP)
+		f->fs = f->gs = 0;
+#endif
+}
+
 void trap(struct frame *f)
 {
 	bool user = (f->cs & 3) || f->flags & FL_VM;
@@ -153,7 +164,7 @@ void trap(struct frame *f)
 	if (catch_next) {
 		f->ip = catch_next;
 		if (!user)
-			f->cs = SEL_CODE;
+			use_flat(f);
 		f->flags &= ~(ulong)(FL_TF | FL_RF);
 		catch_next = 0;
 		return;
