@@ -147,6 +147,7 @@ def idt_with_gates(handler):
         gate * 256)
 
 
+STACK = b"\xBC\0\0\x09\0"  # mov esp, 0x90000
 LIDT = b"\x0F\x01\x1D" + (tiny.BASE + 0x1000).to_bytes(4, "little")
 
 SURVIVED = {
@@ -206,7 +207,7 @@ def test_crashed_or_stays(make_kernel, name):
 
 
 LOOPS = {
-    "faults for ever": (LIDT + b"\x0F\x0B",
+    "faults for ever": (LIDT + STACK + b"\x0F\x0B",
                         idt_with_gates(tiny.BASE + tiny.CODE + len(LIDT))),
     "spins": (tiny.SPIN, b""),
     "halts with interrupts off": (tiny.HALT, b""),

@@ -180,7 +180,7 @@ static void initrd_zstd_blocks(void **state)
 static void initrd_random_bytes_are_survived(void **state)
 {
 	static const char *const magics[] = {
-		"070701", "\x28\xb5\x2f\xfd", "\x02\x21\x4c\x18", "\xfd" "7zXZ",
+		"070701", "\x28\xb5\x2f\xfd", "\x02\x21\x4c\x18", ("\xfd" "7zXZ"),
 	};
 	struct vmm_error error;
 	unsigned int seed = 1;
