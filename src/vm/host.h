@@ -61,6 +61,12 @@ struct host_code {
 int host_code_create(struct host_code *code, size_t size);
 void host_code_destroy(struct host_code *code);
 
+/*
+ * Makes gs:0 of the calling thread mean `base`, for generated code. False
+ * when the host has no way to.
+ */
+bool host_code_base(void *base);
+
 /* --- threads ---------------------------------------------------------- */
 
 /* A lock, zero-initialised; not recursive. */

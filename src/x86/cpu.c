@@ -153,6 +153,7 @@ void x86_update_mode(struct x86_cpu *cpu)
 		if (s->rflags & X86_FLAG_AC && s->cr0 & X86_CR0_AM)
 			mode |= X86_MODE_AC;
 	} else if (s->rflags & X86_FLAG_AC && s->cr4 & X86_CR4_SMAP) {
+		mode |= X86_MODE_SUPER_AC;
 		cpu->tlb = &cpu->tlbs[X86_TLB_SUPER_AC];
 	}
 	if (s->rflags & X86_FLAG_TF || (s->dr[7] & 0xff &&

@@ -122,6 +122,20 @@ struct x86_tlb {
 #define X86_MODE_SSE	 0x800u /* CR4.OSFXSR and not CR0.EM/TS */
 #define X86_MODE_AVX	 0x1000u /* CR4.OSXSAVE and XCR0.AVX and not TS */
 #define X86_MODE_AVX512	 0x2000u
+#define X86_MODE_SUPER_AC 0x4000u /* SMAP suspended: X86_TLB_SUPER_AC */
+
+/*
+ * Room that an engine's generated code reaches relative to the processor.
+ * x86 itself does not look at it.
+ */
+#define X86_FAST_WORDS 16
+#define X86_FAST_JUMPS 4096u
+
+struct x86_fast {
+	_Atomic uint64_t word[X86_FAST_WORDS];
+	uint64_t from[X86_FAST_JUMPS];
+	uint64_t to[X86_FAST_JUMPS];
+};
 
 struct x86_native; /* engine/soft: executes data instructions on the host */
 
@@ -195,6 +209,7 @@ struct x86_cpu {
 	uint64_t large_first, large_last, large_size;
 
 	struct x86_tlb tlbs[X86_TLB_KINDS];
+	struct x86_fast fast;
 };
 
 /* A processor at power-on; memory from host_alloc(). NULL: no memory. */

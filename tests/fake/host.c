@@ -4,6 +4,8 @@
  */
 #include "fake/host.h"
 
+#include <asm/prctl.h>
+#include <sys/syscall.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -274,4 +276,9 @@ void host_random(void *buf, size_t size)
 		fake.random ^= fake.random << 17;
 		*to++ = (uint8_t)(fake.random >> 32);
 	}
+}
+
+bool host_code_base(void *base)
+{
+	return syscall(SYS_arch_prctl, ARCH_SET_GS, base) == 0;
 }

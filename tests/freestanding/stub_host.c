@@ -269,3 +269,8 @@ int main(void)
 	board_destroy(board);
 	return 0;
 }
+
+bool host_code_base(void *base)
+{
+	return false;
+}

@@ -64,24 +64,26 @@ static unsigned int hash_of(uint64_t address, uint32_t mode)
 }
 
 static struct block *hash_find(struct block_cache *cache, uint64_t address,
-			       uint32_t mode)
+			       uint64_t linear, uint32_t mode)
 {
 	struct block *b = cache->hash[hash_of(address, mode)];
 
 	for (; b; b = b->next)
-		if (b->address == address && b->mode == mode && block_is_current(b))
+		if (b->address == address && b->linear == linear &&
+		    b->mode == mode && block_is_current(b))
 			return b;
 	return NULL;
 }
 
 /* Room for one block of the largest size, flushing when there is none. */
-static struct block *reserve(struct block_cache *cache)
+static struct block *reserve(struct soft_cpu *soft)
 {
+	struct block_cache *cache = &soft->cache;
 	size_t most = sizeof(struct block) +
 		      (BLOCK_INSNS_MAX + 1) * sizeof(struct x86_insn);
 
 	if (cache->arena_size - cache->arena_used < most)
-		block_cache_flush(cache);
+		soft_flush(soft);
 	return (struct block *)(cache->arena + cache->arena_used);
 }
 
@@ -114,7 +116,7 @@ static void decode_row(struct x86_cpu *cpu, struct block *b,
 
 /* Decodes and keeps the block at `address`; NULL: it cannot be kept. */
 static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
-			   gpa_t address)
+			   gpa_t address, uint64_t linear)
 {
 	struct block_cache *cache = &soft->cache;
 	struct memory *mem = &cpu->vm->memory;
@@ -127,8 +129,11 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 		return NULL;
 	if (!(atomic_load(&mem->page_flags[page]) & MEM_PAGE_CODE))
 		soft_share_code(soft, (uint64_t)page, host);
-	b = reserve(cache);
+	b = reserve(soft);
 	b->address = address.v;
+	b->linear = linear;
+	b->code = NULL;
+	b->heat = 0;
 	b->mode = cpu->mode;
 	b->page_generation = &soft->soft->generation[page];
 	b->generation = atomic_load_explicit(b->page_generation,
@@ -169,9 +174,9 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 	r = x86_fetch_translate(cpu, linear, &address);
 	if (r)
 		return r;
-	b = hash_find(cache, address.v, cpu->mode);
+	b = hash_find(cache, address.v, linear, cpu->mode);
 	if (!b)
-		b = build(soft, cpu, address);
+		b = build(soft, cpu, address, linear);
 	if (!b || beyond_limit(cpu, b))
 		return X86_NEXT;
 	/* Segments with limits: another base may follow; look up each time. */

@@ -31,6 +31,9 @@ struct soft_cpu;
 struct block {
 	struct block *next; /* in its hash chain */
 	uint64_t address;   /* guest-physical, of the first byte */
+	uint64_t linear;    /* as it was reached: aliases are other blocks */
+	const uint8_t *code; /* rewritten; NULL: interpreted */
+	uint32_t heat;	     /* times interpreted */
 	const _Atomic uint32_t *page_generation;
 	uint32_t generation;
 	uint32_t mode; /* x86_cpu.mode */

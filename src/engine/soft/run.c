@@ -39,6 +39,41 @@ static enum x86_result run_block(struct soft_cpu *soft, struct x86_cpu *cpu,
 	return r;
 }
 
+/* An interrupt that waits for IF is no reason to look. */
+static bool events_due(const struct x86_cpu *cpu)
+{
+	uint32_t request = atomic_load_explicit(&cpu->request,
+						memory_order_acquire);
+
+	if (__builtin_expect(request, 0) &&
+	    ((request & ~X86_REQ_INTR) || (cpu->state.rflags & X86_FLAG_IF)))
+		return true;
+	return cpu->state.activity != X86_RUNNING;
+}
+
+/* Rewrites a 64-bit block that has been interpreted often enough. */
+static bool heat_up(struct soft_cpu *soft, struct x86_cpu *cpu,
+		    struct block *block)
+{
+	if (++block->heat != REWRITE_HEAT || !soft->rewrites ||
+	    !(block->mode & X86_MODE_CODE64) || (block->mode & X86_MODE_AC))
+		return false;
+	rewrite_block(&soft->rewriter, cpu, block);
+	return block->code;
+}
+
+static enum x86_result run_code(struct soft_cpu *soft, struct x86_cpu *cpu,
+				struct block *block)
+{
+	uint64_t of = block_key(&soft->cache, cpu);
+
+	rewrite_set_key(&soft->rewriter, cpu, of);
+	/* A request that came before the key was set is served first. */
+	if (events_due(cpu))
+		return X86_BRANCH;
+	return rewrite_run(&soft->rewriter, cpu, block, of);
+}
+
 /* True when instructions must be executed one at a time just now. */
 static bool one_at_a_time(const struct x86_cpu *cpu)
 {
@@ -54,26 +89,18 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 	if (__builtin_expect(one_at_a_time(cpu), 0))
 		return x86_step(cpu);
 	block = block_known(&soft->cache, cpu);
-	if (__builtin_expect(block != NULL, 1))
-		return run_block(soft, cpu, block);
-	r = block_find(soft, cpu, &block);
-	if (r == X86_FAULT) {
-		x86_flags(cpu);
-		return x86_deliver_fault(cpu);
+	if (__builtin_expect(block == NULL, 0)) {
+		r = block_find(soft, cpu, &block);
+		if (r == X86_FAULT) {
+			x86_flags(cpu);
+			return x86_deliver_fault(cpu);
+		}
+		if (!block)
+			return x86_step(cpu);
 	}
-	return block ? run_block(soft, cpu, block) : x86_step(cpu);
-}
-
-/* An interrupt that waits for IF is no reason to look. */
-static bool events_due(const struct x86_cpu *cpu)
-{
-	uint32_t request = atomic_load_explicit(&cpu->request,
-						memory_order_acquire);
-
-	if (__builtin_expect(request, 0) &&
-	    ((request & ~X86_REQ_INTR) || (cpu->state.rflags & X86_FLAG_IF)))
-		return true;
-	return cpu->state.activity != X86_RUNNING;
+	if (block->code || heat_up(soft, cpu, block))
+		return run_code(soft, cpu, block);
+	return run_block(soft, cpu, block);
 }
 
 /* True when the vCPU must be given back. */
@@ -108,6 +135,7 @@ void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
 	enum x86_result r = X86_STOP;
 
 	*exit = (struct engine_exit){ 0 };
+	soft->rewrites = soft->rewrites && host_code_base(cpu);
 	for (;;) {
 		if (__builtin_expect(r == X86_STOP, 0)) {
 			if (must_leave(soft, cpu, exit))

@@ -8,8 +8,9 @@
 #include "vm/error.h"
 #include "x86/access.h"
 
-/* Decoded code that a vCPU keeps, bytes. */
+/* Decoded and rewritten code that a vCPU keeps, bytes. */
 #define ARENA_SIZE (4u << 20)
+#define CODE_SIZE  (4u << 20)
 
 static int soft_probe(char *why, size_t size)
 {
@@ -18,12 +19,34 @@ static int soft_probe(char *why, size_t size)
 	return 0;
 }
 
+static void next_generation(struct soft_vm *soft, uint64_t page)
+{
+	atomic_fetch_add_explicit(&soft->generation[page], 1,
+				  memory_order_release);
+}
+
+/* Any thread: what holds code of the page goes out of date, and no look-up
+ * in host code finds it any more. */
 static void code_written(void *ctx, uint64_t page)
 {
 	struct soft_vm *soft = ctx;
 
-	atomic_fetch_add_explicit(&soft->generation[page], 1,
-				  memory_order_release);
+	next_generation(soft, page);
+	for (unsigned int i = 0; i < soft->vm->cpu_count; i++)
+		x86_cpu_request(soft->vm->cpu[i], X86_REQ_CODE);
+}
+
+/* A request is waiting: makes host code leave. Any thread. */
+static void soft_kicked(struct x86_cpu *cpu)
+{
+	atomic_store(&cpu->fast.word[WORD_KEY], 0);
+}
+
+void soft_flush(struct soft_cpu *soft)
+{
+	block_cache_flush(&soft->cache);
+	if (soft->rewrites)
+		rewrite_flush(&soft->rewriter, soft->cpu);
 }
 
 static int soft_open(const struct engine_setup *setup, void **vm_engine)
@@ -97,12 +120,19 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 	err = native_open(cpu);
 	if (err)
 		goto free_cache;
+	err = rewrite_init(&soft->rewriter, cpu, CODE_SIZE);
+	if (err && err != -VM_ENOTSUP)
+		goto close_native;
+	soft->rewrites = !err;
 	cpu->engine = soft;
+	cpu->kicked = soft_kicked;
 	cpu->tlb_flushed = tlb_flushed;
 	cpu->block_written = block_written;
 	cpu->block_page = UINT64_MAX;
 	return 0;
 
+close_native:
+	native_close(cpu);
 free_cache:
 	block_cache_fini(&soft->cache);
 free_soft:
@@ -116,10 +146,12 @@ static void soft_cpu_close(struct x86_cpu *cpu)
 
 	if (!soft)
 		return;
+	rewrite_fini(&soft->rewriter);
 	native_close(cpu);
 	block_cache_fini(&soft->cache);
 	host_free(soft);
 	cpu->engine = NULL;
+	cpu->kicked = NULL;
 	cpu->tlb_flushed = NULL;
 	cpu->block_written = NULL;
 }
@@ -146,7 +178,8 @@ static void soft_stats(struct x86_cpu *cpu, struct engine_stats *stats)
 	struct soft_cpu *soft = cpu->engine;
 
 	*stats = (struct engine_stats){
-		.instructions = cpu->instructions,
+		/* Host code does not count. */
+		.instructions = soft->rewrites ? 0 : cpu->instructions,
 		.pio = cpu->stat_pio,
 		.mmio = cpu->stat_mmio,
 		.halt = cpu->stat_halt,
@@ -185,6 +218,10 @@ void soft_notice_code(struct soft_cpu *soft)
 	if (!(atomic_fetch_and(&soft->cpu->request, ~X86_REQ_CODE) &
 	      X86_REQ_CODE))
 		return;
+	block_forget_linear(&soft->cache);
+	head = atomic_load(&shared->ring_head);
+	if (head == soft->ring_seen)
+		return;
 	x86_tlb_protect(soft->cpu, NULL);
 	host_lock(&shared->ring_lock);
 	head = atomic_load(&shared->ring_head);
@@ -193,11 +230,12 @@ void soft_notice_code(struct soft_cpu *soft)
 		for (page = 0; page < shared->pages; page++)
 			if (atomic_load(&shared->vm->memory.page_flags[page]) &
 			    MEM_PAGE_CODE)
-				code_written(shared, page);
+				next_generation(shared, page);
 	} else {
 		for (; soft->ring_seen < head; soft->ring_seen++)
-			code_written(shared,
-				     shared->ring[soft->ring_seen % SOFT_RING]);
+			next_generation(
+				shared,
+				shared->ring[soft->ring_seen % SOFT_RING]);
 	}
 	soft->ring_seen = head;
 	host_unlock(&shared->ring_lock);

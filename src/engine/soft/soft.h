@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/soft/block.h"
+#include "engine/soft/rewrite.h"
 
 /* Pages that became code pages, for the other vCPUs to notice. */
 #define SOFT_RING 1024u
@@ -27,9 +28,10 @@ struct soft_cpu {
 	struct soft_vm *soft;
 	struct x86_cpu *cpu;
 	struct block_cache cache;
+	struct rewriter rewriter;
+	bool rewrites; /* the host can */
 	uint64_t ring_seen;
 	uint64_t kicks;
-	void *native; /* native.c's context */
 };
 
 /*
@@ -41,6 +43,9 @@ void soft_share_code(struct soft_cpu *soft, uint64_t index,
 
 /* Does what other vCPUs' soft_share_code() asked for. */
 void soft_notice_code(struct soft_cpu *soft);
+
+/* Forgets every block and all host code. */
+void soft_flush(struct soft_cpu *soft);
 
 /* engine.run of this engine. */
 void soft_run(struct x86_cpu *cpu, struct engine_exit *exit);

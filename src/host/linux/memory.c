@@ -9,11 +9,13 @@
  */
 #include "vm/host.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define GUARD	   ((size_t)2 << 20)
@@ -176,4 +178,9 @@ void host_code_destroy(struct host_code *code)
 	munmap(code->write, code->size);
 	munmap((void *)code->exec, code->size);
 	*code = (struct host_code){ 0 };
+}
+
+bool host_code_base(void *base)
+{
+	return syscall(SYS_arch_prctl, ARCH_SET_GS, base) == 0;
 }

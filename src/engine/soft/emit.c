@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host instruction encoder; see emit.h.
+ */
+#include "engine/soft/emit.h"
+
+#define PREFIX_GS 0x65
+
+static void put_prefixes(struct emit *e, uint32_t prefix)
+{
+	for (int shift = 24; shift >= 0; shift -= 8)
+		if (prefix >> shift & 0xff)
+			emit_8(e, prefix >> shift & 0xff);
+}
+
+static void put_opcode(struct emit *e, uint32_t opcode)
+{
+	if (opcode > 0xffff)
+		emit_8(e, opcode >> 16 & 0xff);
+	if (opcode > 0xff)
+		emit_8(e, opcode >> 8 & 0xff);
+	emit_8(e, opcode & 0xff);
+}
+
+static void put_rex(struct emit *e, bool wide, bool always, unsigned int reg,
+		    unsigned int index, unsigned int base)
+{
+	unsigned int rex = 0x40 | (wide ? 8u : 0) | (reg & 8) >> 1 |
+			   (index != HOST_NONE ? (index & 8) >> 2 : 0) |
+			   (base != HOST_NONE ? (base & 8) >> 3 : 0);
+
+	if (rex != 0x40 || always)
+		emit_8(e, rex);
+}
+
+/* ModRM, SIB and displacement of a memory operand. */
+static void put_mem(struct emit *e, unsigned int reg,
+		    const struct emit_mem *m)
+{
+	unsigned int field = (reg & 7) << 3, index = m->index;
+	unsigned int mod;
+
+	if (m->base == HOST_NONE) {
+		emit_8(e, 4 | field);
+		index = index == HOST_NONE ? 4 : index & 7;
+		emit_8(e, (unsigned int)m->scale << 6 | index << 3 | 5);
+		emit_32(e, (uint32_t)m->disp);
+		return;
+	}
+	mod = m->disp == (int8_t)m->disp ? 0x40 : 0x80;
+	if (!m->disp && (m->base & 7) != 5)
+		mod = 0;
+	if (index == HOST_NONE && (m->base & 7) != 4) {
+		emit_8(e, mod | field | (m->base & 7));
+	} else {
+		index = index == HOST_NONE ? 4 : index & 7;
+		emit_8(e, mod | field | 4);
+		emit_8(e, (unsigned int)m->scale << 6 | index << 3 |
+				  (m->base & 7));
+	}
+	if (mod == 0x40)
+		emit_8(e, (uint8_t)m->disp);
+	else if (mod == 0x80)
+		emit_32(e, (uint32_t)m->disp);
+}
+
+void emit_rm_mem(struct emit *e, uint32_t prefix, bool wide, uint32_t opcode,
+		 unsigned int reg, const struct emit_mem *m)
+{
+	if (m->gs)
+		emit_8(e, PREFIX_GS);
+	put_prefixes(e, prefix);
+	put_rex(e, wide, false, reg, m->index, m->base);
+	put_opcode(e, opcode);
+	put_mem(e, reg, m);
+}
+
+void emit_rm_reg(struct emit *e, uint32_t prefix, bool wide, bool rex,
+		 uint32_t opcode, unsigned int reg, unsigned int rm)
+{
+	put_prefixes(e, prefix);
+	put_rex(e, wide, rex, reg, HOST_NONE, rm);
+	put_opcode(e, opcode);
+	emit_8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+
+void emit_mov(struct emit *e, unsigned int to, unsigned int from)
+{
+	if (to != from)
+		emit_rm_reg(e, 0, true, false, 0x8b, to, from);
+}
+
+void emit_load(struct emit *e, unsigned int to, const struct emit_mem *m)
+{
+	emit_rm_mem(e, 0, true, 0x8b, to, m);
+}
+
+void emit_store(struct emit *e, unsigned int from, const struct emit_mem *m)
+{
+	emit_rm_mem(e, 0, true, 0x89, from, m);
+}
+
+void emit_lea(struct emit *e, bool wide, unsigned int to,
+	      const struct emit_mem *m)
+{
+	emit_rm_mem(e, 0, wide, 0x8d, to, m);
+}
+
+void emit_const(struct emit *e, unsigned int to, uint64_t value)
+{
+	if (value <= UINT32_MAX) {
+		put_rex(e, false, false, 0, HOST_NONE, to);
+		emit_8(e, 0xb8 | (to & 7));
+		emit_32(e, (uint32_t)value);
+	} else if (value == (uint64_t)(int64_t)(int32_t)value) {
+		emit_rm_reg(e, 0, true, false, 0xc7, 0, to);
+		emit_32(e, (uint32_t)value);
+	} else {
+		put_rex(e, true, false, 0, HOST_NONE, to);
+		emit_8(e, 0xb8 | (to & 7));
+		emit_64(e, value);
+	}
+}
+
+/* A three-byte VEX prefix: map, W1, L0; vvvv, pp. */
+static void put_vex(struct emit *e, unsigned int map, unsigned int reg,
+		    unsigned int index, unsigned int rm, unsigned int vvvv,
+		    unsigned int pp)
+{
+	emit_8(e, 0xc4);
+	emit_8(e, (~reg & 8) << 4 | (~index & 8) << 3 | (~rm & 8) << 2 | map);
+	emit_8(e, 0x80 | (~vvvv & 15) << 3 | pp);
+}
+
+void emit_pext_gs(struct emit *e, unsigned int to, unsigned int from,
+		  size_t offset)
+{
+	const struct emit_mem m = emit_gs(offset);
+
+	emit_8(e, PREFIX_GS);
+	put_vex(e, 2, to, 0, 0, from, 2);
+	emit_8(e, 0xf5);
+	put_mem(e, to, &m);
+}
+
+void emit_rorx(struct emit *e, unsigned int to, unsigned int from,
+	       unsigned int count)
+{
+	put_vex(e, 3, to, 0, from, 0, 3);
+	emit_8(e, 0xf0);
+	emit_8(e, 0xc0 | (to & 7) << 3 | (from & 7));
+	emit_8(e, count);
+}
+
+static uint8_t *put_displacement(struct emit *e, uint64_t to)
+{
+	uint8_t *at = e->p;
+
+	emit_32(e, to ? (uint32_t)(to - (emit_here(e) + 4)) : 0);
+	return at;
+}
+
+uint8_t *emit_jmp(struct emit *e, uint64_t to)
+{
+	emit_8(e, 0xe9);
+	return put_displacement(e, to);
+}
+
+uint8_t *emit_jcc(struct emit *e, unsigned int cc, uint64_t to)
+{
+	emit_8(e, 0x0f);
+	emit_8(e, 0x80 | cc);
+	return put_displacement(e, to);
+}
+
+void emit_call(struct emit *e, uint64_t to)
+{
+	emit_8(e, 0xe8);
+	put_displacement(e, to);
+}
+
+uint8_t *emit_jrcxz(struct emit *e)
+{
+	emit_8(e, 0xe3);
+	emit_8(e, 0);
+	return e->p - 1;
+}
+
+void emit_land_32(struct emit *e, uint8_t *at)
+{
+	int32_t away = (int32_t)(e->p - (at + 4));
+
+	if (!e->full)
+		memcpy(at, &away, 4);
+}
+
+void emit_land_8(struct emit *e, uint8_t *at)
+{
+	if (!e->full)
+		*at = (uint8_t)(e->p - (at + 1));
+}

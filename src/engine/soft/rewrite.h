@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rewriter: turns hot blocks of 64-bit guest code into host code. Guest
+ * and host speak the same instruction set, so an instruction keeps its
+ * operation and its flags; only registers, memory operands and control flow
+ * are replaced. What it does not rewrite, it hands to the interpreter's
+ * handler, one instruction at a time.
+ *
+ * While host code runs:
+ *   - rax rcx rdx rbx rbp rsi rdi r12-r15 hold the guest's; r8 holds the
+ *     guest's rsp; the guest's r8-r11 live in state.gpr; r9-r11 are scratch;
+ *   - RFLAGS holds the guest's arithmetic flags;
+ *   - gs: is the processor's struct x86_cpu, rsp the host's stack;
+ *   - the vector registers are nobody's.
+ *
+ * A memory operand goes through the software TLB inline. A miss calls the
+ * interpreter for the whole instruction, which takes the page walk, MMIO,
+ * page-straddling and every fault as it always does, and fills the TLB. The
+ * check changes the flags; where they are live, a longer form that leaves them
+ * alone is used.
+ *
+ * Jumps within a page are patched to lead from block to block. All others
+ * look the target up in a table in x86_cpu.fast, whose entries are valid
+ * under one key: the key names the translation (TLB flush) and the mode. A
+ * request from another thread zeroes the key, so that no look-up succeeds
+ * and every backward jump leaves: that is how host code is interrupted.
+ */
+#ifndef LODGE_ENGINE_SOFT_REWRITE_H
+#define LODGE_ENGINE_SOFT_REWRITE_H
+
+#include "engine/soft/block.h"
+#include "engine/soft/emit.h"
+#include "x86/insn.h"
+
+/* Times that a block is interpreted before it is rewritten. */
+#define REWRITE_HEAT 12
+
+/* x86_cpu.fast.word */
+enum rewrite_word {
+	WORD_SELF,	/* struct x86_cpu * */
+	WORD_FLAGS,	/* arithmetic flags as LAHF and SETO give them */
+	WORD_KEY,	/* of valid table entries; 0: leave */
+	WORD_RCX,	/* rcx while a flag-free check borrows it */
+	WORD_TARGET,	/* an indirect call's target across its push */
+	WORD_SITE,	/* the jump to be patched, or 0 */
+	WORD_MASK_TLB,	/* PEXT masks: TLB index, */
+	WORD_MASK_PAGE, /* page number, */
+	WORD_MASK_JUMP, /* index of the jump table */
+};
+
+#define JUMP_MASK ((uint64_t)(X86_FAST_JUMPS - 1) << 1)
+
+/* What the rewriter can do with an instruction, and how it uses flags. */
+enum rewrite_kind {
+	REWRITE_NOT,	   /* the interpreter's */
+	REWRITE_RM,	   /* ModRM operands renamed, opcode kept */
+	REWRITE_PLAIN,	   /* no operand to rename: bytes kept */
+	REWRITE_OPCODE_REG, /* register in the opcode */
+	REWRITE_EXCHANGE,  /* 90-97 */
+	REWRITE_LEA,
+	REWRITE_NOP,
+	REWRITE_PUSH,
+	REWRITE_PUSH_IMM,
+	REWRITE_POP,
+	REWRITE_LEAVE,
+	REWRITE_JCC,
+	REWRITE_JMP,
+	REWRITE_CALL,
+	REWRITE_RET,
+	REWRITE_JMP_RM,
+	REWRITE_CALL_RM,
+};
+
+struct rewrite_class {
+	uint8_t kind; /* enum rewrite_kind */
+	bool writes_memory;
+	uint16_t flags_read;  /* X86_FLAG_* that the result depends on */
+	uint16_t flags_killed; /* X86_FLAG_* replaced whatever they were */
+};
+
+/* rewrite_class.c */
+struct rewrite_class rewrite_classify(const struct x86_insn *insn);
+
+/*
+ * Which arithmetic flags code at `bytes` may read before it replaces them;
+ * all, when that cannot be told from up to `size` bytes.
+ */
+uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
+			      uint32_t mode);
+
+/* Code memory and the entries into it. One a vCPU. */
+struct rewriter {
+	struct host_code code;
+	size_t used;
+	size_t stubs; /* bytes of the entries at the front */
+	uint32_t (*enter)(struct x86_cpu *cpu, const void *code);
+	uint64_t leave;	    /* r9: rip; flags and registers live */
+	uint64_t leave_link; /* the same, and r10: the site to patch */
+	uint64_t interpret; /* call: r9: block, r10d: index */
+	uint16_t next_key;
+	struct {
+		uint64_t of; /* block_key() */
+		uint16_t key;
+	} keys[8];
+	unsigned int next_slot;
+	/* The jump by which host code was left last: where it wanted to go,
+	 * under which block_key(), and its displacement. 0: none. */
+	uint64_t link_target, link_of;
+	uint8_t *link_site;
+	uint64_t blocks, insns, bytes; /* rewritten; bytes of host code */
+};
+
+/* -ENOMEM and such; -ENOTSUP when the host lacks BMI2. */
+int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size);
+void rewrite_fini(struct rewriter *rw);
+
+/* Forgets all host code (the blocks are forgotten with it). */
+void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu);
+
+/*
+ * Rewrites a block; block->code is set, or left NULL when there is no room
+ * (then everything is to be flushed).
+ */
+void rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
+		   struct block *block);
+
+/* Sets the key for the processor's present mode and translation. */
+void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of);
+
+/* Runs a block's host code, and what it leads to, until something else is
+ * due. `of` is block_key(). */
+enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
+			    struct block *block, uint64_t of);
+
+/* Called by host code: interprets instruction `index` of the block. 0: go
+ * on behind it. */
+enum x86_result rewrite_interpret(struct x86_cpu *cpu, struct block *block,
+				  unsigned int index);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the rewriter share while a block is being rewritten.
+ */
+#ifndef LODGE_ENGINE_SOFT_REWRITE_IMPL_H
+#define LODGE_ENGINE_SOFT_REWRITE_IMPL_H
+
+#include "engine/soft/rewrite.h"
+
+#include <stddef.h>
+
+#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 2)
+#define REWRITE_EXITS_MAX  4
+
+/* A jump out of the straight path, to be given its target at the end. */
+struct rewrite_out {
+	uint8_t *at; /* its displacement */
+	bool rcx;    /* rcx is in WORD_RCX */
+	uint8_t index;	   /* instruction to interpret */
+	uint64_t target;   /* or guest rip to leave to */
+	bool link;	   /* and may be patched to lead there */
+};
+
+struct rewrite {
+	struct emit e;
+	const struct rewriter *rw;
+	struct block *block;
+	unsigned int index; /* of the instruction being rewritten */
+	bool flags_live;    /* before it */
+	struct rewrite_out miss[REWRITE_MISSES_MAX];
+	unsigned int miss_count;
+	struct rewrite_out exit[REWRITE_EXITS_MAX];
+	unsigned int exit_count;
+	/* Where each instruction's host code ends. */
+	uint8_t *behind[BLOCK_INSNS_MAX];
+};
+
+/* Host register of each guest register; HOST_NONE: in state.gpr. */
+extern const uint8_t rewrite_host[16];
+
+static inline struct emit_mem rewrite_home(unsigned int guest)
+{
+	return emit_gs(offsetof(struct x86_state, gpr) + guest * 8);
+}
+
+static inline size_t rewrite_word_offset(enum rewrite_word word)
+{
+	return offsetof(struct x86_cpu, fast) +
+	       offsetof(struct x86_fast, word) + (size_t)word * 8;
+}
+
+static inline struct emit_mem rewrite_word(enum rewrite_word word)
+{
+	return emit_gs(rewrite_word_offset(word));
+}
+
+/* Notes that the jump at `at` goes to the interpreter. */
+void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx);
+
+/* rewrite_mem.c: effective address into r9; uses r10 and r11. */
+void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
+
+/* Linear address in r9 -> host address in r9, or the interpreter. */
+void rewrite_translate(struct rewrite *t, unsigned int size, bool write);
+
+/* Both, for the memory operand of an instruction. */
+void rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
+		     unsigned int size, bool write);
+
+/* rewrite_insn.c: false when the instruction is the interpreter's. */
+bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
+		  const struct rewrite_class *class);
+
+/* rewrite_flow.c: instructions that end a block, and its plain end. */
+bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
+		    const struct rewrite_class *class);
+void rewrite_go(struct rewrite *t, uint64_t target);
+
+/* rewrite_stub.c: the entries at the front of code memory. */
+void rewrite_stubs(struct rewriter *rw, struct emit *e);
+
+#endif

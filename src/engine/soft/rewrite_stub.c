@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The entries at the front of code memory: into host code, out of it, and to
+ * the interpreter for one instruction. They move the guest's registers and
+ * flags between the host's and struct x86_cpu.
+ */
+#include "engine/soft/rewrite_impl.h"
+
+/* System V callee-saved registers. */
+static const uint8_t saved[6] = { HOST_RBX, HOST_RBP, HOST_R12,
+				  HOST_R13, HOST_R14, HOST_R15 };
+
+static void push(struct emit *e, unsigned int reg)
+{
+	if (reg >= 8)
+		emit_8(e, 0x41);
+	emit_8(e, 0x50 | (reg & 7));
+}
+
+static void pop(struct emit *e, unsigned int reg)
+{
+	if (reg >= 8)
+		emit_8(e, 0x41);
+	emit_8(e, 0x58 | (reg & 7));
+}
+
+/* ADD (5) or SUB ... rsp, 8: `op` is the ModRM.reg of 83. */
+static void move_rsp(struct emit *e, unsigned int op)
+{
+	emit_rm_reg(e, 0, true, false, 0x83, op, HOST_RSP);
+	emit_8(e, 8);
+}
+
+/* Registers, then flags (LAHF and SETO, as WORD_FLAGS holds them). */
+static void spill(struct emit *e)
+{
+	const struct emit_mem flags = rewrite_word(WORD_FLAGS);
+
+	for (unsigned int r = 0; r < 16; r++) {
+		const struct emit_mem home = rewrite_home(r);
+
+		if (rewrite_host[r] != HOST_NONE)
+			emit_store(e, rewrite_host[r], &home);
+	}
+	emit_8(e, 0x9f); /* lahf */
+	emit_rm_reg(e, 0, false, false, 0x0f90, 0, HOST_RAX); /* seto al */
+	emit_store(e, HOST_RAX, &flags);
+}
+
+/* ADD of 0x7f to 1 overflows, to 0 does not; SAHF sets the rest. */
+static void reload(struct emit *e)
+{
+	const struct emit_mem flags = rewrite_word(WORD_FLAGS);
+
+	emit_load(e, HOST_RAX, &flags);
+	emit_8(e, 0x04); /* add al, 0x7f */
+	emit_8(e, 0x7f);
+	emit_8(e, 0x9e); /* sahf */
+	for (unsigned int r = 0; r < 16; r++) {
+		const struct emit_mem home = rewrite_home(r);
+
+		if (rewrite_host[r] != HOST_NONE)
+			emit_load(e, rewrite_host[r], &home);
+	}
+}
+
+/* uint32_t enter(struct x86_cpu *, const void *code) */
+static void stub_enter(struct emit *e)
+{
+	for (unsigned int i = 0; i < sizeof(saved); i++)
+		push(e, saved[i]);
+	move_rsp(e, 5);
+	emit_mov(e, HOST_R9, HOST_RSI);
+	reload(e);
+	emit_rm_reg(e, 0, false, false, 0xff, 4, HOST_R9); /* jmp r9 */
+}
+
+static void stub_return(struct emit *e)
+{
+	move_rsp(e, 0);
+	for (unsigned int i = sizeof(saved); i-- > 0;)
+		pop(e, saved[i]);
+	emit_8(e, 0xc3);
+}
+
+void rewrite_stubs(struct rewriter *rw, struct emit *e)
+{
+	const struct emit_mem rip = emit_gs(offsetof(struct x86_state, rip));
+	const struct emit_mem site = rewrite_word(WORD_SITE);
+	const struct emit_mem self = rewrite_word(WORD_SELF);
+	uint8_t *out;
+
+	rw->enter = (uint32_t(*)(struct x86_cpu *, const void *))
+		(uintptr_t)emit_here(e);
+	stub_enter(e);
+
+	rw->leave_link = emit_here(e);
+	emit_store(e, HOST_R10, &site);
+	rw->leave = emit_here(e);
+	emit_store(e, HOST_R9, &rip);
+	spill(e);
+	emit_const(e, HOST_RAX, X86_BRANCH);
+	stub_return(e);
+
+	rw->interpret = emit_here(e);
+	spill(e);
+	emit_load(e, HOST_RDI, &self);
+	emit_mov(e, HOST_RSI, HOST_R9);
+	emit_mov(e, HOST_RDX, HOST_R10);
+	move_rsp(e, 5);
+	emit_const(e, HOST_RAX, (uint64_t)(uintptr_t)rewrite_interpret);
+	emit_rm_reg(e, 0, false, false, 0xff, 2, HOST_RAX); /* call rax */
+	move_rsp(e, 0);
+	emit_rm_reg(e, 0, false, false, 0x85, HOST_RAX, HOST_RAX);
+	out = emit_jcc(e, 5, 0);
+	reload(e);
+	emit_8(e, 0xc3);
+	emit_land_32(e, out);
+	move_rsp(e, 0); /* the way back into the block */
+	stub_return(e);
+}
