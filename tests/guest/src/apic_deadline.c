@@ -18,7 +18,7 @@ static void timer(struct frame *f)
 
 void guest_main(void)
 {
-	u64 per_ms, deadline;
+	u64 per_ms, deadline, seen;
 
 	need(1, 2, 24, "TSC-deadline");
 	lapic_init();
@@ -32,7 +32,10 @@ void guest_main(void)
 	for (u32 i = 1; i <= 5; i++) {
 		deadline = rdtsc() + 2 * per_ms;
 		wrmsr(MSR_TSC_DEADLINE, deadline);
-		check("the MSR reads back", rdmsr(MSR_TSC_DEADLINE), deadline);
+		seen = rdmsr(MSR_TSC_DEADLINE);
+		/* a busy host may be late */
+		if (seen || rdtsc() < deadline)
+			check("the MSR reads back", seen, deadline);
 		wait_count(&count, i, 500);
 		check("interrupts", count, i);
 		check("not early", when >= deadline, 1);

@@ -26,7 +26,7 @@ static u8 read_irr(void)
 /* Latched whether masked or not. */
 static bool wait_irr(void)
 {
-	for (int i = 0; i < 100000; i++) {
+	for (int i = 0; i < 3000000; i++) {
 		if (read_irr() & 1)
 			return true;
 	}
