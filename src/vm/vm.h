@@ -4,7 +4,7 @@
  * devices and of its vCPUs (known only by their handle). The board fills it,
  * an engine moves it forward.
  *
- * Lock order: device_lock, then clock.lock. The vCPU hot path takes none.
+ * Lock order: split_lock, device_lock, clock.lock. The vCPU hot path takes none.
  */
 #ifndef LODGE_VM_VM_H
 #define LODGE_VM_VM_H
@@ -55,6 +55,8 @@ struct vm {
 	struct bus mmio;
 	struct clock clock;
 	struct host_lock device_lock;
+	/* Guest atomics that straddle pages; outside device_lock. */
+	struct host_lock split_lock;
 	struct msi_sink msi;
 
 	struct x86_cpu *cpu[VM_CPUS_MAX];

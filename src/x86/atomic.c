@@ -6,7 +6,8 @@
  *
  * On plain RAM they are the host's locked instructions at the host address,
  * whatever its alignment. An operand that straddles two pages, or lies in
- * MMIO, is read and written in two steps.
+ * MMIO, is read and written in two steps under the VM's split lock, so that
+ * it is one step towards others of its kind.
  */
 #include "x86/alu.h"
 #include "x86/exec.h"
@@ -60,10 +61,14 @@ static enum x86_result locked_at(ARGS, uint64_t ea, struct locked *l)
 	if (r)
 		return r;
 	l->old = 0;
-	if (l->host)
+	if (l->host) {
 		l->old = host_load(l->host, size);
-	else
-		r = x86_read(cpu, l->linear, &l->old, size);
+		return X86_NEXT;
+	}
+	host_lock(&cpu->vm->split_lock);
+	r = x86_read(cpu, l->linear, &l->old, size);
+	if (r)
+		host_unlock(&cpu->vm->split_lock);
 	return r;
 }
 
@@ -79,9 +84,14 @@ static enum x86_result locked_begin(ARGS, struct locked *l)
 static enum x86_result locked_try(ARGS, struct locked *l, uint64_t v,
 				  bool *again)
 {
+	enum x86_result r;
+
 	*again = false;
-	if (!l->host)
-		return x86_write(cpu, l->linear, &v, insn->opsize);
+	if (!l->host) {
+		r = x86_write(cpu, l->linear, &v, insn->opsize);
+		host_unlock(&cpu->vm->split_lock);
+		return r;
+	}
 	*again = !host_cas(l->host, insn->opsize, &l->old, v);
 	return X86_NEXT;
 }
@@ -342,12 +352,34 @@ static bool host_cas16(void *p, uint64_t expected[2], const uint64_t desired[2])
 	return done;
 }
 
+/* Held: the split lock. */
+static enum x86_result exchange_split(struct x86_cpu *cpu, uint64_t linear,
+				      unsigned int half, uint64_t expected[2],
+				      const uint64_t desired[2], bool *equal)
+{
+	uint64_t old[2] = { 0 };
+	enum x86_result r = x86_read(cpu, linear, &old[0], half);
+
+	if (!r)
+		r = x86_read(cpu, linear + half, &old[1], half);
+	if (r)
+		return r;
+	*equal = old[0] == expected[0] && old[1] == expected[1];
+	if (!*equal) {
+		expected[0] = old[0];
+		expected[1] = old[1];
+		return X86_NEXT;
+	}
+	r = x86_write(cpu, linear, &desired[0], half);
+	return r ? r : x86_write(cpu, linear + half, &desired[1], half);
+}
+
 /* The part of CMPXCHG8B/16B on the operand: *equal tells the outcome. */
 static enum x86_result exchange_wide(struct x86_cpu *cpu, uint64_t linear,
 				     unsigned int half, uint64_t expected[2],
 				     const uint64_t desired[2], bool *equal)
 {
-	uint64_t old[2] = { 0 }, want, put;
+	uint64_t want, put;
 	enum x86_result r;
 	void *host;
 
@@ -366,19 +398,10 @@ static enum x86_result exchange_wide(struct x86_cpu *cpu, uint64_t linear,
 		expected[1] = want >> 32;
 		return X86_NEXT;
 	}
-	r = x86_read(cpu, linear, &old[0], half);
-	if (!r)
-		r = x86_read(cpu, linear + half, &old[1], half);
-	if (r)
-		return r;
-	*equal = old[0] == expected[0] && old[1] == expected[1];
-	if (!*equal) {
-		expected[0] = old[0];
-		expected[1] = old[1];
-		return X86_NEXT;
-	}
-	r = x86_write(cpu, linear, &desired[0], half);
-	return r ? r : x86_write(cpu, linear + half, &desired[1], half);
+	host_lock(&cpu->vm->split_lock);
+	r = exchange_split(cpu, linear, half, expected, desired, equal);
+	host_unlock(&cpu->vm->split_lock);
+	return r;
 }
 
 /* CMPXCHG8B; CMPXCHG16B wants an aligned operand. */

@@ -564,6 +564,8 @@ static void take_init(struct x86_cpu *cpu)
 	bool bsp = cpu->state.apic_base & X86_APIC_BASE_BSP;
 
 	x86_state_init(&cpu->state, bsp);
+	cpu->state.gpr[X86_RDX] =
+		cpuid_query(cpu->cpuid, &cpu->state, cpu->id, 1, 0).eax;
 	if (cpu->apic.ops)
 		cpu->apic.ops->init(cpu->apic.object);
 	x86_cpu_state_changed(cpu);

@@ -149,6 +149,8 @@ static uint32_t traps_after(struct x86_cpu *cpu, const struct x86_insn *insn,
 
 	if (enters_handler(insn))
 		flags_before &= cpu->state.rflags;
+	if (insn->handler == x86_run_slow && insn->slow == x86_sysret)
+		flags_before = 0; /* raises its own */
 	if (flags_before & X86_FLAG_TF)
 		debug |= DR6_BS;
 	cpu->debug_hits = 0;

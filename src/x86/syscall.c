@@ -8,6 +8,8 @@
  */
 #include "x86/handlers.h"
 
+#define DR6_BS 0x4000u
+
 #include "x86/operand.h"
 #include "x86/reg.h"
 #include "x86/segment.h"
@@ -67,6 +69,18 @@ enum x86_result x86_syscall(struct x86_cpu *cpu, const struct x86_insn *insn)
 	 X86_FLAG_IOPL | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_VIF |      \
 	 X86_FLAG_VIP | X86_FLAG_ID)
 
+/* A TF that SYSRET sets traps at once, not behind one more instruction. */
+static void trap_at_target(struct x86_cpu *cpu)
+{
+	struct x86_state *st = &cpu->state;
+
+	st->dr[6] |= DR6_BS;
+	st->fault_pending = 1;
+	st->fault_vector = X86_DB;
+	st->fault_has_error = 0;
+	atomic_fetch_or(&cpu->request, X86_REQ_INTR);
+}
+
 enum x86_result x86_sysret(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	struct x86_state *st = &cpu->state;
@@ -83,6 +97,8 @@ enum x86_result x86_sysret(struct x86_cpu *cpu, const struct x86_insn *insn)
 		st->rflags |= X86_FLAG_IF;
 	cpu->next_rip = truncate(st->gpr[X86_RCX], wide ? 8 : 4);
 	set_flat(cpu, wide ? code + 16 : code, code + 8, 3, wide);
+	if (st->rflags & X86_FLAG_TF)
+		trap_at_target(cpu);
 	return X86_NEXT;
 }
 

@@ -48,7 +48,8 @@ static bool events_due(const struct x86_cpu *cpu)
 	if (__builtin_expect(request, 0) &&
 	    ((request & ~X86_REQ_INTR) || (cpu->state.rflags & X86_FLAG_IF)))
 		return true;
-	return cpu->state.activity != X86_RUNNING;
+	return cpu->state.activity != X86_RUNNING || cpu->state.fault_pending ||
+	       (cpu->state.nmi_pending && !cpu->state.nmi_blocked);
 }
 
 /* Rewrites a 64-bit block that has been interpreted often enough. */
