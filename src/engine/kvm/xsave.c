@@ -13,12 +13,14 @@
 
 #include "x86/reg.h"
 
-/* Offsets in the legacy part: FCW, MXCSR_MASK, ST0-7, XMM0-15. */
+/* Offsets in the legacy part: FCW, MXCSR_MASK, ST0-7, XMM0-15, and where
+ * what the processor leaves to software begins. */
 #define FCW	   0
 #define MXCSR	   24
 #define MXCSR_MASK 28
 #define ST0	   32
 #define XMM0	   160
+#define LEGACY_END 416
 
 /* Components behind the legacy part and the header, by their number. */
 static const struct {
@@ -60,7 +62,7 @@ int kvm_put_xsave(struct kvm_cpu *own)
 	struct kvm_xsave area = { 0 };
 	uint8_t *to = (uint8_t *)&area;
 
-	memcpy(to, s->xsave, X86_XSAVE_HEADER);
+	memcpy(to, s->xsave, LEGACY_END);
 	memcpy(to + X86_XSAVE_HEADER, &in_use, sizeof(in_use));
 	move_components(own, s->xsave, to, true);
 	if (ioctl(own->fd, KVM_SET_XSAVE, &area) ||
@@ -102,7 +104,7 @@ int kvm_get_xsave(struct kvm_cpu *own)
 	memcpy(&in_use, from + X86_XSAVE_HEADER, sizeof(in_use));
 	/* The mask tells of the host's processor: ours stays. */
 	memcpy(&mask, s->xsave + MXCSR_MASK, sizeof(mask));
-	memcpy(s->xsave, from, X86_XSAVE_HEADER);
+	memcpy(s->xsave, from, LEGACY_END);
 	memcpy(s->xsave + MXCSR_MASK, &mask, sizeof(mask));
 	move_components(own, s->xsave, from, false);
 	clear_unused(s, in_use);
