@@ -68,6 +68,14 @@ def test_shell(linux, report, cpus):
     assert beyond < 100 * MIB
 
 
+def test_default_guest(linux):
+    """lodge run, and nothing else; --append adds to its command line."""
+    shell = Shell(spawn("run", "--append", "lodge.word=1"))
+    words = shell.run("cat /proc/cmdline").split()
+    assert "console=ttyS0" in words and "lodge.word=1" in words
+    assert shell.power_off() == 0
+
+
 @pytest.mark.parametrize("size,low,high", [("256M", 170, 256),
                                            ("4G", 3700, 4096)])
 def test_memory(linux, size, low, high):
@@ -128,6 +136,14 @@ def test_stop_and_reset_keys(linux):
     shell.run("true")
     shell.child.send("\x01x")
     assert status_of(shell.child) == 0
+
+
+def test_power_button(linux, report):
+    shell = boot(linux, "--report", report.path)
+    time.sleep(1)  # the button's driver comes after the prompt
+    shell.child.send("\x01p")
+    assert status_of(shell.child) == 0
+    assert report.read()["exit_reason"] == "power-off"
 
 
 def test_paste_is_not_lost(linux):
