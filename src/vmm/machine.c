@@ -524,7 +524,7 @@ static int write_report(struct machine *machine, const char *exit_reason)
 		.seconds_to_first_instruction =
 			seconds_since_start(machine, machine->first_run),
 		.seconds = seconds_since_start(machine, host_monotonic_ns()),
-		.guest_memory_touched = host_ram_touched(&vm->memory.ram),
+		.guest_memory_touched = report_touched(&vm->memory.ram),
 	};
 
 	for (unsigned int i = 0; i < vm->cpu_count; i++) {

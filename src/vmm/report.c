@@ -78,6 +78,35 @@ static json_t *memory_peak(void)
 	return value ? value : json_null();
 }
 
+/*
+ * Resident bytes of what is mapped within `ram` but is not its own file
+ * (proc(5), smaps): a line of addresses and a name starts each mapping.
+ */
+static uint64_t resident_over(const struct host_ram *ram)
+{
+	unsigned long long base = (uintptr_t)ram->base, from, to, kib;
+	uint64_t sum = 0;
+	bool counts = false;
+	char line[512];
+	FILE *maps = fopen("/proc/self/smaps", "re");
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+			counts = from >= base && to <= base + ram->size &&
+				 !strstr(line, "/memfd:");
+		else if (counts && sscanf(line, "Rss: %llu kB", &kib) == 1)
+			sum += kib * 1024;
+	}
+	if (maps)
+		fclose(maps);
+	return sum;
+}
+
+uint64_t report_touched(const struct host_ram *ram)
+{
+	return host_ram_touched(ram) + resident_over(ram);
+}
+
 static json_t *known(uint64_t count)
 {
 	return count ? json_integer((json_int_t)count) : json_null();

@@ -31,6 +31,12 @@ int report_check(const char *path, struct vmm_error *error);
 int report_write(const struct report *report, const char *path,
 		 struct vmm_error *error);
 
+/*
+ * Bytes of `ram` that the guest has touched, with the parts of it that files
+ * are mapped over.
+ */
+uint64_t report_touched(const struct host_ram *ram);
+
 /* Adds one processor's counters to `sum`. */
 void report_add_stats(struct engine_stats *sum,
 		      const struct engine_stats *stats);
