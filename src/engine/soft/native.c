@@ -315,6 +315,15 @@ static x86_handler *pick_handler(const struct native_op *op)
 	return op->size ? run_memory : run_registers;
 }
 
+const struct native_op *native_plain(const struct x86_insn *insn)
+{
+	if (!insn->native || (insn->handler != run_registers &&
+			      insn->handler != run_memory &&
+			      insn->handler != run_float))
+		return NULL;
+	return insn->native;
+}
+
 /* --- shapes ------------------------------------------------------------ */
 
 static ZydisMachineMode machine_mode(uint32_t mode, ZydisStackWidth *stack)

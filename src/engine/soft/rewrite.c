@@ -10,6 +10,7 @@
 #include "x86/access.h"
 #include "x86/event.h"
 #include "x86/flags.h"
+#include "x86/fpu.h"
 
 /* Host code of one block at most; smaller room means that all is full. */
 #define BLOCK_CODE_MAX 16384u
@@ -45,6 +46,8 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	word[WORD_SELF] = (uintptr_t)cpu;
 	word[WORD_MASK_TLB] = (uint64_t)(X86_TLB_SIZE - 1) << PAGE_SHIFT;
 	word[WORD_MASK_PAGE] = PAGE_MASK;
+	word[WORD_MASK_16] = PAGE_MASK | 15;
+	word[WORD_MASK_32] = PAGE_MASK | 31;
 	word[WORD_MASK_JUMP] = JUMP_MASK;
 	rewrite_flush(rw, cpu);
 	return 0;
@@ -142,6 +145,7 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx)
 		.at = at,
 		.rcx = rcx,
 		.index = (uint8_t)t->index,
+		.before = t->vectors,
 	};
 }
 
@@ -159,16 +163,22 @@ static void put_insns(struct rewrite *t, const struct rewrite_class *class,
 	for (t->index = 0; t->index < t->block->count; t->index++) {
 		const struct x86_insn *insn = &t->block->insn[t->index];
 		unsigned int misses = t->miss_count;
-		uint8_t *start = t->e.p;
+		uint8_t *start;
 
 		t->flags_live = live[t->index] != 0;
+		if (class[t->index].kind >= REWRITE_JCC ||
+		    class[t->index].kind == REWRITE_NOT)
+			rewrite_vectors_forget(t);
+		start = t->e.p;
 		if (!rewrite_insn(t, insn, &class[t->index]) &&
 		    !rewrite_branch(t, insn, &class[t->index])) {
 			t->e.p = start;
 			t->miss_count = misses;
+			rewrite_vectors_forget(t);
 			call_interpreter(t, t->index);
 		}
 		t->behind[t->index] = t->e.p;
+		t->after[t->index] = t->vectors;
 	}
 	t->index = t->block->count - 1u;
 }
@@ -182,7 +192,9 @@ static void put_ways_out(struct rewrite *t)
 		emit_land_32(&t->e, t->miss[i].at);
 		if (t->miss[i].rcx)
 			emit_load(&t->e, HOST_RCX, &rcx);
+		rewrite_vectors_store(t, &t->miss[i].before);
 		call_interpreter(t, t->miss[i].index);
+		rewrite_vectors_load(t, &t->after[t->miss[i].index]);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
 			t->behind[t->miss[i].index] + t->e.to_exec));
 	}
@@ -195,12 +207,21 @@ static void put_ways_out(struct rewrite *t)
 	}
 }
 
+static struct rewrite_class classify(const struct block *block,
+				     const struct x86_insn *insn)
+{
+	struct rewrite_class class = rewrite_classify(insn, block->mode);
+
+	return class.kind == REWRITE_NOT ? rewrite_vector_class(block, insn) :
+					   class;
+}
+
 static bool ends_by_itself(const struct rewrite_class *last)
 {
 	return last->kind >= REWRITE_JCC || last->kind == REWRITE_NOT;
 }
 
-void rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
+bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block)
 {
 	struct rewrite_class class[BLOCK_INSNS_MAX];
@@ -214,10 +235,12 @@ void rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	t.e.p = rw->code.write + rw->used;
 	t.e.end = rw->code.write + rw->code.size;
 	t.e.to_exec = rw->code.exec - rw->code.write;
-	if (!page || rw->code.size - rw->used < BLOCK_CODE_MAX)
-		return;
+	if (!page)
+		return true; /* stays interpreted */
+	if (rw->code.size - rw->used < BLOCK_CODE_MAX)
+		return false;
 	for (unsigned int i = 0; i < block->count; i++)
-		class[i] = rewrite_classify(&block->insn[i]);
+		class[i] = classify(block, &block->insn[i]);
 	needed = needed_behind(&t, page, &class[block->count - 1]);
 	for (unsigned int i = block->count; i-- > 0;) {
 		needed = (needed & ~(uint32_t)class[i].flags_killed) |
@@ -228,16 +251,19 @@ void rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	/* Behind a slow handler nothing is reached. */
 	if (!ends_by_itself(&class[block->count - 1]) ||
 	    (class[block->count - 1].kind == REWRITE_NOT &&
-	     !x86_ends_block(last)))
+	     !x86_ends_block(last))) {
+		rewrite_vectors_forget(&t);
 		rewrite_go(&t, block->linear + block->bytes);
+	}
 	put_ways_out(&t);
 	if (t.e.full)
-		return;
+		return false;
 	block->code = rw->code.exec + rw->used;
 	rw->blocks++;
 	rw->insns += block->count;
 	rw->bytes += (uint64_t)(t.e.p - (rw->code.write + rw->used));
 	rw->used = ((size_t)(t.e.p - rw->code.write) + 15) & ~(size_t)15;
+	return true;
 }
 
 /* --- running ------------------------------------------------------------------ */
@@ -257,6 +283,31 @@ static void flags_out(struct x86_cpu *cpu)
 					  memory_order_relaxed);
 
 	x86_set_arith(cpu, (w >> 8 & 0xd5) | (w & 1) << 11);
+}
+
+/*
+ * The guest's MXCSR into the host's. False when an exception is unmasked: it
+ * would strike the host.
+ */
+static bool mxcsr_in(const struct x86_cpu *cpu)
+{
+	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR);
+
+	if ((mxcsr & FPU_MXCSR_MASKS) != FPU_MXCSR_MASKS)
+		return false;
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+	return true;
+}
+
+/* Keeps the exception flags that host code raised; C code gets its own. */
+static void mxcsr_out(struct x86_cpu *cpu)
+{
+	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR), now;
+	const uint32_t host = FPU_MXCSR_MASKS;
+
+	__asm__ volatile("stmxcsr %0" : "=m"(now));
+	fpu_set32(&cpu->state, FPU_MXCSR, mxcsr | (now & FPU_EXCEPT));
+	__asm__ volatile("ldmxcsr %0" : : "m"(host));
 }
 
 /* Enters the block in the jump table, where look-ups find it. */
@@ -297,12 +348,15 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 	_Atomic uint64_t *site = &cpu->fast.word[WORD_SITE];
 	enum x86_result r;
 
+	if (!mxcsr_in(cpu))
+		return X86_NEXT;
 	enter_table(cpu, block);
 	link_jump(rw, block, of);
 	flags_in(cpu);
 	atomic_store_explicit(site, 0, memory_order_relaxed);
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	flags_out(cpu);
+	mxcsr_out(cpu);
 	rw->link_site = (uint8_t *)(uintptr_t)atomic_load_explicit(
 		site, memory_order_relaxed);
 	rw->link_target = cpu->state.rip;
@@ -319,12 +373,13 @@ enum x86_result rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	enum x86_result r;
 
 	flags_out(cpu);
+	mxcsr_out(cpu);
 	cpu->block_rip = block->linear;
 	cpu->block_page = block->address >> PAGE_SHIFT;
 	soft->cache.running = block;
 	r = insn->handler(cpu, insn);
-	if (r == X86_NEXT && !soft->cache.running) {
-		/* The instruction wrote to its own page. */
+	if (r == X86_NEXT && (!soft->cache.running || !mxcsr_in(cpu))) {
+		/* It wrote to its own page, or unmasked an exception. */
 		cpu->state.rip = rip + insn->length;
 		r = X86_BRANCH;
 	}

@@ -11,7 +11,8 @@
  *     guest's rsp; the guest's r8-r11 live in state.gpr; r9-r11 are scratch;
  *   - RFLAGS holds the guest's arithmetic flags;
  *   - gs: is the processor's struct x86_cpu, rsp the host's stack;
- *   - the vector registers are nobody's.
+ *   - the vector registers hold the guest's where a block has loaded them,
+ *     which it undoes before it is left; MXCSR is the guest's.
  *
  * A memory operand goes through the software TLB inline. A miss calls the
  * interpreter for the whole instruction, which takes the page walk, MMIO,
@@ -45,6 +46,8 @@ enum rewrite_word {
 	WORD_SITE,	/* the jump to be patched, or 0 */
 	WORD_MASK_TLB,	/* PEXT masks: TLB index, */
 	WORD_MASK_PAGE, /* page number, */
+	WORD_MASK_16,	/* page number and the bits that are clear when */
+	WORD_MASK_32,	/* aligned to 16, to 32, */
 	WORD_MASK_JUMP, /* index of the jump table */
 };
 
@@ -63,6 +66,8 @@ enum rewrite_kind {
 	REWRITE_PUSH_IMM,
 	REWRITE_POP,
 	REWRITE_LEAVE,
+	REWRITE_VECTOR,
+	REWRITE_VZEROUPPER,
 	REWRITE_JCC,
 	REWRITE_JMP,
 	REWRITE_CALL,
@@ -79,7 +84,8 @@ struct rewrite_class {
 };
 
 /* rewrite_class.c */
-struct rewrite_class rewrite_classify(const struct x86_insn *insn);
+struct rewrite_class rewrite_classify(const struct x86_insn *insn,
+				       uint32_t mode);
 
 /*
  * Which arithmetic flags code at `bytes` may read before it replaces them;
@@ -118,17 +124,20 @@ void rewrite_fini(struct rewriter *rw);
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu);
 
 /*
- * Rewrites a block; block->code is set, or left NULL when there is no room
- * (then everything is to be flushed).
+ * Rewrites a block and sets block->code. False: there is no room, everything
+ * is to be flushed.
  */
-void rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
+bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block);
 
 /* Sets the key for the processor's present mode and translation. */
 void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of);
 
-/* Runs a block's host code, and what it leads to, until something else is
- * due. `of` is block_key(). */
+/*
+ * Runs a block's host code, and what it leads to, until something else is
+ * due. `of` is block_key(). X86_NEXT: nothing was run, the guest's MXCSR has
+ * an exception unmasked; the block is to be interpreted.
+ */
 enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 			    struct block *block, uint64_t of);
 

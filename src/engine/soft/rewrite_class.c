@@ -233,10 +233,16 @@ static struct rewrite_class two_byte(const struct x86_insn *insn)
 	}
 }
 
-struct rewrite_class rewrite_classify(const struct x86_insn *insn)
+struct rewrite_class rewrite_classify(const struct x86_insn *insn,
+				       uint32_t mode)
 {
 	struct rewrite_class class = none;
 
+	/* VZEROUPPER; with VEX.L it is VZEROALL */
+	if (insn->encoding == X86_VEX && insn->map == X86_MAP_0F &&
+	    insn->opcode == 0x77 && !insn->vector_length &&
+	    (mode & X86_MODE_AVX))
+		return make(REWRITE_VZEROUPPER, false, 0, 0);
 	if (insn->encoding != X86_LEGACY)
 		return none;
 	if (insn->map == X86_MAP_ONE)
@@ -261,7 +267,7 @@ uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
 
 		if (x86_decode(&insn, bytes, size, mode) <= 0)
 			break;
-		class = rewrite_classify(&insn);
+		class = rewrite_classify(&insn, mode);
 		needed |= class.flags_read & open;
 		open &= ~(uint32_t)class.flags_killed;
 		if (class.kind >= REWRITE_JCC || class.kind == REWRITE_NOT)

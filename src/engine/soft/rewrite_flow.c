@@ -119,7 +119,7 @@ static void push_next(struct rewrite *t, const struct x86_insn *insn)
 	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
 
 	emit_lea(&t->e, true, HOST_R9, &top);
-	rewrite_translate(t, 8, true);
+	rewrite_translate(t, 8, 1, true);
 	emit_const(&t->e, HOST_R11, next_rip(t, insn));
 	emit_store(&t->e, HOST_R11, &at_r9);
 	emit_lea(&t->e, true, HOST_R8, &top);
@@ -132,7 +132,7 @@ static void read_target(struct rewrite *t, const struct x86_insn *insn)
 	const struct emit_mem home = rewrite_home(insn->rm);
 
 	if (insn->mem) {
-		rewrite_operand(t, insn, 8, false);
+		rewrite_operand(t, insn, 8, 1, false);
 		emit_load(&t->e, HOST_R9, &at_r9);
 	} else if (rewrite_host[insn->rm] == HOST_NONE) {
 		emit_load(&t->e, HOST_R9, &home);
@@ -159,7 +159,7 @@ static void return_near(struct rewrite *t, const struct x86_insn *insn)
 		emit_at(HOST_R8, 8 + (int32_t)insn->imm);
 
 	emit_mov(&t->e, HOST_R9, HOST_R8);
-	rewrite_translate(t, 8, false);
+	rewrite_translate(t, 8, 1, false);
 	emit_load(&t->e, HOST_R9, &at_r9);
 	emit_lea(&t->e, true, HOST_R8, &above);
 	look_up(t);

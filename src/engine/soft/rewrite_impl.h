@@ -12,6 +12,12 @@
 #define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 2)
 #define REWRITE_EXITS_MAX  4
 
+/* Guest vector registers that the host's hold, a bit each. */
+struct rewrite_vectors {
+	uint16_t low, high; /* lower and upper 128 bits are valid */
+	uint16_t dirty_low, dirty_high;
+};
+
 /* A jump out of the straight path, to be given its target at the end. */
 struct rewrite_out {
 	uint8_t *at; /* its displacement */
@@ -19,6 +25,7 @@ struct rewrite_out {
 	uint8_t index;	   /* instruction to interpret */
 	uint64_t target;   /* or guest rip to leave to */
 	bool link;	   /* and may be patched to lead there */
+	struct rewrite_vectors before; /* to be stored for the interpreter */
 };
 
 struct rewrite {
@@ -31,8 +38,10 @@ struct rewrite {
 	unsigned int miss_count;
 	struct rewrite_out exit[REWRITE_EXITS_MAX];
 	unsigned int exit_count;
-	/* Where each instruction's host code ends. */
+	struct rewrite_vectors vectors; /* now */
+	/* Where each instruction's host code ends, and what it leaves. */
 	uint8_t *behind[BLOCK_INSNS_MAX];
+	struct rewrite_vectors after[BLOCK_INSNS_MAX];
 };
 
 /* Host register of each guest register; HOST_NONE: in state.gpr. */
@@ -60,12 +69,25 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx);
 /* rewrite_mem.c: effective address into r9; uses r10 and r11. */
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
 
-/* Linear address in r9 -> host address in r9, or the interpreter. */
-void rewrite_translate(struct rewrite *t, unsigned int size, bool write);
+/* Linear address in r9 -> host address in r9, or the interpreter; `align` 1,
+ * or 16 or 32 with that size: others go to the interpreter too. */
+void rewrite_translate(struct rewrite *t, unsigned int size,
+		       unsigned int align, bool write);
 
 /* Both, for the memory operand of an instruction. */
 void rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
-		     unsigned int size, bool write);
+		     unsigned int size, unsigned int align, bool write);
+
+/* rewrite_vector.c: what is known of a native instruction. */
+struct rewrite_class rewrite_vector_class(const struct block *block,
+					  const struct x86_insn *insn);
+bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn);
+void rewrite_vzeroupper(struct rewrite *t);
+
+/* Stores what is dirty; loads what is valid; stores and counts as unknown. */
+void rewrite_vectors_store(struct rewrite *t, const struct rewrite_vectors *v);
+void rewrite_vectors_load(struct rewrite *t, const struct rewrite_vectors *v);
+void rewrite_vectors_forget(struct rewrite *t);
 
 /* rewrite_insn.c: false when the instruction is the interpreter's. */
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,

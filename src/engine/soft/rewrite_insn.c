@@ -128,7 +128,7 @@ static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 	if (insn->map == X86_MAP_0F)
 		opcode |= 0x0f00;
 	if (insn->mem)
-		rewrite_operand(t, insn, memory_size(insn),
+		rewrite_operand(t, insn, memory_size(insn), 1,
 				class->writes_memory);
 	if (!group)
 		reg = reg_high ? insn->reg : load(t, insn->reg, HOST_R11);
@@ -229,7 +229,7 @@ static void push_address(struct rewrite *t)
 	const struct emit_mem top = emit_at(HOST_R8, -8);
 
 	emit_lea(&t->e, true, HOST_R9, &top);
-	rewrite_translate(t, 8, true);
+	rewrite_translate(t, 8, 1, true);
 }
 
 static bool rename_push(struct rewrite *t, const struct x86_insn *insn)
@@ -259,7 +259,7 @@ static bool rename_pop(struct rewrite *t, const struct x86_insn *insn)
 	const struct emit_mem home = rewrite_home(insn->rm);
 
 	emit_mov(&t->e, HOST_R9, HOST_R8);
-	rewrite_translate(t, 8, false);
+	rewrite_translate(t, 8, 1, false);
 	emit_load(&t->e, HOST_R11, &at_r9);
 	move_stack(t, 8);
 	if (rewrite_host[insn->rm] == HOST_NONE)
@@ -275,7 +275,7 @@ static bool rename_leave(struct rewrite *t)
 	const struct emit_mem above = emit_at(HOST_RBP, 8);
 
 	emit_mov(&t->e, HOST_R9, HOST_RBP);
-	rewrite_translate(t, 8, false);
+	rewrite_translate(t, 8, 1, false);
 	emit_lea(&t->e, true, HOST_R8, &above);
 	emit_load(&t->e, HOST_RBP, &at_r9);
 	return true;
@@ -306,6 +306,11 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		return rename_pop(t, insn);
 	case REWRITE_LEAVE:
 		return rename_leave(t);
+	case REWRITE_VECTOR:
+		return rewrite_vector(t, insn);
+	case REWRITE_VZEROUPPER:
+		rewrite_vzeroupper(t);
+		return true;
 	default:
 		return false;
 	}

@@ -83,7 +83,8 @@ static size_t tag_offset(const struct rewrite *t, bool write)
  * Changes the flags. The page of the last byte is compared with the entry of
  * the first, so that straddling misses.
  */
-static void check_with_flags(struct rewrite *t, unsigned int size, bool write)
+static void check_with_flags(struct rewrite *t, unsigned int size,
+			     unsigned int align, bool write)
 {
 	const uint32_t mask = (X86_TLB_SIZE - 1) << ENTRY_SHIFT;
 	const struct emit_mem tag = emit_gs_index(HOST_R10, 0,
@@ -100,9 +101,13 @@ static void check_with_flags(struct rewrite *t, unsigned int size, bool write)
 	emit_8(e, PAGE_SHIFT - ENTRY_SHIFT);
 	emit_rm_reg(e, 0, false, false, 0x81, 4, HOST_R10); /* and */
 	emit_32(e, mask);
-	emit_lea(e, true, HOST_R11, &last);
+	/* Aligned operands do not straddle: their low bits must be clear. */
+	if (align > 1)
+		emit_mov(e, HOST_R11, HOST_R9);
+	else
+		emit_lea(e, true, HOST_R11, &last);
 	emit_rm_reg(e, 0, true, false, 0x81, 4, HOST_R11); /* and */
-	emit_32(e, (uint32_t)PAGE_MASK);
+	emit_32(e, (uint32_t)PAGE_MASK | (align - 1));
 	emit_rm_mem(e, 0, true, 0x3b, HOST_R11, &tag); /* cmp */
 	rewrite_miss(t, emit_jcc(e, 5, 0), false);
 	emit_rm_mem(e, 0, true, 0x03, HOST_R9, &addend); /* add */
@@ -110,7 +115,7 @@ static void check_with_flags(struct rewrite *t, unsigned int size, bool write)
 
 /* The same without touching a flag: PEXT, RORX, LEA, NOT and JRCXZ. */
 static void check_without_flags(struct rewrite *t, unsigned int size,
-				bool write)
+				unsigned int align, bool write)
 {
 	const struct emit_mem rcx = rewrite_word(WORD_RCX);
 	const struct emit_mem tag = emit_gs_index(HOST_R10, 3,
@@ -131,11 +136,18 @@ static void check_without_flags(struct rewrite *t, unsigned int size,
 	emit_store(e, HOST_RCX, &rcx);
 	emit_pext_gs(e, HOST_R10, HOST_R9, rewrite_word_offset(WORD_MASK_TLB));
 	emit_lea(e, true, HOST_R10, &times4);
-	emit_lea(e, true, HOST_R11, &last);
-	emit_pext_gs(e, HOST_R11, HOST_R11,
-		     rewrite_word_offset(WORD_MASK_PAGE));
+	if (align > 1) {
+		emit_pext_gs(e, HOST_R11, HOST_R9,
+			     rewrite_word_offset(align == 16 ? WORD_MASK_16 :
+							       WORD_MASK_32));
+	} else {
+		emit_lea(e, true, HOST_R11, &last);
+		emit_pext_gs(e, HOST_R11, HOST_R11,
+			     rewrite_word_offset(WORD_MASK_PAGE));
+	}
 	emit_load(e, HOST_RCX, &tag);
-	emit_rorx(e, HOST_RCX, HOST_RCX, PAGE_SHIFT);
+	emit_rorx(e, HOST_RCX, HOST_RCX,
+		  PAGE_SHIFT - (unsigned int)__builtin_ctz(align));
 	emit_rm_reg(e, 0, true, false, 0xf7, 2, HOST_R11); /* not */
 	emit_lea(e, true, HOST_RCX, &differ);
 	hit = emit_jrcxz(e);
@@ -146,17 +158,18 @@ static void check_without_flags(struct rewrite *t, unsigned int size,
 	emit_lea(e, true, HOST_R9, &sum);
 }
 
-void rewrite_translate(struct rewrite *t, unsigned int size, bool write)
+void rewrite_translate(struct rewrite *t, unsigned int size,
+		       unsigned int align, bool write)
 {
 	if (t->flags_live)
-		check_without_flags(t, size, write);
+		check_without_flags(t, size, align, write);
 	else
-		check_with_flags(t, size, write);
+		check_with_flags(t, size, align, write);
 }
 
 void rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
-		     unsigned int size, bool write)
+		     unsigned int size, unsigned int align, bool write)
 {
 	linear_address(t, insn);
-	rewrite_translate(t, size, write);
+	rewrite_translate(t, size, align, write);
 }

@@ -52,15 +52,11 @@ static bool events_due(const struct x86_cpu *cpu)
 	       (cpu->state.nmi_pending && !cpu->state.nmi_blocked);
 }
 
-/* Rewrites a 64-bit block that has been interpreted often enough. */
-static bool heat_up(struct soft_cpu *soft, struct x86_cpu *cpu,
-		    struct block *block)
+/* True when a block has been interpreted often enough to be rewritten. */
+static bool is_hot(const struct soft_cpu *soft, struct block *block)
 {
-	if (++block->heat != REWRITE_HEAT || !soft->rewrites ||
-	    !(block->mode & X86_MODE_CODE64) || (block->mode & X86_MODE_AC))
-		return false;
-	rewrite_block(&soft->rewriter, cpu, block);
-	return block->code;
+	return ++block->heat == REWRITE_HEAT && soft->rewrites &&
+	       (block->mode & X86_MODE_CODE64) && !(block->mode & X86_MODE_AC);
 }
 
 static enum x86_result run_code(struct soft_cpu *soft, struct x86_cpu *cpu,
@@ -99,8 +95,16 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 		if (!block)
 			return x86_step(cpu);
 	}
-	if (block->code || heat_up(soft, cpu, block))
-		return run_code(soft, cpu, block);
+	if (!block->code && is_hot(soft, block) &&
+	    !rewrite_block(&soft->rewriter, cpu, block)) {
+		soft_flush(soft);
+		return X86_BRANCH;
+	}
+	if (block->code) {
+		r = run_code(soft, cpu, block);
+		if (r != X86_NEXT)
+			return r;
+	}
 	return run_block(soft, cpu, block);
 }
 
