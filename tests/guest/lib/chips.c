@@ -45,10 +45,13 @@ void pit_start(void)
 
 u64 pit_ticks(void)
 {
-	u16 now = pit_count();
+	u16 now = pit_count(), passed = pit_last - now;
 
-	pit_sum += (u16)(pit_last - now);
-	pit_last = now;
+	/* some 8254s step back a little now and then */
+	if (passed < 0xff00) {
+		pit_sum += passed;
+		pit_last = now;
+	}
 	return pit_sum;
 }
 
