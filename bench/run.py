@@ -33,8 +33,6 @@ DOCS = TOP / 'docs' / 'performance.md'
 DOCS_BEGIN = '<!-- written by bench/run.py --write-docs: begin -->'
 DOCS_END = '<!-- written by bench/run.py --write-docs: end -->'
 
-# As lodge starts the default guest.
-APPEND = 'console=ttyS0 quiet tsc=reliable no_timer_check panic=-1'
 PROMPT = rb'lodge:\S*# '
 
 # Seconds that one run may take: a boot, and a guest with all tests.
@@ -49,6 +47,16 @@ QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
 IDLE_SECONDS = 5
 SETTLE_SECONDS = 2
 STARTS = 5  # to the first instruction
+
+
+def default_append():
+    """The command line with which lodge starts its default guest."""
+    source = TOP / 'src' / 'cli' / 'guest.c'
+    found = re.search(r'guest_append\[\] =((?:\s*"[^"]*")+);',
+                      source.read_text(encoding='utf-8'))
+    if not found:
+        raise BenchError(f'{source}: guest_append is not where it was')
+    return ''.join(re.findall(r'"([^"]*)"', found[1]))
 
 
 def say(text):
@@ -124,6 +132,7 @@ class Setup:
         self.lodge = guests.Lodge('lodge', str(lodge), args.cpus, args.memory)
         self.qemu = guests.Qemu('qemu', qemu, args.cpus, args.memory)
         self.version_file = guest / 'version'
+        self.append = default_append()
 
 
 # --- the benchmark program --------------------------------------------------
@@ -150,7 +159,7 @@ def run_native(setup, tests, rates):
 
 
 def run_guest(setup, machine, tests, rates, memory):
-    append = f'{APPEND} bench={",".join(tests)}'
+    append = f'{setup.append} bench={",".join(tests)}'
     with machine.start(setup.kernel, setup.initrd, append) as process:
         # Before its end a process has all the memory that it ever takes.
         if len(tests) > 1:
@@ -187,7 +196,7 @@ def run_tests(setup, tests, rounds):
 
 def boot(setup, machine):
     """Seconds to the prompt of the default guest, and to its power-off."""
-    with machine.start(setup.kernel, setup.shell, APPEND) as process:
+    with machine.start(setup.kernel, setup.shell, setup.append) as process:
         prompt = process.wait_for(PROMPT, BOOT_LIMIT)
         process.send('poweroff\n')
         return prompt, process.finish(BOOT_LIMIT)
@@ -196,7 +205,7 @@ def boot(setup, machine):
 def idle(setup, machine):
     """Bytes beyond the guest's memory and percent of a processor, of a guest
     that waits at its prompt."""
-    with machine.start(setup.kernel, setup.shell, APPEND) as process:
+    with machine.start(setup.kernel, setup.shell, setup.append) as process:
         process.wait_for(PROMPT, BOOT_LIMIT)
         time.sleep(SETTLE_SECONDS)
         before, start = process.cpu_seconds(), process.elapsed()
@@ -212,7 +221,7 @@ def idle(setup, machine):
 def first_instruction(setup):
     """Seconds from the start of lodge to its guest's first instruction, with
     256 MiB."""
-    command = setup.lodge.command(setup.kernel, setup.shell, APPEND, 256)
+    command = setup.lodge.command(setup.kernel, setup.shell, setup.append, 256)
     with guests.Process('lodge', command + ['--report',
                                             setup.report]) as process:
         time.sleep(0.3)
