@@ -393,6 +393,10 @@ def bench(args):
         figures.insert(-1, figure(
             'memory beyond guest RAM, after the tests', 'MiB', '',
             {m: statistics.median(v) / 2**20 for m, v in memory.items()}))
+    if args.rounds > 1:
+        about['steadiness'] = (f'rounds of {len(rates.unsteady())} of '
+                               f'{len(args.tests)} tests differ by more than '
+                               '30 %')
     text = text_of(about, rates, figures)
     print(text)
     if args.json:

@@ -59,6 +59,11 @@ class Rates:
         values = self.values.get((machine, test))
         return statistics.median(values) if values else None
 
+    def unsteady(self, limit=1.3):
+        """Tests whose rounds differ by more than `limit` on one machine."""
+        return {test for (_, test), values in self.values.items()
+                if max(values) > limit * min(values)}
+
     def row(self, test):
         native, qemu, lodge = (self.median(m, test)
                                for m in ('native', 'qemu', 'lodge'))
