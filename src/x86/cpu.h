@@ -83,7 +83,9 @@ struct x86_fault {
  */
 #define X86_TLB_BITS 11
 #define X86_TLB_SIZE (1u << X86_TLB_BITS)
-#define X86_TLB_NONE 1u /* never equals a page address */
+/* Never equals a page address, nor one with low bits of an operand's address
+ * that is not aligned to 32 (engine/soft compares both at once). */
+#define X86_TLB_NONE 0x20u
 
 struct x86_tlb_entry {
 	uint64_t read;
