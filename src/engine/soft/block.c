@@ -8,17 +8,21 @@
 #include "vm/error.h"
 #include "x86/access.h"
 
-int block_cache_init(struct block_cache *cache, size_t arena_size)
+int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept)
 {
-	cache->arena = host_alloc(arena_size);
-	cache->arena_size = arena_size;
+	cache->nursery = (struct block_arena){ host_alloc(nursery), nursery, 0 };
+	cache->kept = (struct block_arena){ host_alloc(kept), kept, 0 };
 	cache->translation = 1;
-	return cache->arena ? 0 : -VM_ENOMEM;
+	if (cache->nursery.base && cache->kept.base)
+		return 0;
+	block_cache_fini(cache);
+	return -VM_ENOMEM;
 }
 
 void block_cache_fini(struct block_cache *cache)
 {
-	host_free(cache->arena);
+	host_free(cache->nursery.base);
+	host_free(cache->kept.base);
 }
 
 void block_forget_linear(struct block_cache *cache)
@@ -30,9 +34,31 @@ void block_cache_flush(struct block_cache *cache)
 {
 	memset(cache->jump, 0, sizeof(cache->jump));
 	memset(cache->hash, 0, sizeof(cache->hash));
-	cache->arena_used = 0;
+	cache->nursery.used = 0;
+	cache->kept.used = 0;
 	cache->running = NULL;
 	cache->flushes++;
+}
+
+static bool is_in(const struct block_arena *arena, const struct block *b)
+{
+	return (uintptr_t)b - (uintptr_t)arena->base < arena->size;
+}
+
+/* Forgets the blocks of the nursery. */
+static void empty_nursery(struct block_cache *cache)
+{
+	memset(cache->jump, 0, sizeof(cache->jump));
+	for (unsigned int i = 0; i < BLOCK_HASH_SIZE; i++) {
+		struct block **at = &cache->hash[i];
+
+		while (*at)
+			if (is_in(&cache->nursery, *at))
+				*at = (*at)->next;
+			else
+				at = &(*at)->next;
+	}
+	cache->nursery.used = 0;
 }
 
 /* The handler of a row's end: the next block begins here. */
@@ -75,16 +101,42 @@ static struct block *hash_find(struct block_cache *cache, uint64_t address,
 	return NULL;
 }
 
-/* Room for one block of the largest size, flushing when there is none. */
-static struct block *reserve(struct soft_cpu *soft)
+static size_t size_of(unsigned int count)
 {
-	struct block_cache *cache = &soft->cache;
-	size_t most = sizeof(struct block) +
-		      (BLOCK_INSNS_MAX + 1) * sizeof(struct x86_insn);
+	return sizeof(struct block) + (count + 1u) * sizeof(struct x86_insn);
+}
 
-	if (cache->arena_size - cache->arena_used < most)
-		soft_flush(soft);
-	return (struct block *)(cache->arena + cache->arena_used);
+/* Room in the nursery for one block of the largest size. */
+static struct block *reserve(struct block_cache *cache)
+{
+	struct block_arena *arena = &cache->nursery;
+
+	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX))
+		empty_nursery(cache);
+	return (struct block *)(arena->base + arena->used);
+}
+
+static void enter_hash(struct block_cache *cache, struct block *b)
+{
+	struct block **chain = &cache->hash[hash_of(b->address, b->mode)];
+
+	b->next = *chain;
+	*chain = b;
+}
+
+struct block *block_keep(struct block_cache *cache, struct block *block)
+{
+	struct block_arena *arena = &cache->kept;
+	size_t size = size_of(block->count);
+	struct block *b = (struct block *)(arena->base + arena->used);
+
+	if (arena->size - arena->used < size)
+		return NULL;
+	arena->used += size;
+	memcpy(b, block, size);
+	block->generation--; /* out of date */
+	enter_hash(cache, b);
+	return b;
 }
 
 /* Decodes instructions from `bytes` (up to the page's end) into the row. */
@@ -123,13 +175,13 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	unsigned int size = PAGE_SIZE - (unsigned int)(address.v & 0xfff);
 	const uint8_t *host = memory_for_read(mem, address, size);
 	int64_t page = memory_page_index(mem, address);
-	struct block *b, **chain;
+	struct block *b;
 
 	if (!host || page < 0)
 		return NULL;
 	if (!(atomic_load(&mem->page_flags[page]) & MEM_PAGE_CODE))
 		soft_share_code(soft, (uint64_t)page, host);
-	b = reserve(soft);
+	b = reserve(cache);
 	b->address = address.v;
 	b->linear = linear;
 	b->code = NULL;
@@ -141,11 +193,8 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	decode_row(cpu, b, host, size);
 	if (!b->count)
 		return NULL;
-	chain = &cache->hash[hash_of(address.v, cpu->mode)];
-	b->next = *chain;
-	*chain = b;
-	cache->arena_used +=
-		sizeof(*b) + (b->count + 1u) * sizeof(struct x86_insn);
+	enter_hash(cache, b);
+	cache->nursery.used += size_of(b->count);
 	cache->decoded += b->count;
 	return b;
 }

@@ -15,7 +15,10 @@
  * comply between two blocks and move the page's generation on, so that what
  * they wrote before is seen by a second decoding.
  *
- * Memory is a bounded arena; when it is full everything is forgotten.
+ * Memory is bounded. Blocks begin in a small nursery that is emptied when it
+ * is full: most code runs once or twice. Those that are rewritten into host
+ * code move to an arena of their own; when that is full everything is
+ * forgotten.
  */
 #ifndef LODGE_ENGINE_SOFT_BLOCK_H
 #define LODGE_ENGINE_SOFT_BLOCK_H
@@ -49,11 +52,16 @@ struct block_jump {
 	struct block *block;
 };
 
+/* Memory that blocks are taken from, one behind the other. */
+struct block_arena {
+	uint8_t *base;
+	size_t size, used;
+};
+
 struct block_cache {
 	struct block_jump jump[BLOCK_JUMP_SIZE];
 	struct block *hash[BLOCK_HASH_SIZE];
-	uint8_t *arena;
-	size_t arena_size, arena_used;
+	struct block_arena nursery, kept;
 	/* Counts TLB flushes: what `jump` says about translations holds only
 	 * within one. */
 	uint32_t translation;
@@ -67,8 +75,8 @@ static inline unsigned int block_slot(uint64_t linear)
 	return (unsigned int)(linear ^ linear >> 12) & (BLOCK_JUMP_SIZE - 1);
 }
 
-/* -ENOMEM. `arena_size` in bytes. */
-int block_cache_init(struct block_cache *cache, size_t arena_size);
+/* -ENOMEM. Sizes in bytes. */
+int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept);
 void block_cache_fini(struct block_cache *cache);
 
 /* Forgets which linear address leads where (a TLB flush). */
@@ -111,6 +119,12 @@ static inline struct block *block_known(struct block_cache *cache,
 		return j->block;
 	return NULL;
 }
+
+/*
+ * Moves a block out of the nursery; the old one is found no more. NULL: there
+ * is no room, everything is to be flushed.
+ */
+struct block *block_keep(struct block_cache *cache, struct block *block);
 
 /*
  * The block at cs:rip: X86_NEXT and *block. *block is NULL when the code

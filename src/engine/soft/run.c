@@ -95,10 +95,12 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 		if (!block)
 			return x86_step(cpu);
 	}
-	if (!block->code && is_hot(soft, block) &&
-	    !rewrite_block(&soft->rewriter, cpu, block)) {
-		soft_flush(soft);
-		return X86_BRANCH;
+	if (!block->code && is_hot(soft, block)) {
+		block = block_keep(&soft->cache, block);
+		if (!block || !rewrite_block(&soft->rewriter, cpu, block)) {
+			soft_flush(soft);
+			return X86_BRANCH;
+		}
 	}
 	if (block->code) {
 		r = run_code(soft, cpu, block);

@@ -8,9 +8,10 @@
 #include "vm/error.h"
 #include "x86/access.h"
 
-/* Decoded and rewritten code that a vCPU keeps, bytes. */
-#define ARENA_SIZE (4u << 20)
-#define CODE_SIZE  (4u << 20)
+/* Decoded and rewritten code that a vCPU keeps, bytes at most. */
+#define NURSERY_SIZE (3u << 20)
+#define KEPT_SIZE    (12u << 20)
+#define CODE_SIZE    (12u << 20)
 
 static int soft_probe(char *why, size_t size)
 {
@@ -114,7 +115,7 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 		return -VM_ENOMEM;
 	soft->soft = vm_engine;
 	soft->cpu = cpu;
-	err = block_cache_init(&soft->cache, ARENA_SIZE);
+	err = block_cache_init(&soft->cache, NURSERY_SIZE, KEPT_SIZE);
 	if (err)
 		goto free_soft;
 	err = native_open(cpu);
