@@ -342,17 +342,26 @@ static void link_jump(struct rewriter *rw, const struct block *block,
 	memcpy(site, &away, sizeof(away));
 }
 
+bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
+		   struct block *block, uint64_t of)
+{
+	if (!mxcsr_in(cpu))
+		return false;
+	enter_table(cpu, block);
+	link_jump(rw, block, of);
+	flags_in(cpu);
+	rw->of = of;
+	return true;
+}
+
 enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 			    struct block *block, uint64_t of)
 {
 	_Atomic uint64_t *site = &cpu->fast.word[WORD_SITE];
 	enum x86_result r;
 
-	if (!mxcsr_in(cpu))
+	if (!rewrite_enter(rw, cpu, block, of))
 		return X86_NEXT;
-	enter_table(cpu, block);
-	link_jump(rw, block, of);
-	flags_in(cpu);
 	atomic_store_explicit(site, 0, memory_order_relaxed);
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	flags_out(cpu);
@@ -360,16 +369,17 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 	rw->link_site = (uint8_t *)(uintptr_t)atomic_load_explicit(
 		site, memory_order_relaxed);
 	rw->link_target = cpu->state.rip;
-	rw->link_of = of;
+	rw->link_of = rw->of;
 	return r;
 }
 
-enum x86_result rewrite_interpret(struct x86_cpu *cpu, struct block *block,
-				  unsigned int index)
+uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
+			    unsigned int index)
 {
 	struct soft_cpu *soft = cpu->engine;
 	const struct x86_insn *insn = &block->insn[index];
 	uint64_t rip = block->linear + insn->offset;
+	const uint8_t *code;
 	enum x86_result r;
 
 	flags_out(cpu);
@@ -389,6 +399,8 @@ enum x86_result rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 		x86_flags(cpu);
 		r = x86_deliver_fault(cpu);
 	}
+	if (r == X86_BRANCH && (code = soft_resume(soft)))
+		return (uintptr_t)code;
 	flags_in(cpu);
 	return r;
 }

@@ -109,8 +109,9 @@ struct rewriter {
 		uint16_t key;
 	} keys[8];
 	unsigned int next_slot;
+	uint64_t of; /* block_key() of the host code being run */
 	/* The jump by which host code was left last: where it wanted to go,
-	 * under which block_key(), and its displacement. 0: none. */
+	 * under which block_key(), and its displacement. NULL: none. */
 	uint64_t link_target, link_of;
 	uint8_t *link_site;
 	uint64_t blocks, insns, bytes; /* rewritten; bytes of host code */
@@ -130,7 +131,8 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu);
 bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block);
 
-/* Sets the key for the processor's present mode and translation. */
+/* Sets the key for the processor's present mode and translation. Requests
+ * that come later zero it. */
 void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of);
 
 /*
@@ -141,9 +143,19 @@ void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of);
 enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 			    struct block *block, uint64_t of);
 
-/* Called by host code: interprets instruction `index` of the block. 0: go
- * on behind it. */
-enum x86_result rewrite_interpret(struct x86_cpu *cpu, struct block *block,
-				  unsigned int index);
+/*
+ * Readies the processor for going on in a block's host code. False: an
+ * exception is unmasked in the guest's MXCSR.
+ */
+bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
+		   struct block *block, uint64_t of);
+
+/*
+ * Called by host code: interprets instruction `index` of the block. 0: go on
+ * behind it; host code's address: go on there; else leave with this enum
+ * x86_result.
+ */
+uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
+			    unsigned int index);
 
 #endif

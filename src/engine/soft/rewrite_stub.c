@@ -111,11 +111,18 @@ void rewrite_stubs(struct rewriter *rw, struct emit *e)
 	emit_const(e, HOST_RAX, (uint64_t)(uintptr_t)rewrite_interpret);
 	emit_rm_reg(e, 0, false, false, 0xff, 2, HOST_RAX); /* call rax */
 	move_rsp(e, 0);
-	emit_rm_reg(e, 0, false, false, 0x85, HOST_RAX, HOST_RAX);
+	emit_rm_reg(e, 0, true, false, 0x85, HOST_RAX, HOST_RAX);
 	out = emit_jcc(e, 5, 0);
 	reload(e);
 	emit_8(e, 0xc3);
 	emit_land_32(e, out);
 	move_rsp(e, 0); /* the way back into the block */
+	emit_rm_reg(e, 0, true, false, 0x83, 7, HOST_RAX); /* cmp */
+	emit_8(e, X86_STOP);
+	out = emit_jcc(e, 7, 0); /* above: an address */
 	stub_return(e);
+	emit_land_32(e, out);
+	emit_mov(e, HOST_R9, HOST_RAX);
+	reload(e);
+	emit_rm_reg(e, 0, false, false, 0xff, 4, HOST_R9); /* jmp */
 }

@@ -59,6 +59,31 @@ static bool is_hot(const struct soft_cpu *soft, struct block *block)
 	       (block->mode & X86_MODE_CODE64) && !(block->mode & X86_MODE_AC);
 }
 
+/* True when instructions must be executed one at a time just now. */
+static bool one_at_a_time(const struct x86_cpu *cpu)
+{
+	return (cpu->mode & X86_MODE_TRACE) || cpu->state.int_shadow ||
+	       (cpu->state.dr[7] & 0xff);
+}
+
+const uint8_t *soft_resume(struct soft_cpu *soft)
+{
+	struct x86_cpu *cpu = soft->cpu;
+	uint64_t of = block_key(&soft->cache, cpu);
+	struct block *block;
+
+	if (events_due(cpu) || one_at_a_time(cpu))
+		return NULL;
+	block = block_known(&soft->cache, cpu);
+	if (!block || !block->code)
+		return NULL;
+	rewrite_set_key(&soft->rewriter, cpu, of);
+	if (events_due(cpu) ||
+	    !rewrite_enter(&soft->rewriter, cpu, block, of))
+		return NULL;
+	return block->code;
+}
+
 static enum x86_result run_code(struct soft_cpu *soft, struct x86_cpu *cpu,
 				struct block *block)
 {
@@ -69,13 +94,6 @@ static enum x86_result run_code(struct soft_cpu *soft, struct x86_cpu *cpu,
 	if (events_due(cpu))
 		return X86_BRANCH;
 	return rewrite_run(&soft->rewriter, cpu, block, of);
-}
-
-/* True when instructions must be executed one at a time just now. */
-static bool one_at_a_time(const struct x86_cpu *cpu)
-{
-	return (cpu->mode & X86_MODE_TRACE) || cpu->state.int_shadow ||
-	       (cpu->state.dr[7] & 0xff);
 }
 
 static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)

@@ -47,6 +47,12 @@ void soft_notice_code(struct soft_cpu *soft);
 /* Forgets every block and all host code. */
 void soft_flush(struct soft_cpu *soft);
 
+/*
+ * Host code at cs:rip to go on with, prepared for; NULL when the run loop is
+ * needed.
+ */
+const uint8_t *soft_resume(struct soft_cpu *soft);
+
 /* engine.run of this engine. */
 void soft_run(struct x86_cpu *cpu, struct engine_exit *exit);
 
