@@ -47,7 +47,19 @@ enum x86_encoding {
 
 struct x86_insn {
 	x86_handler *handler; /* what the run loop calls */
-	x86_handler *slow;    /* called by x86_run_slow(), see below */
+	union {
+		/* As in guest memory, until x86_bind() has put one of the
+		 * others in their place. */
+		uint8_t bytes[X86_INSN_MAX + 1];
+		struct {
+			x86_handler *slow; /* of x86_run_slow(), see below */
+			void *native; /* of x86_native_ops.prepare() */
+		};
+	};
+	uint64_t imm;	 /* sign-extended; moffs; far: offset */
+	int32_t disp;
+	uint16_t selector; /* far pointer; ENTER's second operand */
+	uint16_t rex;	 /* raw REX byte, or 0; VEX/EVEX: R X B bits likewise */
 	uint8_t length;
 	uint8_t offset;	 /* from the start of its block, bytes (blocks are
 			  * shorter than 256 bytes) */
@@ -71,12 +83,6 @@ struct x86_insn {
 	uint8_t vector_length; /* VEX.L / EVEX.L'L: 0, 1, 2 */
 	uint8_t disp_size; /* encoded bytes; EVEX disp8 is not yet scaled */
 	uint8_t imm_size; /* encoded bytes of `imm` (and of far selector) */
-	int32_t disp;
-	uint64_t imm;	 /* sign-extended; moffs; far: offset */
-	uint16_t selector; /* far pointer; ENTER's second operand */
-	uint16_t rex;	 /* raw REX byte, or 0; VEX/EVEX: R X B bits likewise */
-	void *native;	 /* prepared by x86_native_ops.prepare */
-	uint8_t bytes[X86_INSN_MAX]; /* as in guest memory */
 };
 
 /*

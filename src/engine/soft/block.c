@@ -89,6 +89,18 @@ static unsigned int hash_of(uint64_t address, uint32_t mode)
 	return (unsigned int)(h >> 40) & (BLOCK_HASH_SIZE - 1);
 }
 
+bool block_heats_up(struct block_cache *cache, const struct block *block,
+		    unsigned int limit)
+{
+	uint64_t h = block->address * 0x9e3779b97f4a7c15u;
+	uint8_t *heat = &cache->heat[h >> 40 & (BLOCK_HEAT_SIZE - 1)];
+
+	if (++*heat < limit)
+		return false;
+	*heat = 0;
+	return true;
+}
+
 static struct block *hash_find(struct block_cache *cache, uint64_t address,
 			       uint64_t linear, uint32_t mode)
 {
@@ -185,7 +197,6 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b->address = address.v;
 	b->linear = linear;
 	b->code = NULL;
-	b->heat = 0;
 	b->mode = cpu->mode;
 	b->page_generation = &soft->soft->generation[page];
 	b->generation = atomic_load_explicit(b->page_generation,

@@ -28,6 +28,7 @@
 #define BLOCK_INSNS_MAX 32
 #define BLOCK_HASH_SIZE 4096u
 #define BLOCK_JUMP_SIZE 4096u
+#define BLOCK_HEAT_SIZE 32768u
 
 struct soft_cpu;
 
@@ -36,7 +37,6 @@ struct block {
 	uint64_t address;   /* guest-physical, of the first byte */
 	uint64_t linear;    /* as it was reached: aliases are other blocks */
 	const uint8_t *code; /* rewritten; NULL: interpreted */
-	uint32_t heat;	     /* times interpreted */
 	const _Atomic uint32_t *page_generation;
 	uint32_t generation;
 	uint32_t mode; /* x86_cpu.mode */
@@ -62,6 +62,8 @@ struct block_cache {
 	struct block_jump jump[BLOCK_JUMP_SIZE];
 	struct block *hash[BLOCK_HASH_SIZE];
 	struct block_arena nursery, kept;
+	/* Times interpreted, by hash: outlasts the nursery. */
+	uint8_t heat[BLOCK_HEAT_SIZE];
 	/* Counts TLB flushes: what `jump` says about translations holds only
 	 * within one. */
 	uint32_t translation;
@@ -119,6 +121,11 @@ static inline struct block *block_known(struct block_cache *cache,
 		return j->block;
 	return NULL;
 }
+
+/* Counts that the block is interpreted; true every `limit` (below 256)
+ * times. */
+bool block_heats_up(struct block_cache *cache, const struct block *block,
+		    unsigned int limit);
 
 /*
  * Moves a block out of the nursery; the old one is found no more. NULL: there

@@ -317,9 +317,8 @@ static x86_handler *pick_handler(const struct native_op *op)
 
 const struct native_op *native_plain(const struct x86_insn *insn)
 {
-	if (!insn->native || (insn->handler != run_registers &&
-			      insn->handler != run_memory &&
-			      insn->handler != run_float))
+	if (insn->handler != run_registers && insn->handler != run_memory &&
+	    insn->handler != run_float)
 		return NULL;
 	return insn->native;
 }

@@ -149,12 +149,11 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx)
 	};
 }
 
-/* Has the present instruction interpreted; returns behind the call. */
+/* Has an instruction interpreted; host code goes on behind the call. */
 static void call_interpreter(struct rewrite *t, unsigned int index)
 {
-	emit_const(&t->e, HOST_R9, (uint64_t)(uintptr_t)t->block);
 	emit_const(&t->e, HOST_R10, index);
-	emit_call(&t->e, t->rw->interpret);
+	emit_call(&t->e, t->interpret);
 }
 
 static void put_insns(struct rewrite *t, const struct rewrite_class *class,
@@ -231,6 +230,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 					      gpa(block->address & PAGE_MASK),
 					      PAGE_SIZE);
 	const struct x86_insn *last = &block->insn[block->count - 1];
+	const uint8_t *code;
 
 	t.e.p = rw->code.write + rw->used;
 	t.e.end = rw->code.write + rw->code.size;
@@ -239,6 +239,11 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		return true; /* stays interpreted */
 	if (rw->code.size - rw->used < BLOCK_CODE_MAX)
 		return false;
+	/* In front of the block: its own way to the interpreter. */
+	t.interpret = emit_here(&t.e);
+	emit_const(&t.e, HOST_R9, (uint64_t)(uintptr_t)block);
+	emit_jmp(&t.e, rw->interpret);
+	code = t.e.p;
 	for (unsigned int i = 0; i < block->count; i++)
 		class[i] = classify(block, &block->insn[i]);
 	needed = needed_behind(&t, page, &class[block->count - 1]);
@@ -258,7 +263,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	put_ways_out(&t);
 	if (t.e.full)
 		return false;
-	block->code = rw->code.exec + rw->used;
+	block->code = code + t.e.to_exec;
 	rw->blocks++;
 	rw->insns += block->count;
 	rw->bytes += (uint64_t)(t.e.p - (rw->code.write + rw->used));

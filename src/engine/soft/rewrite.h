@@ -34,7 +34,7 @@
 #include "x86/insn.h"
 
 /* Times that a block is interpreted before it is rewritten. */
-#define REWRITE_HEAT 6
+#define REWRITE_HEAT 96
 
 /* x86_cpu.fast.word */
 enum rewrite_word {

@@ -32,6 +32,7 @@ struct rewrite {
 	struct emit e;
 	const struct rewriter *rw;
 	struct block *block;
+	uint64_t interpret; /* call: r10d: index */
 	unsigned int index; /* of the instruction being rewritten */
 	bool flags_live;    /* before it */
 	struct rewrite_out miss[REWRITE_MISSES_MAX];

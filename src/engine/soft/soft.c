@@ -9,7 +9,7 @@
 #include "x86/access.h"
 
 /* Decoded and rewritten code that a vCPU keeps, bytes at most. */
-#define NURSERY_SIZE (3u << 20)
+#define NURSERY_SIZE (3u<<18)
 #define KEPT_SIZE    (12u << 20)
 #define CODE_SIZE    (12u << 20)
 
