@@ -158,6 +158,8 @@ bool kvm_emulate(struct kvm_cpu *own, struct engine_exit *exit)
 	if (err)
 		return fail(exit, err, "KVM does not give the vCPU's state");
 	own->stats.emulated++;
+	/* KVM has a #UD ready, for monitors that would just go on. */
+	cpu->state.fault_pending = 0;
 	step(own);
 	if (cpu->state.activity == X86_SHUTDOWN) {
 		exit->reason = ENGINE_CRASHED;

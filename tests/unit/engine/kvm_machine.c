@@ -59,6 +59,7 @@ static void *run(void *arg)
 
 	m->engine->run(m->cpu, &m->exit);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	atomic_store(&m->left, true);
 	m->cpu_seconds = (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 	return NULL;
 }
@@ -66,6 +67,7 @@ static void *run(void *arg)
 void machine_start(struct kvm_machine *m)
 {
 	clock_start(&m->vm->clock);
+	atomic_store(&m->left, false);
 	assert_int_equal(pthread_create(&m->thread, NULL, run, m), 0);
 }
 
@@ -92,6 +94,12 @@ void machine_wait(struct kvm_machine *m, uint64_t address, uint64_t least)
 	uint64_t end = host_monotonic_ns() + WAIT_NS;
 
 	while (machine_word(m, address) < least) {
+		if (atomic_load(&m->left))
+			fail_msg("the processor left by %d: %s, %d at %llx",
+				 (int)m->exit.reason,
+				 m->exit.what ? m->exit.what : "",
+				 m->exit.error,
+				 (unsigned long long)m->cpu->state.rip);
 		if (host_monotonic_ns() > end)
 			fail_msg("the word at %llx stays %llu, below %llu",
 				 (unsigned long long)address,

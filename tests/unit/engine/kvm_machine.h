@@ -22,6 +22,7 @@ struct kvm_machine {
 	void *engine_vm;
 	struct engine_exit exit; /* of the last run */
 	pthread_t thread;
+	_Atomic bool left; /* run() has come back */
 	double cpu_seconds; /* that the thread used, when it ended */
 };
 
