@@ -112,7 +112,7 @@ class Process:
         """Resident bytes of the process outside its guest's `ram` bytes."""
         maps = list(read_smaps(self.pid))
         first, last = find_ram(maps, ram)
-        return sum(m['rss'] for m in maps
+        return sum(m['pss'] for m in maps
                    if m['start'] < first or m['end'] > last)
 
 
@@ -127,9 +127,9 @@ def read_smaps(pid):
             if head:
                 entry = {'start': int(head[1], 16), 'end': int(head[2], 16),
                          'offset': int(head[3], 16), 'file': head[4],
-                         'name': head[5], 'rss': 0}
-            elif line.startswith('Rss:'):
-                entry['rss'] = int(line.split()[1]) * 1024
+                         'name': head[5], 'pss': 0}
+            elif line.startswith('Pss:'):
+                entry['pss'] = int(line.split()[1]) * 1024
                 yield entry
 
 
