@@ -1,0 +1,753 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Draws programs: up to six blocks of random instructions, scattered over
+ * four pages, each leading to a later one (or to itself, counted) by a random
+ * kind of branch. Some registers point into the data, some hold small numbers
+ * and serve as index, the rest hold anything.
+ *
+ * No instruction reads a flag that the manuals leave undefined.
+ */
+#include "test_rewrite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <Zydis/Zydis.h>
+
+#include "engine/soft/rewrite.h"
+
+#define SLOT	     512u
+#define SLOTS	     (PAGE_SIZE / SLOT * (REWRITE_CODE_PAGES - 1))
+#define BLOCKS_MAX   6u
+#define TRIES_MAX    400u
+#define FUNCTIONS    (REWRITE_CODE + (REWRITE_CODE_PAGES - 1) * PAGE_SIZE)
+#define TARGETS	     (REWRITE_WORDS + 0x40)
+#define CODE64	     (X86_MODE_CODE64 | X86_MODE_LONG | X86_MODE_PROT)
+
+static ZydisDecoder decoder;
+
+struct drawing {
+	struct program *p;
+	unsigned int block;
+	uint32_t at;
+	uint32_t start[BLOCKS_MAX + 1]; /* the last is REWRITE_STOP */
+	unsigned int blocks;
+	uint8_t pointers[5], smalls[3];
+	uint16_t precious; /* registers of those two kinds */
+};
+
+void rewrite_draw_open(void)
+{
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
+			 ZYDIS_STACK_WIDTH_64);
+}
+
+/* --- flags ---------------------------------------------------------- */
+
+static bool shifts(const ZydisDecodedInstruction *zi)
+{
+	return zi->meta.category == ZYDIS_CATEGORY_SHIFT ||
+	       zi->meta.category == ZYDIS_CATEGORY_ROTATE;
+}
+
+/* A count of zero leaves all flags; one beyond the operand gives any CF. */
+static bool follow_flags(const ZydisDecodedInstruction *zi, uint32_t *undefined)
+{
+	const ZydisAccessedFlags *f = zi->cpu_flags;
+
+	if (!f)
+		return true;
+	if (f->tested & *undefined)
+		return false;
+	if (shifts(zi) || zi->attributes & ZYDIS_ATTRIB_HAS_REP ||
+	    zi->attributes & ZYDIS_ATTRIB_HAS_REPNE ||
+	    zi->meta.category == ZYDIS_CATEGORY_STRINGOP)
+		*undefined |= f->undefined | (shifts(zi) ? 1 : 0);
+	else
+		*undefined = (*undefined &
+			      ~(f->modified | f->set_0 | f->set_1)) |
+			     f->undefined;
+	*undefined &= X86_FLAGS_ARITH;
+	return true;
+}
+
+static bool decode(const uint8_t *bytes, ZydisDecodedInstruction *zi,
+		   ZydisDecodedOperand *zo)
+{
+	return ZYAN_SUCCESS(
+		ZydisDecoderDecodeFull(&decoder, bytes, 15, zi, zo));
+}
+
+/* A NOPped piece is many instructions that do nothing. */
+static bool follow_piece(const struct piece *piece, uint32_t *undefined)
+{
+	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction zi;
+	uint8_t bytes[16] = { 0 };
+
+	memcpy(bytes, piece->bytes, piece->length);
+	if (bytes[0] == 0x90)
+		return true;
+	return decode(bytes, &zi, zo) && follow_flags(&zi, undefined);
+}
+
+/*
+ * Blocks lead to later ones only, or to themselves with all flags defined;
+ * what is undefined at the end of one counts for all that follow.
+ */
+bool rewrite_analyse(struct program *p)
+{
+	uint32_t undefined = 0, seen = 0;
+
+	for (unsigned int i = 0; i < p->count; i++) {
+		if (i && p->piece[i].block != p->piece[i - 1].block)
+			undefined |= seen;
+		p->piece[i].undefined = (uint16_t)undefined;
+		if (!follow_piece(&p->piece[i], &undefined))
+			return false;
+		if (i + 1 == p->count ||
+		    p->piece[i].block != p->piece[i + 1].block)
+			seen |= undefined;
+	}
+	p->undefined_out = undefined | seen;
+	return true;
+}
+
+/* --- encoding --------------------------------------------------------- */
+
+struct code {
+	uint8_t bytes[32];
+	unsigned int length;
+	int rip_relative; /* offset of that displacement, or -1 */
+};
+
+static void put(struct code *c, unsigned int byte)
+{
+	c->bytes[c->length++] = (uint8_t)byte;
+}
+
+static void put_value(struct code *c, uint64_t v, unsigned int size)
+{
+	memcpy(c->bytes + c->length, &v, size);
+	c->length += size;
+}
+
+static unsigned int pointer(const struct drawing *d)
+{
+	return d->pointers[random_below(5)];
+}
+
+static unsigned int small(const struct drawing *d)
+{
+	return d->smalls[random_below(3)];
+}
+
+/* A register to change: seldom one that addresses hang on. */
+static unsigned int any_register(const struct drawing *d)
+{
+	unsigned int r = random_below(16);
+
+	for (int i = 0; i < 4 && (d->precious >> r & 1); i++)
+		r = random_below(16);
+	return r;
+}
+
+static uint32_t data_address(void)
+{
+	uint32_t page = REWRITE_DATA +
+			random_below(REWRITE_DATA_PAGES) * (uint32_t)PAGE_SIZE;
+
+	if (random_below(3))
+		page = REWRITE_DATA + random_below(2) * (uint32_t)PAGE_SIZE;
+	return random_below(4) ? page + random_below(PAGE_SIZE) :
+				 page + PAGE_SIZE - random_below(17);
+}
+
+/* What a memory operand is made of. */
+struct address {
+	unsigned int mod, rm;
+	bool sib;
+	unsigned int base, index, scale;
+	unsigned int disp_size;
+	int32_t disp;
+	bool rip;
+};
+
+static struct address draw_address(const struct drawing *d)
+{
+	struct address a = { .base = pointer(d) };
+
+	switch (random_below(16)) {
+	case 0 ... 1:
+		return (struct address){ .rm = 5, .disp_size = 4, .rip = true };
+	case 2: /* absolute, or index alone */
+		a = (struct address){ .rm = 4, .sib = true, .base = 5,
+				      .index = 4, .disp_size = 4,
+				      .disp = (int32_t)data_address() };
+		if (random_below(3) == 0)
+			a.disp -= 0x200000;
+		if (random_below(2)) {
+			a.index = small(d);
+			a.scale = random_below(4);
+		}
+		return a;
+	case 3:
+		a.base = random_below(16);
+		break;
+	default:
+		break;
+	}
+	a.mod = random_below(3);
+	if (a.mod == 0 && (a.base & 7) == 5)
+		a.mod = 1;
+	a.disp_size = a.mod == 0 ? 0 : a.mod == 1 ? 1 : 4;
+	a.disp = a.mod == 1 ? (int8_t)random64() :
+		 a.mod == 2 ? (int32_t)random_below(0x400) - 0x200 : 0;
+	a.sib = (a.base & 7) == 4 || random_below(3) == 0;
+	a.rm = a.sib ? 4 : a.base & 7;
+	a.index = a.sib && random_below(4) ? small(d) : 4;
+	a.scale = random_below(4);
+	return a;
+}
+
+static void put_modrm(struct code *c, const struct address *a,
+		      unsigned int reg, unsigned int rm, bool memory)
+{
+	c->rip_relative = -1;
+	if (!memory) {
+		put(c, 0xc0 | (reg & 7) << 3 | (rm & 7));
+		return;
+	}
+	put(c, a->mod << 6 | (reg & 7) << 3 | a->rm);
+	if (a->sib)
+		put(c, a->scale << 6 | (a->index & 7) << 3 | (a->base & 7));
+	if (a->rip)
+		c->rip_relative = (int)c->length;
+	put_value(c, (uint32_t)a->disp, a->disp_size);
+}
+
+static void put_legacy_prefixes(struct code *c)
+{
+	if (random_below(6) == 0)
+		put(c, 0x66);
+	if (random_below(12) == 0)
+		put(c, 0xf2 + random_below(2));
+	if (random_below(12) == 0)
+		put(c, 0x67);
+	if (random_below(10) == 0)
+		put(c, 0x64 + random_below(2));
+	if (random_below(30) == 0)
+		put(c, 0x2e);
+	if (random_below(12) == 0)
+		put(c, 0xf0);
+}
+
+static const uint8_t map_0f[] = {
+	0x0d, 0x10, 0x11, 0x18, 0x1f, 0x28, 0x29, 0x2a, 0x2c, 0x2e, 0x40, 0x41,
+	0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d,
+	0x4e, 0x4f, 0x54, 0x58, 0x59, 0x60, 0x6e, 0x6f, 0x70, 0x7e, 0x7f, 0x90,
+	0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c,
+	0x9d, 0x9e, 0x9f, 0xa3, 0xa4, 0xa5, 0xab, 0xac, 0xad, 0xaf, 0xb0, 0xb1,
+	0xb3, 0xb6, 0xb7, 0xb8, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf, 0xc0, 0xc1,
+	0xc3, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf, 0xd4,
+	0xd6, 0xd7, 0xef, 0xfe,
+};
+
+static void put_legacy(const struct drawing *d, struct code *c,
+		       const struct address *a, unsigned int reg,
+		       unsigned int rm, bool memory)
+{
+	unsigned int rxb = (reg >> 3) << 2;
+
+	rxb |= memory ? (a->sib ? (a->index >> 3) << 1 : 0) |
+				(a->rip || a->mod == 0 ? 0 : 0) :
+			rm >> 3;
+	if (memory && !a->rip && !(a->sib && a->mod == 0 && a->base == 5))
+		rxb |= a->base >> 3;
+	put_legacy_prefixes(c);
+	if (rxb || random_below(2))
+		put(c, 0x40 | random_below(2) << 3 | rxb);
+	switch (random_below(40)) {
+	case 0:
+		put_value(c, 0x380f, 2);
+		put(c, random_below(2) ? 0xf0 + random_below(7) :
+					 random_below(256));
+		break;
+	case 1 ... 3:
+		put_value(c, 0x0f, 1);
+		put(c, random_below(256));
+		break;
+	case 4 ... 12:
+		put(c, 0x0f);
+		put(c, map_0f[random_below(sizeof(map_0f))]);
+		break;
+	case 13: /* PUSH, POP, MOV, XCHG of a register */
+		put(c, (random_below(2) ? 0x50 : random_below(2) ? 0x90 : 0xb0)
+			+ random_below(16));
+		break;
+	default:
+		put(c, random_below(256));
+	}
+}
+
+static void put_vex(struct code *c, const struct address *a, unsigned int reg,
+		    unsigned int rm, bool memory)
+{
+	static const uint8_t bmi[] = { 0xf2, 0xf3, 0xf5, 0xf6, 0xf7 };
+	unsigned int map = 1 + random_below(3);
+	unsigned int x = memory && a->sib ? a->index >> 3 : 0;
+	unsigned int b = memory ? a->base >> 3 : rm >> 3;
+
+	if (memory && (a->rip || (a->sib && a->mod == 0 && a->base == 5)))
+		b = 0;
+	put(c, 0xc4);
+	put(c, (!(reg >> 3) << 7) | (!x << 6) | (!b << 5) | map);
+	put(c, random_below(2) << 7 | random_below(16) << 3 | random_below(8));
+	put(c, map == 2 && random_below(2) ? bmi[random_below(5)] :
+	       map == 3 && random_below(2) ? 0xf0 :
+					     random_below(256));
+}
+
+/* --- choosing ----------------------------------------------------------- */
+
+static bool category_allowed(const ZydisDecodedInstruction *zi)
+{
+	switch (zi->meta.category) {
+	case ZYDIS_CATEGORY_ADOX_ADCX:
+	case ZYDIS_CATEGORY_AVX:
+	case ZYDIS_CATEGORY_AVX2:
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_BMI1:
+	case ZYDIS_CATEGORY_BMI2:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_LOGICAL_FP:
+	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_MISC:
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_POP:
+	case ZYDIS_CATEGORY_PREFETCH:
+	case ZYDIS_CATEGORY_PUSH:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_SEMAPHORE:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_SSE:
+	case ZYDIS_CATEGORY_STRINGOP:
+	case ZYDIS_CATEGORY_TBM:
+	case ZYDIS_CATEGORY_WIDENOP:
+		return true;
+	case ZYDIS_CATEGORY_FLAGOP:
+		return zi->mnemonic != ZYDIS_MNEMONIC_STI &&
+		       zi->mnemonic != ZYDIS_MNEMONIC_CLI &&
+		       zi->mnemonic != ZYDIS_MNEMONIC_STAC &&
+		       zi->mnemonic != ZYDIS_MNEMONIC_CLAC;
+	default:
+		return false;
+	}
+}
+
+static bool mnemonic_allowed(const ZydisDecodedInstruction *zi)
+{
+	switch (zi->mnemonic) {
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_ENCLU:
+	case ZYDIS_MNEMONIC_MONITOR:
+	case ZYDIS_MNEMONIC_MWAIT:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_PAUSE:
+	case ZYDIS_MNEMONIC_RDPID:
+	case ZYDIS_MNEMONIC_LFS:
+	case ZYDIS_MNEMONIC_LGS:
+	case ZYDIS_MNEMONIC_LSS:
+		return false;
+	case ZYDIS_MNEMONIC_SHLD:
+	case ZYDIS_MNEMONIC_SHRD:
+		/* 16 bits by more than that many give anything. */
+		return zi->operand_width != 16;
+	default:
+		return true;
+	}
+}
+
+/* Segment and system registers are kept, and mostly those of addresses. */
+static bool operands_allowed(const struct drawing *d,
+			     const ZydisDecodedInstruction *zi,
+			     const ZydisDecodedOperand *zo)
+{
+	for (unsigned int i = 0; i < zi->operand_count; i++) {
+		ZydisRegister large;
+		unsigned int id;
+
+		if (zo[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		switch (ZydisRegisterGetClass(zo[i].reg.value)) {
+		case ZYDIS_REGCLASS_SEGMENT:
+		case ZYDIS_REGCLASS_CONTROL:
+		case ZYDIS_REGCLASS_DEBUG:
+			return false;
+		default:
+			break;
+		}
+		if (!(zo[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			continue;
+		large = ZydisRegisterGetLargestEnclosing(
+			ZYDIS_MACHINE_MODE_LONG_64, zo[i].reg.value);
+		if (ZydisRegisterGetClass(large) != ZYDIS_REGCLASS_GPR64)
+			continue;
+		id = (unsigned int)ZydisRegisterGetId(large);
+		if (id == X86_RSP &&
+		    zo[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+			continue;
+		if ((d->precious >> id & 1) && random_below(8))
+			return false;
+	}
+	return true;
+}
+
+/* Points a RIP-relative operand into the data. */
+static void settle(const struct drawing *d, struct code *c,
+		   const ZydisDecodedInstruction *zi)
+{
+	uint32_t disp = data_address() - (d->at + zi->length);
+
+	if (c->rip_relative >= 0 && zi->raw.disp.offset == c->rip_relative)
+		memcpy(c->bytes + c->rip_relative, &disp, 4);
+}
+
+static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
+{
+	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+	const struct address a = draw_address(d);
+	unsigned int reg = any_register(d), rm = any_register(d);
+	bool memory = random_below(2), vex = random_below(6) == 0;
+	ZydisDecodedInstruction zi;
+	struct x86_insn insn;
+
+	c->length = 0;
+	if (vex)
+		put_vex(c, &a, reg, rm, memory);
+	else
+		put_legacy(d, c, &a, reg, rm, memory);
+	put_modrm(c, &a, reg, rm, memory);
+	while (c->length < 30)
+		put(c, random_below(3) ? random_below(256) : random_below(9));
+	if (!decode(c->bytes, &zi, zo) ||
+	    zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
+	    x86_decode(&insn, c->bytes, 15, CODE64) != zi.length ||
+	    !category_allowed(&zi) || !mnemonic_allowed(&zi) ||
+	    !operands_allowed(d, &zi, zo) || !follow_flags(&zi, &undefined))
+		return false;
+	/* The interpreter's own are wanted, but fewer. */
+	if (insn.encoding == X86_LEGACY &&
+	    rewrite_classify(&insn, CODE64).kind == REWRITE_NOT &&
+	    random_below(2))
+		return false;
+	c->length = zi.length;
+	settle(d, c, &zi);
+	return true;
+}
+
+static void add_piece(struct drawing *d, const struct code *c)
+{
+	struct piece *piece = &d->p->piece[d->p->count++];
+
+	piece->at = d->at;
+	piece->block = (uint8_t)d->block;
+	piece->length = (uint8_t)c->length;
+	memcpy(piece->bytes, c->bytes, c->length);
+	d->at += c->length;
+}
+
+static uint32_t undefined_now(struct drawing *d)
+{
+	rewrite_analyse(d->p);
+	return d->p->undefined_out;
+}
+
+static void add_insn(struct drawing *d)
+{
+	uint32_t undefined = undefined_now(d);
+	struct code c;
+
+	for (unsigned int i = 0; i < TRIES_MAX; i++)
+		if (draw_bytes(d, &c, undefined)) {
+			add_piece(d, &c);
+			return;
+		}
+}
+
+/* --- branches ------------------------------------------------------------ */
+
+static void add_bytes(struct drawing *d, uint64_t bytes, unsigned int count)
+{
+	struct code c = { .length = 0 };
+
+	put_value(&c, bytes, count);
+	add_piece(d, &c);
+}
+
+/* `opcode`, then the distance to `target` in four bytes. */
+static void add_near(struct drawing *d, uint32_t opcode, unsigned int count,
+		     uint32_t target)
+{
+	struct code c = { .length = 0 };
+
+	put_value(&c, opcode, count);
+	put_value(&c, target - (d->at + count + 4), 4);
+	add_piece(d, &c);
+}
+
+static bool fits_short(const struct drawing *d, uint32_t target)
+{
+	int32_t away = (int32_t)(target - (d->at + 2));
+
+	return away == (int8_t)away;
+}
+
+static void add_jump(struct drawing *d, uint32_t target)
+{
+	if (fits_short(d, target) && random_below(2))
+		add_bytes(d, 0xeb | (target - (d->at + 2)) << 8, 2);
+	else
+		add_near(d, 0xe9, 1, target);
+}
+
+static void add_jcc(struct drawing *d, unsigned int cc, uint32_t target)
+{
+	if (fits_short(d, target) && random_below(2))
+		add_bytes(d, 0x70 | cc | ((target - (d->at + 2)) & 0xff) << 8,
+			  2);
+	else
+		add_near(d, 0x800f | cc << 8, 2, target);
+}
+
+static void add_condition(struct drawing *d, uint32_t target)
+{
+	static const uint16_t read[8] = { 0x800, 1, 0x40, 0x41, 0x80, 4,
+					  0x880, 0x8c0 };
+	unsigned int cc = random_below(16);
+
+	/* cmp r, r */
+	if (read[cc >> 1] & undefined_now(d))
+		add_bytes(d, 0xc03948 | random_below(64) << 16, 3);
+	add_jcc(d, cc, target);
+}
+
+/* mov r, target; never rsp */
+static unsigned int add_constant(struct drawing *d, uint32_t target)
+{
+	unsigned int r = any_register(d);
+
+	if (r == X86_RSP)
+		r = X86_R10;
+	if (random_below(2)) {
+		struct code c = { .length = 0 };
+
+		put(&c, 0x48 | r >> 3);
+		put(&c, 0xb8 | (r & 7));
+		put_value(&c, target, 8);
+		add_piece(d, &c);
+	} else { /* lea r, [rip + x] */
+		add_near(d, 0x58d48 | (r >> 3) << 2 | (r & 7) << 19, 3,
+			 target);
+	}
+	return r;
+}
+
+static void add_group5(struct drawing *d, unsigned int op, unsigned int r)
+{
+	if (r >= 8)
+		add_bytes(d, 0xc0ff41 | op << 19 | (r & 7) << 16, 3);
+	else
+		add_bytes(d, 0xc0ff | op << 11 | r << 8, 2);
+}
+
+/* sub dword [counter], 1; jcc back; then on. */
+static void add_loop(struct drawing *d)
+{
+	static const uint8_t conditions[] = { 5, 7, 15 }; /* jnz, ja, jg */
+	uint32_t counter = REWRITE_WORDS + d->block * 8;
+	struct code c = { .length = 0 };
+
+	put_value(&c, 0x252c83, 3);
+	put_value(&c, counter, 4);
+	put(&c, 1);
+	add_piece(d, &c);
+	add_jcc(d, conditions[random_below(3)], d->start[d->block]);
+	add_jump(d, d->start[d->block + 1]);
+}
+
+/* The next block through memory: a pointer, and a jump or call by it. */
+static void add_by_memory(struct drawing *d, uint32_t target)
+{
+	uint32_t word = TARGETS + d->block * 8;
+	struct code c = { .length = 0 };
+
+	put_value(&c, 0x2504c7, 3); /* mov dword [word], target */
+	put_value(&c, word, 4);
+	put_value(&c, target, 4);
+	add_piece(d, &c);
+	c.length = 0;
+	put_value(&c, 0x2504c7, 3);
+	put_value(&c, word + 4, 4);
+	put_value(&c, 0, 4);
+	add_piece(d, &c);
+	add_near(d, random_below(2) ? 0x25ff : 0x15ff, 2, word);
+}
+
+static void add_return(struct drawing *d, uint32_t target)
+{
+	unsigned int r = add_constant(d, target);
+
+	if (r >= 8)
+		add_bytes(d, 0x5041 | (r & 7) << 8, 2);
+	else
+		add_bytes(d, 0x50 | r, 1);
+	if (random_below(2))
+		add_bytes(d, 0xc3, 1);
+	else
+		add_bytes(d, 0xc2 | random_below(0x10000) << 8, 3);
+}
+
+static bool far_away(const struct drawing *d, uint32_t target)
+{
+	return (d->at ^ target) & ~0xfffu;
+}
+
+/* Ends the block; notes when that keeps every flag alive. */
+static void add_end(struct drawing *d)
+{
+	unsigned int left = d->blocks - d->block;
+	uint32_t next = d->start[d->block + 1];
+	uint32_t other = d->start[d->block + 1 + random_below(left)];
+	bool *all_live = &d->p->all_live[d->block];
+
+	*all_live = far_away(d, next);
+	switch (random_below(12)) {
+	case 0 ... 1:
+		add_jump(d, next);
+		break;
+	case 2:
+		add_near(d, 0xe8, 1, next);
+		break;
+	case 3 ... 6:
+		*all_live &= far_away(d, other);
+		add_condition(d, other);
+		add_jump(d, next);
+		break;
+	case 7 ... 8:
+		*all_live = false;
+		add_loop(d);
+		break;
+	case 9:
+		*all_live = true;
+		add_group5(d, random_below(2) ? 4 : 2, add_constant(d, next));
+		break;
+	case 10:
+		*all_live = true;
+		add_by_memory(d, next);
+		break;
+	default:
+		*all_live = true;
+		add_return(d, next);
+	}
+}
+
+/* --- the program ---------------------------------------------------------- */
+
+static void draw_registers(struct drawing *d)
+{
+	struct program *p = d->p;
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		p->gpr[i] = random_below(3) ? random64() :
+			    random_below(2) ? random64() >> random_below(64) :
+					      1ull << random_below(64);
+	d->precious = 0;
+	for (i = 0; i < 3; i++) {
+		do
+			d->smalls[i] = (uint8_t)random_below(16);
+		while (d->smalls[i] == X86_RSP);
+		d->precious |= 1u << d->smalls[i];
+		p->gpr[d->smalls[i]] = random_below(64) - 16ull *
+						(random_below(4) == 0);
+	}
+	for (i = 0; i < 5; i++) {
+		do
+			d->pointers[i] = i ? (uint8_t)random_below(16) :
+					     X86_RSP;
+		while (i && (d->precious >> d->pointers[i] & 1));
+		d->precious |= 1u << d->pointers[i];
+		p->gpr[d->pointers[i]] = data_address();
+		if (random_below(4) == 0)
+			p->gpr[d->pointers[i]] |= REWRITE_HIGH;
+	}
+	if (random_below(8))
+		p->gpr[X86_RSP] = (REWRITE_DATA + 0x1000 +
+				   random_below(0x800)) & ~7u;
+}
+
+static void draw_places(struct drawing *d)
+{
+	bool used[SLOTS + 1] = { false };
+	unsigned int slot;
+
+	for (unsigned int i = 0; i < d->blocks; i++) {
+		bool across;
+
+		do {
+			across = random_below(4) == 0;
+			slot = random_below(SLOTS);
+			if (across)
+				slot |= PAGE_SIZE / SLOT - 1;
+		} while (used[slot] || (across && used[slot + 1]));
+		used[slot] = true;
+		d->start[i] = REWRITE_CODE + slot * SLOT + random_below(100);
+		if (across && slot + 1 < SLOTS) {
+			used[slot + 1] = true;
+			d->start[i] = REWRITE_CODE + (slot + 1) * SLOT -
+				      random_below(80);
+		}
+	}
+	d->start[d->blocks] = REWRITE_STOP;
+}
+
+void rewrite_draw(struct program *p)
+{
+	struct drawing d = { .p = p };
+	unsigned int left = 1 + random_below(20);
+
+	memset(p, 0, sizeof(*p));
+	d.blocks = 1 + random_below(BLOCKS_MAX);
+	draw_registers(&d);
+	draw_places(&d);
+	for (d.block = 0; d.block < d.blocks; d.block++) {
+		unsigned int n = 1 + random_below(left / 2 + 1);
+
+		d.at = d.start[d.block];
+		while (n--) {
+			add_insn(&d);
+			left -= left > 0;
+		}
+		add_end(&d);
+	}
+	rewrite_analyse(p);
+	p->rip = d.start[0];
+	p->rflags = random64() & X86_FLAGS_ARITH;
+	if (random_below(16) == 0)
+		p->rflags |= X86_FLAG_DF;
+	p->user = random_below(3) == 0;
+	p->smap = !p->user && random_below(4) == 0;
+	if (random_below(3) == 0 || p->smap)
+		p->rflags |= X86_FLAG_AC;
+	p->fs = random_below(4) ? random_below(64) : 0 - 0x1000ull;
+	p->gs = random_below(64);
+	p->seed = random64() | 1ull << 63;
+}
