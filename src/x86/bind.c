@@ -120,7 +120,7 @@ static const struct binding map_one[256] = {
 	[0xf5] = FAST(x86_flag_op),
 	[0xf6 ... 0xf7] = PICK(x86_pick_group3),
 	[0xf8 ... 0xf9] = FAST(x86_flag_op),
-	[0xfa] = SLOW(x86_cli),
+	[0xfa] = FAST(x86_cli),
 	[0xfb] = SLOW(x86_sti),
 	[0xfc ... 0xfd] = FAST(x86_flag_op),
 	[0xfe] = PICK(x86_pick_group4),
@@ -145,7 +145,7 @@ static const struct binding map_0f[256] = {
 	[0x23] = SLOW(x86_mov_dr),
 	[0x28 ... 0x2f] = { .flags = NATIVE },
 	[0x30] = SLOW(x86_wrmsr),
-	[0x31] = SLOW(x86_rdtsc),
+	[0x31] = FAST(x86_rdtsc),
 	[0x32] = SLOW(x86_rdmsr),
 	[0x33] = SLOW(x86_rdpmc),
 	[0x34] = SLOW(x86_sysenter),
@@ -158,7 +158,7 @@ static const struct binding map_0f[256] = {
 	[0x90 ... 0x9f] = PICK(x86_pick_setcc),
 	[0xa0] = SLOW(x86_push_seg),
 	[0xa1] = SLOW(x86_pop_seg),
-	[0xa2] = SLOW(x86_cpuid),
+	[0xa2] = FAST(x86_cpuid),
 	[0xa3] = PICK(x86_pick_bit_test),
 	[0xa4 ... 0xa5] = PICK(x86_pick_shift_double),
 	[0xa8] = SLOW(x86_push_seg),
@@ -186,7 +186,7 @@ static const struct binding map_0f[256] = {
 static const struct binding native_binding = { .flags = NATIVE };
 static const struct binding no_binding;
 
-/* Group 5's far forms, and 63 and 0F C7, which mean several things. */
+/* Group 5's far forms, and opcodes that mean several things. */
 static struct binding special(const struct x86_cpu *cpu,
 			      const struct x86_insn *insn,
 			      const struct binding *b)
@@ -206,17 +206,20 @@ static struct binding special(const struct x86_cpu *cpu,
 		if (reg != 6)
 			return (struct binding)BRANCH(x86_pick_group5);
 	}
+	if (insn->map == X86_MAP_0F && insn->opcode == 0x01 &&
+	    insn->modrm == 0xf8)
+		return (struct binding)FAST(x86_swapgs);
 	if (insn->map == X86_MAP_0F && insn->opcode == 0xc7) {
 		if (insn->mem && reg == 1)
 			return (struct binding)FAST(x86_cmpxchg_wide);
 		if (!insn->mem && reg == 7 && (insn->prefix & X86_PFX_REP))
-			return (struct binding)SLOW(x86_rdpid);
+			return (struct binding)FAST(x86_rdpid);
 		if (!insn->mem && reg >= 6)
 			return (struct binding)SLOW(x86_rdrand);
 	}
 	if (insn->map == X86_MAP_0F && insn->opcode == 0xae && !insn->mem &&
 	    (insn->prefix & X86_PFX_REP) && reg < 4)
-		return (struct binding)SLOW(x86_fsgsbase);
+		return (struct binding)FAST(x86_fsgsbase);
 	return *b;
 }
 

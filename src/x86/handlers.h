@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Slow instruction handlers, by the file that defines them. x86_bind() puts
- * them behind x86_run_slow(): they see canonical rip and rflags, set
- * cpu->next_rip to branch, and return X86_NEXT, X86_FAULT or X86_STOP.
+ * Instruction handlers of the less frequent kind, by the file that defines
+ * them. Most are slow: x86_bind() puts them behind x86_run_slow(), so that
+ * they see canonical rip and rflags, set cpu->next_rip to branch, and return
+ * X86_NEXT, X86_FAULT or X86_STOP. Those that need neither rip nor arithmetic
+ * flags and leave the mode as it is are called directly.
  */
 #ifndef LODGE_X86_HANDLERS_H
 #define LODGE_X86_HANDLERS_H

@@ -28,6 +28,29 @@ void block_cache_fini(struct block_cache *cache)
 void block_forget_linear(struct block_cache *cache)
 {
 	cache->translation++;
+	memset(cache->pages, 0, sizeof(cache->pages));
+}
+
+/* Which bit of `pages` stands for the page of a linear address. */
+static unsigned int page_bit(uint64_t linear)
+{
+	uint64_t page = linear >> PAGE_SHIFT;
+
+	return (unsigned int)(page ^ page >> 12) & (BLOCK_PAGES_SIZE - 1);
+}
+
+void block_forget_pages(struct block_cache *cache, uint64_t first,
+			uint64_t size)
+{
+	bool known = size > BLOCK_PAGES_SIZE / 64 * PAGE_SIZE;
+
+	for (uint64_t at = 0; at < size && !known; at += PAGE_SIZE) {
+		unsigned int bit = page_bit(first + at);
+
+		known = cache->pages[bit / 64] >> (bit % 64) & 1;
+	}
+	if (known)
+		block_forget_linear(cache);
 }
 
 void block_cache_flush(struct block_cache *cache)
@@ -241,6 +264,9 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 		return X86_NEXT;
 	/* Segments with limits: another base may follow; look up each time. */
 	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT)) {
+		unsigned int bit = page_bit(linear);
+
+		cache->pages[bit / 64] |= 1ull << (bit % 64);
 		j->linear = linear;
 		j->key = block_key(cache, cpu);
 		j->block = b;

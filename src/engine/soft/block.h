@@ -29,6 +29,7 @@
 #define BLOCK_HASH_SIZE 4096u
 #define BLOCK_JUMP_SIZE 4096u
 #define BLOCK_HEAT_SIZE 32768u
+#define BLOCK_PAGES_SIZE 4096u
 
 struct soft_cpu;
 
@@ -67,6 +68,8 @@ struct block_cache {
 	/* Counts TLB flushes: what `jump` says about translations holds only
 	 * within one. */
 	uint32_t translation;
+	/* Linear pages (hashed, a bit each) that `jump` speaks of. */
+	uint64_t pages[BLOCK_PAGES_SIZE / 64];
 	struct block *running; /* being executed, or NULL */
 	uint64_t decoded;      /* instructions, for statistics */
 	uint64_t flushes;      /* times the arena was full */
@@ -83,6 +86,10 @@ void block_cache_fini(struct block_cache *cache);
 
 /* Forgets which linear address leads where (a TLB flush). */
 void block_forget_linear(struct block_cache *cache);
+
+/* The same for what lies in [first, first + size), whole pages (INVLPG). */
+void block_forget_pages(struct block_cache *cache, uint64_t first,
+			uint64_t size);
 
 /* Forgets everything. */
 void block_cache_flush(struct block_cache *cache);

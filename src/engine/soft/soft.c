@@ -99,6 +99,13 @@ static void tlb_flushed(struct x86_cpu *cpu)
 	block_forget_linear(&soft->cache);
 }
 
+static void page_flushed(struct x86_cpu *cpu, uint64_t first, uint64_t size)
+{
+	struct soft_cpu *soft = cpu->engine;
+
+	block_forget_pages(&soft->cache, first, size);
+}
+
 static void block_written(struct x86_cpu *cpu)
 {
 	struct soft_cpu *soft = cpu->engine;
@@ -128,6 +135,7 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 	cpu->engine = soft;
 	cpu->kicked = soft_kicked;
 	cpu->tlb_flushed = tlb_flushed;
+	cpu->page_flushed = page_flushed;
 	cpu->block_written = block_written;
 	cpu->block_page = UINT64_MAX;
 	return 0;
@@ -154,6 +162,7 @@ static void soft_cpu_close(struct x86_cpu *cpu)
 	cpu->engine = NULL;
 	cpu->kicked = NULL;
 	cpu->tlb_flushed = NULL;
+	cpu->page_flushed = NULL;
 	cpu->block_written = NULL;
 }
 
