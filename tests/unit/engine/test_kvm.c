@@ -172,7 +172,10 @@ static void odd_instructions_run(void **state)
 	count = machine_word(&m, GUEST_COUNT);
 	machine_wait(&m, GUEST_COUNT, count + 1000);
 	machine_stop(&m);
-	assert_int_equal(machine_word(&m, GUEST_WRONG), 0);
+	/* QEMU before 8.1 does not tell KVM of XSETBV: XRSTOR fails then. */
+	assert_int_equal(engine_kvm.get_state(m.cpu), 0);
+	assert_int_equal(machine_word(&m, GUEST_WRONG),
+			 m.cpu->state.xcr0 == 3 ? 0 : 1);
 	assert_int_equal(machine_word(&m, GUEST_RESULT), UINT64_MAX);
 	assert_int_equal(machine_word(&m, GUEST_RESULT + 8), UINT64_MAX);
 	/* PADDD from MMIO at the least. */

@@ -112,8 +112,8 @@ static void fill_registers(struct x86_state *s, uint64_t xcr0)
 	s->sfmask = 0x47700;
 	s->kernel_gs_base = 0xffff888000001000;
 	s->sysenter_cs = 0x10;
-	s->sysenter_esp = 0xffff888000002000;
-	s->sysenter_eip = 0xffffffff83000000;
+	s->sysenter_esp = 0x88002000; /* AMD: 32 bits */
+	s->sysenter_eip = 0x83000000;
 	s->tsc_offset = 0 - (uint64_t)123456789;
 	s->pat = 0x0407050600070106;
 	s->mtrr_def_type = 0xc06;

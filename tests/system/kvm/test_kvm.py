@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The KVM engine on a real KVM: kvm_amd in a machine of QEMU's TCG.
+
+The machine's initramfs holds lodge, the default guest's kernel, initramfs and
+KVM modules, test guests and the engine's unit tests. Its init (the file of
+that name here) runs them one after the other, in one boot; each test here
+looks at its part of what the machine said.
+"""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import BUILD, SOURCE
+
+sys.path.insert(0, str(SOURCE / "tests" / "guest"))
+import run_guests  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+QEMU = shutil.which("qemu-system-x86_64")
+GUEST = BUILD / "guest" / "default"
+PROGRAMS = ["test-engine-kvm", "test-engine-kvm_state"]
+LIMIT = 240  # seconds; some 45 on a quiet machine
+
+# Guests whose checks QEMU's TCG (7.2) and KVM pass as the manuals say. Many
+# others run, too, but miss some exception check, error code or debug trap.
+GUESTS = """
+acpi_madt apic_deadline apic_init apic_ipi apic_lowest apic_nmi apic_oneshot
+apic_periodic apic_prio apic_regs dbg_data dbg_step ex32_errors ex32_frame
+ex32_ts ex_br ex_de ex_frame ex_ist ex_nm ex_of ex_triple in_bcd in_enter
+in_flags in_loop in_pusha ioapic_edge ioapic_level mb_info mem_holes mode_far16
+mode_long_back mode_pg32 mode_prot16 mode_real mode_vm86 mode_vm86_iopl pg_ad
+pg_demand pg_global pg_us pg_wp pit_modes prv_iomap prv_iopl rst_cf9 rst_kbd
+rst_port92 rtc_time seg_callgate seg_callgate64 seg_lar seg_task smc_cross
+smp_locks smp_split smp_tlb smp_wake str_df str_intr str_io str_pages sys_hlt
+sys_msr sys_nmi sys_sysret uart_irq uart_loop xpage_data xpage_insn
+""".split()
+
+
+def guests():
+    return [guest for guest in run_guests.load_table()
+            if guest.name in GUESTS]
+
+
+def libraries(programs):
+    """Shared libraries that they need, by ldd."""
+    found = set()
+    for program in programs:
+        text = subprocess.run(["ldd", program], check=True, text=True,
+                              capture_output=True).stdout
+        found.update(re.findall(r"(/\S+)", text))
+    return sorted(found)
+
+
+def make_initramfs(path, table):
+    busybox = shutil.which("busybox", path="/bin:/usr/bin")
+    programs = [BUILD / "tests" / "unit" / "engine" / name
+                for name in PROGRAMS]
+    names = {HERE / "init": "/init", HERE / "memory.awk": "/memory.awk",
+             BUILD / "lodge": "/bin/lodge",
+             GUEST / "vmlinux": "/guest/vmlinux",
+             GUEST / "initrd": "/guest/initrd"}
+    for name in ["irqbypass", "kvm", "kvm-amd"]:
+        names[GUEST / "modules" / f"{name}.ko"] = f"/modules/{name}.ko"
+    for program in programs:
+        names[program] = f"/tests/{program.name}"
+    for guest in table:
+        image = BUILD / "tests" / "guest" / f"{guest.name}.bin"
+        names[image] = f"/guests/{image.name}"
+    listing = path.with_name("list")
+    listing.write_text("".join(f"{g.name} {g.cpus} {g.memory}\n"
+                               for g in table))
+    names[listing] = "/guests/list"
+    for library in libraries([BUILD / "lodge", *programs]):
+        names[library] = library
+    subprocess.run([sys.executable, SOURCE / "guests" / "make_initrd.py",
+                    path, "--busybox", busybox]
+                   + [f"--file={source}:{name}"
+                      for source, name in names.items()], check=True)
+
+
+class Machine:
+    """What the machine said, by the names of its parts."""
+
+    def __init__(self, text):
+        self.text = text.replace("\r", "")
+        self.part, self.status = {}, {}
+        start = 0
+        for match in re.finditer(r"^@@ (\S+) (\d+)$", self.text, re.M):
+            self.part[match[1]] = self.text[start:match.start()]
+            self.status[match[1]] = int(match[2])
+            start = match.end()
+
+    def get(self, name):
+        assert name in self.part, \
+            f"no word of {name}:\n{self.text[-2000:]}"
+        return self.part[name], self.status[name]
+
+    def report(self, name):
+        text, status = self.get(name)
+        assert status == 0, text
+        return json.loads(text[text.rindex("\n{"):])
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    if not QEMU:
+        pytest.skip("qemu-system-x86_64 is missing (qemu-system-x86)")
+    if not (GUEST / "modules" / "kvm-amd.ko").exists():
+        pytest.skip(f"no default guest with KVM modules in {GUEST}")
+    folder = tmp_path_factory.mktemp("kvm")
+    make_initramfs(folder / "initramfs", guests())
+    command = [QEMU, "-accel", "tcg", "-machine", "q35", "-cpu", "EPYC",
+               "-smp", "1", "-m", "2048", "-kernel", GUEST / "vmlinux",
+               "-initrd", folder / "initramfs", "-append",
+               "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable",
+               "-display", "none", "-monitor", "none", "-serial", "stdio",
+               "-nodefaults", "-no-reboot"]
+    start = time.monotonic()
+    try:
+        text = subprocess.run(command, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=LIMIT,
+                              check=False).stdout
+    except subprocess.TimeoutExpired as late:
+        text = late.stdout or b""
+    (folder / "console").write_bytes(text)
+    print(f"{time.monotonic() - start:.1f} s, {folder / 'console'}")
+    (folder / "initramfs").unlink(missing_ok=True)
+    return Machine(text.decode(errors="replace"))
+
+
+def test_host_offers_kvm(machine):
+    text, status = machine.get("host")
+    assert status == 0
+    assert re.search(r"^engine kvm +usable$", text, re.M), text
+    assert re.search(r"^engine auto +kvm: ", text, re.M), text
+
+
+@pytest.mark.parametrize("name, cpus, mib", [("one", 1, 256),
+                                             ("two", 2, 5120)])
+def test_linux(machine, name, cpus, mib):
+    """To the shell (once more after a reboot: two) and to power-off."""
+    report = machine.report(name)
+    assert report["engine"] == "kvm"
+    assert report["exit_reason"] == "power-off"
+    assert report["exits"]["pio"] > 100
+    seen, kib = re.search(r"^CPUS (\d+) (\d+)$", machine.get(name)[0],
+                          re.M).groups()
+    assert int(seen) == cpus
+    assert 0.8 * mib < int(kib) / 1024 < mib
+
+
+def test_linux_says_nothing_odd(machine):
+    for name in ["one", "two"]:
+        text, _ = machine.get(name)
+        assert not re.search(r"WARNING|BUG|Oops|panic|inconsistent", text)
+
+
+def test_auto_chose_kvm(machine):
+    reason = machine.report("one")["engine_reason"]
+    assert reason == "kvm is the best this host offers"
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_memory_beyond_the_guest(machine, name):
+    text, _ = machine.get(name)
+    assert int(re.search(r"^BEYOND (\d+)$", text, re.M)[1]) <= 5 * 1024
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_engine(machine, name):
+    text, status = machine.get(name)
+    assert status == 0 and "[  PASSED  ]" in text, text
+
+
+@pytest.mark.parametrize("guest", guests(), ids=lambda guest: guest.name)
+def test_guest(machine, guest):
+    text, status = machine.get(guest.name)
+    verdict, detail = run_guests.judge(guest, "kvm", status, text)
+    if verdict == "skip":
+        pytest.skip(detail)
+    assert verdict == "pass", detail
