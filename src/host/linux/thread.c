@@ -7,6 +7,12 @@
 #include <signal.h>
 #include <stdio.h>
 
+/*
+ * Plenty for a processor's thread. The usual 8 MiB get a huge page at the
+ * first touch where the kernel gives them to all.
+ */
+#define STACK_SIZE (1u << 20)
+
 static void *start(void *arg)
 {
 	struct thread *thread = arg;
@@ -22,6 +28,7 @@ int thread_start(struct thread *thread, const char *name,
 	static const int open[] = { SIGSEGV, SIGBUS,  SIGILL,
 				    SIGFPE,  SIGTRAP, SIGUSR1 };
 	sigset_t blocked, before;
+	pthread_attr_t attr;
 	unsigned int i;
 	int err;
 
@@ -33,10 +40,13 @@ int thread_start(struct thread *thread, const char *name,
 	sigfillset(&blocked);
 	for (i = 0; i < sizeof(open) / sizeof(open[0]); i++)
 		sigdelset(&blocked, open[i]);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	/* The new thread inherits the mask: no moment without it. */
 	pthread_sigmask(SIG_SETMASK, &blocked, &before);
-	err = pthread_create(&thread->id, NULL, start, thread);
+	err = pthread_create(&thread->id, &attr, start, thread);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
 	if (err)
 		return -err;
 	thread->started = true;
