@@ -143,9 +143,9 @@ def test_host_offers_kvm(machine):
 
 
 @pytest.mark.parametrize("name, cpus, mib", [("one", 1, 256),
-                                             ("two", 2, 5120)])
+                                             ("two", 2, 4096)])
 def test_linux(machine, name, cpus, mib):
-    """To the shell (once more after a reboot: two) and to power-off."""
+    """To the shell (one: again after a reboot) and to power-off."""
     report = machine.report(name)
     assert report["engine"] == "kvm"
     assert report["exit_reason"] == "power-off"
