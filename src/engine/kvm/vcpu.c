@@ -21,6 +21,31 @@ static void on_kick(int number)
 {
 }
 
+/* Interrupts the thread that runs the processor, now or as it begins. */
+static void interrupt(struct kvm_cpu *own)
+{
+	pid_t thread;
+
+	__atomic_store_n(&own->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	/* By number: the thread may have left, and ended, by now. */
+	thread = atomic_load(&own->thread);
+	if (thread)
+		tgkill(getpid(), thread, KICK_SIGNAL);
+}
+
+void kvm_cpu_kick(struct x86_cpu *cpu)
+{
+	atomic_fetch_or(&cpu->request, X86_REQ_KICK);
+	interrupt(cpu->engine);
+}
+
+/* The chips' requests for interrupts are KVM's business. */
+static void requested(struct x86_cpu *cpu)
+{
+	if (atomic_load(&cpu->request) & X86_REQ_KICK)
+		interrupt(cpu->engine);
+}
+
 int kvm_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 {
 	struct sigaction action = { .sa_handler = on_kick };
@@ -45,7 +70,7 @@ int kvm_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 		goto close_fd;
 	}
 	cpu->engine = own;
-	cpu->kicked = kvm_cpu_kick;
+	cpu->kicked = requested;
 	sigaction(KICK_SIGNAL, &action, NULL);
 	err = kvm_set_cpuid(own);
 	if (!err)
@@ -74,19 +99,6 @@ void kvm_cpu_close(struct x86_cpu *cpu)
 	free(own);
 	cpu->engine = NULL;
 	cpu->kicked = NULL;
-}
-
-void kvm_cpu_kick(struct x86_cpu *cpu)
-{
-	struct kvm_cpu *own = cpu->engine;
-	pid_t thread;
-
-	atomic_fetch_or(&cpu->request, X86_REQ_KICK);
-	__atomic_store_n(&own->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	/* By number: the thread may have left, and ended, by now. */
-	thread = atomic_load(&own->thread);
-	if (thread)
-		tgkill(getpid(), thread, KICK_SIGNAL);
 }
 
 /* --- exits ---------------------------------------------------------------- */
