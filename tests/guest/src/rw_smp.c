@@ -49,12 +49,14 @@ void guest_main(void)
 	for (u32 v = 1; v <= VALUES; v++) {
 		for (u32 i = 0; i < 500; i++)
 			pause();
-		__atomic_store_n(code + 1, (u8)v, __ATOMIC_SEQ_CST);
+		if (v & 1) /* MOV, XCHG */
+			*(volatile u8 *)(code + 1) = (u8)v;
+		else
+			__atomic_store_n(code + 1, (u8)v, __ATOMIC_SEQ_CST);
 		while (seen != v)
 			pause();
 	}
 	check("values that went back", order_errors, 0);
-	put("quit\n");
 	quit = 1;
 	while (!spinning)
 		pause();
@@ -62,7 +64,6 @@ void guest_main(void)
 		pause();
 	__atomic_store_n((volatile u16 *)(code + 66), 0x9090,
 			 __ATOMIC_SEQ_CST);
-	put("patched\n");
 	while (!ended)
 		pause();
 }
