@@ -82,6 +82,13 @@ bool image_map(const struct image *image, void *to, const void *from,
 		    (off_t)offset) != MAP_FAILED;
 }
 
+void image_forget(const struct image *image)
+{
+	if (image->data)
+		madvise((void *)(uintptr_t)image->data, image->size,
+			MADV_DONTNEED);
+}
+
 void image_close(struct image *image)
 {
 	if (!image->data)

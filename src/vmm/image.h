@@ -32,6 +32,9 @@ int image_open(struct image *image, const char *what, const char *path,
 bool image_map(const struct image *image, void *to, const void *from,
 	       uint64_t size);
 
+/* Lets go of the pages that reading the image brought in; it stays mapped. */
+void image_forget(const struct image *image);
+
 /* Nothing to do for a zeroed or failed image. */
 void image_close(struct image *image);
 

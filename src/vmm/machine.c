@@ -343,6 +343,8 @@ static int load_guest(struct machine *machine)
 	if (rc && why.text[0])
 		return vmm_error_set(machine->error, "kernel %s: %s",
 				     machine->config->kernel, why.text);
+	image_forget(&machine->kernel);
+	image_forget(&machine->initrd);
 	for (unsigned int i = 0; i < vm->cpu_count && !rc; i++)
 		rc = machine->engine->put_state(vm->cpu[i]);
 	if (rc)

@@ -251,8 +251,10 @@ enum x86_result x86_pointer(struct x86_cpu *cpu, uint64_t linear,
 	if (r || p.first < size || !p.page[0].host)
 		return r;
 	*host = p.page[0].host;
-	if (access & X86_WRITE && p.page[0].region)
+	if (access & X86_WRITE && p.page[0].region) {
 		note(cpu, &p.page[0], size);
+		cpu->noted_early = p.page[0].gpa;
+	}
 	if (cpu->state.dr[7] & 0xff)
 		watch(cpu, linear, size, access);
 	return X86_NEXT;

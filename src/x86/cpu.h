@@ -195,6 +195,9 @@ struct x86_cpu {
 	 */
 	uint64_t block_page;
 	void (*block_written)(struct x86_cpu *cpu);
+	/* Where x86_pointer() noted a write that comes after the note, so
+	 * that it is to be noted again; 0: nowhere. */
+	uint64_t noted_early;
 	/* Told of a TLB flush, for caches keyed by linear address. */
 	void (*tlb_flushed)(struct x86_cpu *cpu);
 	/* The same for `size` bytes (INVLPG); NULL: tlb_flushed is called. */

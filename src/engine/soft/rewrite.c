@@ -41,6 +41,7 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	e.p = rw->code.write;
 	e.end = e.p + code_size;
 	e.to_exec = rw->code.exec - rw->code.write;
+	host_random(&rw->secret, sizeof(rw->secret));
 	rewrite_stubs(rw, &e);
 	rw->stubs = (size_t)(e.p - rw->code.write);
 	word[WORD_SELF] = (uintptr_t)cpu;
@@ -62,7 +63,6 @@ void rewrite_fini(struct rewriter *rw)
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	rw->used = rw->stubs;
-	rw->next_key = 1;
 	memset(rw->keys, 0, sizeof(rw->keys));
 	atomic_store(&cpu->fast.word[WORD_KEY], 0);
 	rw->link_site = NULL;
@@ -71,7 +71,18 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 
 /* --- keys --------------------------------------------------------- */
 
-static uint16_t key_for(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
+/* SplitMix64 from a seed that the guest cannot know: a key that it guessed
+ * would let it enter code of another mode. */
+static uint64_t new_key(struct rewriter *rw)
+{
+	uint64_t z = rw->secret += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return (z ^ z >> 31) | 1;
+}
+
+static uint64_t key_for(struct rewriter *rw, uint64_t of)
 {
 	const unsigned int slots = sizeof(rw->keys) / sizeof(rw->keys[0]);
 	unsigned int i;
@@ -79,23 +90,15 @@ static uint16_t key_for(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 	for (i = 0; i < slots; i++)
 		if (rw->keys[i].of == of && rw->keys[i].key)
 			return rw->keys[i].key;
-	if (rw->next_key == UINT16_MAX) {
-		empty_table(cpu, rw->leave);
-		memset(rw->keys, 0, sizeof(rw->keys));
-		rw->next_key = 1;
-	}
 	i = rw->next_slot++ % slots;
 	rw->keys[i].of = of;
-	rw->keys[i].key = rw->next_key++;
+	rw->keys[i].key = new_key(rw);
 	return rw->keys[i].key;
 }
 
 void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 {
-	/* In the bits that a canonical address has no choice about. */
-	uint64_t key = (uint64_t)key_for(rw, cpu, of) << 48;
-
-	atomic_store(&cpu->fast.word[WORD_KEY], key);
+	atomic_store(&cpu->fast.word[WORD_KEY], key_for(rw, of));
 }
 
 /* --- flags ------------------------------------------------------------------ */

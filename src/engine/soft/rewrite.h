@@ -34,7 +34,7 @@
 #include "x86/insn.h"
 
 /* Times that a block is interpreted before it is rewritten. */
-#define REWRITE_HEAT 96
+#define REWRITE_HEAT 128
 
 /* x86_cpu.fast.word */
 enum rewrite_word {
@@ -103,11 +103,11 @@ struct rewriter {
 	uint64_t leave;	    /* r9: rip; flags and registers live */
 	uint64_t leave_link; /* the same, and r10: the site to patch */
 	uint64_t interpret; /* call: r9: block, r10d: index */
-	uint16_t next_key;
 	struct {
 		uint64_t of; /* block_key() */
-		uint16_t key;
+		uint64_t key;
 	} keys[8];
+	uint64_t secret; /* of new keys */
 	unsigned int next_slot;
 	uint64_t of; /* block_key() of the host code being run */
 	/* The jump by which host code was left last: where it wanted to go,

@@ -46,7 +46,7 @@ static struct rewrite_class arithmetic(unsigned int op, bool to_rm,
 static struct rewrite_class shift(const struct x86_insn *insn)
 {
 	unsigned int op = insn->modrm >> 3 & 7;
-	unsigned int mask = insn->prefix & X86_PFX_REXW ? 63 : 31;
+	unsigned int mask = insn->opsize == 8 ? 63 : 31;
 	bool constant = insn->opcode < 0xd2;
 	bool none_left = insn->opcode < 0xd0 && !(insn->imm & mask);
 	uint32_t read = op == 2 || op == 3 ? CF : 0;
@@ -184,7 +184,7 @@ static struct rewrite_class bit_group(const struct x86_insn *insn)
 static struct rewrite_class two_byte(const struct x86_insn *insn)
 {
 	unsigned int op = insn->opcode;
-	unsigned int mask = insn->prefix & X86_PFX_REXW ? 63 : 31;
+	unsigned int mask = insn->opsize == 8 ? 63 : 31;
 
 	switch (op) {
 	case 0x0d:

@@ -229,6 +229,12 @@ void soft_notice_code(struct soft_cpu *soft)
 	      X86_REQ_CODE))
 		return;
 	block_forget_linear(&soft->cache);
+	/* Others may have decoded between the note and the write. */
+	if (soft->cpu->noted_early) {
+		memory_note_write(&shared->vm->memory,
+				  gpa(soft->cpu->noted_early), 1);
+		soft->cpu->noted_early = 0;
+	}
 	head = atomic_load(&shared->ring_head);
 	if (head == soft->ring_seen)
 		return;
@@ -249,6 +255,10 @@ void soft_notice_code(struct soft_cpu *soft)
 	}
 	soft->ring_seen = head;
 	host_unlock(&shared->ring_lock);
+	/* Host code does not look at generations. */
+	for (unsigned int i = 0; i < shared->vm->cpu_count; i++)
+		if (shared->vm->cpu[i] != soft->cpu)
+			x86_cpu_request(shared->vm->cpu[i], X86_REQ_CODE);
 }
 
 const struct engine engine_soft = {
