@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -25,7 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 QEMU = shutil.which("qemu-system-x86_64")
 GUEST = BUILD / "guest" / "default"
 PROGRAMS = ["test-engine-kvm", "test-engine-kvm_state"]
-LIMIT = 240  # seconds; some 45 on a quiet machine
+LIMIT = 120  # seconds; some 40 on a quiet machine
+TRIES = 2  # QEMU's SVM has hung a processor now and then
 
 # Guests whose checks QEMU's TCG (7.2) and KVM pass as the manuals say. Many
 # others run, too, but miss some exception check, error code or debug trap.
@@ -37,7 +37,7 @@ in_flags in_loop in_pusha ioapic_edge ioapic_level mb_info mem_holes mode_far16
 mode_long_back mode_pg32 mode_prot16 mode_real mode_vm86 mode_vm86_iopl pg_ad
 pg_demand pg_global pg_us pg_wp pit_modes prv_iomap prv_iopl rst_cf9 rst_kbd
 rst_port92 rtc_time seg_callgate seg_callgate64 seg_lar seg_task smc_cross
-smp_locks smp_split smp_tlb smp_wake str_df str_intr str_io str_pages sys_hlt
+smp_locks smp_split smp_tlb str_df str_intr str_io str_pages sys_hlt
 sys_msr sys_nmi sys_sysret uart_irq uart_loop xpage_data xpage_insn
 """.split()
 
@@ -113,6 +113,8 @@ def machine(tmp_path_factory):
         pytest.skip("qemu-system-x86_64 is missing (qemu-system-x86)")
     if not (GUEST / "modules" / "kvm-amd.ko").exists():
         pytest.skip(f"no default guest with KVM modules in {GUEST}")
+    if b"__asan_init" in (BUILD / "lodge").read_bytes():
+        pytest.skip("built with sanitizers: far too slow in there")
     folder = tmp_path_factory.mktemp("kvm")
     make_initramfs(folder / "initramfs", guests())
     command = [QEMU, "-accel", "tcg", "-machine", "q35", "-cpu", "EPYC",
@@ -121,16 +123,19 @@ def machine(tmp_path_factory):
                "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable",
                "-display", "none", "-monitor", "none", "-serial", "stdio",
                "-nodefaults", "-no-reboot"]
-    start = time.monotonic()
-    try:
-        text = subprocess.run(command, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, timeout=LIMIT,
-                              check=False).stdout
-    except subprocess.TimeoutExpired as late:
-        text = late.stdout or b""
-    (folder / "console").write_bytes(text)
-    print(f"{time.monotonic() - start:.1f} s, {folder / 'console'}")
+    text = b""
+    for attempt in range(TRIES):
+        console = folder / f"console{attempt}"
+        with open(console, "wb") as out:
+            try:
+                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out,
+                               stderr=subprocess.DEVNULL, timeout=LIMIT,
+                               check=False)
+            except subprocess.TimeoutExpired:
+                pass
+        text = console.read_bytes()
+        if b"\n@@ end 0" in text:
+            break
     (folder / "initramfs").unlink(missing_ok=True)
     return Machine(text.decode(errors="replace"))
 
