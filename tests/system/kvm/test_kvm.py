@@ -25,7 +25,7 @@ QEMU = shutil.which("qemu-system-x86_64")
 GUEST = BUILD / "guest" / "default"
 PROGRAMS = ["test-engine-kvm", "test-engine-kvm_state"]
 LIMIT = 120  # seconds; some 40 on a quiet machine
-TRIES = 2  # QEMU's SVM has hung a processor now and then
+TRIES = 3  # QEMU's SVM has hung a processor now and then
 
 # Guests whose checks QEMU's TCG (7.2) and KVM pass as the manuals say. Many
 # others run, too, but miss some exception check, error code or debug trap.
