@@ -19,7 +19,7 @@
 #define GUEST_DONE    0x302020u
 #define GUEST_RESULT  0x302040u /* 16 bytes */
 #define GUEST_PAGES   0x400000u /* guest_writes: the first and fourth page */
-#define GUEST_PORT    0x510u
+#define GUEST_PORT    0x510
 #define GUEST_ABSENT  0xfed80000u /* MMIO where nothing answers */
 
 struct kvm_guest {
