@@ -37,7 +37,6 @@ void x86_cpu_reset(struct x86_cpu *cpu)
 	/* One origin for all processors, so that their counters agree. */
 	s->tsc_offset = 0 - cpu->cpuid->tsc_base;
 	cpu->fault = (struct x86_fault){ 0 };
-	cpu->stack = false;
 	cpu->debug_hits = 0;
 	atomic_store(&cpu->request, 0);
 	x86_cpu_state_changed(cpu);

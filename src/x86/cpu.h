@@ -139,8 +139,6 @@ struct x86_fast {
 	uint64_t to[X86_FAST_JUMPS];
 };
 
-struct x86_native; /* engine/soft: executes data instructions on the host */
-
 struct x86_cpu {
 	struct x86_state state; /* must be first */
 
@@ -164,11 +162,6 @@ struct x86_cpu {
 	uint64_t next_rip;
 
 	struct x86_fault fault;
-	/*
-	 * Set around accesses through SS in 64-bit mode: a non-canonical
-	 * address raises #SS(0) then, else #GP(0).
-	 */
-	bool stack;
 	/* Data and I/O breakpoints just hit, as DR6 bits 0-3: #DB trap. */
 	uint8_t debug_hits;
 

@@ -366,7 +366,7 @@ enum x86_result mmu_walk(struct x86_cpu *cpu, uint64_t linear,
 
 	if (cpu->mode & X86_MODE_LONG &&
 	    (uint64_t)((int64_t)(linear << 16) >> 16) != linear)
-		return x86_raise_error(cpu, cpu->stack ? X86_SSF : X86_GP, 0);
+		return x86_raise_error(cpu, X86_GP, 0);
 	do {
 		end = walk(cpu, linear, &w);
 		if (end != WALK_DONE)

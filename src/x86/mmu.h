@@ -22,7 +22,7 @@ struct mmu_page {
 
 /*
  * Translates `linear`, checks rights, sets A and D, fills the TLB; raises
- * #PF, or #GP/#SS(0) when the address is not canonical.
+ * #PF, or #GP(0) when the address is not canonical.
  */
 enum x86_result mmu_walk(struct x86_cpu *cpu, uint64_t linear,
 			 enum x86_access access, struct mmu_page *page);

@@ -592,10 +592,8 @@ static void non_canonical_addresses(void **state)
 	assert_int_equal(load(0x7ffffffffff8, &v), X86_NEXT);
 	assert_int_equal(load(0x7ffffffffffc, &v), X86_FAULT);
 	assert_int_equal(cpu->fault.vector, X86_GP);
-	cpu->stack = true;
 	assert_int_equal(store(0xffff7ffffffffff8, 1), X86_FAULT);
-	assert_int_equal(cpu->fault.vector, X86_SSF);
-	cpu->stack = false;
+	assert_int_equal(cpu->fault.vector, X86_GP);
 	assert_int_equal(x86_fetch_translate(cpu, 0x800000000000, &at),
 			 X86_FAULT);
 	assert_int_equal(cpu->fault.vector, X86_GP);
