@@ -4,7 +4,8 @@
 The machine's initramfs holds lodge, the default guest's kernel, initramfs and
 KVM modules, test guests and the engine's unit tests. Its init (the file of
 that name here) runs them one after the other, in one boot; each test here
-looks at its part of what the machine said.
+looks at its part of what the machine said. Two emulations of time lie between
+a guest and the clock: guests that fail are given a second machine.
 """
 import json
 import pathlib
@@ -101,29 +102,35 @@ class Machine:
             f"no word of {name}:\n{self.text[-2000:]}"
         return self.part[name], self.status[name]
 
+    def passes(self, guest):
+        if guest.name not in self.part:
+            return False
+        verdict, _ = run_guests.judge(guest, "kvm", self.status[guest.name],
+                                      self.part[guest.name])
+        return verdict != "fail"
+
+    def replace(self, other, table):
+        """Takes what another machine said of the guests of `table`."""
+        for guest in table:
+            if guest.name in other.part:
+                self.part[guest.name] = other.part[guest.name]
+                self.status[guest.name] = other.status[guest.name]
+
     def report(self, name):
         text, status = self.get(name)
         assert status == 0, text
         return json.loads(text[text.rindex("\n{"):])
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    if not QEMU:
-        pytest.skip("qemu-system-x86_64 is missing (qemu-system-x86)")
-    if not (GUEST / "modules" / "kvm-amd.ko").exists():
-        pytest.skip(f"no default guest with KVM modules in {GUEST}")
-    if b"__asan_init" in (BUILD / "lodge").read_bytes():
-        pytest.skip("built with sanitizers: far too slow in there")
-    folder = tmp_path_factory.mktemp("kvm")
-    make_initramfs(folder / "initramfs", guests())
+def boot(folder, table):
+    """A machine that runs the guests of `table`, and all the rest."""
+    make_initramfs(folder / "initramfs", table)
     command = [QEMU, "-accel", "tcg", "-machine", "q35", "-cpu", "EPYC",
                "-smp", "1", "-m", "2048", "-kernel", GUEST / "vmlinux",
                "-initrd", folder / "initramfs", "-append",
                "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable",
                "-display", "none", "-monitor", "none", "-serial", "stdio",
                "-nodefaults", "-no-reboot"]
-    text = b""
     for attempt in range(TRIES):
         console = folder / f"console{attempt}"
         with open(console, "wb") as out:
@@ -138,6 +145,22 @@ def machine(tmp_path_factory):
             break
     (folder / "initramfs").unlink(missing_ok=True)
     return Machine(text.decode(errors="replace"))
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    if not QEMU:
+        pytest.skip("qemu-system-x86_64 is missing (qemu-system-x86)")
+    if not (GUEST / "modules" / "kvm-amd.ko").exists():
+        pytest.skip(f"no default guest with KVM modules in {GUEST}")
+    if b"__asan_init" in (BUILD / "lodge").read_bytes():
+        pytest.skip("built with sanitizers: far too slow in there")
+    folder = tmp_path_factory.mktemp("kvm")
+    first = boot(folder, guests())
+    odd = [guest for guest in guests() if not first.passes(guest)]
+    if odd:
+        first.replace(boot(folder, odd), odd)
+    return first
 
 
 def test_host_offers_kvm(machine):
