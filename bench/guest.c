@@ -31,6 +31,10 @@
 /* A test works for this long at least. */
 #define SECONDS 0.15
 
+/* One of two processes that compute at the same time; how often. */
+#define BUSY_SECONDS 0.4
+#define BUSY_ROUNDS  3
+
 static double now(void)
 {
 	struct timespec t;
@@ -224,19 +228,24 @@ static const struct {
 	{ "chase_16K", work_chase_small, 1e-6, "M/s" },
 	{ "random_64M", work_chase_large, 1e-6, "M/s" },
 	{ "memcpy_16K", work_memcpy_small, 16.0 / 1024, "MiB/s" },
+	{ "memcpy_alias", work_memcpy_alias, 16.0 / 1024, "MiB/s" },
 	{ "memcpy_16M", work_memcpy_large, 16, "MiB/s" },
 	{ "repmovsb_64K", work_repmovsb, 64.0 / 1024, "MiB/s" },
+	{ "repmovsb_alias", work_repmovsb_alias, 64.0 / 1024, "MiB/s" },
 	{ "double", work_double, 1e-6, "M/s" },
 	{ "libm", work_libm, 1e-6, "M/s" },
 	{ "x87", work_x87, 1e-6, "M/s" },
 	{ "sse_copy", work_sse_copy, 16.0 / 1024, "MiB/s" },
+	{ "sse_copy_alias", work_sse_copy_alias, 16.0 / 1024, "MiB/s" },
 	{ "avx2_copy", work_avx2_copy, 16.0 / 1024, "MiB/s" },
+	{ "avx2_copy_alias", work_avx2_copy_alias, 16.0 / 1024, "MiB/s" },
 	{ "avx2_fma", work_avx2_fma, 1e-6, "M/s" },
 	{ "strlen", work_strlen, 16.0 / 1024, "MiB/s" },
 	{ "sort", work_sort, 0.1, "M/s" },
 	{ "sha256", work_sha256, 1.0 / 16, "MiB/s" },
 	{ "gzip", gzips, 1, "MiB/s" },
 	{ "patch_code", work_patch_code, 1e-3, "k/s" },
+	{ "fresh_code", work_fresh_code, 0.25, "MiB/s" },
 };
 
 static void run_test(unsigned int i)
@@ -265,6 +274,46 @@ static void run_test(unsigned int i)
 	fflush(stdout);
 }
 
+/* SHA-256 for BUSY_SECONDS; KiB a second, into the pipe. */
+static void be_busy(int to)
+{
+	double start = now(), took, rate;
+	uint64_t n = 0;
+
+	do {
+		work_sha256(8);
+		n += 8;
+		took = now() - start;
+	} while (took < BUSY_SECONDS);
+	rate = (double)n * 64 / took;
+	if (write(to, &rate, sizeof(rate)) != sizeof(rate))
+		_exit(1);
+	_exit(0);
+}
+
+/* What `count` processes get done at the same time. */
+static void run_busy(unsigned int count)
+{
+	double sum = 0, rate;
+	int fds[2];
+
+	if (pipe(fds))
+		abort();
+	for (unsigned int i = 0; i < count; i++)
+		if (!fork())
+			be_busy(fds[1]);
+	for (unsigned int i = 0; i < count; i++) {
+		if (read(fds[0], &rate, sizeof(rate)) != sizeof(rate))
+			abort();
+		sum += rate;
+		wait(NULL);
+	}
+	close(fds[0]);
+	close(fds[1]);
+	printf("bench busy_%u %.6g MiB/s\n", count, sum / 1024);
+	fflush(stdout);
+}
+
 /* True when `name` is in the comma-separated `list`. */
 static int listed(const char *list, const char *name)
 {
@@ -282,6 +331,10 @@ static void run_tests(const char *list)
 	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		if (!list || listed(list, tests[i].name))
 			run_test(i);
+	/* Two processors against one: only when asked for. */
+	if (list && listed(list, "busy"))
+		for (unsigned int i = 0; i < 2 * BUSY_ROUNDS; i++)
+			run_busy(1 + i % 2);
 }
 
 /* As process 1: file systems, the kernel's command line, power-off. */

@@ -14,6 +14,12 @@
 #define SMALL  (16u << 10)
 #define LARGE  (16u << 20)
 #define RANDOM (64u << 20)
+#define BLOCK  (64u << 10)
+#define FRESH  (256u << 10)
+
+/* A power of two that no TLB index reaches: pages this far apart are found in
+ * the same place of any direct-mapped TLB. */
+#define ALIAS ((size_t)1 << 30)
 
 /* Results end here, so that no compiler drops the work. */
 static volatile uint64_t sink;
@@ -137,6 +143,22 @@ void work_bytecode(uint64_t n)
 
 static uint64_t small[2][SMALL / 8] __attribute__((aligned(4096)));
 
+/* Two buffers of 64 KiB that lie ALIAS apart. */
+static char *aliases(void)
+{
+	static char *base;
+
+	if (base)
+		return base;
+	base = mmap(NULL, ALIAS + BLOCK, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED ||
+	    mprotect(base, BLOCK, PROT_READ | PROT_WRITE) ||
+	    mprotect(base + ALIAS, BLOCK, PROT_READ | PROT_WRITE))
+		abort();
+	return base;
+}
+
 void work_loads(uint64_t n)
 {
 	uint64_t a = 0, b = 0;
@@ -218,6 +240,16 @@ void work_memcpy_small(uint64_t n)
 	}
 }
 
+void work_memcpy_alias(uint64_t n)
+{
+	char *p = aliases();
+
+	while (n--) {
+		memcpy(p + ALIAS, p, SMALL);
+		__asm__ volatile("" ::: "memory");
+	}
+}
+
 void work_memcpy_large(uint64_t n)
 {
 	static char *from, *to;
@@ -234,19 +266,30 @@ void work_memcpy_large(uint64_t n)
 	}
 }
 
-void work_repmovsb(uint64_t n)
+static void repmovsb(char *to, const char *from, uint64_t n)
 {
-	static char from[64 << 10], to[64 << 10];
-
 	while (n--) {
-		void *s = from, *d = to;
-		size_t count = sizeof(from);
+		const void *s = from;
+		void *d = to;
+		size_t count = BLOCK;
 
 		__asm__ volatile("rep movsb"
 				 : "+S"(s), "+D"(d), "+c"(count)
 				 :
 				 : "memory");
 	}
+}
+
+void work_repmovsb(uint64_t n)
+{
+	static char from[BLOCK], to[BLOCK];
+
+	repmovsb(to, from, n);
+}
+
+void work_repmovsb_alias(uint64_t n)
+{
+	repmovsb(aliases() + ALIAS, aliases(), n);
 }
 
 void work_double(uint64_t n)
@@ -287,26 +330,49 @@ void work_x87(uint64_t n)
 	sink_double = (double)x;
 }
 
-void work_sse_copy(uint64_t n)
+static void sse_copy(void *to, const void *from, uint64_t n)
 {
 	while (n--)
 		for (unsigned int i = 0; i < SMALL / 16; i++) {
-			__m128i v = _mm_load_si128((__m128i *)small[0] + i);
+			__m128i v = _mm_load_si128((const __m128i *)from + i);
 
 			__asm__ volatile("" : "+x"(v));
-			_mm_store_si128((__m128i *)small[1] + i, v);
+			_mm_store_si128((__m128i *)to + i, v);
 		}
 }
 
-__attribute__((target("avx2"))) void work_avx2_copy(uint64_t n)
+void work_sse_copy(uint64_t n)
+{
+	sse_copy(small[1], small[0], n);
+}
+
+void work_sse_copy_alias(uint64_t n)
+{
+	sse_copy(aliases() + ALIAS, aliases(), n);
+}
+
+__attribute__((target("avx2"))) static void avx2_copy(void *to,
+						      const void *from,
+						      uint64_t n)
 {
 	while (n--)
 		for (unsigned int i = 0; i < SMALL / 32; i++) {
-			__m256i v = _mm256_load_si256((__m256i *)small[0] + i);
+			__m256i v =
+				_mm256_load_si256((const __m256i *)from + i);
 
 			__asm__ volatile("" : "+x"(v));
-			_mm256_store_si256((__m256i *)small[1] + i, v);
+			_mm256_store_si256((__m256i *)to + i, v);
 		}
+}
+
+void work_avx2_copy(uint64_t n)
+{
+	avx2_copy(small[1], small[0], n);
+}
+
+void work_avx2_copy_alias(uint64_t n)
+{
+	avx2_copy(aliases() + ALIAS, aliases(), n);
 }
 
 __attribute__((target("avx2,fma"))) void work_avx2_fma(uint64_t n)
@@ -442,6 +508,37 @@ void work_patch_code(uint64_t n)
 		memcpy(code + 1, &value, 4);
 		__asm__ volatile("" ::: "memory");
 		sum += ((uint32_t(*)(void))(uintptr_t)code)();
+	}
+	sink = sum;
+}
+
+/*
+ * Fills a buffer with functions of 16 bytes whose constants are new each time,
+ * then calls every one of them once:
+ *     mov eax, imm32; xor edx, imm32; add eax, edx; nop; ret
+ */
+void work_fresh_code(uint64_t n)
+{
+	static const uint8_t shape[16] = { 0xb8, 0,    0,    0, 0, 0x81,
+					   0xf2, 0,    0,    0, 0, 0x01,
+					   0xd0, 0x66, 0x90, 0xc3 };
+	static uint8_t *code;
+	static uint32_t value;
+	uint32_t sum = 0;
+
+	if (!code)
+		code = mmap(NULL, FRESH, PROT_READ | PROT_WRITE | PROT_EXEC,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	while (n--) {
+		for (uint8_t *p = code; p < code + FRESH; p += sizeof(shape)) {
+			memcpy(p, shape, sizeof(shape));
+			value += 0x9e3779b9;
+			memcpy(p + 1, &value, 4);
+			memcpy(p + 7, &value, 4);
+		}
+		__asm__ volatile("" ::: "memory");
+		for (uint8_t *p = code; p < code + FRESH; p += sizeof(shape))
+			sum += ((uint32_t(*)(void))(uintptr_t)p)();
 	}
 	sink = sum;
 }
