@@ -7,6 +7,8 @@
  */
 #include "engine/soft/rewrite.h"
 
+#include "x86/exec.h"
+
 #define ALL   X86_FLAGS_ARITH
 #define CF    X86_FLAG_CF
 #define NO_CF (X86_FLAGS_ARITH & ~X86_FLAG_CF)
@@ -249,9 +251,8 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 		class = one_byte(insn);
 	else if (insn->map == X86_MAP_0F)
 		class = two_byte(insn);
-	/* LOCK that is no read-modify-write of memory is #UD. */
-	if ((insn->prefix & X86_PFX_LOCK) &&
-	    (class.kind != REWRITE_RM || !class.writes_memory || !insn->mem))
+	/* LOCK elsewhere is #UD, to the host too. */
+	if ((insn->prefix & X86_PFX_LOCK) && !x86_pick_locked(insn))
 		return none;
 	return class;
 }
