@@ -33,7 +33,7 @@ ROOMS = {
 # Single headers that others may use as well: contracts and common words.
 HEADERS = {
     'board': ['engine/engine.h'],
-    'engine/soft': ['engine/engine.h'],
+    'engine/soft': ['engine/engine.h', 'engine/profile.h'],
     # What KVM cannot execute, the software CPU does.
     'engine/kvm': ['engine/engine.h', 'engine/soft/native.h'],
     'host/linux': ['vm/host.h', 'vm/error.h'],

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/profile.h"
 #include "vm/vm.h"
 #include "x86/cpu.h"
 
@@ -69,6 +70,9 @@ struct engine {
 	int (*get_state)(struct x86_cpu *cpu);
 
 	void (*stats)(struct x86_cpu *cpu, struct engine_stats *stats);
+
+	/* NULL: the engine has no profile. */
+	const struct engine_profile_ops *profile;
 
 	/*
 	 * Engines with their own interrupt controllers (KVM): sets GSI

@@ -68,6 +68,7 @@ static enum x86_result cut(struct x86_cpu *cpu, uint64_t linear,
 	r = locate(cpu, linear, access, &p->page[0]);
 	if (r || p->first == size)
 		return r;
+	cpu->stat_straddle++;
 	return locate(cpu, wrap(cpu, linear + room, access), access,
 		      &p->page[1]);
 }
@@ -142,6 +143,7 @@ static void mmio_read(struct x86_cpu *cpu, const struct mmu_page *p,
 {
 	unsigned int n;
 
+	cpu->work = X86_WORK_DEVICE;
 	for (unsigned int done = 0; done < size; done += n) {
 		uint64_t at = p->gpa + done, v;
 
@@ -153,6 +155,7 @@ static void mmio_read(struct x86_cpu *cpu, const struct mmu_page *p,
 		memcpy(buf + done, &v, n);
 		cpu->stat_mmio++;
 	}
+	cpu->work = X86_WORK_RUN;
 }
 
 static void mmio_write(struct x86_cpu *cpu, const struct mmu_page *p,
@@ -160,6 +163,7 @@ static void mmio_write(struct x86_cpu *cpu, const struct mmu_page *p,
 {
 	unsigned int n;
 
+	cpu->work = X86_WORK_DEVICE;
 	for (unsigned int done = 0; done < size; done += n) {
 		uint64_t at = p->gpa + done, v = 0;
 
@@ -172,6 +176,7 @@ static void mmio_write(struct x86_cpu *cpu, const struct mmu_page *p,
 					     (uint32_t)v);
 		cpu->stat_mmio++;
 	}
+	cpu->work = X86_WORK_RUN;
 }
 
 static void take(struct x86_cpu *cpu, const struct mmu_page *p, uint8_t *buf,
@@ -187,6 +192,8 @@ static void take(struct x86_cpu *cpu, const struct mmu_page *p, uint8_t *buf,
 static void note(struct x86_cpu *cpu, const struct mmu_page *p,
 		 unsigned int size)
 {
+	if (mmu_page_flags(cpu, p->region, p->gpa) & MEM_PAGE_CODE)
+		cpu->stat_code_write++;
 	memory_note_write(&cpu->vm->memory, gpa(p->gpa), size);
 	if (p->gpa >> PAGE_SHIFT == cpu->block_page && cpu->block_written)
 		cpu->block_written(cpu);

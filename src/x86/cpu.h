@@ -139,6 +139,17 @@ struct x86_fast {
 	uint64_t to[X86_FAST_JUMPS];
 };
 
+/* What a processor's thread is doing, for whoever samples it. */
+enum x86_work {
+	X86_WORK_RUN, /* guest code, this way or that */
+	X86_WORK_DECODE,
+	X86_WORK_REWRITE,
+	X86_WORK_WALK, /* page tables */
+	X86_WORK_DEVICE,
+	X86_WORK_HALT,
+	X86_WORKS,
+};
+
 struct x86_cpu {
 	struct x86_state state; /* must be first */
 
@@ -199,6 +210,11 @@ struct x86_cpu {
 
 	uint64_t instructions; /* executed; approximate between blocks */
 	uint64_t stat_fault, stat_interrupt, stat_mmio, stat_pio, stat_halt;
+	/* Page walks, accesses to two pages, writes to pages with decoded
+	 * code, and what of the TLB was dropped. */
+	uint64_t stat_walk, stat_straddle, stat_code_write;
+	uint64_t stat_tlb_flush, stat_page_flush;
+	volatile uint8_t work; /* enum x86_work; read by signal handlers */
 
 	/* mmu.c's own: PAE pointers as loaded with CR3; where the last
 	 * look-up found memory; what range holds pages above 4 KiB. */

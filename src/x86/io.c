@@ -11,15 +11,22 @@
 
 uint64_t x86_port_read(struct x86_cpu *cpu, uint16_t port, unsigned int size)
 {
+	uint64_t value;
+
 	cpu->stat_pio++;
-	return bus_read(&cpu->vm->pio, port, size);
+	cpu->work = X86_WORK_DEVICE;
+	value = bus_read(&cpu->vm->pio, port, size);
+	cpu->work = X86_WORK_RUN;
+	return value;
 }
 
 void x86_port_write(struct x86_cpu *cpu, uint16_t port, unsigned int size,
 		    uint64_t value)
 {
 	cpu->stat_pio++;
+	cpu->work = X86_WORK_DEVICE;
 	bus_write(&cpu->vm->pio, port, size, value);
+	cpu->work = X86_WORK_RUN;
 }
 
 /* Looks the ports up in the bitmap of the current TSS. */

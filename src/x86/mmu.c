@@ -352,8 +352,8 @@ static unsigned int wanted(enum x86_access access)
 	return access & X86_EXEC ? MMU_EXEC : MMU_READ;
 }
 
-enum x86_result mmu_walk(struct x86_cpu *cpu, uint64_t linear,
-			 enum x86_access access, struct mmu_page *page)
+static enum x86_result walk_page(struct x86_cpu *cpu, uint64_t linear,
+				 enum x86_access access, struct mmu_page *page)
 {
 	enum x86_tlb_kind kind = access & X86_SYSTEM ?
 					 X86_TLB_SUPER :
@@ -390,6 +390,19 @@ enum x86_result mmu_walk(struct x86_cpu *cpu, uint64_t linear,
 		page->host = r->host + (w.gpa - r->base);
 	fill(cpu, kind, linear, &w, may, r);
 	return X86_NEXT;
+}
+
+enum x86_result mmu_walk(struct x86_cpu *cpu, uint64_t linear,
+			 enum x86_access access, struct mmu_page *page)
+{
+	uint8_t work = cpu->work;
+	enum x86_result r;
+
+	cpu->work = X86_WORK_WALK;
+	cpu->stat_walk++;
+	r = walk_page(cpu, linear, access, page);
+	cpu->work = work;
+	return r;
 }
 
 bool x86_translate(struct x86_cpu *cpu, gva_t linear, gpa_t *address)

@@ -82,6 +82,7 @@ static void empty_nursery(struct block_cache *cache)
 				at = &(*at)->next;
 	}
 	cache->nursery.used = 0;
+	cache->nursery_flushes++;
 }
 
 /* The handler of a row's end: the next block begins here. */
@@ -210,6 +211,7 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	unsigned int size = PAGE_SIZE - (unsigned int)(address.v & 0xfff);
 	const uint8_t *host = memory_for_read(mem, address, size);
 	int64_t page = memory_page_index(mem, address);
+	uint64_t start = soft->profile ? soft_profile_clock() : 0;
 	struct block *b;
 
 	if (!host || page < 0)
@@ -224,7 +226,11 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b->page_generation = &soft->soft->generation[page];
 	b->generation = atomic_load_explicit(b->page_generation,
 					     memory_order_acquire);
+	cpu->work = X86_WORK_DECODE;
 	decode_row(cpu, b, host, size);
+	cpu->work = X86_WORK_RUN;
+	if (soft->profile)
+		soft_profile_decoded(soft->profile, b, start);
 	if (!b->count)
 		return NULL;
 	enter_hash(cache, b);

@@ -73,6 +73,7 @@ struct block_cache {
 	struct block *running; /* being executed, or NULL */
 	uint64_t decoded;      /* instructions, for statistics */
 	uint64_t flushes;      /* times the arena was full */
+	uint64_t nursery_flushes;
 };
 
 static inline unsigned int block_slot(uint64_t linear)

@@ -395,7 +395,11 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	cpu->block_rip = block->linear;
 	cpu->block_page = block->address >> PAGE_SHIFT;
 	soft->cache.running = block;
+	if (soft->profile)
+		soft_profile_before(soft->profile);
 	r = insn->handler(cpu, insn);
+	if (soft->profile)
+		soft_profile_after(soft->profile, block, insn, r);
 	if (r == X86_NEXT && (!soft->cache.running || !mxcsr_in(cpu))) {
 		/* It wrote to its own page, or unmasked an exception. */
 		cpu->state.rip = rip + insn->length;

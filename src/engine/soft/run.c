@@ -97,6 +97,21 @@ static enum x86_result run_code(struct soft_cpu *soft, struct x86_cpu *cpu,
 	return rewrite_run(&soft->rewriter, cpu, block, of);
 }
 
+static bool rewrite(struct soft_cpu *soft, struct x86_cpu *cpu,
+		    struct block *block)
+{
+	uint64_t from = soft->rewriter.used;
+	uint64_t start = soft->profile ? soft_profile_clock() : 0;
+	bool done;
+
+	cpu->work = X86_WORK_REWRITE;
+	done = rewrite_block(&soft->rewriter, cpu, block);
+	cpu->work = X86_WORK_RUN;
+	if (soft->profile && done)
+		soft_profile_rewritten(soft->profile, block, start, from);
+	return done;
+}
+
 static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 {
 	struct block *block;
@@ -116,7 +131,7 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 	}
 	if (!block->code && is_hot(soft, block)) {
 		block = block_keep(&soft->cache, block);
-		if (!block || !rewrite_block(&soft->rewriter, cpu, block)) {
+		if (!block || !rewrite(soft, cpu, block)) {
 			soft_flush(soft);
 			return X86_BRANCH;
 		}
@@ -149,10 +164,12 @@ static bool must_leave(struct soft_cpu *soft, struct x86_cpu *cpu,
 static void wait_for_event(struct x86_cpu *cpu)
 {
 	cpu->stat_halt++;
+	cpu->work = X86_WORK_HALT;
 	while (!x86_can_wake(cpu) &&
 	       !(atomic_load(&cpu->request) & X86_REQ_KICK) &&
 	       atomic_load(&cpu->vm->request) == VM_RUN)
 		host_event_wait(&cpu->wake, UINT64_MAX);
+	cpu->work = X86_WORK_RUN;
 }
 
 void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)

@@ -48,6 +48,8 @@ void soft_flush(struct soft_cpu *soft)
 	block_cache_flush(&soft->cache);
 	if (soft->rewrites)
 		rewrite_flush(&soft->rewriter, soft->cpu);
+	if (soft->profile)
+		soft_profile_flushed(soft->profile);
 }
 
 static int soft_open(const struct engine_setup *setup, void **vm_engine)
@@ -96,6 +98,7 @@ static void tlb_flushed(struct x86_cpu *cpu)
 {
 	struct soft_cpu *soft = cpu->engine;
 
+	cpu->stat_tlb_flush++;
 	block_forget_linear(&soft->cache);
 }
 
@@ -103,6 +106,7 @@ static void page_flushed(struct x86_cpu *cpu, uint64_t first, uint64_t size)
 {
 	struct soft_cpu *soft = cpu->engine;
 
+	cpu->stat_page_flush++;
 	block_forget_pages(&soft->cache, first, size);
 }
 
@@ -155,6 +159,7 @@ static void soft_cpu_close(struct x86_cpu *cpu)
 
 	if (!soft)
 		return;
+	soft_profile_free(soft->profile);
 	rewrite_fini(&soft->rewriter);
 	native_close(cpu);
 	block_cache_fini(&soft->cache);
@@ -274,4 +279,5 @@ const struct engine engine_soft = {
 	.put_state = soft_put_state,
 	.get_state = soft_get_state,
 	.stats = soft_stats,
+	.profile = &soft_profile_ops,
 };

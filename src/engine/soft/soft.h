@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/soft/block.h"
+#include "engine/soft/profile.h"
 #include "engine/soft/rewrite.h"
 
 /* Pages that became code pages, for the other vCPUs to notice. */
@@ -32,6 +33,7 @@ struct soft_cpu {
 	bool rewrites; /* the host can */
 	uint64_t ring_seen;
 	uint64_t kicks;
+	struct soft_profile *profile; /* NULL: none is wanted */
 };
 
 /*
