@@ -61,6 +61,7 @@ enum rewrite_kind {
 	REWRITE_OPCODE_REG, /* register in the opcode */
 	REWRITE_EXCHANGE,  /* 90-97 */
 	REWRITE_LEA,
+	REWRITE_DIVIDE, /* F7 /6 and /7 */
 	REWRITE_NOP,
 	REWRITE_PUSH,
 	REWRITE_PUSH_IMM,

@@ -71,8 +71,9 @@ static struct rewrite_class group3(const struct x86_insn *insn)
 	case 4:
 	case 5:
 		return make(REWRITE_RM, false, 0, ALL);
-	default: /* DIV and IDIV may fault */
-		return none;
+	default:
+		return insn->opsize >= 4 ? make(REWRITE_DIVIDE, false, 0, ALL) :
+					   none;
 	}
 }
 

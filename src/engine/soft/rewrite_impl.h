@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 2)
+#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 3)
 #define REWRITE_EXITS_MAX  4
 
 /* Guest vector registers that the host's hold, a bit each. */

@@ -215,6 +215,55 @@ static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
 	return true;
 }
 
+/* --- division ------------------------------------------------------------- */
+
+/* The high half of the dividend is below the divisor, in r11. */
+static void check_div(struct rewrite *t, bool wide)
+{
+	emit_rm_reg(&t->e, 0, wide, false, 0x3b, HOST_RDX, HOST_R11); /* cmp */
+	rewrite_miss(t, emit_jcc(&t->e, 3, 0), false);
+}
+
+/* The high half is nothing but sign, the divisor neither 0 nor -1. */
+static void check_idiv(struct rewrite *t, bool wide)
+{
+	const struct emit_mem plus_1 = emit_at(HOST_R11, 1);
+
+	emit_rm_reg(&t->e, 0, wide, false, 0x8b, HOST_R10, HOST_RAX);
+	emit_rm_reg(&t->e, 0, wide, false, 0xc1, 7, HOST_R10); /* sar */
+	emit_8(&t->e, wide ? 63 : 31);
+	emit_rm_reg(&t->e, 0, wide, false, 0x3b, HOST_R10, HOST_RDX); /* cmp */
+	rewrite_miss(t, emit_jcc(&t->e, 5, 0), false);
+	emit_lea(&t->e, wide, HOST_R10, &plus_1);
+	emit_rm_reg(&t->e, 0, wide, false, 0x83, 7, HOST_R10); /* cmp */
+	emit_8(&t->e, 1);
+	rewrite_miss(t, emit_jcc(&t->e, 6, 0), false);
+}
+
+/*
+ * DIV and IDIV of 32 and 64 bits, when it is plain that they do not fault;
+ * else the interpreter's. They leave no flag defined.
+ */
+static bool rename_divide(struct rewrite *t, const struct x86_insn *insn)
+{
+	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
+	bool wide = insn->prefix & X86_PFX_REXW;
+	unsigned int op = insn->modrm >> 3 & 7;
+
+	if (insn->mem) {
+		rewrite_operand(t, insn, insn->opsize, 1, false);
+		emit_rm_mem(&t->e, 0, wide, 0x8b, HOST_R11, &at_r9);
+	} else {
+		emit_mov(&t->e, HOST_R11, load(t, insn->rm, HOST_R11));
+	}
+	if (op == 6)
+		check_div(t, wide);
+	else
+		check_idiv(t, wide);
+	emit_rm_reg(&t->e, 0, wide, false, 0xf7, op, HOST_R11);
+	return true;
+}
+
 /* --- the stack ------------------------------------------------------------ */
 
 static void move_stack(struct rewrite *t, int32_t by)
@@ -296,6 +345,8 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		return rename_exchange(t, insn);
 	case REWRITE_LEA:
 		return rename_lea(t, insn);
+	case REWRITE_DIVIDE:
+		return rename_divide(t, insn);
 	case REWRITE_NOP:
 		return true;
 	case REWRITE_PUSH:

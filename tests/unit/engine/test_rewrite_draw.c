@@ -482,7 +482,7 @@ static void add_insn(struct drawing *d)
 		}
 }
 
-/* --- branches ------------------------------------------------------------ */
+/* --- division ------------------------------------------------------------ */
 
 static void add_bytes(struct drawing *d, uint64_t bytes, unsigned int count)
 {
@@ -491,6 +491,40 @@ static void add_bytes(struct drawing *d, uint64_t bytes, unsigned int count)
 	put_value(&c, bytes, count);
 	add_piece(d, &c);
 }
+
+/* A dividend that seldom makes DIV or IDIV of 32 or 64 bits fault. */
+static void add_division(struct drawing *d)
+{
+	static const struct {
+		uint32_t bytes;
+		unsigned int count;
+	} high[] = {
+		{ 0xd231, 2 }, /* xor edx, edx */
+		{ 0x99, 1 }, /* cdq */
+		{ 0x9948, 2 }, /* cqo */
+		{ 0x3fe2c148, 4 }, /* shl rdx, 63 */
+		{ 0x3eeac148, 4 }, /* shr rdx, 62 */
+	};
+	unsigned int which = random_below(5), rm = random_below(16);
+	unsigned int op = 6 + random_below(2);
+
+	if ((d->precious & (1u << X86_RAX | 1u << X86_RDX)) && random_below(8))
+		return;
+	add_bytes(d, high[which].bytes, high[which].count);
+	if (random_below(3)) {
+		add_bytes(d, 0xc0f740 | random_below(2) << 3 | rm >> 3 |
+				     op << 19 | (rm & 7) << 16, 3);
+	} else { /* at a pointer, plus a byte */
+		do
+			rm = pointer(d);
+		while ((rm & 7) == 4);
+		add_bytes(d, 0x40f740 | random_below(2) << 3 | rm >> 3 |
+				     op << 19 | (rm & 7) << 16 |
+				     random_below(0x80) << 24, 4);
+	}
+}
+
+/* --- branches ------------------------------------------------------------ */
 
 /* `opcode`, then the distance to `target` in four bytes. */
 static void add_near(struct drawing *d, uint32_t opcode, unsigned int count,
@@ -733,7 +767,10 @@ void rewrite_draw(struct program *p)
 
 		d.at = d.start[d.block];
 		while (n--) {
-			add_insn(&d);
+			if (random_below(16))
+				add_insn(&d);
+			else
+				add_division(&d);
 			left -= left > 0;
 		}
 		add_end(&d);
