@@ -113,7 +113,8 @@ static int add_irqchip(struct board *board)
 	const struct irq intr = { lapic_set_extint, &board->lapics, 0 };
 	const bool own = board->engine->own_irqchip;
 	const struct irq nowhere = { 0 };
-	const struct irq pit = own ? nowhere : board_irq(board, IRQ_PIT);
+	const struct irq irq0 = own ? nowhere : board_irq(board, IRQ_PIT);
+	const struct irq pit = hpet_pit_irq(&board->hpet, &irq0);
 	struct vm *vm = &board->vm;
 	int err = 0;
 
@@ -139,9 +140,39 @@ static int add_irqchip(struct board *board)
 	return err;
 }
 
+/* An engine with a PIT of its own cannot have it replaced. */
+static int add_hpet(struct board *board)
+{
+	struct irq line[HPET_LINES];
+
+	for (unsigned int i = 0; i < HPET_LINES; i++)
+		line[i] = board_irq(board, i == IRQ_PIT_GSI ? IRQ_PIT : i);
+	return hpet_init(&board->hpet, &board->vm, line,
+			 !board->engine->own_irqchip);
+}
+
+static int add_keyboard(struct board *board)
+{
+	const struct irq keyboard = board_irq(board, I8042_IRQ_KEYBOARD);
+	const struct irq mouse = board_irq(board, I8042_IRQ_MOUSE);
+	struct vm *vm = &board->vm;
+	int err = i8042_init(&board->i8042, vm, &keyboard, &mouse);
+
+	if (!err)
+		err = ps2_keyboard_init(&board->keyboard, vm);
+	if (!err)
+		err = ps2_mouse_init(&board->mouse, vm);
+	if (err)
+		return err;
+	i8042_connect_keyboard(&board->i8042, &board->keyboard.device);
+	i8042_connect_mouse(&board->i8042, &board->mouse.device);
+	return 0;
+}
+
 static int add_chips(struct board *board, const struct board_config *config)
 {
-	const struct irq rtc = board_irq(board, IRQ_RTC);
+	const struct irq irq8 = board_irq(board, IRQ_RTC);
+	const struct irq rtc = hpet_rtc_irq(&board->hpet, &irq8);
 	const struct irq sci = board_irq(board, IRQ_SCI);
 	const struct irq com1 = board_irq(board, IRQ_COM1);
 	const struct irq com2 = board_irq(board, LAYOUT_IRQ_COM2);
@@ -153,6 +184,10 @@ static int add_chips(struct board *board, const struct board_config *config)
 		err = rtc_init(&board->rtc, vm, &rtc);
 	if (!err)
 		err = acpi_pm_init(&board->pm, vm, &sci, 32);
+	if (!err)
+		err = add_hpet(board);
+	if (!err)
+		err = add_keyboard(board);
 	if (!err)
 		err = reset_init(&board->reset, vm);
 	if (!err)

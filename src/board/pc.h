@@ -6,11 +6,15 @@
 #include "board/board.h"
 #include "board/e820.h"
 #include "chip/acpi_pm.h"
+#include "chip/hpet.h"
+#include "chip/i8042.h"
 #include "chip/ioapic.h"
 #include "chip/irqchip.h"
 #include "chip/lapic.h"
 #include "chip/pic.h"
 #include "chip/pit.h"
+#include "chip/ps2_keyboard.h"
+#include "chip/ps2_mouse.h"
 #include "chip/reset.h"
 #include "chip/rtc.h"
 #include "chip/testdev.h"
@@ -48,6 +52,10 @@ struct board {
 	struct pit pit;
 	struct rtc rtc;
 	struct acpi_pm pm;
+	struct hpet hpet;
+	struct i8042 i8042;
+	struct ps2_keyboard keyboard;
+	struct ps2_mouse mouse;
 	struct reset reset;
 	struct uart com1, com2;
 	struct testdev testdev;
