@@ -75,9 +75,11 @@ bool x86_load_cr3(struct x86_cpu *cpu, uint64_t value);
  */
 bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3);
 
-/* TLB maintenance: fresh memory; everything; one page (INVLPG). */
+/* TLB maintenance: fresh memory; everything; all but global pages (CR3
+ * write); one page, global or not (INVLPG). */
 void x86_tlb_init(struct x86_cpu *cpu);
 void x86_tlb_flush(struct x86_cpu *cpu);
+void x86_tlb_flush_local(struct x86_cpu *cpu);
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear);
 
 /*
@@ -99,6 +101,17 @@ static inline struct x86_tlb_entry *x86_tlb_at(struct x86_cpu *cpu,
 					       uint64_t linear)
 {
 	return &cpu->tlb->entry[(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)];
+}
+
+/* True when the TLB knows that instructions at `linear` are fetched from a
+ * global page. */
+static inline bool x86_fetches_global(const struct x86_cpu *cpu,
+				      uint64_t linear)
+{
+	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+
+	return cpu->tlb->entry[i].exec == (linear & PAGE_MASK) &&
+	       cpu->tlb->global[i / 64] >> (i % 64) & 1;
 }
 
 /* True when `size` bytes at `linear` lie in one page. */

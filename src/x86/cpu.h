@@ -107,6 +107,15 @@ struct x86_tlb {
 	bool used; /* since the last flush */
 	/* One bit an entry that may hold tags: makes a flush cheap. */
 	uint64_t filled[X86_TLB_SIZE / 64];
+	/* And one that a CR3 write keeps, of those: its page is global. */
+	uint64_t global[X86_TLB_SIZE / 64];
+};
+
+/* Where large pages may have left entries behind. size 0: nowhere. */
+struct x86_large {
+	uint64_t first, last;
+	uint64_t size; /* of the largest */
+	bool global;   /* one of them is */
 };
 
 /* x86_cpu.mode: what decoding and execution depend on, besides rip. */
@@ -125,6 +134,7 @@ struct x86_tlb {
 #define X86_MODE_AVX	 0x1000u /* CR4.OSXSAVE and XCR0.AVX and not TS */
 #define X86_MODE_AVX512	 0x2000u
 #define X86_MODE_SUPER_AC 0x4000u /* SMAP suspended: X86_TLB_SUPER_AC */
+#define X86_MODE_BITS	 20 /* room for all of them */
 
 /*
  * Room that an engine's generated code reaches relative to the processor.
@@ -202,8 +212,9 @@ struct x86_cpu {
 	/* Where x86_pointer() noted a write that comes after the note, so
 	 * that it is to be noted again; 0: nowhere. */
 	uint64_t noted_early;
-	/* Told of a TLB flush, for caches keyed by linear address. */
-	void (*tlb_flushed)(struct x86_cpu *cpu);
+	/* Told of a TLB flush, for caches keyed by linear address; `all`:
+	 * global pages too. */
+	void (*tlb_flushed)(struct x86_cpu *cpu, bool all);
 	/* The same for `size` bytes (INVLPG); NULL: tlb_flushed is called. */
 	void (*page_flushed)(struct x86_cpu *cpu, uint64_t first,
 			     uint64_t size);
@@ -217,10 +228,11 @@ struct x86_cpu {
 	volatile uint8_t work; /* enum x86_work; read by signal handlers */
 
 	/* mmu.c's own: PAE pointers as loaded with CR3; where the last
-	 * look-up found memory; what range holds pages above 4 KiB. */
+	 * look-up found memory; what range of each half of the address space
+	 * holds pages above 4 KiB. */
 	uint64_t pdpte[4];
 	unsigned int region_hint;
-	uint64_t large_first, large_last, large_size;
+	struct x86_large large[2];
 
 	struct x86_tlb tlbs[X86_TLB_KINDS];
 	struct x86_fast fast;

@@ -7,7 +7,7 @@
  * A walk touches nothing until the access is known to be allowed; then it
  * sets A and D by compare-exchange, for other processors walk (and the guest
  * changes) the same tables meanwhile. Left out: 5-level paging, protection
- * keys, PCID tags (every CR3 load flushes), global pages kept over a flush.
+ * keys, PCID tags (every CR3 load flushes all but global pages).
  */
 #include "x86/mmu.h"
 
@@ -17,6 +17,7 @@
 #define PTE_A	    0x020u
 #define PTE_D	    0x040u
 #define PTE_PS	    0x080u
+#define PTE_G	    0x100u
 #define PTE_NX	    ((uint64_t)1 << 63)
 #define PTE_ADDRESS 0x000ffffffffff000u
 
@@ -295,16 +296,25 @@ static bool watched(const struct x86_cpu *cpu, uint64_t page)
 }
 
 /* Remembers the range that large pages were seen in, for INVLPG. */
-static void note_large(struct x86_cpu *cpu, uint64_t linear, uint64_t size)
+static void note_large(struct x86_cpu *cpu, uint64_t linear, uint64_t size,
+		       bool global)
 {
 	uint64_t first = linear & ~(size - 1), last = first + (size - 1);
+	struct x86_large *l = &cpu->large[linear >> 63];
 
-	if (!cpu->large_size || first < cpu->large_first)
-		cpu->large_first = first;
-	if (!cpu->large_size || last > cpu->large_last)
-		cpu->large_last = last;
-	if (size > cpu->large_size)
-		cpu->large_size = size;
+	if (!l->size || first < l->first)
+		l->first = first;
+	if (!l->size || last > l->last)
+		l->last = last;
+	if (size > l->size)
+		l->size = size;
+	l->global |= global;
+}
+
+static bool is_global(const struct x86_cpu *cpu, const struct walk *w)
+{
+	return w->size && cpu->state.cr4 & X86_CR4_PGE &&
+	       w->step[w->count - 1].value & PTE_G;
 }
 
 static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
@@ -314,7 +324,8 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 	struct x86_tlb *t = &cpu->tlbs[kind];
 	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
 	struct x86_tlb_entry *e = &t->entry[i];
-	uint64_t page = linear & PAGE_MASK;
+	uint64_t page = linear & PAGE_MASK, bit = (uint64_t)1 << (i % 64);
+	bool global = is_global(cpu, w);
 
 	/* D still has to be set by a write; the last step tells. */
 	if (w->size && !(w->step[w->count - 1].value & PTE_D))
@@ -328,10 +339,11 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 	e->write = may & MMU_WRITE ? page : X86_TLB_NONE;
 	e->exec = may & MMU_EXEC ? page : X86_TLB_NONE;
 	e->addend = (uintptr_t)r->host + (w->gpa - r->base) - linear;
-	t->filled[i / 64] |= (uint64_t)1 << (i % 64);
+	t->filled[i / 64] |= bit;
+	t->global[i / 64] = (t->global[i / 64] & ~bit) | (global ? bit : 0);
 	t->used = true;
 	if (w->size > PAGE_SIZE)
-		note_large(cpu, linear, w->size);
+		note_large(cpu, linear, w->size, global);
 }
 
 /* True for the page of the xAPIC's registers. */
@@ -454,6 +466,6 @@ bool x86_load_cr3(struct x86_cpu *cpu, uint64_t value)
 	keep = keep && value == s->cr3;
 	s->cr3 = value;
 	if (!keep)
-		x86_tlb_flush(cpu);
+		x86_tlb_flush_local(cpu);
 	return true;
 }

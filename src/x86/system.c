@@ -297,8 +297,10 @@ enum x86_result x86_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn)
 		return refuse(cpu);
 	if (type == 0)
 		x86_tlb_flush_page(cpu, desc[1]);
-	else
+	else if (type == 2)
 		x86_tlb_flush(cpu);
+	else
+		x86_tlb_flush_local(cpu);
 	return X86_NEXT;
 }
 

@@ -21,32 +21,52 @@ void x86_tlb_init(struct x86_cpu *cpu)
 		for (unsigned int i = 0; i < X86_TLB_SIZE; i++)
 			clear_tags(&t->entry[i]);
 		memset(t->filled, 0, sizeof(t->filled));
+		memset(t->global, 0, sizeof(t->global));
 		t->used = false;
 	}
-	cpu->large_size = 0;
+	memset(cpu->large, 0, sizeof(cpu->large));
+}
+
+/* Empties a table, but for entries with a bit in `global` when `keep`. */
+static void empty(struct x86_tlb *t, bool keep)
+{
+	uint64_t left = 0;
+
+	for (unsigned int w = 0; w < WORDS; w++) {
+		uint64_t kept = keep ? t->global[w] & t->filled[w] : 0;
+		uint64_t bits = t->filled[w] & ~kept;
+
+		for (; bits; bits &= bits - 1)
+			clear_tags(&t->entry[w * 64 + (unsigned int)
+						     __builtin_ctzll(bits)]);
+		t->filled[w] = t->global[w] = kept;
+		left |= kept;
+	}
+	t->used = left;
+}
+
+static void flush(struct x86_cpu *cpu, bool all)
+{
+	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++)
+		if (cpu->tlbs[kind].used)
+			empty(&cpu->tlbs[kind], !all);
+	for (unsigned int half = 0; half < 2; half++)
+		if (all || !cpu->large[half].global)
+			cpu->large[half].size = 0;
+	if (all)
+		cpu->large[0].global = cpu->large[1].global = false;
+	if (cpu->tlb_flushed)
+		cpu->tlb_flushed(cpu, all);
 }
 
 void x86_tlb_flush(struct x86_cpu *cpu)
 {
-	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
-		struct x86_tlb *t = &cpu->tlbs[kind];
+	flush(cpu, true);
+}
 
-		if (!t->used)
-			continue;
-		for (unsigned int w = 0; w < WORDS; w++) {
-			uint64_t bits = t->filled[w];
-
-			for (; bits; bits &= bits - 1)
-				clear_tags(&t->entry[w * 64 +
-						     (unsigned int)
-						     __builtin_ctzll(bits)]);
-			t->filled[w] = 0;
-		}
-		t->used = false;
-	}
-	cpu->large_size = 0;
-	if (cpu->tlb_flushed)
-		cpu->tlb_flushed(cpu);
+void x86_tlb_flush_local(struct x86_cpu *cpu)
+{
+	flush(cpu, false);
 }
 
 /* Clears the entry's tags when it maps a page of [first, first + size). */
@@ -87,9 +107,9 @@ static void drop_large(struct x86_cpu *cpu, uint64_t first, uint64_t size)
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 {
 	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
-	bool large = cpu->large_size && linear >= cpu->large_first &&
-		     linear <= cpu->large_last;
-	uint64_t size = large ? cpu->large_size : PAGE_SIZE;
+	const struct x86_large *l = &cpu->large[linear >> 63];
+	bool large = l->size && linear >= l->first && linear <= l->last;
+	uint64_t size = large ? l->size : PAGE_SIZE;
 	uint64_t first = linear & ~(size - 1);
 
 	if (large)
@@ -100,7 +120,7 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 	if (cpu->page_flushed)
 		cpu->page_flushed(cpu, first, size);
 	else if (cpu->tlb_flushed)
-		cpu->tlb_flushed(cpu);
+		cpu->tlb_flushed(cpu, true);
 }
 
 void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)

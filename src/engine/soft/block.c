@@ -12,7 +12,7 @@ int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept)
 {
 	cache->nursery = (struct block_arena){ host_alloc(nursery), nursery, 0 };
 	cache->kept = (struct block_arena){ host_alloc(kept), kept, 0 };
-	cache->translation = 1;
+	block_forget_linear(cache);
 	if (cache->nursery.base && cache->kept.base)
 		return 0;
 	block_cache_fini(cache);
@@ -25,10 +25,25 @@ void block_cache_fini(struct block_cache *cache)
 	host_free(cache->kept.base);
 }
 
+static void forget(struct block_cache *cache, enum block_side side)
+{
+	cache->translation[side] = ++cache->translations;
+	memset(cache->pages[side], 0, sizeof(cache->pages[side]));
+	if (side == BLOCK_SUPER)
+		cache->local_super = false;
+}
+
 void block_forget_linear(struct block_cache *cache)
 {
-	cache->translation++;
-	memset(cache->pages, 0, sizeof(cache->pages));
+	forget(cache, BLOCK_SUPER);
+	forget(cache, BLOCK_USER);
+}
+
+void block_forget_local(struct block_cache *cache)
+{
+	if (cache->local_super)
+		forget(cache, BLOCK_SUPER);
+	forget(cache, BLOCK_USER);
 }
 
 /* Which bit of `pages` stands for the page of a linear address. */
@@ -36,21 +51,31 @@ static unsigned int page_bit(uint64_t linear)
 {
 	uint64_t page = linear >> PAGE_SHIFT;
 
-	return (unsigned int)(page ^ page >> 12) & (BLOCK_PAGES_SIZE - 1);
+	return (unsigned int)(page ^ page >> 13) & (BLOCK_PAGES_SIZE - 1);
+}
+
+static bool speaks_of(const struct block_cache *cache, enum block_side side,
+		      uint64_t first, uint64_t size)
+{
+	const uint64_t *pages = cache->pages[side][first >> 63];
+
+	if (size > BLOCK_PAGES_SIZE / 64 * PAGE_SIZE)
+		return true;
+	for (uint64_t at = 0; at < size; at += PAGE_SIZE) {
+		unsigned int bit = page_bit(first + at);
+
+		if (pages[bit / 64] >> (bit % 64) & 1)
+			return true;
+	}
+	return false;
 }
 
 void block_forget_pages(struct block_cache *cache, uint64_t first,
 			uint64_t size)
 {
-	bool known = size > BLOCK_PAGES_SIZE / 64 * PAGE_SIZE;
-
-	for (uint64_t at = 0; at < size && !known; at += PAGE_SIZE) {
-		unsigned int bit = page_bit(first + at);
-
-		known = cache->pages[bit / 64] >> (bit % 64) & 1;
-	}
-	if (known)
-		block_forget_linear(cache);
+	for (unsigned int side = 0; side < BLOCK_SIDES; side++)
+		if (speaks_of(cache, side, first, size))
+			forget(cache, side);
 }
 
 void block_cache_flush(struct block_cache *cache)
@@ -247,12 +272,28 @@ static bool beyond_limit(const struct x86_cpu *cpu, const struct block *b)
 		       cpu->state.seg[X86_CS].limit;
 }
 
+/* From now on `linear` leads to `b`, until the translation changes. */
+static void note_jump(struct block_cache *cache, const struct x86_cpu *cpu,
+		      uint64_t linear, struct block *b)
+{
+	struct block_jump *j = &cache->jump[block_slot(linear)];
+	bool user = cpu->mode & X86_MODE_USER;
+	unsigned int bit = page_bit(linear);
+
+	cache->pages[user ? BLOCK_USER : BLOCK_SUPER][linear >> 63][bit / 64] |=
+		(uint64_t)1 << (bit % 64);
+	if (!user && !x86_fetches_global(cpu, linear))
+		cache->local_super = true;
+	j->linear = linear;
+	j->key = block_key(cache, cpu);
+	j->block = b;
+}
+
 enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 			   struct block **block)
 {
 	struct block_cache *cache = &soft->cache;
 	uint64_t linear = block_linear(cpu);
-	struct block_jump *j = &cache->jump[block_slot(linear)];
 	enum x86_result r;
 	struct block *b;
 	gpa_t address;
@@ -269,14 +310,8 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 	if (!b || beyond_limit(cpu, b))
 		return X86_NEXT;
 	/* Segments with limits: another base may follow; look up each time. */
-	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT)) {
-		unsigned int bit = page_bit(linear);
-
-		cache->pages[bit / 64] |= 1ull << (bit % 64);
-		j->linear = linear;
-		j->key = block_key(cache, cpu);
-		j->block = b;
-	}
+	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT))
+		note_jump(cache, cpu, linear, b);
 	*block = b;
 	return X86_NEXT;
 }

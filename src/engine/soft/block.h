@@ -29,7 +29,15 @@
 #define BLOCK_HASH_SIZE 4096u
 #define BLOCK_JUMP_SIZE 4096u
 #define BLOCK_HEAT_SIZE 32768u
-#define BLOCK_PAGES_SIZE 4096u
+#define BLOCK_PAGES_SIZE 8192u
+
+/* Code of either kind has translations of its own: those of the user's end
+ * with a CR3 write, those of the supervisor outlive it. */
+enum block_side {
+	BLOCK_SUPER,
+	BLOCK_USER,
+	BLOCK_SIDES,
+};
 
 struct soft_cpu;
 
@@ -65,11 +73,15 @@ struct block_cache {
 	struct block_arena nursery, kept;
 	/* Times interpreted, by hash: outlasts the nursery. */
 	uint8_t heat[BLOCK_HEAT_SIZE];
-	/* Counts TLB flushes: what `jump` says about translations holds only
-	 * within one. */
-	uint32_t translation;
-	/* Linear pages (hashed, a bit each) that `jump` speaks of. */
-	uint64_t pages[BLOCK_PAGES_SIZE / 64];
+	/* What `jump` says about a side's translations holds while this is
+	 * the same; `translations` is the latest of all. */
+	uint64_t translation[BLOCK_SIDES];
+	uint64_t translations;
+	/* `jump` speaks of supervisor code in pages that are not global. */
+	bool local_super;
+	/* Linear pages (hashed, a bit each) that `jump` speaks of, by half
+	 * of the address space. */
+	uint64_t pages[BLOCK_SIDES][2][BLOCK_PAGES_SIZE / 64];
 	struct block *running; /* being executed, or NULL */
 	uint64_t decoded;      /* instructions, for statistics */
 	uint64_t flushes;      /* times the arena was full */
@@ -87,6 +99,9 @@ void block_cache_fini(struct block_cache *cache);
 
 /* Forgets which linear address leads where (a TLB flush). */
 void block_forget_linear(struct block_cache *cache);
+
+/* The same, but for global pages (a CR3 write). */
+void block_forget_local(struct block_cache *cache);
 
 /* The same for what lies in [first, first + size), whole pages (INVLPG). */
 void block_forget_pages(struct block_cache *cache, uint64_t first,
@@ -113,7 +128,10 @@ static inline uint64_t block_linear(const struct x86_cpu *cpu)
 static inline uint64_t block_key(const struct block_cache *cache,
 				 const struct x86_cpu *cpu)
 {
-	return (uint64_t)cache->translation << 32 | cpu->mode;
+	unsigned int side = cpu->mode & X86_MODE_USER ? BLOCK_USER :
+							BLOCK_SUPER;
+
+	return cache->translation[side] << X86_MODE_BITS | cpu->mode;
 }
 
 /* The block at cs:rip, when it was found there before; else NULL. */

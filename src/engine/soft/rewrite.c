@@ -41,7 +41,7 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	e.p = rw->code.write;
 	e.end = e.p + code_size;
 	e.to_exec = rw->code.exec - rw->code.write;
-	host_random(&rw->secret, sizeof(rw->secret));
+	host_random(rw->secret, sizeof(rw->secret));
 	rewrite_stubs(rw, &e);
 	rw->stubs = (size_t)(e.p - rw->code.write);
 	word[WORD_SELF] = (uintptr_t)cpu;
@@ -63,7 +63,6 @@ void rewrite_fini(struct rewriter *rw)
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	rw->used = rw->stubs;
-	memset(rw->keys, 0, sizeof(rw->keys));
 	atomic_store(&cpu->fast.word[WORD_KEY], 0);
 	rw->link_site = NULL;
 	empty_table(cpu, rw->leave);
@@ -71,34 +70,25 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 
 /* --- keys --------------------------------------------------------- */
 
-/* SplitMix64 from a seed that the guest cannot know: a key that it guessed
- * would let it enter code of another mode. */
-static uint64_t new_key(struct rewriter *rw)
+/* SplitMix64's mixing, with secrets that the guest cannot know: a key that it
+ * guessed would let it enter code of another mode. */
+static uint64_t key_for(const struct rewriter *rw, uint64_t of)
 {
-	uint64_t z = rw->secret += 0x9e3779b97f4a7c15u;
+	uint64_t z = of + rw->secret[0];
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	z = ((z ^ z >> 27) + rw->secret[1]) * 0x94d049bb133111ebu;
 	return (z ^ z >> 31) | 1;
-}
-
-static uint64_t key_for(struct rewriter *rw, uint64_t of)
-{
-	const unsigned int slots = sizeof(rw->keys) / sizeof(rw->keys[0]);
-	unsigned int i;
-
-	for (i = 0; i < slots; i++)
-		if (rw->keys[i].of == of && rw->keys[i].key)
-			return rw->keys[i].key;
-	i = rw->next_slot++ % slots;
-	rw->keys[i].of = of;
-	rw->keys[i].key = new_key(rw);
-	return rw->keys[i].key;
 }
 
 void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 {
-	atomic_store(&cpu->fast.word[WORD_KEY], key_for(rw, of));
+	_Atomic uint64_t *word = &cpu->fast.word[WORD_KEY];
+	uint64_t key = key_for(rw, of);
+
+	/* The store is a fence, and dear. */
+	if (atomic_load_explicit(word, memory_order_acquire) != key)
+		atomic_store(word, key);
 }
 
 /* --- flags ------------------------------------------------------------------ */

@@ -104,12 +104,7 @@ struct rewriter {
 	uint64_t leave;	    /* r9: rip; flags and registers live */
 	uint64_t leave_link; /* the same, and r10: the site to patch */
 	uint64_t interpret; /* call: r9: block, r10d: index */
-	struct {
-		uint64_t of; /* block_key() */
-		uint64_t key;
-	} keys[8];
-	uint64_t secret; /* of new keys */
-	unsigned int next_slot;
+	uint64_t secret[2]; /* what keys are made of, beside block_key() */
 	uint64_t of; /* block_key() of the host code being run */
 	/* The jump by which host code was left last: where it wanted to go,
 	 * under which block_key(), and its displacement. NULL: none. */

@@ -94,12 +94,15 @@ static int soft_map_memory(void *vm_engine)
 	return 0;
 }
 
-static void tlb_flushed(struct x86_cpu *cpu)
+static void tlb_flushed(struct x86_cpu *cpu, bool all)
 {
 	struct soft_cpu *soft = cpu->engine;
 
 	cpu->stat_tlb_flush++;
-	block_forget_linear(&soft->cache);
+	if (all)
+		block_forget_linear(&soft->cache);
+	else
+		block_forget_local(&soft->cache);
 }
 
 static void page_flushed(struct x86_cpu *cpu, uint64_t first, uint64_t size)

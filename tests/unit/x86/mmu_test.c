@@ -29,6 +29,7 @@
 #define A  0x20u
 #define D  0x40u
 #define PS 0x80u
+#define G  0x100u
 #define NX ((uint64_t)1 << 63)
 
 #define LINEAR 0x40000000u
@@ -707,7 +708,7 @@ static void protect_one_page(void **state)
 	assert_int_equal(entry()->read, LINEAR);
 }
 
-static void count_flush(struct x86_cpu *cpu)
+static void count_flush(struct x86_cpu *cpu, bool all)
 {
 	bench.flushes++;
 }
@@ -726,6 +727,36 @@ static void flush_page(void **state)
 	x86_tlb_flush_page(bench.cpu, LINEAR + 0x234);
 	assert_int_equal(entry()->read, X86_TLB_NONE);
 	assert_int_equal(bench.flushes, 2);
+}
+
+static void local_flush_keeps_global(void **state)
+{
+	uint64_t v;
+
+	map_long(P | W);
+	poke(PT, DATA | P | W | G);
+	enter_long(0, 0);
+	/* Without CR4.PGE the bit means nothing. */
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	x86_tlb_flush_local(bench.cpu);
+	assert_int_equal(entry()->read, X86_TLB_NONE);
+	bench.cpu->state.cr4 |= X86_CR4_PGE;
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	assert_int_equal(load(LINEAR + 0x1000, &v), X86_NEXT);
+	x86_tlb_flush_local(bench.cpu);
+	assert_int_equal(entry()->read, LINEAR);
+	assert_int_equal(entry()[1].read, X86_TLB_NONE);
+	x86_tlb_flush_page(bench.cpu, LINEAR);
+	assert_int_equal(entry()->read, X86_TLB_NONE);
+	/* The entry's next page is not global. */
+	poke(PT, DATA | P | W);
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	x86_tlb_flush_local(bench.cpu);
+	assert_int_equal(entry()->read, X86_TLB_NONE);
+	poke(PT, DATA | P | W | G);
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	x86_tlb_flush(bench.cpu);
+	assert_int_equal(entry()->read, X86_TLB_NONE);
 }
 
 static void flush_large_page(void **state)
@@ -880,6 +911,7 @@ int main(void)
 		TEST(page_flags_withhold_write_tags),
 		TEST(protect_one_page),
 		TEST(flush_page),
+		TEST(local_flush_keeps_global),
 		TEST(flush_large_page),
 		TEST(straddling_write_is_all_or_nothing),
 		TEST(pointers),
