@@ -39,13 +39,13 @@ static bool misaligned(const struct x86_cpu *cpu, uint64_t linear,
 static enum x86_result locate(struct x86_cpu *cpu, uint64_t linear,
 			      enum x86_access access, struct mmu_page *page)
 {
-	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+	unsigned int i = x86_tlb_index(linear);
 	const struct x86_tlb_entry *e =
 		access & X86_SYSTEM ? &cpu->tlbs[X86_TLB_SUPER].entry[i] :
 				      &cpu->tlb->entry[i];
 	uint64_t tag = access & X86_WRITE ? e->write : e->read;
 
-	if (tag == (linear & PAGE_MASK)) {
+	if (x86_tlb_hit(tag, linear, 1)) {
 		page->host = (uint8_t *)(e->addend + linear);
 		page->region = NULL;
 		page->apic = false;
@@ -314,7 +314,7 @@ enum x86_result x86_fetch_translate(struct x86_cpu *cpu, uint64_t linear,
 
 	linear = wrap(cpu, linear, X86_EXEC);
 	e = x86_tlb_at(cpu, linear);
-	if (e->exec == (linear & PAGE_MASK) &&
+	if (x86_tlb_hit(e->exec, linear, 1) &&
 	    host_to_gpa(cpu, (const uint8_t *)(e->addend + linear), address))
 		return X86_NEXT;
 	r = mmu_walk(cpu, linear, X86_EXEC, &page);

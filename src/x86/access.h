@@ -100,7 +100,7 @@ enum x86_result x86_linear_slow(struct x86_cpu *cpu, unsigned int seg,
 static inline struct x86_tlb_entry *x86_tlb_at(struct x86_cpu *cpu,
 					       uint64_t linear)
 {
-	return &cpu->tlb->entry[(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)];
+	return &cpu->tlb->entry[x86_tlb_index(linear)];
 }
 
 /* True when the TLB knows that instructions at `linear` are fetched from a
@@ -125,8 +125,7 @@ x86_read(struct x86_cpu *cpu, uint64_t linear, void *buf, unsigned int size)
 {
 	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear);
 
-	if (__builtin_expect(e->read == (linear & PAGE_MASK) &&
-			     x86_in_page(linear, size) &&
+	if (__builtin_expect(x86_tlb_hit(e->read, linear, size) &&
 			     !(cpu->mode & X86_MODE_AC), 1)) {
 		memcpy(buf, (const void *)(e->addend + linear), size);
 		return X86_NEXT;
@@ -140,8 +139,7 @@ x86_write(struct x86_cpu *cpu, uint64_t linear, const void *buf,
 {
 	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear);
 
-	if (__builtin_expect(e->write == (linear & PAGE_MASK) &&
-			     x86_in_page(linear, size) &&
+	if (__builtin_expect(x86_tlb_hit(e->write, linear, size) &&
 			     !(cpu->mode & X86_MODE_AC), 1)) {
 		memcpy((void *)(e->addend + linear), buf, size);
 		return X86_NEXT;

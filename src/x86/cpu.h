@@ -75,24 +75,50 @@ struct x86_fault {
 };
 
 /*
- * Software TLB, direct-mapped. A tag is the linear page address, or
- * X86_TLB_NONE; a set tag says that accesses of that kind go straight to
- * `addend + linear`. Everything unusual (MMIO, ROM writes, pages with
- * decoded code, clean pages under dirty log, watched pages, D bit to set)
- * has no tag and takes the slow path.
+ * Software TLB, direct-mapped. A tag is the negated linear page address, so
+ * that tag + linear is the offset in the page and a single comparison with
+ * PAGE_SIZE - size tells both that the page is the entry's and that the
+ * access does not straddle. A set tag says that accesses of that kind go
+ * straight to `addend + linear`. Everything unusual (MMIO, ROM writes, pages
+ * with decoded code, clean pages under dirty log, watched pages, D bit to
+ * set) has no tag and takes the slow path.
  */
 #define X86_TLB_BITS 11
 #define X86_TLB_SIZE (1u << X86_TLB_BITS)
-/* Never equals a page address, nor one with low bits of an operand's address
- * that is not aligned to 32 (engine/soft compares both at once). */
-#define X86_TLB_NONE 0x20u
-
 struct x86_tlb_entry {
 	uint64_t read;
 	uint64_t write;
 	uint64_t exec;
 	uintptr_t addend; /* host address = addend + linear */
 };
+
+static inline unsigned int x86_tlb_index(uint64_t linear)
+{
+	return (unsigned int)(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+}
+
+/*
+ * The tag that is not set: that of a page which belongs in another entry, so
+ * that no address that comes here matches, canonical or not; nor in the next
+ * entry, where the last byte of a straddling access belongs.
+ */
+static inline uint64_t x86_tlb_none(unsigned int index)
+{
+	return 0 - ((uint64_t)(index ^ 2) << PAGE_SHIFT);
+}
+
+/* The tag of the page that holds `linear`. */
+static inline uint64_t x86_tlb_tag(uint64_t linear)
+{
+	return 0 - (linear & PAGE_MASK);
+}
+
+/* True when the tag is set for all of `size` bytes (1 .. PAGE_SIZE). */
+static inline bool x86_tlb_hit(uint64_t tag, uint64_t linear,
+			       unsigned int size)
+{
+	return tag + linear <= PAGE_SIZE - size;
+}
 
 /* One table per kind of access rights. */
 enum x86_tlb_kind {

@@ -322,9 +322,10 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 		 const struct memory_region *r)
 {
 	struct x86_tlb *t = &cpu->tlbs[kind];
-	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+	unsigned int i = x86_tlb_index(linear);
 	struct x86_tlb_entry *e = &t->entry[i];
-	uint64_t page = linear & PAGE_MASK, bit = (uint64_t)1 << (i % 64);
+	uint64_t page = linear & PAGE_MASK, tag = x86_tlb_tag(linear);
+	uint64_t bit = (uint64_t)1 << (i % 64);
 	bool global = is_global(cpu, w);
 
 	/* D still has to be set by a write; the last step tells. */
@@ -335,9 +336,9 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 	if (cpu->state.dr[7] & 0xff && watched(cpu, page))
 		may &= ~(MMU_READ | MMU_WRITE);
 
-	e->read = may & MMU_READ ? page : X86_TLB_NONE;
-	e->write = may & MMU_WRITE ? page : X86_TLB_NONE;
-	e->exec = may & MMU_EXEC ? page : X86_TLB_NONE;
+	e->read = may & MMU_READ ? tag : x86_tlb_none(i);
+	e->write = may & MMU_WRITE ? tag : x86_tlb_none(i);
+	e->exec = may & MMU_EXEC ? tag : x86_tlb_none(i);
 	e->addend = (uintptr_t)r->host + (w->gpa - r->base) - linear;
 	t->filled[i / 64] |= bit;
 	t->global[i / 64] = (t->global[i / 64] & ~bit) | (global ? bit : 0);

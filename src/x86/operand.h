@@ -135,9 +135,8 @@ X86_INLINE enum x86_result modify_at(struct x86_cpu *cpu, struct modify *m,
 	enum x86_result r;
 
 	*v = 0;
-	if (__builtin_expect(e->write == (m->linear & PAGE_MASK) &&
+	if (__builtin_expect(x86_tlb_hit(e->write, m->linear, size) &&
 			     e->read == e->write &&
-			     x86_in_page(m->linear, size) &&
 			     !(cpu->mode & X86_MODE_AC), 1)) {
 		m->host = (void *)(e->addend + m->linear);
 	} else {

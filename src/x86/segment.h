@@ -102,10 +102,9 @@ static inline enum x86_result x86_read_table(struct x86_cpu *cpu,
 					     unsigned int size)
 {
 	const struct x86_tlb_entry *e =
-		&cpu->tlbs[X86_TLB_SUPER]
-			 .entry[(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)];
+		&cpu->tlbs[X86_TLB_SUPER].entry[x86_tlb_index(linear)];
 
-	if (e->read == (linear & PAGE_MASK) && x86_in_page(linear, size)) {
+	if (x86_tlb_hit(e->read, linear, size)) {
 		memcpy(buf, (const void *)(e->addend + linear), size);
 		return X86_NEXT;
 	}

@@ -91,10 +91,10 @@ static uint8_t *frame_host(struct x86_cpu *cpu, const struct x86_stack *stack,
 					    ? &cpu->tlbs[X86_TLB_SUPER]
 					    : cpu->tlb;
 	const struct x86_tlb_entry *e =
-		&tlb->entry[(linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)];
+		&tlb->entry[x86_tlb_index(linear)];
 
-	if ((write ? e->write : e->read) != (linear & PAGE_MASK) ||
-	    !x86_in_page(linear, bytes) || cpu->mode & X86_MODE_AC)
+	if (!x86_tlb_hit(write ? e->write : e->read, linear, bytes) ||
+	    cpu->mode & X86_MODE_AC)
 		return NULL;
 	return (uint8_t *)(e->addend + linear);
 }

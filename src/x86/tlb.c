@@ -8,9 +8,11 @@
 
 #define WORDS (X86_TLB_SIZE / 64)
 
-static void clear_tags(struct x86_tlb_entry *e)
+static void clear_tags(struct x86_tlb *t, unsigned int i)
 {
-	e->read = e->write = e->exec = X86_TLB_NONE;
+	struct x86_tlb_entry *e = &t->entry[i];
+
+	e->read = e->write = e->exec = x86_tlb_none(i);
 }
 
 void x86_tlb_init(struct x86_cpu *cpu)
@@ -19,7 +21,7 @@ void x86_tlb_init(struct x86_cpu *cpu)
 		struct x86_tlb *t = &cpu->tlbs[kind];
 
 		for (unsigned int i = 0; i < X86_TLB_SIZE; i++)
-			clear_tags(&t->entry[i]);
+			clear_tags(t, i);
 		memset(t->filled, 0, sizeof(t->filled));
 		memset(t->global, 0, sizeof(t->global));
 		t->used = false;
@@ -37,8 +39,8 @@ static void empty(struct x86_tlb *t, bool keep)
 		uint64_t bits = t->filled[w] & ~kept;
 
 		for (; bits; bits &= bits - 1)
-			clear_tags(&t->entry[w * 64 + (unsigned int)
-						     __builtin_ctzll(bits)]);
+			clear_tags(t, w * 64 + (unsigned int)
+					       __builtin_ctzll(bits));
 		t->filled[w] = t->global[w] = kept;
 		left |= kept;
 	}
@@ -69,13 +71,22 @@ void x86_tlb_flush_local(struct x86_cpu *cpu)
 	flush(cpu, false);
 }
 
-/* Clears the entry's tags when it maps a page of [first, first + size). */
-static void drop(struct x86_tlb_entry *e, uint64_t first, uint64_t size)
+/* The page lies in [first, first + size); any page may be dropped, so that
+ * of a tag that is not set may too. */
+static bool lies_in(uint64_t tag, uint64_t first, uint64_t size)
 {
-	if ((e->read != X86_TLB_NONE && e->read - first < size) ||
-	    (e->write != X86_TLB_NONE && e->write - first < size) ||
-	    (e->exec != X86_TLB_NONE && e->exec - first < size))
-		clear_tags(e);
+	return 0 - tag - first < size;
+}
+
+/* Clears the entry's tags when it maps a page of [first, first + size). */
+static void drop(struct x86_tlb *t, unsigned int i, uint64_t first,
+		 uint64_t size)
+{
+	const struct x86_tlb_entry *e = &t->entry[i];
+
+	if (lies_in(e->read, first, size) || lies_in(e->write, first, size) ||
+	    lies_in(e->exec, first, size))
+		clear_tags(t, i);
 }
 
 /* Drops what a large page at `first` may have left behind. */
@@ -87,7 +98,7 @@ static void drop_large(struct x86_cpu *cpu, uint64_t first, uint64_t size)
 	if (slots > X86_TLB_SIZE)
 		slots = X86_TLB_SIZE;
 	words = (unsigned int)slots / 64;
-	word = ((first >> PAGE_SHIFT) & (X86_TLB_SIZE - 1)) / 64;
+	word = x86_tlb_index(first) / 64;
 	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
 		struct x86_tlb *t = &cpu->tlbs[kind];
 
@@ -97,8 +108,8 @@ static void drop_large(struct x86_cpu *cpu, uint64_t first, uint64_t size)
 			uint64_t bits = t->filled[w];
 
 			for (; bits; bits &= bits - 1)
-				drop(&t->entry[w * 64 + (unsigned int)
-						__builtin_ctzll(bits)],
+				drop(t, w * 64 + (unsigned int)
+						__builtin_ctzll(bits),
 				     first, size);
 		}
 	}
@@ -106,7 +117,7 @@ static void drop_large(struct x86_cpu *cpu, uint64_t first, uint64_t size)
 
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 {
-	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+	unsigned int i = x86_tlb_index(linear);
 	const struct x86_large *l = &cpu->large[linear >> 63];
 	bool large = l->size && linear >= l->first && linear <= l->last;
 	uint64_t size = large ? l->size : PAGE_SIZE;
@@ -116,7 +127,7 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 		drop_large(cpu, first, size);
 	else
 		for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++)
-			drop(&cpu->tlbs[kind].entry[i], first, size);
+			drop(&cpu->tlbs[kind], i, first, size);
 	if (cpu->page_flushed)
 		cpu->page_flushed(cpu, first, size);
 	else if (cpu->tlb_flushed)
@@ -136,13 +147,12 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
 			uint64_t bits = t->filled[w];
 
 			for (; bits; bits &= bits - 1) {
-				struct x86_tlb_entry *e =
-					&t->entry[w * 64 + (unsigned int)
-						  __builtin_ctzll(bits)];
+				unsigned int n = w * 64 + (unsigned int)
+						 __builtin_ctzll(bits);
+				struct x86_tlb_entry *e = &t->entry[n];
 
-				if (e->write != X86_TLB_NONE &&
-				    (!host || e->addend + e->write == page))
-					e->write = X86_TLB_NONE;
+				if (!host || e->addend - e->write == page)
+					e->write = x86_tlb_none(n);
 			}
 		}
 	}

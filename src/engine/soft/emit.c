@@ -33,9 +33,7 @@ static void put_rex(struct emit *e, bool wide, bool always, unsigned int reg,
 		emit_8(e, rex);
 }
 
-/* ModRM, SIB and displacement of a memory operand. */
-static void put_mem(struct emit *e, unsigned int reg,
-		    const struct emit_mem *m)
+void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
 {
 	unsigned int field = (reg & 7) << 3, index = m->index;
 	unsigned int mod;
@@ -72,7 +70,7 @@ void emit_rm_mem(struct emit *e, uint32_t prefix, bool wide, uint32_t opcode,
 	put_prefixes(e, prefix);
 	put_rex(e, wide, false, reg, m->index, m->base);
 	put_opcode(e, opcode);
-	put_mem(e, reg, m);
+	emit_modrm(e, reg, m);
 }
 
 void emit_rm_reg(struct emit *e, uint32_t prefix, bool wide, bool rex,
@@ -140,7 +138,7 @@ void emit_pext_gs(struct emit *e, unsigned int to, unsigned int from,
 	emit_8(e, PREFIX_GS);
 	put_vex(e, 2, to, 0, 0, from, 2);
 	emit_8(e, 0xf5);
-	put_mem(e, to, &m);
+	emit_modrm(e, to, &m);
 }
 
 void emit_rorx(struct emit *e, unsigned int to, unsigned int from,

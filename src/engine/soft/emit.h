@@ -99,6 +99,9 @@ void emit_rm_mem(struct emit *e, uint32_t prefix, bool wide, uint32_t opcode,
 void emit_rm_reg(struct emit *e, uint32_t prefix, bool wide, bool rex,
 		 uint32_t opcode, unsigned int reg, unsigned int rm);
 
+/* ModRM, SIB and displacement of a memory operand alone. */
+void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m);
+
 /* 64-bit moves and address computations. */
 void emit_mov(struct emit *e, unsigned int to, unsigned int from);
 void emit_load(struct emit *e, unsigned int to, const struct emit_mem *m);

@@ -95,9 +95,8 @@ INLINE enum x86_result map(struct x86_cpu *cpu, const struct x86_insn *insn,
 	if (r != X86_NEXT)
 		return r;
 	e = x86_tlb_at(cpu, m->linear);
-	if (__builtin_expect((write ? e->write : e->read) !=
-					     (m->linear & PAGE_MASK) ||
-				     !x86_in_page(m->linear, op->size) ||
+	if (__builtin_expect(!x86_tlb_hit(write ? e->write : e->read,
+					  m->linear, op->size) ||
 				     cpu->mode & X86_MODE_AC || private ||
 				     m->linear & (op->align - 1u),
 			     0))

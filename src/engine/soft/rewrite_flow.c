@@ -112,28 +112,15 @@ static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 	rewrite_go(t, next);
 }
 
-/* Pushes the address behind the instruction; uses r9-r11. */
-static void push_next(struct rewrite *t, const struct x86_insn *insn)
-{
-	const struct emit_mem top = emit_at(HOST_R8, -8);
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
-
-	emit_lea(&t->e, true, HOST_R9, &top);
-	rewrite_translate(t, 8, 1, true);
-	emit_const(&t->e, HOST_R11, next_rip(t, insn));
-	emit_store(&t->e, HOST_R11, &at_r9);
-	emit_lea(&t->e, true, HOST_R8, &top);
-}
-
 /* The operand of an indirect jump or call into r9. */
 static void read_target(struct rewrite *t, const struct x86_insn *insn)
 {
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
 	const struct emit_mem home = rewrite_home(insn->rm);
+	struct emit_mem from;
 
 	if (insn->mem) {
-		rewrite_operand(t, insn, 8, 1, false);
-		emit_load(&t->e, HOST_R9, &at_r9);
+		from = rewrite_operand(t, insn, 8, 1, false);
+		emit_load(&t->e, HOST_R9, &from);
 	} else if (rewrite_host[insn->rm] == HOST_NONE) {
 		emit_load(&t->e, HOST_R9, &home);
 	} else {
@@ -147,21 +134,8 @@ static void call_indirect(struct rewrite *t, const struct x86_insn *insn)
 
 	read_target(t, insn);
 	emit_store(&t->e, HOST_R9, &target);
-	push_next(t, insn);
+	rewrite_push_const(t, next_rip(t, insn));
 	emit_load(&t->e, HOST_R9, &target);
-	look_up(t);
-}
-
-static void return_near(struct rewrite *t, const struct x86_insn *insn)
-{
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
-	const struct emit_mem above =
-		emit_at(HOST_R8, 8 + (int32_t)insn->imm);
-
-	emit_mov(&t->e, HOST_R9, HOST_R8);
-	rewrite_translate(t, 8, 1, false);
-	emit_load(&t->e, HOST_R9, &at_r9);
-	emit_lea(&t->e, true, HOST_R8, &above);
 	look_up(t);
 }
 
@@ -176,11 +150,12 @@ bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		rewrite_go(t, next_rip(t, insn) + insn->imm);
 		return true;
 	case REWRITE_CALL:
-		push_next(t, insn);
+		rewrite_push_const(t, next_rip(t, insn));
 		rewrite_go(t, next_rip(t, insn) + insn->imm);
 		return true;
 	case REWRITE_RET:
-		return_near(t, insn);
+		rewrite_pop_r9(t, (uint32_t)insn->imm);
+		look_up(t);
 		return true;
 	case REWRITE_JMP_RM:
 		read_target(t, insn);

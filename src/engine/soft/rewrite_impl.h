@@ -67,17 +67,28 @@ static inline struct emit_mem rewrite_word(enum rewrite_word word)
 /* Notes that the jump at `at` goes to the interpreter. */
 void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx);
 
-/* rewrite_mem.c: effective address into r9; uses r10 and r11. */
+/* rewrite_mem.c: effective address into r9; uses r10. */
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
 
-/* Linear address in r9 -> host address in r9, or the interpreter; `align` 1,
- * or 16 or 32 with that size: others go to the interpreter too. */
-void rewrite_translate(struct rewrite *t, unsigned int size,
-		       unsigned int align, bool write);
+/*
+ * The host operand of an instruction's memory operand, behind the check that
+ * leads to the interpreter if need be; `align` 1, or 16 or 32 with that size:
+ * others go to the interpreter too. r9 and r10 belong to it until it is used;
+ * uses r11.
+ */
+struct emit_mem rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
+				unsigned int size, unsigned int align,
+				bool write);
 
-/* Both, for the memory operand of an instruction. */
-void rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
-		     unsigned int size, unsigned int align, bool write);
+/* The same for eight bytes at a guest register (not r8-r11) + disp. r9 is
+ * free. */
+struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
+				int32_t disp, bool write);
+
+/* CALL's and RET's part of the stack; RET's drops `more` bytes too. Use r9,
+ * r10 and r11. */
+void rewrite_push_const(struct rewrite *t, uint64_t value);
+void rewrite_pop_r9(struct rewrite *t, uint32_t more);
 
 /* rewrite_vector.c: what is known of a native instruction. */
 struct rewrite_class rewrite_vector_class(const struct block *block,

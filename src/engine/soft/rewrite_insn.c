@@ -112,7 +112,7 @@ static bool keeps_high_bytes(const struct x86_insn *insn, bool group)
 static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 			 const struct rewrite_class *class)
 {
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
+	struct emit_mem at = emit_at(HOST_NONE, 0);
 	bool group = is_group(insn), wide = insn->prefix & X86_PFX_REXW;
 	bool rex = insn->prefix & X86_PFX_REX;
 	uint32_t opcode = insn->opcode, prefix = kept_prefixes(insn);
@@ -128,12 +128,12 @@ static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 	if (insn->map == X86_MAP_0F)
 		opcode |= 0x0f00;
 	if (insn->mem)
-		rewrite_operand(t, insn, memory_size(insn), 1,
-				class->writes_memory);
+		at = rewrite_operand(t, insn, memory_size(insn), 1,
+				     class->writes_memory);
 	if (!group)
 		reg = reg_high ? insn->reg : load(t, insn->reg, HOST_R11);
 	if (insn->mem) {
-		emit_rm_mem(&t->e, prefix, wide, opcode, reg, &at_r9);
+		emit_rm_mem(&t->e, prefix, wide, opcode, reg, &at);
 	} else {
 		if (rm_high)
 			rm = insn->rm;
@@ -273,60 +273,36 @@ static void move_stack(struct rewrite *t, int32_t by)
 	emit_lea(&t->e, true, HOST_R8, &to);
 }
 
-static void push_address(struct rewrite *t)
-{
-	const struct emit_mem top = emit_at(HOST_R8, -8);
-
-	emit_lea(&t->e, true, HOST_R9, &top);
-	rewrite_translate(t, 8, 1, true);
-}
-
 static bool rename_push(struct rewrite *t, const struct x86_insn *insn)
 {
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
+	const struct emit_mem to = rewrite_word_at(t, X86_RSP, -8, true);
 
-	push_address(t);
-	emit_store(&t->e, load(t, insn->rm, HOST_R11), &at_r9);
-	move_stack(t, -8);
-	return true;
-}
-
-static bool rename_push_imm(struct rewrite *t, const struct x86_insn *insn)
-{
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
-
-	push_address(t);
-	emit_rm_mem(&t->e, 0, true, 0xc7, 0, &at_r9);
-	emit_32(&t->e, (uint32_t)insn->imm);
+	emit_store(&t->e, load(t, insn->rm, HOST_R9), &to);
 	move_stack(t, -8);
 	return true;
 }
 
 static bool rename_pop(struct rewrite *t, const struct x86_insn *insn)
 {
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
-	const struct emit_mem home = rewrite_home(insn->rm);
+	const struct emit_mem from = rewrite_word_at(t, X86_RSP, 0, false);
+	unsigned int host = rewrite_host[insn->rm];
 
-	emit_mov(&t->e, HOST_R9, HOST_R8);
-	rewrite_translate(t, 8, 1, false);
-	emit_load(&t->e, HOST_R11, &at_r9);
-	move_stack(t, 8);
-	if (rewrite_host[insn->rm] == HOST_NONE)
-		emit_store(&t->e, HOST_R11, &home);
-	else
-		emit_mov(&t->e, rewrite_host[insn->rm], HOST_R11);
+	if (host == HOST_NONE)
+		host = HOST_R9;
+	emit_load(&t->e, host, &from);
+	store(t, insn->rm, HOST_R9);
+	if (insn->rm != X86_RSP)
+		move_stack(t, 8);
 	return true;
 }
 
 static bool rename_leave(struct rewrite *t)
 {
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
 	const struct emit_mem above = emit_at(HOST_RBP, 8);
+	const struct emit_mem from = rewrite_word_at(t, X86_RBP, 0, false);
 
-	emit_mov(&t->e, HOST_R9, HOST_RBP);
-	rewrite_translate(t, 8, 1, false);
 	emit_lea(&t->e, true, HOST_R8, &above);
-	emit_load(&t->e, HOST_RBP, &at_r9);
+	emit_load(&t->e, HOST_RBP, &from);
 	return true;
 }
 
@@ -352,7 +328,8 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 	case REWRITE_PUSH:
 		return rename_push(t, insn);
 	case REWRITE_PUSH_IMM:
-		return rename_push_imm(t, insn);
+		rewrite_push_const(t, insn->imm);
+		return true;
 	case REWRITE_POP:
 		return rename_pop(t, insn);
 	case REWRITE_LEAVE:

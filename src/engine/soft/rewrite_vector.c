@@ -169,9 +169,10 @@ struct rewrite_class rewrite_vector_class(const struct block *block,
 	return class;
 }
 
-/* Host registers of the three fields; loads what lives in memory. */
+/* Host registers of the three fields; of a memory operand, index and base
+ * (0: none) for the prefix's sake. */
 struct fields {
-	unsigned int reg, rm, vvvv;
+	unsigned int reg, rm, vvvv, index;
 };
 
 static void load_operand(struct rewrite *t, const struct x86_insn *insn,
@@ -236,7 +237,8 @@ static void put_legacy(struct emit *e, const struct x86_insn *insn,
 		       const struct fields *f)
 {
 	static const uint16_t escape[] = { 0, 0, 0x38, 0x3a };
-	unsigned int rex = 0x40 | (f->reg & 8) >> 1 | (f->rm & 8) >> 3 |
+	unsigned int rex = 0x40 | (f->reg & 8) >> 1 | (f->index & 8) >> 2 |
+			   (f->rm & 8) >> 3 |
 			   (insn->prefix & X86_PFX_REXW ? 8u : 0);
 
 	if (insn->prefix & X86_PFX_OPSIZE)
@@ -261,7 +263,8 @@ static void put_vex_prefix(struct emit *e, const struct x86_insn *insn,
 							   0;
 
 	emit_8(e, 0xc4);
-	emit_8(e, (~f->reg & 8) << 4 | 0x40 | (~f->rm & 8) << 2 | insn->map);
+	emit_8(e, (~f->reg & 8) << 4 | (~f->index & 8) << 3 |
+			  (~f->rm & 8) << 2 | insn->map);
 	emit_8(e, (insn->prefix & X86_PFX_REXW ? 0x80u : 0) |
 			  (~f->vvvv & 15) << 3 |
 			  (unsigned int)insn->vector_length << 2 | pp);
@@ -270,15 +273,17 @@ static void put_vex_prefix(struct emit *e, const struct x86_insn *insn,
 bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct native_op *op = native_plain(insn);
-	struct fields f = { insn->reg, insn->rm, insn->vvvv };
+	struct fields f = { insn->reg, insn->rm, insn->vvvv, 0 };
+	struct emit_mem at = emit_at(0, 0);
 	struct emit *e = &t->e;
 
 	if (insn->mem) {
 		if (!op->size || (op->align > 1 && op->align != op->size))
 			return false;
-		rewrite_operand(t, insn, op->size, op->align,
-				op->flags & NATIVE_WRITE);
-		f.rm = HOST_R9;
+		at = rewrite_operand(t, insn, op->size, op->align,
+				     op->flags & NATIVE_WRITE);
+		f.rm = at.base;
+		f.index = at.index;
 	}
 	for (unsigned int i = 0; i < op->count; i++)
 		load_operand(t, insn, &op->operand[i], &f);
@@ -287,7 +292,10 @@ bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 	else
 		put_legacy(e, insn, &f);
 	emit_8(e, insn->opcode);
-	emit_8(e, (insn->mem ? 0 : 0xc0u) | (f.reg & 7) << 3 | (f.rm & 7));
+	if (insn->mem)
+		emit_modrm(e, f.reg, &at);
+	else
+		emit_8(e, 0xc0 | (f.reg & 7) << 3 | (f.rm & 7));
 	emit_bytes(e, &insn->imm, insn->imm_size);
 	for (unsigned int i = 0; i < op->count; i++)
 		store_operand(t, insn, op, &op->operand[i]);
