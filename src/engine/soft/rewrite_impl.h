@@ -76,9 +76,9 @@ void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
  * others go to the interpreter too. r9 and r10 belong to it until it is used;
  * uses r11.
  */
-struct emit_mem rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
-				unsigned int size, unsigned int align,
-				bool write);
+__attribute__((warn_unused_result)) struct emit_mem
+rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
+		unsigned int size, unsigned int align, bool write);
 
 /* The same for eight bytes at a guest register (not r8-r11) + disp. r9 is
  * free. */

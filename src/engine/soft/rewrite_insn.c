@@ -162,15 +162,15 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 	}
 	if (insn->map == X86_MAP_ONE && insn->opsize >= 4) {
 		rm = rewrite_host[insn->rm];
-		rm = rm == HOST_NONE ? HOST_R11 : rm;
+		rm = rm == HOST_NONE ? HOST_R9 : rm;
 		emit_const(&t->e, rm,
 			   wide ? insn->imm : (uint32_t)insn->imm);
-		store(t, insn->rm, HOST_R11);
+		store(t, insn->rm, HOST_R9);
 		return true;
 	}
 	if (insn->map == X86_MAP_0F && insn->opsize == 2)
 		return false;
-	rm = load(t, insn->rm, HOST_R11);
+	rm = load(t, insn->rm, HOST_R9);
 	if (insn->prefix & X86_PFX_OPSIZE)
 		emit_8(&t->e, 0x66);
 	if (wide || rm >= 8 || (insn->prefix & X86_PFX_REX))
@@ -179,7 +179,7 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 		emit_8(&t->e, 0x0f);
 	emit_8(&t->e, op | (rm & 7));
 	put_immediate(t, insn);
-	store(t, insn->rm, HOST_R11);
+	store(t, insn->rm, HOST_R9);
 	return true;
 }
 
@@ -190,10 +190,10 @@ static bool rename_exchange(struct rewrite *t, const struct x86_insn *insn)
 
 	if (insn->rm == X86_RAX)
 		return true;
-	rm = load(t, insn->rm, HOST_R11);
+	rm = load(t, insn->rm, HOST_R9);
 	emit_rm_reg(&t->e, insn->prefix & X86_PFX_OPSIZE ? 0x66 : 0,
 		    insn->prefix & X86_PFX_REXW, false, 0x87, HOST_RAX, rm);
-	store(t, insn->rm, HOST_R11);
+	store(t, insn->rm, HOST_R9);
 	return true;
 }
 
@@ -204,30 +204,30 @@ static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
 	rewrite_address(t, insn);
 	reg = rewrite_host[insn->reg];
 	if (insn->opsize == 2) {
-		reg = load(t, insn->reg, HOST_R11);
+		reg = load(t, insn->reg, HOST_R10);
 		emit_rm_reg(&t->e, 0x66, false, false, 0x8b, reg, HOST_R9);
-		store(t, insn->reg, HOST_R11);
+		store(t, insn->reg, HOST_R10);
 		return true;
 	}
-	reg = reg == HOST_NONE ? HOST_R11 : reg;
+	reg = reg == HOST_NONE ? HOST_R9 : reg;
 	emit_rm_reg(&t->e, 0, insn->opsize == 8, false, 0x8b, reg, HOST_R9);
-	store(t, insn->reg, HOST_R11);
+	store(t, insn->reg, HOST_R9);
 	return true;
 }
 
 /* --- division ------------------------------------------------------------- */
 
-/* The high half of the dividend is below the divisor, in r11. */
+/* The high half of the dividend is below the divisor, in r9. */
 static void check_div(struct rewrite *t, bool wide)
 {
-	emit_rm_reg(&t->e, 0, wide, false, 0x3b, HOST_RDX, HOST_R11); /* cmp */
+	emit_rm_reg(&t->e, 0, wide, false, 0x3b, HOST_RDX, HOST_R9); /* cmp */
 	rewrite_miss(t, emit_jcc(&t->e, 3, 0), false);
 }
 
 /* The high half is nothing but sign, the divisor neither 0 nor -1. */
 static void check_idiv(struct rewrite *t, bool wide)
 {
-	const struct emit_mem plus_1 = emit_at(HOST_R11, 1);
+	const struct emit_mem plus_1 = emit_at(HOST_R9, 1);
 
 	emit_rm_reg(&t->e, 0, wide, false, 0x8b, HOST_R10, HOST_RAX);
 	emit_rm_reg(&t->e, 0, wide, false, 0xc1, 7, HOST_R10); /* sar */
@@ -246,21 +246,21 @@ static void check_idiv(struct rewrite *t, bool wide)
  */
 static bool rename_divide(struct rewrite *t, const struct x86_insn *insn)
 {
-	const struct emit_mem at_r9 = emit_at(HOST_R9, 0);
 	bool wide = insn->prefix & X86_PFX_REXW;
 	unsigned int op = insn->modrm >> 3 & 7;
+	struct emit_mem at;
 
 	if (insn->mem) {
-		rewrite_operand(t, insn, insn->opsize, 1, false);
-		emit_rm_mem(&t->e, 0, wide, 0x8b, HOST_R11, &at_r9);
+		at = rewrite_operand(t, insn, insn->opsize, 1, false);
+		emit_rm_mem(&t->e, 0, wide, 0x8b, HOST_R9, &at);
 	} else {
-		emit_mov(&t->e, HOST_R11, load(t, insn->rm, HOST_R11));
+		emit_mov(&t->e, HOST_R9, load(t, insn->rm, HOST_R9));
 	}
 	if (op == 6)
 		check_div(t, wide);
 	else
 		check_idiv(t, wide);
-	emit_rm_reg(&t->e, 0, wide, false, 0xf7, op, HOST_R11);
+	emit_rm_reg(&t->e, 0, wide, false, 0xf7, op, HOST_R9);
 	return true;
 }
 
