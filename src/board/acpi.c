@@ -3,7 +3,8 @@
  * ACPI 6.4: RSDP 5.2.5, table header 5.2.6, XSDT 5.2.8, FADT 5.2.9, FACS
  * 5.2.10, DSDT 5.2.11.1, MADT 5.2.12. The machine is a PC with the fixed
  * hardware of chapter 4, always in ACPI mode (no SMI command port).
- * Left out: sleep states other than S5, HPET, PCI, thermal zones.
+ * PCI's part is in acpi_pci.c. Left out: sleep states other than S5, HPET,
+ * thermal zones.
  */
 #include "board/acpi.h"
 
@@ -43,9 +44,8 @@
 #define MPS_CONFORMS	 0x0u
 #define MPS_HIGH_LEVEL	 0xdu /* active high, level-triggered */
 
-/* Opens a table: a header whose length and checksum come with the end. */
-static uint32_t header_begin(struct table *out, const char *signature,
-			     uint8_t revision)
+uint32_t acpi_table_begin(struct table *out, const char *signature,
+			  uint8_t revision)
 {
 	uint32_t start;
 
@@ -63,7 +63,7 @@ static uint32_t header_begin(struct table *out, const char *signature,
 	return start;
 }
 
-static void header_end(struct table *out, uint32_t start)
+void acpi_table_end(struct table *out, uint32_t start)
 {
 	uint32_t length = out->used - start;
 
@@ -104,17 +104,18 @@ static const struct {
 	{ "COM2", "PNP0501", 2, { LAYOUT_COM2, 8, LAYOUT_IRQ_COM2 } },
 };
 
-static uint32_t build_dsdt(struct table *out, unsigned int cpus)
+static uint32_t build_dsdt(struct table *out,
+			   const struct acpi_machine *machine)
 {
 	/* SLP_TYPa, SLP_TYPb, reserved (7.4.2) */
 	static const uint64_t s5[4] = { ACPI_PM_S5_TYPE };
-	uint32_t start = header_begin(out, "DSDT", 2);
+	uint32_t start = acpi_table_begin(out, "DSDT", 2);
 	struct aml aml;
 	char name[5];
 
 	aml_init(&aml, out);
 	aml_scope_begin(&aml, "\\_SB");
-	for (unsigned int i = 0; i < cpus; i++) {
+	for (unsigned int i = 0; i < machine->cpus; i++) {
 		processor_name(name, i);
 		aml_device_begin(&aml, name);
 		aml_name_string(&aml, "_HID", "ACPI0007");
@@ -126,9 +127,10 @@ static uint32_t build_dsdt(struct table *out, unsigned int cpus)
 		legacy_device(&aml, legacy_devices[i].name,
 			      legacy_devices[i].id, legacy_devices[i].unit,
 			      &legacy_devices[i].res);
+	acpi_pci_devices(&aml, &machine->pci);
 	aml_end(&aml);
 	aml_name_package(&aml, "\\_S5", s5, 4);
-	header_end(out, start);
+	acpi_table_end(out, start);
 	return start;
 }
 
@@ -141,7 +143,7 @@ static uint32_t build_madt(struct table *out, unsigned int cpus)
 		{ IRQ_PIT, IRQ_PIT_GSI, MPS_CONFORMS },
 		{ IRQ_SCI, IRQ_SCI, MPS_HIGH_LEVEL },
 	};
-	uint32_t start = header_begin(out, "APIC", 5);
+	uint32_t start = acpi_table_begin(out, "APIC", 5);
 
 	table_u32(out, LAYOUT_LAPIC);
 	table_u32(out, MADT_PCAT_COMPAT);
@@ -171,7 +173,7 @@ static uint32_t build_madt(struct table *out, unsigned int cpus)
 	table_u8(out, 0xff); /* all processors */
 	table_u16(out, MPS_CONFORMS);
 	table_u8(out, 1); /* LINT1 */
-	header_end(out, start);
+	acpi_table_end(out, start);
 	return start;
 }
 
@@ -213,7 +215,7 @@ static void fadt_ports(struct table *out)
 
 static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
 {
-	uint32_t start = header_begin(out, "FACP", 6);
+	uint32_t start = acpi_table_begin(out, "FACP", 6);
 
 	table_u32(out, (uint32_t)facs);
 	table_u32(out, (uint32_t)dsdt);
@@ -243,7 +245,7 @@ static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
 	for (unsigned int i = 0; i < 3; i++) /* GPE1, sleep registers */
 		io_address(out, 0, 0);
 	table_text(out, "LODGE", 8, 0); /* hypervisor vendor */
-	header_end(out, start);
+	acpi_table_end(out, start);
 	return start;
 }
 
@@ -268,16 +270,18 @@ static void put_rsdp(struct table *out, uint32_t start, uint64_t xsdt)
 
 bool acpi_build(struct table *out, const struct acpi_machine *machine)
 {
-	uint32_t rsdp = out->used, dsdt, fadt, madt, xsdt;
+	uint32_t rsdp = out->used, dsdt, fadt, madt, mcfg, xsdt;
 
 	table_zero(out, RSDP_SIZE);
-	dsdt = build_dsdt(out, machine->cpus);
+	dsdt = build_dsdt(out, machine);
 	fadt = build_fadt(out, machine->facs, out->base + dsdt);
 	madt = build_madt(out, machine->cpus);
-	xsdt = header_begin(out, "XSDT", 1);
+	mcfg = acpi_build_mcfg(out, &machine->pci);
+	xsdt = acpi_table_begin(out, "XSDT", 1);
 	table_u64(out, out->base + fadt);
 	table_u64(out, out->base + madt);
-	header_end(out, xsdt);
+	table_u64(out, out->base + mcfg);
+	acpi_table_end(out, xsdt);
 	put_rsdp(out, rsdp, out->base + xsdt);
 	return !out->overflow;
 }

@@ -19,7 +19,10 @@ enum {
 	AML_SCOPE = 0x10,
 	AML_BUFFER = 0x11,
 	AML_PACKAGE = 0x12,
+	AML_METHOD = 0x14,
 	AML_EXTENDED = 0x5b,
+	AML_IF = 0xa0,
+	AML_ELSE = 0xa1,
 	AML_EXT_DEVICE = 0x82,
 };
 
@@ -73,7 +76,7 @@ static void name_string(struct aml *aml, const char *name)
 	table_text(aml->out, name, 4, '_');
 }
 
-static void integer(struct aml *aml, uint64_t value)
+void aml_integer(struct aml *aml, uint64_t value)
 {
 	if (value <= 1) {
 		table_u8(aml->out, (uint8_t)value); /* ZeroOp, OneOp */
@@ -107,7 +110,7 @@ void aml_device_begin(struct aml *aml, const char *name)
 	name_string(aml, name);
 }
 
-static void name_begin(struct aml *aml, const char *name)
+void aml_name_begin(struct aml *aml, const char *name)
 {
 	table_u8(aml->out, AML_NAME);
 	name_string(aml, name);
@@ -115,13 +118,13 @@ static void name_begin(struct aml *aml, const char *name)
 
 void aml_name_integer(struct aml *aml, const char *name, uint64_t value)
 {
-	name_begin(aml, name);
-	integer(aml, value);
+	aml_name_begin(aml, name);
+	aml_integer(aml, value);
 }
 
 void aml_name_string(struct aml *aml, const char *name, const char *value)
 {
-	name_begin(aml, name);
+	aml_name_begin(aml, name);
 	table_u8(aml->out, AML_STRING);
 	while (*value)
 		table_u8(aml->out, (uint8_t)*value++);
@@ -149,34 +152,126 @@ void aml_name_eisa_id(struct aml *aml, const char *name, const char *id)
 void aml_name_package(struct aml *aml, const char *name, const uint64_t *values,
 		      uint8_t count)
 {
-	name_begin(aml, name);
+	aml_name_begin(aml, name);
+	aml_package_begin(aml, count);
+	for (uint8_t i = 0; i < count; i++)
+		aml_integer(aml, values[i]);
+	aml_end(aml);
+}
+
+void aml_package_begin(struct aml *aml, uint8_t count)
+{
 	table_u8(aml->out, AML_PACKAGE);
 	begin(aml);
 	table_u8(aml->out, count);
-	for (uint8_t i = 0; i < count; i++)
-		integer(aml, values[i]);
+}
+
+void aml_method_begin(struct aml *aml, const char *name, unsigned int args)
+{
+	table_u8(aml->out, AML_METHOD);
+	begin(aml);
+	name_string(aml, name);
+	table_u8(aml->out, (uint8_t)args);
+}
+
+void aml_op(struct aml *aml, unsigned int op)
+{
+	table_u8(aml->out, (uint8_t)op);
+}
+
+void aml_reference(struct aml *aml, const char *name)
+{
+	name_string(aml, name);
+}
+
+void aml_buffer(struct aml *aml, const void *bytes, uint32_t count)
+{
+	table_u8(aml->out, AML_BUFFER);
+	begin(aml);
+	aml_integer(aml, count);
+	table_bytes(aml->out, bytes, count);
 	aml_end(aml);
+}
+
+void aml_if_begin(struct aml *aml)
+{
+	table_u8(aml->out, AML_IF);
+	begin(aml);
+}
+
+void aml_else_begin(struct aml *aml)
+{
+	table_u8(aml->out, AML_ELSE);
+	begin(aml);
+}
+
+/* --- resources ------------------------------------------------------------- */
+
+static void number(struct table *out, unsigned int width, uint64_t value)
+{
+	for (unsigned int i = 0; i < width; i++)
+		table_u8(out, (uint8_t)(value >> 8 * i));
+}
+
+/* Address space descriptors (6.4.3.5), minimum and maximum fixed. */
+void aml_resource_window(struct table *out, enum aml_space space,
+			 unsigned int width, uint64_t base, uint64_t size)
+{
+	static const uint8_t tags[9] = { [2] = 0x88, [4] = 0x87, [8] = 0x8a };
+	/* Writable memory that is not cached; ports of all kinds; buses. */
+	static const uint8_t flags[] = { 0x01, 0x03, 0x00 };
+
+	table_u8(out, tags[width]);
+	table_u16(out, (uint16_t)(3 + 5 * width));
+	table_u8(out, (uint8_t)space);
+	table_u8(out, 0x0c);
+	table_u8(out, flags[space]);
+	number(out, width, 0); /* granularity */
+	number(out, width, base);
+	number(out, width, base + (size - 1));
+	number(out, width, 0); /* translation */
+	number(out, width, size);
+}
+
+/* I/O port descriptor (6.4.2.5): all 16 address lines are decoded. */
+void aml_resource_ports(struct table *out, uint16_t base, uint8_t count)
+{
+	table_u8(out, 0x47);
+	table_u8(out, 1);
+	table_u16(out, base);
+	table_u16(out, base);
+	table_u8(out, 1); /* alignment */
+	table_u8(out, count);
+}
+
+/* Fixed 32-bit memory range (6.4.3.4), writable. */
+void aml_resource_memory(struct table *out, uint32_t base, uint32_t size)
+{
+	table_u8(out, 0x86);
+	table_u16(out, 9);
+	table_u8(out, 1);
+	table_u32(out, base);
+	table_u32(out, size);
+}
+
+void aml_resource_end(struct table *out)
+{
+	table_u8(out, 0x79);
+	table_u8(out, 0); /* no checksum */
 }
 
 void aml_name_resources(struct aml *aml, const struct aml_resources *res)
 {
-	bool irq = res->irq < 16;
+	uint8_t bytes[16];
+	struct table out;
 
-	name_begin(aml, "_CRS");
-	table_u8(aml->out, AML_BUFFER);
-	begin(aml);
-	integer(aml, 8 + (irq ? 3 : 0) + 2);
-	table_u8(aml->out, 0x47); /* I/O port descriptor (6.4.2.5) */
-	table_u8(aml->out, 1);	  /* all 16 address lines are decoded */
-	table_u16(aml->out, res->port);
-	table_u16(aml->out, res->port);
-	table_u8(aml->out, 1); /* alignment */
-	table_u8(aml->out, res->port_count);
-	if (irq) {
-		table_u8(aml->out, 0x22); /* IRQ descriptor (6.4.2.1) */
-		table_u16(aml->out, (uint16_t)(1u << res->irq));
+	table_init(&out, bytes, sizeof(bytes), 0);
+	aml_resource_ports(&out, res->port, res->port_count);
+	if (res->irq < 16) {
+		table_u8(&out, 0x22); /* IRQ descriptor (6.4.2.1) */
+		table_u16(&out, (uint16_t)(1u << res->irq));
 	}
-	table_u8(aml->out, 0x79); /* end tag */
-	table_u8(aml->out, 0);	  /* no checksum */
-	aml_end(aml);
+	aml_resource_end(&out);
+	aml_name_begin(aml, "_CRS");
+	aml_buffer(aml, bytes, out.used);
 }

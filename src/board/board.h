@@ -4,11 +4,13 @@
  * machine for a cold start and for a restore alike.
  *
  * Guest-physical layout:
- *   0x00000000 - 0xbfffffff  RAM (less what lies above 3 GiB, minus 640K hole)
+ *   0x00000000 - 0x7fffffff  RAM (2 GiB at most, less the hole from 640K on)
  *   0x000a0000 - 0x000bffff  VGA window (nothing without a display)
  *   0x000c0000 - 0x000fffff  ROM area: option ROMs, tables, SMBIOS
+ *   0xb0000000 - 0xbfffffff  PCI configuration space (ECAM)
+ *   0xc0000000 - 0xfebfffff  PCI devices
  *   0xfec00000, 0xfee00000   IOAPIC, LAPIC
- *   0x100000000 -            RAM above 4 GiB
+ *   0x100000000 -            RAM above 4 GiB, then PCI devices again
  */
 #ifndef LODGE_BOARD_BOARD_H
 #define LODGE_BOARD_BOARD_H

@@ -30,6 +30,7 @@ void e820_build(struct e820 *map, uint64_t memory)
 	add(map, LAYOUT_EBDA, LAYOUT_LOW_END, E820_RESERVED);
 	add(map, LAYOUT_TABLES, LAYOUT_ROM_END, E820_RESERVED);
 	add(map, LAYOUT_HIGH, low, E820_RAM);
+	add(map, LAYOUT_ECAM, LAYOUT_PCI, E820_RESERVED);
 	add(map, LAYOUT_IOAPIC, LAYOUT_4G, E820_RESERVED);
 	add(map, LAYOUT_4G, LAYOUT_4G + (memory - low), E820_RAM);
 }

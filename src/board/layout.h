@@ -17,6 +17,9 @@
 #define LAYOUT_SMBIOS  0x000f0000u
 #define LAYOUT_ROM_END 0x00100000u
 #define LAYOUT_HIGH    0x00100000u /* RAM again */
+#define LAYOUT_ECAM    0xb0000000u /* PCI configuration space, 256 MiB */
+#define LAYOUT_PCI     0xc0000000u /* BARs, up to the IOAPIC */
+#define LAYOUT_PORTS   0xc000u	   /* BARs that are ports, to 0xffff */
 #define LAYOUT_IOAPIC  0xfec00000u
 #define LAYOUT_LAPIC   0xfee00000u
 #define LAYOUT_4G      0x100000000ull

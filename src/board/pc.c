@@ -169,6 +169,19 @@ static int add_keyboard(struct board *board)
 	return 0;
 }
 
+static int add_pci(struct board *board)
+{
+	const struct irq pirq = { ich9_lpc_set_pirq, &board->lpc, 0 };
+	const struct irq lines = board_irq(board, 0);
+	int err = pci_host_init(&board->pci, &board->vm, &pirq, &board->reset);
+
+	pci_layout_init(&board->pci_layout, board->memory,
+			board->cpuid.physical_bits);
+	if (!err)
+		err = ich9_lpc_init(&board->lpc, &board->pci, &lines);
+	return err;
+}
+
 static int add_chips(struct board *board, const struct board_config *config)
 {
 	const struct irq irq8 = board_irq(board, IRQ_RTC);
@@ -190,6 +203,8 @@ static int add_chips(struct board *board, const struct board_config *config)
 		err = add_keyboard(board);
 	if (!err)
 		err = reset_init(&board->reset, vm);
+	if (!err)
+		err = add_pci(board);
 	if (!err)
 		err = uart_init(&board->com1, vm, LAYOUT_COM1, &com1,
 				config->serial);
@@ -353,6 +368,9 @@ int board_load(struct board *board, const struct board_boot *boot,
 
 	error->text[0] = 0;
 	e820_build(&loader.map, board->memory);
+	host_lock(&board->vm.device_lock);
+	pci_layout_assign(&board->pci_layout, &board->pci);
+	host_unlock(&board->vm.device_lock);
 	err = firmware_write(board, &loader.rsdp);
 	if (!err)
 		err = loader_run(&loader);

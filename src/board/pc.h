@@ -5,12 +5,15 @@
 
 #include "board/board.h"
 #include "board/e820.h"
+#include "board/pci_layout.h"
 #include "chip/acpi_pm.h"
 #include "chip/hpet.h"
 #include "chip/i8042.h"
+#include "chip/ich9_lpc.h"
 #include "chip/ioapic.h"
 #include "chip/irqchip.h"
 #include "chip/lapic.h"
+#include "chip/pci_host.h"
 #include "chip/pic.h"
 #include "chip/pit.h"
 #include "chip/ps2_keyboard.h"
@@ -57,6 +60,9 @@ struct board {
 	struct ps2_keyboard keyboard;
 	struct ps2_mouse mouse;
 	struct reset reset;
+	struct pci_layout pci_layout;
+	struct pci_host pci;
+	struct ich9_lpc lpc;
 	struct uart com1, com2;
 	struct testdev testdev;
 };

@@ -6,10 +6,6 @@
 
 #include "vm/bytes.h"
 
-/* 0xcf9 lies in the four bytes of PCI's 0xcf8: only a byte access is ours. */
-#define RESET_RANGE	  0xcf8
-#define RESET_RANGE_SIZE  4
-#define RESET_CONTROL_AT  (RESET_CONTROL_PORT - RESET_RANGE)
 #define RESET_CONTROL_CPU 0x04
 #define RESET_CONTROL_BITS 0x0e
 
@@ -34,23 +30,13 @@ static void reset_write_port92(void *device, uint64_t offset,
 	reset->port92 = (uint8_t)value;
 }
 
-static uint64_t reset_read_control(void *device, uint64_t offset,
-				   unsigned int size)
+uint8_t reset_control_read(const struct reset *reset)
 {
-	const struct reset *reset = device;
-
-	if (size != 1 || offset != RESET_CONTROL_AT)
-		return UINT64_MAX;
 	return reset->control;
 }
 
-static void reset_write_control(void *device, uint64_t offset,
-				unsigned int size, uint64_t value)
+void reset_control_write(struct reset *reset, uint8_t value)
 {
-	struct reset *reset = device;
-
-	if (size != 1 || offset != RESET_CONTROL_AT)
-		return;
 	if (value & ~reset->control & RESET_CONTROL_CPU)
 		vm_ask(reset->vm, VM_RESET);
 	reset->control = value & RESET_CONTROL_BITS;
@@ -89,12 +75,6 @@ static const struct bus_ops reset_port92_ops = {
 	.max_size = 1,
 };
 
-static const struct bus_ops reset_control_ops = {
-	.read = reset_read_control,
-	.write = reset_write_control,
-	.max_size = 4,
-};
-
 int reset_init(struct reset *reset, struct vm *vm)
 {
 	int err;
@@ -103,9 +83,6 @@ int reset_init(struct reset *reset, struct vm *vm)
 	reset->vm = vm;
 	reset_reset(reset);
 	err = bus_add(&vm->pio, 0x92, 1, "port92", &reset_port92_ops, reset);
-	if (!err)
-		err = bus_add(&vm->pio, RESET_RANGE, RESET_RANGE_SIZE,
-			      "reset-control", &reset_control_ops, reset);
 	if (err)
 		return err;
 	return vm_add_device(vm, &reset_class, reset);

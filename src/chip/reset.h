@@ -20,7 +20,14 @@ struct reset {
 
 extern const struct device_class reset_class;
 
-/* Claims ports 0x92 and 0xcf9. */
+/* Claims port 0x92. */
 int reset_init(struct reset *reset, struct vm *vm);
+
+/*
+ * Byte accesses to 0xcf9, which lies in the four bytes of PCI's 0xcf8:
+ * pci_host.c claims them.
+ */
+uint8_t reset_control_read(const struct reset *reset);
+void reset_control_write(struct reset *reset, uint8_t value);
 
 #endif

@@ -149,9 +149,8 @@ static unsigned int part_size(const struct bus_ops *ops, uint64_t offset,
 	return size < room ? size : room;
 }
 
-/* An access that lies wholly in `r`. */
-static uint64_t read_range(const struct bus_range *r, uint64_t offset,
-			   unsigned int size)
+uint64_t bus_range_read(const struct bus_range *r, uint64_t offset,
+			unsigned int size)
 {
 	uint64_t value = 0;
 	unsigned int done = 0;
@@ -174,8 +173,8 @@ static uint64_t read_range(const struct bus_range *r, uint64_t offset,
 	return value;
 }
 
-static void write_range(const struct bus_range *r, uint64_t offset,
-			unsigned int size, uint64_t value)
+void bus_range_write(const struct bus_range *r, uint64_t offset,
+		     unsigned int size, uint64_t value)
 {
 	unsigned int done = 0;
 
@@ -193,17 +192,46 @@ static void write_range(const struct bus_range *r, uint64_t offset,
 	}
 }
 
+void bus_set_rest(struct bus *bus, const char *name, const struct bus_ops *ops,
+		  void *device)
+{
+	bus->rest = (struct bus_range){
+		.size = UINT64_MAX,
+		.ops = ops,
+		.device = device,
+		.name = name,
+	};
+}
+
+/*
+ * Who takes all of [addr, addr + size): a range, or the rest when it touches
+ * none. NULL: nobody does, or several share it.
+ */
+static const struct bus_range *whole(const struct bus *bus, uint64_t addr,
+				     unsigned int size)
+{
+	unsigned int at = range_above(bus, addr);
+	const struct bus_range *r = &bus->range[at];
+	uint64_t last = addr + (size - 1);
+
+	if (at < bus->count && r->base <= addr)
+		return size <= r->size - (addr - r->base) ? r : NULL;
+	if (last < addr || (at < bus->count && r->base <= last))
+		return NULL;
+	return bus->rest.ops ? &bus->rest : NULL;
+}
+
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned int size)
 {
-	const struct bus_range *r = bus_find(bus, addr);
+	const struct bus_range *r = whole(bus, addr, size);
 	uint64_t value = 0;
 	unsigned int i;
 
-	if (r && size <= r->size - (addr - r->base)) {
+	if (r) {
 		if (r->ops->lockless)
-			return read_range(r, addr - r->base, size);
+			return bus_range_read(r, addr - r->base, size);
 		host_lock(bus->lock);
-		value = read_range(r, addr - r->base, size);
+		value = bus_range_read(r, addr - r->base, size);
 		host_unlock(bus->lock);
 		return value;
 	}
@@ -217,16 +245,16 @@ uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned int size)
 void bus_write(struct bus *bus, uint64_t addr, unsigned int size,
 	       uint64_t value)
 {
-	const struct bus_range *r = bus_find(bus, addr);
+	const struct bus_range *r = whole(bus, addr, size);
 	unsigned int i;
 
-	if (r && size <= r->size - (addr - r->base)) {
+	if (r) {
 		if (r->ops->lockless) {
-			write_range(r, addr - r->base, size, value);
+			bus_range_write(r, addr - r->base, size, value);
 			return;
 		}
 		host_lock(bus->lock);
-		write_range(r, addr - r->base, size, value);
+		bus_range_write(r, addr - r->base, size, value);
 		host_unlock(bus->lock);
 		return;
 	}

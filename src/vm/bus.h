@@ -8,6 +8,9 @@
  * `exact` is set, then dropped). Absent addresses read as all ones and drop
  * writes. An access that straddles the end of a range is split by bytes.
  *
+ * What no range claims goes to the bus's rest, when it has one: a decoder that
+ * looks the address up by itself (PCI, whose windows guests move about).
+ *
  * Locking: bus_read()/bus_write() take the VM's device lock around the
  * callback unless the range is marked `lockless`.
  */
@@ -43,6 +46,7 @@ struct bus_range {
 struct bus {
 	struct bus_range range[BUS_RANGES_MAX]; /* sorted by base */
 	unsigned int count;
+	struct bus_range rest; /* where no range is; ops NULL: nothing */
 	struct host_lock *lock; /* the VM's device lock */
 };
 
@@ -59,11 +63,27 @@ int bus_add(struct bus *bus, uint64_t base, uint64_t size, const char *name,
 /* Gives a claimed range back; -ENOENT when there is none at `base`. */
 int bus_remove(struct bus *bus, uint64_t base);
 
+/*
+ * Sends every access where no range is to `ops`, with the address itself as
+ * the offset. Only while the vCPUs do not run.
+ */
+void bus_set_rest(struct bus *bus, const char *name, const struct bus_ops *ops,
+		  void *device);
+
 const struct bus_range *bus_find(const struct bus *bus, uint64_t addr);
 
 /* `size` is 1, 2, 4 or 8. The value is zero-extended. */
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned int size);
 void bus_write(struct bus *bus, uint64_t addr, unsigned int size,
 	       uint64_t value);
+
+/*
+ * The same for one range, whoever found it: `offset + size` within it, cut
+ * into sizes that its device takes. Takes no lock.
+ */
+uint64_t bus_range_read(const struct bus_range *range, uint64_t offset,
+			unsigned int size);
+void bus_range_write(const struct bus_range *range, uint64_t offset,
+		     unsigned int size, uint64_t value);
 
 #endif

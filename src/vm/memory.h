@@ -24,7 +24,7 @@
 #define MEMORY_SIZE_MAX	   ((uint64_t)1 << 40)
 
 /* Guest RAM below 4 GiB ends here at the latest: room for ECAM, MMIO, APICs. */
-#define MEMORY_LOW_MAX	   ((uint64_t)0xc0000000)
+#define MEMORY_LOW_MAX	   ((uint64_t)0x80000000)
 
 enum memory_kind {
 	MEMORY_RAM,

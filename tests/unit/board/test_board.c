@@ -191,9 +191,9 @@ static const struct {
 } layouts[] = {
 	{ 1 * MIB, 0, 0 },
 	{ 2 * MIB, 2 * MIB, 0 },
-	{ 3 * GIB, 3 * GIB, 0 },
-	{ 5 * GIB, 3 * GIB, 2 * GIB },
-	{ 1024 * GIB, 3 * GIB, 1021 * GIB },
+	{ 2 * GIB, 2 * GIB, 0 },
+	{ 5 * GIB, 2 * GIB, 3 * GIB },
+	{ 1024 * GIB, 2 * GIB, 1022 * GIB },
 };
 
 static void memory_layouts(void **state)
@@ -298,7 +298,7 @@ static void load_prepares(void **state)
 	assert_int_equal(vm->cpu[0]->state.rip, 0x7c00);
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(vm->cpu[i]->state.mtrr_def_type, 0x806);
-		assert_int_equal(vm->cpu[i]->state.mtrr_base[0], 0xc0000000);
+		assert_int_equal(vm->cpu[i]->state.mtrr_base[0], 0x80000000);
 	}
 	destroy(board);
 }

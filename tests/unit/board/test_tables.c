@@ -54,9 +54,10 @@ static uint32_t table_at(uint64_t addr, const char *signature)
 
 static void build(unsigned int cpus)
 {
-	const struct acpi_machine machine = { cpus, LAYOUT_FACS };
+	struct acpi_machine machine = { .cpus = cpus, .facs = LAYOUT_FACS };
 
 	fake_host_reset();
+	pci_layout_init(&machine.pci, 4 * GIB, 40);
 	table_init(&out, buffer, sizeof(buffer), LAYOUT_TABLES);
 	assert_true(acpi_build(&out, &machine));
 }
@@ -129,6 +130,13 @@ static void check_madt(uint32_t madt, unsigned int cpus)
 	assert_int_equal(seen[4], 1);
 }
 
+static void check_mcfg(uint32_t mcfg)
+{
+	assert_int_equal(u32(mcfg + 4), 60);
+	assert_int_equal(loader_u64(buffer + mcfg + 44), LAYOUT_ECAM);
+	assert_int_equal(u32(mcfg + 52), 0xff000000); /* buses 0 to 255 */
+}
+
 static void acpi_tables(void **state)
 {
 	static const unsigned int counts[] = { 1, 2, 4, 63, 64 };
@@ -138,22 +146,24 @@ static void acpi_tables(void **state)
 
 		build(counts[i]);
 		xsdt = check_rsdp();
-		assert_int_equal(u32(xsdt + 4), 36 + 16);
+		assert_int_equal(u32(xsdt + 4), 36 + 24);
 		fadt = table_at(loader_u64(buffer + xsdt + 36), "FACP");
 		check_fadt(fadt);
 		table_at(u32(fadt + 40), "DSDT");
 		check_madt(table_at(loader_u64(buffer + xsdt + 44), "APIC"),
 			   counts[i]);
+		check_mcfg(table_at(loader_u64(buffer + xsdt + 52), "MCFG"));
 		assert_true(out.used <= LAYOUT_SMBIOS - LAYOUT_TABLES);
 	}
 }
 
 static void acpi_no_room(void **state)
 {
-	const struct acpi_machine machine = { 64, LAYOUT_FACS };
+	struct acpi_machine machine = { .cpus = 64, .facs = LAYOUT_FACS };
 	uint32_t full;
 
 	build(64);
+	pci_layout_init(&machine.pci, 4 * GIB, 40);
 	full = out.used;
 	for (uint32_t size = 0; size < full; size++) {
 		table_init(&out, buffer, size, LAYOUT_TABLES);
@@ -269,7 +279,7 @@ static void smbios_tables(void **state)
 		assert_int_equal(seen[0] & seen[1] & seen[3] & seen[4], 1);
 		assert_int_equal(seen[16] & seen[17] & seen[32], 1);
 		assert_int_equal(seen[127], 1);
-		assert_int_equal(seen[19], sizes[i] > 3 * GIB ? 2 : 1);
+		assert_int_equal(seen[19], sizes[i] > 2 * GIB ? 2 : 1);
 	}
 }
 
@@ -308,10 +318,10 @@ static void map(void **state)
 		{ 1 * MIB, 1 * MIB, 0 },
 		{ 2 * MIB, 2 * MIB, 0 },
 		{ 256 * MIB, 256 * MIB, 0 },
-		{ 3 * GIB, 3 * GIB, 0 },
-		{ 3 * GIB + MIB, 3 * GIB, MIB },
-		{ 5 * GIB, 3 * GIB, 2 * GIB },
-		{ 1024 * GIB, 3 * GIB, 1021 * GIB },
+		{ 2 * GIB, 2 * GIB, 0 },
+		{ 2 * GIB + MIB, 2 * GIB, MIB },
+		{ 5 * GIB, 2 * GIB, 3 * GIB },
+		{ 1024 * GIB, 2 * GIB, 1022 * GIB },
 	};
 
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -215,6 +215,49 @@ static void bears_missing_callbacks(void **state)
 	bus_write(&bus, 0x101, 1, 0);
 }
 
+/* Like a decoder of its own: the address is the offset. */
+static uint64_t rest_read(void *device, uint64_t address, unsigned int size)
+{
+	struct echo *e = device;
+	size_t at = strlen(e->calls);
+
+	snprintf(e->calls + at, sizeof(e->calls) - at, "R%u@%x ", size,
+		 (unsigned int)address);
+	assert_int_not_equal(lock.word, 0);
+	return 0x7777777777777777;
+}
+
+static void rest_write(void *device, uint64_t address, unsigned int size,
+		       uint64_t value)
+{
+	struct echo *e = device;
+	size_t at = strlen(e->calls);
+
+	snprintf(e->calls + at, sizeof(e->calls) - at, "W%u@%x=%x ", size,
+		 (unsigned int)address, (unsigned int)value);
+}
+
+static void gives_the_rest_away(void **state)
+{
+	static const struct bus_ops rest = { .read = rest_read,
+					     .write = rest_write };
+
+	bus_add(&bus, 0x100, 16, "echo", &any, &echo);
+	bus_set_rest(&bus, "rest", &rest, &echo);
+	assert_int_equal(bus_read(&bus, 0x90, 2), 0x7777);
+	assert_int_equal(bus_read(&bus, 0x100, 1), 0x10);
+	bus_write(&bus, 0x110, 4, 5);
+	assert_string_equal(echo.calls, "R2@90 r1@0 W4@110=5 ");
+	/* Shared with a range, on either side: by bytes. */
+	echo.calls[0] = '\0';
+	assert_int_equal(bus_read(&bus, 0xfe, 4), 0x11107777);
+	bus_write(&bus, 0x10f, 2, 0x0201);
+	assert_string_equal(echo.calls,
+			    "R1@fe R1@ff r1@0 r1@1 w1@15 W1@110=2 ");
+	assert_null(bus_find(&bus, 0x90));
+	assert_int_equal(bus_read(&bus, UINT64_MAX, 1), 0x77);
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 
 int main(void)
@@ -230,6 +273,7 @@ int main(void)
 		TEST(splits_at_the_ends_of_ranges),
 		TEST(leaves_lockless_devices_alone),
 		TEST(bears_missing_callbacks),
+		TEST(gives_the_rest_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The root of PCI as on a Q35: host bridge (Intel 82G33/Q35 MCH, datasheet
+ * 316966), configuration cycles through ports 0xcf8 and 0xcfc and through
+ * ECAM (PCIEXBAR), and the decoding of everything that BARs claim. Port 0xcf9
+ * lies in between and stays the reset control register.
+ *
+ * PAM, SMRAM and the like are registers that keep what is written and do
+ * nothing yet.
+ */
+#ifndef LODGE_CHIP_PCI_HOST_H
+#define LODGE_CHIP_PCI_HOST_H
+
+#include "chip/pci.h"
+
+#define PCI_MAPPED_MAX 256 /* BARs decoded at a time, of each kind */
+#define PCI_PIRQS      8
+
+#define PCI_HOST_PCIEXBAR 0x60
+#define PCI_HOST_PAM0	  0x90
+
+struct reset;
+
+/* BARs that are mapped now, lower functions first. */
+struct pci_map {
+	const struct bus_range *range[PCI_MAPPED_MAX];
+	unsigned int count;
+};
+
+struct pci_host {
+	struct pci_device pci; /* 00:00.0 */
+	struct pci_bus root;   /* bus 0 */
+	struct vm *vm;
+	struct reset *reset; /* whose port 0xcf9 is; NULL: nobody's */
+	struct irq pirq;     /* its lines 0-7 are PIRQA to PIRQH */
+	uint16_t pirq_count[PCI_PIRQS]; /* functions that hold it up */
+	uint32_t address;		/* port 0xcf8 */
+	uint64_t ecam, ecam_size;	/* as PCIEXBAR says; size 0: off */
+	struct pci_map memory, io;
+};
+
+extern const struct device_class pci_host_class;
+
+/*
+ * Claims ports 0xcf8 to 0xcff and the rest of both buses, where nothing else
+ * is. `pirq` and `reset` are kept; pirq->line is not used.
+ */
+int pci_host_init(struct pci_host *host, struct vm *vm,
+		  const struct irq *pirq, struct reset *reset);
+
+/* Which PIRQ (0-7) a pin (0-3) of a device on bus 0 ends at. */
+unsigned int pci_root_pirq(unsigned int device, unsigned int pin);
+
+/* Calls for each function: bus 0 in order, behind each bridge its bus. */
+void pci_host_each(struct pci_host *host,
+		   void (*call)(void *ctx, struct pci_device *pci), void *ctx);
+
+#endif

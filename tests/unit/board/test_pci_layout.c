@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a kernel finds on PCI when no firmware ran: the whole listing is
+ * pinned here, since guests remember where their devices are.
+ */
+#include "board/pci_layout.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "board/pc.h"
+#include "chip/pci_dump.h"
+#include "fake/host.h"
+#include "fake/test.h"
+
+#define MIB (1ull << 20)
+#define GIB (1ull << 30)
+
+/* --- an engine that runs nothing ------------------------------------------ */
+
+static int idle_open(const struct engine_setup *setup, void **vm_engine)
+{
+	*vm_engine = NULL;
+	return 0;
+}
+
+static void idle_close(void *vm_engine)
+{
+}
+
+static int idle_map(void *vm_engine)
+{
+	return 0;
+}
+
+static int idle_cpu_open(void *vm_engine, struct x86_cpu *cpu)
+{
+	return 0;
+}
+
+static void idle_cpu_close(struct x86_cpu *cpu)
+{
+}
+
+static const struct engine engine_idle = {
+	.name = "idle",
+	.open = idle_open,
+	.close = idle_close,
+	.map_memory = idle_map,
+	.cpu_open = idle_cpu_open,
+	.cpu_close = idle_cpu_close,
+};
+
+/* --- the listing ------------------------------------------------------------ */
+
+static char listing[8192];
+
+static void add_line(void *ctx, const char *text)
+{
+	strcat(listing, text);
+	strcat(listing, "\n");
+}
+
+static void dump(struct board *board)
+{
+	listing[0] = '\0';
+	pci_dump(&board->pci, add_line, NULL);
+}
+
+static struct board *build(struct board_config *config)
+{
+	static const uint8_t halt[] = { 0xf4 };
+	const struct board_boot boot = {
+		.kind = BOOT_FLAT,
+		.kernel = halt,
+		.kernel_size = sizeof(halt),
+		.flat_address = 0x7c00,
+		.flat_entry = 0x7c00,
+	};
+	struct boot_error error;
+	struct board *board;
+
+	fake_host_reset();
+	config->name = "test";
+	config->cpus = 1;
+	config->memory = 64 * MIB;
+	config->engine = &engine_idle;
+	assert_int_equal(board_build(config, &board), 0);
+	assert_int_equal(board_load(board, &boot, &error), 0);
+	dump(board);
+	return board;
+}
+
+static void expect(const char *golden)
+{
+	if (strcmp(listing, golden))
+		fail_msg("the machine is now:\n%s", listing);
+}
+
+static const char bare[] =
+	"00:00.0 060000 8086:29c0 rev 00 host bridge io- mem- master-\n"
+	"00:1f.0 060100 8086:2918 rev 02 LPC bridge io+ mem+ master+\n";
+
+static void bare_machine(void **state)
+{
+	struct board_config config = { 0 };
+	struct board *board = build(&config);
+
+	expect(bare);
+	/* The same after a reset and another start. */
+	board_reset(board);
+	dump(board);
+	expect(bare);
+	board_destroy(board);
+}
+
+static void windows(void **state)
+{
+	struct pci_layout layout;
+
+	pci_layout_init(&layout, 512 * MIB, 40);
+	assert_true(layout.ecam.base == 0xb0000000);
+	assert_true(layout.ecam.size == 256 * MIB);
+	assert_true(layout.low.base == 0xc0000000);
+	assert_true(layout.low.base + layout.low.size == 0xfec00000);
+	assert_true(layout.high.base == 32 * GIB);
+	assert_true(layout.high.size == 32 * GIB);
+	pci_layout_init(&layout, 30 * GIB, 40);
+	assert_true(layout.high.base == 32 * GIB);
+	pci_layout_init(&layout, 30 * GIB + MIB, 40);
+	assert_true(layout.high.base == 64 * GIB);
+	/* No room above the RAM. */
+	pci_layout_init(&layout, 40 * GIB, 36);
+	assert_true(layout.high.size == 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bare_machine),
+		cmocka_unit_test(windows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
