@@ -129,6 +129,7 @@ class Setup:
         self.program = str(build_program(folder, args.cc))
         self.initrd = str(build_initrd(folder, pathlib.Path(self.program)))
         self.report = str(folder / 'report.json')
+        self.profile = str(folder / 'profile.json')
         self.lodge = guests.Lodge('lodge', str(lodge), args.cpus, args.memory)
         self.qemu = guests.Qemu('qemu', qemu, args.cpus, args.memory)
         self.version_file = guest / 'version'
@@ -230,6 +231,20 @@ def first_instruction(setup):
         return json.load(file)['seconds_to_first_instruction']
 
 
+def translation(setup):
+    """Nanoseconds to rewrite an instruction, and bytes of host code for one
+    of the guest's, of a boot to power-off."""
+    command = setup.lodge.command(setup.kernel, setup.initrd,
+                                  f'{setup.append} bench=none')
+    with guests.Process('lodge', command + ['--profile',
+                                            setup.profile]) as process:
+        process.finish(BOOT_LIMIT)
+    with open(setup.profile, encoding='utf-8') as file:
+        counts = json.load(file)['counts']
+    return (counts['rewriting_nanoseconds'] / counts['rewritten_instructions'],
+            counts['host_bytes'] / counts['rewritten_bytes'])
+
+
 def busy_ratio(output):
     """What two processes get done beside each other, by what one does."""
     rates = [[float(rate) for rate in
@@ -266,6 +281,7 @@ def measure_figures(setup, rounds):
     first = statistics.median(first_instruction(setup)
                               for _ in range(STARTS))
     median = statistics.median
+    rewriting, growth = translation(setup)
     power_off = {m: median(b[1] for b in boots[m]) for m in boots}
     return [
         figure('start to shell prompt', 's', '', '',
@@ -274,6 +290,9 @@ def measure_figures(setup, rounds):
                power_off),
         figure('start to first instruction, 256 MiB', 'ms', '10', '',
                {'lodge': first * 1e3}),
+        figure('rewriting, an instruction', 'µs', '1', '',
+               {'lodge': rewriting / 1e3}),
+        figure('host code by guest code', 'x', '5', '', {'lodge': growth}),
         figure('work of two busy processors', 'x one', 'from 1.8', '',
                two_busy(setup)),
         figure('memory beyond guest RAM, at the prompt', 'MiB', '64', '12',

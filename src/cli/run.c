@@ -194,6 +194,24 @@ static int take_report(void *config, const char *value)
 	return 0;
 }
 
+static int take_profile(void *config, const char *value)
+{
+	((struct run *)config)->machine.profile.path = value;
+	return 0;
+}
+
+static int take_profile_symbols(void *config, const char *value)
+{
+	((struct run *)config)->machine.profile.symbols = value;
+	return 0;
+}
+
+static int take_perf_map(void *config, const char *value)
+{
+	((struct run *)config)->machine.profile.perf_map = true;
+	return 0;
+}
+
 static int take_testdev(void *config, const char *value)
 {
 	((struct run *)config)->machine.testdev = true;
@@ -245,6 +263,16 @@ static const struct option_spec run_options[] = {
 	  take_no_reboot },
 	{ "report", "FILE", "write what happened as one JSON object", false,
 	  take_report },
+	{ "profile", "FILE",
+	  "write where the software processor's time went;\n"
+	  "as JSON when the name ends in .json",
+	  false, take_profile },
+	{ "profile-symbols", "FILE",
+	  "the guest kernel's symbols: System.map, ELF, or\n"
+	  "its /proc/kallsyms; else those in the kernel's file",
+	  false, take_profile_symbols },
+	{ "perf-map", NULL, "write /tmp/perf-PID.map for perf report", false,
+	  take_perf_map },
 	{ "testdev", NULL, "add the device of CPU test kernels", false,
 	  take_testdev },
 	{ "log-level", "LEVEL", "error, warn, info or debug (warn)", false,

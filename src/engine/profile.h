@@ -28,7 +28,6 @@ enum profile_count {
 	PROFILE_NS, /* that the processor's thread ran or slept */
 	PROFILE_DECODED_BLOCKS,
 	PROFILE_DECODED_INSNS,
-	PROFILE_DECODE_NS,
 	PROFILE_REWRITTEN_BLOCKS,
 	PROFILE_REWRITTEN_INSNS,
 	PROFILE_REWRITTEN_BYTES, /* of the guest's code */
@@ -98,8 +97,8 @@ struct engine_profile_ops {
 	int (*start)(struct x86_cpu *cpu);
 
 	/* On the processor's own thread, at any moment, in a signal handler:
-	 * host code at `pc` was interrupted. */
-	void (*sample)(struct x86_cpu *cpu, uintptr_t pc);
+	 * host code at `pc` was interrupted. `cpu` is a struct x86_cpu. */
+	void (*sample)(void *cpu, uintptr_t pc);
 
 	/* After its last run; valid until the processor is closed. */
 	const struct engine_profile *(*get)(struct x86_cpu *cpu);

@@ -17,6 +17,7 @@
 #include "board/board.h"
 #include "host/linux/thread.h"
 #include "vmm/image.h"
+#include "vmm/outfile.h"
 #include "vmm/report.h"
 
 #define NS_PER_S 1e9
@@ -28,6 +29,7 @@ struct machine_cpu {
 	struct x86_cpu *cpu;
 	struct thread thread;
 	struct engine_exit exit;
+	struct sampler sampler;
 };
 
 struct machine {
@@ -48,6 +50,7 @@ struct machine {
 
 	int signals; /* signalfd, or -1 */
 	sigset_t old_mask;
+	struct profile profile;
 	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
 	struct machine_cpu cpu[VM_CPUS_MAX];
 };
@@ -75,6 +78,7 @@ static void cpu_thread(void *ctx)
 
 	if (!own->cpu->id && !machine->first_run)
 		machine->first_run = host_monotonic_ns();
+	profile_enter(&machine->profile, &own->sampler, own->cpu);
 	while (atomic_load(&vm->request) == VM_RUN) {
 		machine->engine->run(own->cpu, &own->exit);
 		if (own->exit.reason == ENGINE_CRASHED)
@@ -85,6 +89,7 @@ static void cpu_thread(void *ctx)
 		atomic_fetch_and(&own->cpu->request, ~X86_REQ_KICK);
 		console_wait_room(machine->console);
 	}
+	profile_leave(&machine->profile, &own->sampler);
 }
 
 static void kick_all(struct machine *machine)
@@ -395,14 +400,18 @@ static int set_up(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
 
-	if (config->report && report_check(config->report, machine->error))
+	if (config->report &&
+	    outfile_check("report", config->report, machine->error))
 		return -1;
-	if (open_images(machine) || choose_engine(machine))
+	if (open_images(machine) || choose_engine(machine) ||
+	    profile_open(&machine->profile, &config->profile, machine->engine,
+			 config->kernel, machine->error))
 		return -1;
 	if (console_open(&machine->console, config->serial,
 			 config->serial_path, machine->error))
 		return -1;
-	if (build_board(machine) || load_guest(machine))
+	if (build_board(machine) || load_guest(machine) ||
+	    profile_start(&machine->profile, machine->vm, machine->error))
 		return -1;
 	return set_up_loop(machine);
 }
@@ -559,6 +568,8 @@ static int finish(struct machine *machine, enum vm_request request)
 	if (machine->config->report && write_report(machine, reason) &&
 	    !status)
 		status = MACHINE_FAILED;
+	if (profile_write(&machine->profile, machine->error) && !status)
+		status = MACHINE_FAILED;
 	return status;
 }
 
@@ -570,6 +581,7 @@ static void tear_down(struct machine *machine)
 		close(machine->signals);
 		sigprocmask(SIG_SETMASK, &machine->old_mask, NULL);
 	}
+	profile_close(&machine->profile);
 	if (machine->board)
 		board_destroy(machine->board);
 	loop_destroy(machine->loop);

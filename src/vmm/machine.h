@@ -11,6 +11,7 @@
 
 #include "vmm/console.h"
 #include "vmm/error.h"
+#include "vmm/profile.h"
 
 struct machine_config {
 	const char *name;
@@ -27,6 +28,7 @@ struct machine_config {
 	bool reboot; /* on a guest's reset; else it ends the run */
 	bool testdev;
 	const char *report; /* file; NULL: none */
+	struct profile_config profile;
 	uint64_t process_start; /* host_monotonic_ns() time */
 };
 

@@ -4,50 +4,12 @@
  */
 #include "vmm/report.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-static int report_error(const char *path, int number, struct vmm_error *error)
-{
-	return vmm_error_set(error,
-			     "report %s: %s; name a file that can be written",
-			     path, strerror(number));
-}
-
-/* A file that is not there yet: its folder must take one. */
-static int check_folder(const char *path, struct vmm_error *error)
-{
-	char copy[PATH_MAX];
-
-	if (strlen(path) >= sizeof(copy))
-		return report_error(path, ENAMETOOLONG, error);
-	strcpy(copy, path);
-	if (faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS))
-		return report_error(path, errno, error);
-	return 0;
-}
-
-int report_check(const char *path, struct vmm_error *error)
-{
-	/* O_NONBLOCK: does not wait for the reader of a FIFO. */
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd < 0 && errno == ENOENT)
-		return check_folder(path, error);
-	if (fd < 0 && errno != ENXIO)
-		return report_error(path, errno, error);
-	if (fd >= 0)
-		close(fd);
-	return 0;
-}
+#include "vmm/outfile.h"
 
 void report_add_stats(struct engine_stats *sum,
 		      const struct engine_stats *stats)
@@ -143,62 +105,11 @@ static json_t *report_json(const struct report *report)
 		(json_int_t)report->guest_memory_touched);
 }
 
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			size -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-/* A new file beside `path` takes its place when it is complete. */
-static int replace_file(const char *path, const char *text, size_t size)
-{
-	char new[PATH_MAX];
-	int fd, rc;
-
-	if (snprintf(new, sizeof(new), "%s.new-%ld", path, (long)getpid()) >=
-	    (int)sizeof(new))
-		return -ENAMETOOLONG;
-	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	rc = write_all(fd, text, size);
-	if (close(fd) && !rc)
-		rc = -errno;
-	if (!rc && rename(new, path))
-		rc = -errno;
-	if (rc)
-		unlink(new);
-	return rc;
-}
-
-/* What is no regular file (a pipe, /dev/stdout) is written in place. */
-static int write_in_place(const char *path, const char *text, size_t size)
-{
-	int rc, fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0)
-		return -errno;
-	rc = write_all(fd, text, size);
-	if (close(fd) && !rc)
-		rc = -errno;
-	return rc;
-}
-
 int report_write(const struct report *report, const char *path,
 		 struct vmm_error *error)
 {
 	json_t *json = report_json(report);
 	char *text = NULL;
-	struct stat status;
 	size_t size;
 	int rc;
 
@@ -207,13 +118,10 @@ int report_write(const struct report *report, const char *path,
 						JSON_REAL_PRECISION(9));
 	json_decref(json);
 	if (!text)
-		return report_error(path, ENOMEM, error);
+		return vmm_error_set(error, "report %s: out of memory", path);
 	size = strlen(text);
 	text[size++] = '\n'; /* in place of the NUL */
-	if (!lstat(path, &status) && !S_ISREG(status.st_mode))
-		rc = write_in_place(path, text, size);
-	else
-		rc = replace_file(path, text, size);
+	rc = outfile_write("report", path, text, size, error);
 	free(text);
-	return rc ? report_error(path, -rc, error) : 0;
+	return rc;
 }

@@ -21,12 +21,6 @@ struct report {
 	uint64_t guest_memory_touched;
 };
 
-/*
- * Whether `path` can be written when the time comes, without leaving
- * anything there now. -1 with `error`.
- */
-int report_check(const char *path, struct vmm_error *error);
-
 /* Writes the file, all of it or nothing new. -1 with `error`. */
 int report_write(const struct report *report, const char *path,
 		 struct vmm_error *error);

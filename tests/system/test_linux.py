@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """An unmodified Linux from boot to power-off: the default guest."""
 import hashlib
+import json
+import pathlib
 import re
 import time
 
 import pytest
 
-from conftest import run, spawn, status_of
+from conftest import ENGINE, run, spawn, status_of
 from test_machine import KEYS, processor_ticks
 
 BOOT = 120  # seconds; the machine that runs the tests may be busy
@@ -43,6 +45,65 @@ class Shell:
 
 def boot(linux, *args):
     return Shell(spawn(*linux, *args, timeout=BOOT))
+
+
+@pytest.mark.skipif(ENGINE != "soft", reason="engine without a profile")
+def test_profile(linux, tmp_path):
+    """Tables in text, numbers that fit together in JSON, the kernel's names,
+    perf's map of code."""
+    texts = []
+    for name in ("profile.txt", "profile.json"):
+        shell = boot(linux, "--cpus", 2, "--profile", tmp_path / name,
+                     "--perf-map")
+        code = shell.run("head -c 4000000 /dev/zero | sha256sum")
+        assert code.startswith(hashlib.sha256(bytes(4000000)).hexdigest())
+        assert shell.power_off() == 0
+        texts.append((tmp_path / name).read_text())
+        perf_map = pathlib.Path(f"/tmp/perf-{shell.child.pid}.map")
+        lines = perf_map.read_text().splitlines()
+        perf_map.unlink()
+        assert len(lines) > 1000
+        assert all(re.match(r"[0-9a-f]+ [0-9a-f]+ guest:\S+", line)
+                   for line in lines)
+        assert any("guest:memset" in line for line in lines)
+    for words in ("rewritten code", "growth", "TLB flushes", "interpreted",
+                  "functions", "blocks", "+0x"):
+        assert words in texts[0]
+    profile = json.loads(texts[1])
+    counts, seconds = profile["counts"], profile["seconds"]
+    assert profile["processors"] == 2
+    assert profile["samples"] > 100
+    assert sum(seconds.values()) == pytest.approx(
+        profile["processor_seconds"])
+    assert seconds["halted"] > 0 and seconds["rewritten_code"] > 0
+    assert (counts["decoded_instructions"] > counts["rewritten_instructions"]
+            > counts["rewritten_blocks"] > 1000)
+    assert counts["host_bytes"] > counts["rewritten_bytes"]
+    assert counts["TLB_flushes"] > 100 and counts["page_walks"] > 1000
+    assert sum(profile["interpreted_because"].values()) == sum(
+        sum(insn.values()) for insn in profile["interpreted"].values())
+    samples = sum(block["samples"] for block in profile["blocks"])
+    assert 0 < samples <= profile["samples"]
+    assert any(f["symbol"] for f in profile["functions"])
+
+
+@pytest.mark.skipif(ENGINE != "soft", reason="engine without a profile")
+def test_profile_symbols(linux, tmp_path):
+    """Names from the guest's own list are those found in the kernel's file."""
+    names = []
+    for args in ([], ["--profile-symbols", tmp_path / "kallsyms"]):
+        shell = boot(linux, "--profile", tmp_path / "profile.json", *args)
+        if not args:
+            text = shell.run("grep -E ' [tT] [a-s][a-z0-9_]*$' "
+                             "/proc/kallsyms | head -n 20000")
+            (tmp_path / "kallsyms").write_text(text)
+        assert shell.power_off() == 0
+        profile = json.loads((tmp_path / "profile.json").read_text())
+        names.append({f["symbol"]: int(f["address"], 16) - f["offset"]
+                      for f in profile["functions"] if f["symbol"]})
+    both = set(names[0]) & set(names[1])
+    assert len(both) > 5
+    assert all(names[0][name] == names[1][name] for name in both)
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])

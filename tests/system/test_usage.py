@@ -99,6 +99,9 @@ def test_unknown_command_without_a_likeness():
     (["--serial", "file:"], ["--serial file:", "file:PATH"]),
     (["--name", "a/b"], ["--name a/b"]),
     (["--name", ""], ["--name"]),
+    (["--profile"], ["--profile needs a value"]),
+    (["--profile-symbols"], ["--profile-symbols needs a value"]),
+    (["--perf-map=yes"], ["--perf-map takes no value"]),
     (["--log-level", "loud"], ["--log-level loud", "debug"]),
     (["--cpus", "1", "--cpus", "2"], ["--cpus is given twice"]),
     (["--no-reboot", "--no-reboot"], ["--no-reboot is given twice"]),
@@ -272,6 +275,30 @@ def test_missing_module(make_kernel, tmp_path):
 def test_unwritable_report(make_kernel, tmp_path, where):
     result = run(*make_kernel(tiny.power_off()), "--report", tmp_path / where)
     refused(result, 1, "report", str(tmp_path / where))
+
+
+@pytest.mark.parametrize("where", ["", "missing/profile.txt"])
+def test_unwritable_profile(make_kernel, tmp_path, where):
+    result = run(*make_kernel(tiny.power_off(), engine="soft"), "--profile",
+                 tmp_path / where)
+    refused(result, 1, "profile", str(tmp_path / where))
+
+
+def test_symbols_that_are_none(make_kernel, tmp_path):
+    (tmp_path / "symbols").write_text("hello")
+    for name, word in (("symbols", "System.map"), ("missing", "No such file")):
+        result = run(*make_kernel(tiny.power_off(), engine="soft"),
+                     "--profile", tmp_path / "profile", "--profile-symbols",
+                     tmp_path / name)
+        refused(result, 1, "symbols", str(tmp_path / name), word)
+    assert not (tmp_path / "profile").exists()
+
+
+def test_profile_of_a_kernel_without_names(make_kernel, tmp_path):
+    result = run(*make_kernel(tiny.power_off(), engine="soft"), "--profile",
+                 tmp_path / "profile")
+    assert result.returncode == 0, result.stderr
+    assert "rewritten code" in (tmp_path / "profile").read_text()
 
 
 @pytest.mark.parametrize("where", ["", "missing/serial.log"])

@@ -236,7 +236,6 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	unsigned int size = PAGE_SIZE - (unsigned int)(address.v & 0xfff);
 	const uint8_t *host = memory_for_read(mem, address, size);
 	int64_t page = memory_page_index(mem, address);
-	uint64_t start = soft->profile ? soft_profile_clock() : 0;
 	struct block *b;
 
 	if (!host || page < 0)
@@ -255,7 +254,7 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	decode_row(cpu, b, host, size);
 	cpu->work = X86_WORK_RUN;
 	if (soft->profile)
-		soft_profile_decoded(soft->profile, b, start);
+		soft_profile_decoded(soft->profile, b);
 	if (!b->count)
 		return NULL;
 	enter_hash(cache, b);

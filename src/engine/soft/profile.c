@@ -115,8 +115,9 @@ static const enum profile_work works[X86_WORKS] = {
 	[X86_WORK_HALT] = PROFILE_HALT,
 };
 
-static void profile_sample(struct x86_cpu *cpu, uintptr_t pc)
+static void profile_sample(void *ctx, uintptr_t pc)
 {
+	const struct x86_cpu *cpu = ctx;
 	struct soft_cpu *soft = cpu->engine;
 	struct soft_profile *p = soft->profile;
 	uint64_t offset = pc - (uintptr_t)soft->rewriter.code.exec;
@@ -137,11 +138,10 @@ static void profile_sample(struct x86_cpu *cpu, uintptr_t pc)
 /* --- blocks ----------------------------------------------------------------- */
 
 void soft_profile_decoded(struct soft_profile *profile,
-			  const struct block *block, uint64_t start)
+			  const struct block *block)
 {
 	uint64_t *count = profile->told.count;
 
-	count[PROFILE_DECODE_NS] += host_monotonic_ns() - start;
 	count[PROFILE_DECODED_BLOCKS]++;
 	count[PROFILE_DECODED_INSNS] += block->count;
 }

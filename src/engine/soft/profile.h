@@ -18,12 +18,12 @@ extern const struct engine_profile_ops soft_profile_ops;
 
 void soft_profile_free(struct soft_profile *profile);
 
-/* Time now, for the two below. */
-uint64_t soft_profile_clock(void);
-
-/* A block was decoded, since `start`. */
+/* A block was decoded. */
 void soft_profile_decoded(struct soft_profile *profile,
-			  const struct block *block, uint64_t start);
+			  const struct block *block);
+
+/* Time now, for soft_profile_rewritten(). */
+uint64_t soft_profile_clock(void);
 
 /*
  * A block was rewritten, since `start`, to code memory from offset `from`

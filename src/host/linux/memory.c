@@ -140,35 +140,39 @@ uint64_t host_ram_touched(const struct host_ram *ram)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+/*
+ * Shared anonymous memory rather than a memory file: perf(1) looks its map of
+ * generated code up only where a mapping has no file of its own. mremap(2) of
+ * no bytes maps the same memory once more.
+ */
 int host_code_create(struct host_code *code, size_t size)
 {
 	void *write, *exec;
-	int fd, err = 0;
+	int err;
 
 	size = (size + 4095) & ~(size_t)4095;
 	if (!size)
 		return -EINVAL;
-	fd = memory_file("code", size);
-	if (fd < 0)
-		return fd;
-	write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	exec = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (exec == MAP_FAILED)
+		return -errno;
+	write = mremap(exec, 0, size, MREMAP_MAYMOVE);
 	if (write == MAP_FAILED) {
 		err = -errno;
-		goto close_file;
+		munmap(exec, size);
+		return err;
 	}
-	exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-	if (exec == MAP_FAILED) {
+	if (mprotect(exec, size, PROT_READ | PROT_EXEC)) {
 		err = -errno;
+		munmap(exec, size);
 		munmap(write, size);
-		goto close_file;
+		return err;
 	}
 	*code = (struct host_code){ .write = write,
 				    .exec = exec,
 				    .size = size };
-
-close_file:
-	close(fd);
-	return err;
+	return 0;
 }
 
 void host_code_destroy(struct host_code *code)
