@@ -166,7 +166,7 @@ struct x86_large {
  * Room that an engine's generated code reaches relative to the processor.
  * x86 itself does not look at it.
  */
-#define X86_FAST_WORDS 16
+#define X86_FAST_WORDS 32
 #define X86_FAST_JUMPS 4096u
 
 struct x86_fast {

@@ -51,6 +51,9 @@ struct block {
 	uint32_t mode; /* x86_cpu.mode */
 	uint16_t bytes;
 	uint16_t count; /* instructions, the end marker not counted */
+	/* Bytes in front of `code` where its other entries are: for a jump
+	 * that has to look for requests, for one through the table. */
+	uint16_t poll, indirect;
 	struct x86_insn insn[];
 };
 

@@ -104,6 +104,23 @@ void emit_lea(struct emit *e, bool wide, unsigned int to,
 	emit_rm_mem(e, 0, wide, 0x8d, to, m);
 }
 
+uint8_t *emit_lea_here(struct emit *e, unsigned int to)
+{
+	put_rex(e, true, false, to, HOST_NONE, HOST_NONE);
+	emit_8(e, 0x8d);
+	emit_8(e, 5 | (to & 7) << 3);
+	emit_32(e, 0);
+	return e->p - 4;
+}
+
+uint8_t *emit_const_64(struct emit *e, unsigned int to, uint64_t value)
+{
+	put_rex(e, true, false, 0, HOST_NONE, to);
+	emit_8(e, 0xb8 | (to & 7));
+	emit_64(e, value);
+	return e->p - 8;
+}
+
 void emit_const(struct emit *e, unsigned int to, uint64_t value)
 {
 	if (value <= UINT32_MAX) {
@@ -114,9 +131,7 @@ void emit_const(struct emit *e, unsigned int to, uint64_t value)
 		emit_rm_reg(e, 0, true, false, 0xc7, 0, to);
 		emit_32(e, (uint32_t)value);
 	} else {
-		put_rex(e, true, false, 0, HOST_NONE, to);
-		emit_8(e, 0xb8 | (to & 7));
-		emit_64(e, value);
+		emit_const_64(e, to, value);
 	}
 }
 
@@ -171,15 +186,22 @@ uint8_t *emit_jcc(struct emit *e, unsigned int cc, uint64_t to)
 	return put_displacement(e, to);
 }
 
-void emit_call(struct emit *e, uint64_t to)
+uint8_t *emit_call(struct emit *e, uint64_t to)
 {
 	emit_8(e, 0xe8);
-	put_displacement(e, to);
+	return put_displacement(e, to);
 }
 
 uint8_t *emit_jrcxz(struct emit *e)
 {
 	emit_8(e, 0xe3);
+	emit_8(e, 0);
+	return e->p - 1;
+}
+
+uint8_t *emit_jmp_8(struct emit *e)
+{
+	emit_8(e, 0xeb);
 	emit_8(e, 0);
 	return e->p - 1;
 }

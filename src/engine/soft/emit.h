@@ -109,8 +109,14 @@ void emit_store(struct emit *e, unsigned int from, const struct emit_mem *m);
 void emit_lea(struct emit *e, bool wide, unsigned int to,
 	      const struct emit_mem *m);
 
+/* LEA of a place in the code; gives its displacement as emit_jmp() does. */
+uint8_t *emit_lea_here(struct emit *e, unsigned int to);
+
 /* The shortest MOV of a constant; flags stay. */
 void emit_const(struct emit *e, unsigned int to, uint64_t value);
+
+/* MOV of a constant in eight bytes that may be patched: where they are. */
+uint8_t *emit_const_64(struct emit *e, unsigned int to, uint64_t value);
 
 /* PEXT to, from, gs:[offset] (VEX.F2.0F38.W1 F5): flags stay. */
 void emit_pext_gs(struct emit *e, unsigned int to, unsigned int from,
@@ -124,10 +130,11 @@ void emit_rorx(struct emit *e, unsigned int to, unsigned int from,
  * Gives where the four bytes of the displacement are (writable). */
 uint8_t *emit_jmp(struct emit *e, uint64_t to);
 uint8_t *emit_jcc(struct emit *e, unsigned int cc, uint64_t to);
-void emit_call(struct emit *e, uint64_t to);
+uint8_t *emit_call(struct emit *e, uint64_t to);
 
-/* JRCXZ rel8 to be patched; gives where the byte is. */
+/* JRCXZ and JMP rel8 to be patched; gives where the byte is. */
 uint8_t *emit_jrcxz(struct emit *e);
+uint8_t *emit_jmp_8(struct emit *e);
 
 /* Lets the jump whose displacement is at `at` lead here. */
 void emit_land_32(struct emit *e, uint8_t *at);

@@ -18,15 +18,6 @@
 /* CPUID leaf 7: PEXT and RORX. */
 #define BMI2 (1u << 8)
 
-static void empty_table(struct x86_cpu *cpu, uint64_t leave)
-{
-	/* An entry that matches by accident leaves, which is always right. */
-	for (unsigned int i = 0; i < X86_FAST_JUMPS; i++) {
-		cpu->fast.from[i] = 0;
-		cpu->fast.to[i] = leave;
-	}
-}
-
 int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 {
 	_Atomic uint64_t *word = cpu->fast.word;
@@ -36,8 +27,12 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	if (!(cpuid_host(7, 0).ebx & BMI2))
 		return -VM_ENOTSUP;
 	err = host_code_create(&rw->code, code_size);
-	if (err)
+	if (!err)
+		err = rewrite_links_open(rw);
+	if (err) {
+		rewrite_fini(rw);
 		return err;
+	}
 	e.p = rw->code.write;
 	e.end = e.p + code_size;
 	e.to_exec = rw->code.exec - rw->code.write;
@@ -58,37 +53,13 @@ void rewrite_fini(struct rewriter *rw)
 {
 	if (rw->code.write)
 		host_code_destroy(&rw->code);
+	rewrite_links_close(rw);
 }
 
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	rw->used = rw->stubs;
-	atomic_store(&cpu->fast.word[WORD_KEY], 0);
-	rw->link_site = NULL;
-	empty_table(cpu, rw->leave);
-}
-
-/* --- keys --------------------------------------------------------- */
-
-/* SplitMix64's mixing, with secrets that the guest cannot know: a key that it
- * guessed would let it enter code of another mode. */
-static uint64_t key_for(const struct rewriter *rw, uint64_t of)
-{
-	uint64_t z = of + rw->secret[0];
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = ((z ^ z >> 27) + rw->secret[1]) * 0x94d049bb133111ebu;
-	return (z ^ z >> 31) | 1;
-}
-
-void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
-{
-	_Atomic uint64_t *word = &cpu->fast.word[WORD_KEY];
-	uint64_t key = key_for(rw, of);
-
-	/* The store is a fence, and dear. */
-	if (atomic_load_explicit(word, memory_order_acquire) != key)
-		atomic_store(word, key);
+	rewrite_unlink(rw, cpu);
 }
 
 /* --- flags ------------------------------------------------------------------ */
@@ -149,6 +120,21 @@ static void call_interpreter(struct rewrite *t, unsigned int index)
 	emit_call(&t->e, t->interpret);
 }
 
+/* The same for one that mostly leads elsewhere. */
+static void jump_interpreter(struct rewrite *t, unsigned int index)
+{
+	const struct emit_mem back = rewrite_word(WORD_BACK);
+	struct emit *e = &t->e;
+	uint8_t *behind;
+
+	behind = emit_lea_here(e, HOST_R11);
+	emit_store(e, HOST_R11, &back);
+	emit_const(e, HOST_R9, (uint64_t)(uintptr_t)t->block);
+	emit_const(e, HOST_R10, index);
+	emit_jmp(e, t->rw->interpret_last);
+	emit_land_32(e, behind);
+}
+
 static void put_insns(struct rewrite *t, const struct rewrite_class *class,
 		      const uint32_t *live)
 {
@@ -167,7 +153,10 @@ static void put_insns(struct rewrite *t, const struct rewrite_class *class,
 			t->e.p = start;
 			t->miss_count = misses;
 			rewrite_vectors_forget(t);
-			call_interpreter(t, t->index);
+			if (x86_ends_block(insn))
+				jump_interpreter(t, t->index);
+			else
+				call_interpreter(t, t->index);
 		}
 		t->behind[t->index] = t->e.p;
 		t->after[t->index] = t->vectors;
@@ -190,13 +179,7 @@ static void put_ways_out(struct rewrite *t)
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
 			t->behind[t->miss[i].index] + t->e.to_exec));
 	}
-	for (unsigned int i = 0; i < t->exit_count; i++) {
-		emit_land_32(&t->e, t->exit[i].at);
-		emit_const(&t->e, HOST_R9, t->exit[i].target);
-		emit_const(&t->e, HOST_R10,
-			   (uint64_t)(uintptr_t)t->exit[i].at);
-		emit_jmp(&t->e, t->rw->leave_link);
-	}
+	rewrite_exits(t);
 }
 
 static struct rewrite_class classify(const struct block *block,
@@ -236,7 +219,6 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	t.interpret = emit_here(&t.e);
 	emit_const(&t.e, HOST_R9, (uint64_t)(uintptr_t)block);
 	emit_jmp(&t.e, rw->interpret);
-	code = t.e.p;
 	for (unsigned int i = 0; i < block->count; i++)
 		class[i] = classify(block, &block->insn[i]);
 	needed = needed_behind(&t, page, &class[block->count - 1]);
@@ -245,6 +227,8 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 			 class[i].flags_read;
 		live[i] = needed;
 	}
+	rewrite_entries(&t, needed);
+	code = t.e.p;
 	put_insns(&t, class, live);
 	/* Behind a slow handler nothing is reached. */
 	if (!ends_by_itself(&class[block->count - 1]) ||
@@ -308,45 +292,12 @@ static void mxcsr_out(struct x86_cpu *cpu)
 	__asm__ volatile("ldmxcsr %0" : : "m"(host));
 }
 
-/* Enters the block in the jump table, where look-ups find it. */
-static void enter_table(struct x86_cpu *cpu, const struct block *block)
-{
-	uint64_t slot = (block->linear & JUMP_MASK) >> 1;
-	uint64_t key = atomic_load_explicit(&cpu->fast.word[WORD_KEY],
-					    memory_order_relaxed);
-
-	if (!key)
-		return;
-	cpu->fast.from[slot] = 0 - (block->linear + key);
-	cpu->fast.to[slot] = (uint64_t)(uintptr_t)block->code;
-}
-
-/*
- * Patches the jump by which host code was left last, when this block is
- * where it led and nothing about translations or mode has changed since.
- */
-static void link_jump(struct rewriter *rw, const struct block *block,
-		      uint64_t of)
-{
-	uint8_t *site = rw->link_site;
-	const uint8_t *next;
-	int32_t away;
-
-	rw->link_site = NULL;
-	if (!site || rw->link_target != block->linear || rw->link_of != of)
-		return;
-	next = site + 4 + (rw->code.exec - rw->code.write);
-	away = (int32_t)(block->code - next);
-	memcpy(site, &away, sizeof(away));
-}
-
 bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block, uint64_t of)
 {
 	if (!mxcsr_in(cpu))
 		return false;
-	enter_table(cpu, block);
-	link_jump(rw, block, of);
+	rewrite_link_to(rw, cpu, block, of);
 	flags_in(cpu);
 	rw->of = of;
 	return true;
@@ -355,19 +306,14 @@ bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 			    struct block *block, uint64_t of)
 {
-	_Atomic uint64_t *site = &cpu->fast.word[WORD_SITE];
 	enum x86_result r;
 
 	if (!rewrite_enter(rw, cpu, block, of))
 		return X86_NEXT;
-	atomic_store_explicit(site, 0, memory_order_relaxed);
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	flags_out(cpu);
 	mxcsr_out(cpu);
-	rw->link_site = (uint8_t *)(uintptr_t)atomic_load_explicit(
-		site, memory_order_relaxed);
-	rw->link_target = cpu->state.rip;
-	rw->link_of = rw->of;
+	rewrite_link_from(rw, cpu);
 	return r;
 }
 
@@ -390,8 +336,9 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	r = insn->handler(cpu, insn);
 	if (soft->profile)
 		soft_profile_after(soft->profile, block, insn, r);
-	if (r == X86_NEXT && (!soft->cache.running || !mxcsr_in(cpu))) {
-		/* It wrote to its own page, or unmasked an exception. */
+	if (r == X86_NEXT && (rewrite_asked(cpu) || !soft->cache.running ||
+			      !mxcsr_in(cpu))) {
+		/* It wrote to code, or unmasked an exception. */
 		cpu->state.rip = rip + insn->length;
 		r = X86_BRANCH;
 	}

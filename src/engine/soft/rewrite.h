@@ -10,7 +10,8 @@
  *   - rax rcx rdx rbx rbp rsi rdi r12-r15 hold the guest's; r8 holds the
  *     guest's rsp; the guest's r8-r11 live in state.gpr; r9-r11 are scratch;
  *   - RFLAGS holds the guest's arithmetic flags;
- *   - gs: is the processor's struct x86_cpu, rsp the host's stack;
+ *   - gs: is the processor's struct x86_cpu, rsp a return stack (rewrite_link.c)
+ *     that holds nothing but return addresses;
  *   - the vector registers hold the guest's where a block has loaded them,
  *     which it undoes before it is left; MXCSR is the guest's.
  *
@@ -20,11 +21,19 @@
  * check changes the flags; where they are live, a longer form that leaves them
  * alone is used.
  *
- * Jumps within a page are patched to lead from block to block. All others
- * look the target up in a table in x86_cpu.fast, whose entries are valid
- * under one key: the key names the translation (TLB flush) and the mode. A
- * request from another thread zeroes the key, so that no look-up succeeds
- * and every backward jump leaves: that is how host code is interrupted.
+ * The key names the translation (TLB flush) and the mode. Direct jumps are
+ * patched to lead from block to block, those to other pages under one key.
+ * Indirect ones look the target up in a table in x86_cpu.fast, whose entries
+ * are valid under one key each. A guest call is a host call, and a return a
+ * host return to behind that; what is on the return stack belongs to one key
+ * too. So whatever the processor thinks of the next instruction's address,
+ * rewrite_set_key() decides whether old ways are still open: its argument must
+ * change whenever mode, translation or code did.
+ *
+ * A request from another thread zeroes the key and WORD_POLL, so that no
+ * look-up succeeds and every backward jump and call leaves: that is how host
+ * code is interrupted. A store of this processor to decoded code makes such a
+ * request too; the interpreter, which executes it, then leaves at once.
  */
 #ifndef LODGE_ENGINE_SOFT_REWRITE_H
 #define LODGE_ENGINE_SOFT_REWRITE_H
@@ -43,7 +52,13 @@ enum rewrite_word {
 	WORD_KEY,	/* of valid table entries; 0: leave */
 	WORD_RCX,	/* rcx while a flag-free check borrows it */
 	WORD_TARGET,	/* an indirect call's target across its push */
-	WORD_SITE,	/* the jump to be patched, or 0 */
+	WORD_SITE,	/* struct rewrite_link of the jump to patch, or 0 */
+	WORD_COUNT,	/* jumps with another key until one is made anew */
+	WORD_POLL,	/* bit of rsp: return stack not full; 0: leave */
+	WORD_RETURN,	/* rsp while C code runs: top of the return stack */
+	WORD_BOTTOM,	/* rsp when that is empty */
+	WORD_STACK,	/* rsp of C code while host code runs */
+	WORD_BACK,	/* way back into a block from the interpreter */
 	WORD_MASK_TLB,	/* PEXT masks: TLB index, */
 	WORD_MASK_PAGE, /* page number, */
 	WORD_MASK_16,	/* page number and the bits that are clear when */
@@ -51,7 +66,8 @@ enum rewrite_word {
 	WORD_MASK_JUMP, /* index of the jump table */
 };
 
-#define JUMP_MASK ((uint64_t)(X86_FAST_JUMPS - 1) << 1)
+#define JUMP_SHIFT 2
+#define JUMP_MASK  ((uint64_t)(X86_FAST_JUMPS - 1) << JUMP_SHIFT)
 
 /* What the rewriter can do with an instruction, and how it uses flags. */
 enum rewrite_kind {
@@ -95,6 +111,14 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
 			      uint32_t mode);
 
+/* Modes that have a return stack each. */
+#define REWRITE_STACKS 4
+
+struct rewrite_stack {
+	uint64_t of; /* block_key() that what is on it belongs to */
+	uintptr_t top, bottom;
+};
+
 /* Code memory and the entries into it. One a vCPU. */
 struct rewriter {
 	struct host_code code;
@@ -102,12 +126,19 @@ struct rewriter {
 	size_t stubs; /* bytes of the entries at the front */
 	uint32_t (*enter)(struct x86_cpu *cpu, const void *code);
 	uint64_t leave;	    /* r9: rip; flags and registers live */
-	uint64_t leave_link; /* the same, and r10: the site to patch */
+	uint64_t leave_r11; /* the same, rcx is in r11 */
+	uint64_t leave_link; /* the same, and r10: struct rewrite_link */
+	uint64_t link_miss; /* jump or call: the same */
+	uint64_t return_miss; /* r9: rip */
 	uint64_t interpret; /* call: r9: block, r10d: index */
+	uint64_t interpret_last; /* the same with the way back in WORD_BACK */
+	void *stack_memory;
+	struct rewrite_stack stack[REWRITE_STACKS];
+	unsigned int stack_now; /* the one in WORD_RETURN */
 	uint64_t secret[2]; /* what keys are made of, beside block_key() */
 	uint64_t of; /* block_key() of the host code being run */
 	/* The jump by which host code was left last: where it wanted to go,
-	 * under which block_key(), and its displacement. NULL: none. */
+	 * under which block_key(), and its struct rewrite_link. NULL: none. */
 	uint64_t link_target, link_of;
 	uint8_t *link_site;
 	uint64_t blocks, insns, bytes; /* rewritten; bytes of host code */
@@ -126,6 +157,9 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu);
  */
 bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block);
+
+/* Makes host code leave soon. Any thread. */
+void rewrite_ask(struct x86_cpu *cpu);
 
 /* Sets the key for the processor's present mode and translation. Requests
  * that come later zero it. */

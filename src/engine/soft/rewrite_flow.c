@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control flow in host code: jumps within the page lead from block to block
- * once they have been patched; calls, returns, indirect jumps and those to
- * other pages look their target up.
+ * Control flow in host code: the entries of a block, and the instructions that
+ * end one. Nothing here changes a flag but where the block that is entered is
+ * known to need none.
+ *
+ * A block has three entries, each in front of the next:
+ *   - the indirect one, for jumps through the table: goes on only if the
+ *     target in r9 is this block's address and its table entry is valid;
+ *   - the polling one, for jumps back and calls: leaves when a request is
+ *     waiting or the return stack is full;
+ *   - the plain one.
+ *
+ * Jumps within a page lead to their target's block once they have been
+ * patched: both ends share the page, so whatever mapping led to one leads to
+ * the other. A patched jump to another page remembers the key under which it
+ * was made, and compares.
  */
 #include "engine/soft/rewrite_impl.h"
 
@@ -11,85 +23,176 @@ static bool same_page(uint64_t a, uint64_t b)
 	return !((a ^ b) & PAGE_MASK);
 }
 
-/*
- * To the guest address in r9, flags kept: the sum of target, key and table
- * entry is zero when the entry is the target's and valid now.
- */
-static void look_up(struct rewrite *t)
+/* --- entries ---------------------------------------------------------- */
+
+/* r9: target, r10: index into the table. */
+static void put_indirect_entry(struct rewrite *t)
 {
-	const struct emit_mem rcx = rewrite_word(WORD_RCX);
 	const struct emit_mem key = rewrite_word(WORD_KEY);
-	const size_t fast = offsetof(struct x86_cpu, fast);
 	const struct emit_mem from = emit_gs_index(
-		HOST_R10, 3, fast + offsetof(struct x86_fast, from));
-	const struct emit_mem to = emit_gs_index(
-		HOST_R10, 3, fast + offsetof(struct x86_fast, to));
+		HOST_R10, 3, offsetof(struct x86_cpu, fast) +
+				     offsetof(struct x86_fast, from));
 	const struct emit_mem plus_r9 = { .base = HOST_RCX,
 					  .index = HOST_R9 };
-	const struct emit_mem plus_r11 = { .base = HOST_RCX,
-					   .index = HOST_R11 };
+	const struct emit_mem plus_r10 = { .base = HOST_RCX,
+					   .index = HOST_R10 };
 	struct emit *e = &t->e;
 	uint8_t *hit;
 
-	emit_store(e, HOST_RCX, &rcx);
-	emit_pext_gs(e, HOST_R10, HOST_R9,
-		     rewrite_word_offset(WORD_MASK_JUMP));
+	/* The sum of key, target and table entry is zero when all fit. */
+	emit_mov(e, HOST_R11, HOST_RCX);
 	emit_load(e, HOST_RCX, &key);
 	emit_lea(e, true, HOST_RCX, &plus_r9);
-	emit_load(e, HOST_R11, &from);
-	emit_lea(e, true, HOST_RCX, &plus_r11);
+	emit_load(e, HOST_R10, &from);
+	emit_lea(e, true, HOST_RCX, &plus_r10);
 	hit = emit_jrcxz(e);
-	emit_load(e, HOST_RCX, &rcx);
-	emit_jmp(e, t->rw->leave);
+	emit_jmp(e, t->rw->leave_r11);
 	emit_land_8(e, hit);
-	emit_load(e, HOST_RCX, &rcx);
-	emit_rm_mem(e, 0, false, 0xff, 4, &to);
+	emit_mov(e, HOST_RCX, HOST_R11);
 }
 
-/* Leaves to `target` when the key is zero: a request is waiting. */
-static void poll(struct rewrite *t, uint64_t target)
+/* Leaves by `out`, which lies a little before, when WORD_POLL is zero or its
+ * bit of rsp is. */
+static void put_poll_entry(struct rewrite *t, const uint8_t *out, bool flags)
 {
-	const struct emit_mem rcx = rewrite_word(WORD_RCX);
-	const struct emit_mem key = rewrite_word(WORD_KEY);
+	const size_t poll = rewrite_word_offset(WORD_POLL);
+	const struct emit_mem mask = emit_gs(poll);
 	struct emit *e = &t->e;
-	uint8_t *zero, *go_on;
 
-	emit_store(e, HOST_RCX, &rcx);
-	emit_load(e, HOST_RCX, &key);
-	zero = emit_jrcxz(e);
-	emit_load(e, HOST_RCX, &rcx);
-	emit_8(e, 0xeb); /* jmp rel8 */
-	emit_8(e, 0);
-	go_on = e->p - 1;
-	emit_land_8(e, zero);
-	emit_load(e, HOST_RCX, &rcx);
-	emit_const(e, HOST_R9, target);
-	emit_jmp(e, t->rw->leave);
-	emit_land_8(e, go_on);
+	if (flags) {
+		emit_mov(e, HOST_R11, HOST_RCX);
+		emit_pext_gs(e, HOST_RCX, HOST_RSP, poll);
+		emit_8(e, 0xe3); /* jrcxz */
+	} else {
+		emit_rm_mem(e, 0, true, 0x85, HOST_RSP, &mask); /* test */
+		emit_8(e, 0x74); /* je */
+	}
+	emit_8(e, (uint8_t)(out - (e->p + 1)));
+	if (flags)
+		emit_mov(e, HOST_RCX, HOST_R11);
 }
 
-static void note_exit(struct rewrite *t, uint8_t *at, uint64_t target)
+void rewrite_entries(struct rewrite *t, bool flags)
 {
-	t->exit[t->exit_count++] = (struct rewrite_out){
-		.at = at,
+	struct emit *e = &t->e;
+	const uint8_t *out = e->p, *indirect, *poll;
+
+	if (flags)
+		emit_mov(e, HOST_RCX, HOST_R11);
+	emit_const(e, HOST_R9, t->block->linear);
+	emit_jmp(e, t->rw->leave);
+	indirect = e->p;
+	put_indirect_entry(t);
+	poll = e->p;
+	put_poll_entry(t, out, flags);
+	t->block->indirect = (uint16_t)(e->p - indirect);
+	t->block->poll = (uint16_t)(e->p - poll);
+}
+
+/* --- ways out --------------------------------------------------------- */
+
+void rewrite_look_up(struct emit *e, bool call)
+{
+	const struct emit_mem to = emit_gs_index(
+		HOST_R10, 3, offsetof(struct x86_cpu, fast) +
+				     offsetof(struct x86_fast, to));
+
+	emit_pext_gs(e, HOST_R10, HOST_R9,
+		     rewrite_word_offset(WORD_MASK_JUMP));
+	emit_rm_mem(e, 0, false, 0xff, call ? 2 : 4, &to);
+}
+
+static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
+{
+	uint64_t here = t->block->linear + t->block->insn[t->index].offset;
+	struct rewrite_exit *exit = &t->exit[t->exit_count++];
+
+	*exit = (struct rewrite_exit){
 		.target = target,
-		.link = true,
+		.poll = target <= here,
 	};
+	return exit;
+}
+
+/*
+ * Jump or call within the page, by an instruction whose displacement is at
+ * `at`.
+ */
+static void link_near(struct rewrite *t, uint8_t *at, uint64_t target,
+		      bool call)
+{
+	struct rewrite_exit *exit = add_exit(t, target);
+
+	exit->at = at;
+	exit->poll |= call;
+}
+
+/*
+ * The same to another page: under the key that was the present one when the
+ * jump was patched. Uses r9-r11.
+ */
+static void link_far(struct rewrite *t, uint64_t target, bool call)
+{
+	const struct emit_mem key = rewrite_word(WORD_KEY);
+	const struct emit_mem sum = { .base = HOST_RCX, .index = HOST_R10 };
+	struct rewrite_exit *exit = add_exit(t, target);
+	struct emit *e = &t->e;
+	uint8_t *hit, *behind = NULL;
+
+	exit->poll |= call;
+	emit_mov(e, HOST_R11, HOST_RCX);
+	emit_load(e, HOST_RCX, &key);
+	exit->key = emit_const_64(e, HOST_R10, 0);
+	emit_lea(e, true, HOST_RCX, &sum);
+	hit = emit_jrcxz(e);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	exit->miss = call ? emit_call(e, 0) : emit_jmp(e, 0);
+	if (call)
+		behind = emit_jmp_8(e);
+	emit_land_8(e, hit);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	exit->at = call ? emit_call(e, 0) : emit_jmp(e, 0);
+	if (call)
+		emit_land_8(e, behind);
 }
 
 void rewrite_go(struct rewrite *t, uint64_t target)
 {
-	uint64_t here = t->block->linear + t->block->insn[t->index].offset;
-
-	if (!same_page(target, t->block->linear)) {
-		emit_const(&t->e, HOST_R9, target);
-		look_up(t);
-		return;
-	}
-	if (target <= here)
-		poll(t, target);
-	note_exit(t, emit_jmp(&t->e, 0), target);
+	if (same_page(target, t->block->linear))
+		link_near(t, emit_jmp(&t->e, 0), target, false);
+	else
+		link_far(t, target, false);
 }
+
+/* What leads to the run loop until it is patched, and struct rewrite_link. */
+static void put_exit(struct rewrite *t, const struct rewrite_exit *exit)
+{
+	struct rewrite_link link = { .poll = exit->poll };
+	struct emit *e = &t->e;
+	uint8_t *record, *out;
+
+	emit_land_32(e, exit->at);
+	if (exit->key)
+		emit_land_32(e, exit->miss);
+	emit_const(e, HOST_R9, exit->target);
+	record = emit_lea_here(e, HOST_R10);
+	out = emit_jmp(e, t->rw->leave_link);
+	emit_land_32(e, record);
+	link.jump = (int32_t)(exit->at - e->p);
+	if (exit->key) {
+		link.key = (int32_t)(exit->key - e->p);
+		link.miss = (int32_t)(out - e->p);
+	}
+	emit_bytes(e, &link, sizeof(link));
+}
+
+void rewrite_exits(struct rewrite *t)
+{
+	for (unsigned int i = 0; i < t->exit_count; i++)
+		put_exit(t, &t->exit[i]);
+}
+
+/* --- instructions ------------------------------------------------------- */
 
 static uint64_t next_rip(const struct rewrite *t, const struct x86_insn *insn)
 {
@@ -102,11 +205,11 @@ static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 	unsigned int cc = insn->opcode & 15;
 	uint8_t *not_taken;
 
-	if (same_page(target, t->block->linear) && target >= next) {
-		note_exit(t, emit_jcc(&t->e, cc, 0), target);
+	if (same_page(target, t->block->linear)) {
+		link_near(t, emit_jcc(&t->e, cc, 0), target, false);
 	} else {
 		not_taken = emit_jcc(&t->e, cc ^ 1, 0);
-		rewrite_go(t, target);
+		link_far(t, target, false);
 		emit_land_32(&t->e, not_taken);
 	}
 	rewrite_go(t, next);
@@ -128,15 +231,65 @@ static void read_target(struct rewrite *t, const struct x86_insn *insn)
 	}
 }
 
+/*
+ * Behind the host's call: where a return comes back to, with the address that
+ * it read from the guest's stack in r9.
+ */
+static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
+{
+	uint64_t here = next_rip(t, insn);
+	struct emit_mem differ = emit_at(HOST_R9, 0);
+	struct emit *e = &t->e;
+	uint8_t *same;
+
+	emit_mov(e, HOST_R10, HOST_RCX);
+	if (0 - here == (uint64_t)(int64_t)(int32_t)(0 - here)) {
+		differ.disp = (int32_t)(0 - here);
+	} else {
+		emit_const(e, HOST_R11, 0 - here);
+		differ.index = HOST_R11;
+	}
+	emit_lea(e, true, HOST_RCX, &differ);
+	same = emit_jrcxz(e);
+	emit_mov(e, HOST_RCX, HOST_R10);
+	emit_jmp(e, t->rw->return_miss);
+	emit_land_8(e, same);
+	emit_mov(e, HOST_RCX, HOST_R10);
+	rewrite_go(t, here);
+}
+
+static void call_direct(struct rewrite *t, const struct x86_insn *insn)
+{
+	uint64_t next = next_rip(t, insn), target = next + insn->imm;
+
+	rewrite_push_const(t, next);
+	if (target == next) { /* to learn its own address: no return */
+		rewrite_go(t, next);
+		return;
+	}
+	if (same_page(target, t->block->linear))
+		link_near(t, emit_call(&t->e, 0), target, true);
+	else
+		link_far(t, target, true);
+	put_return_site(t, insn);
+}
+
+/* The target may be read behind the push: it is a register but rsp. */
 static void call_indirect(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem target = rewrite_word(WORD_TARGET);
 
-	read_target(t, insn);
-	emit_store(&t->e, HOST_R9, &target);
-	rewrite_push_const(t, next_rip(t, insn));
-	emit_load(&t->e, HOST_R9, &target);
-	look_up(t);
+	if (insn->mem || insn->rm == X86_RSP) {
+		read_target(t, insn);
+		emit_store(&t->e, HOST_R9, &target);
+		rewrite_push_const(t, next_rip(t, insn));
+		emit_load(&t->e, HOST_R9, &target);
+	} else {
+		rewrite_push_const(t, next_rip(t, insn));
+		read_target(t, insn);
+	}
+	rewrite_look_up(&t->e, true);
+	put_return_site(t, insn);
 }
 
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
@@ -150,16 +303,15 @@ bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		rewrite_go(t, next_rip(t, insn) + insn->imm);
 		return true;
 	case REWRITE_CALL:
-		rewrite_push_const(t, next_rip(t, insn));
-		rewrite_go(t, next_rip(t, insn) + insn->imm);
+		call_direct(t, insn);
 		return true;
 	case REWRITE_RET:
 		rewrite_pop_r9(t, (uint32_t)insn->imm);
-		look_up(t);
+		emit_8(&t->e, 0xc3);
 		return true;
 	case REWRITE_JMP_RM:
 		read_target(t, insn);
-		look_up(t);
+		rewrite_look_up(&t->e, false);
 		return true;
 	case REWRITE_CALL_RM:
 		call_indirect(t, insn);

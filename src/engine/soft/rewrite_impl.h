@@ -23,9 +23,22 @@ struct rewrite_out {
 	uint8_t *at; /* its displacement */
 	bool rcx;    /* rcx is in WORD_RCX */
 	uint8_t index;	   /* instruction to interpret */
-	uint64_t target;   /* or guest rip to leave to */
-	bool link;	   /* and may be patched to lead there */
 	struct rewrite_vectors before; /* to be stored for the interpreter */
+};
+
+/* A jump to another block, which is to be patched to lead there. */
+struct rewrite_exit {
+	uint8_t *at;	   /* displacement of the jump or call */
+	uint8_t *key;	   /* NULL, or the negated key that it compares, */
+	uint8_t *miss;	   /* and displacement of the jump if it differs */
+	uint64_t target;
+	bool poll; /* to the polling entry */
+};
+
+/* What is left of that in the code, by distance from itself; 0: none. */
+struct rewrite_link {
+	int32_t jump, key, miss; /* `miss` is to lead to link_miss */
+	uint32_t poll;
 };
 
 struct rewrite {
@@ -37,7 +50,7 @@ struct rewrite {
 	bool flags_live;    /* before it */
 	struct rewrite_out miss[REWRITE_MISSES_MAX];
 	unsigned int miss_count;
-	struct rewrite_out exit[REWRITE_EXITS_MAX];
+	struct rewrite_exit exit[REWRITE_EXITS_MAX];
 	unsigned int exit_count;
 	struct rewrite_vectors vectors; /* now */
 	/* Where each instruction's host code ends, and what it leaves. */
@@ -105,10 +118,31 @@ void rewrite_vectors_forget(struct rewrite *t);
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		  const struct rewrite_class *class);
 
-/* rewrite_flow.c: instructions that end a block, and its plain end. */
+/* rewrite_flow.c: entries; `flags`: the block needs some of those that it is
+ * entered with. Then instructions that end a block, its plain end, and what
+ * the exits lead to. */
+void rewrite_entries(struct rewrite *t, bool flags);
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class);
 void rewrite_go(struct rewrite *t, uint64_t target);
+void rewrite_exits(struct rewrite *t);
+
+/* Jump or call to the guest address in r9, by the table; uses r10. */
+void rewrite_look_up(struct emit *e, bool call);
+
+/* rewrite_link.c: -ENOMEM; forgets all jumps, table and returns. */
+int rewrite_links_open(struct rewriter *rw);
+void rewrite_links_close(struct rewriter *rw);
+void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu);
+
+/* Before host code of `block` is entered, and after it was left: patches the
+ * jump by which it was left. */
+void rewrite_link_to(struct rewriter *rw, struct x86_cpu *cpu,
+		     const struct block *block, uint64_t of);
+void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu);
+
+/* A request waits for host code to be left. */
+bool rewrite_asked(struct x86_cpu *cpu);
 
 /* rewrite_stub.c: the entries at the front of code memory. */
 void rewrite_stubs(struct rewriter *rw, struct emit *e);

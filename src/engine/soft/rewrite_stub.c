@@ -64,14 +64,35 @@ static void reload(struct emit *e)
 	}
 }
 
+/* From the return stack to the C stack, and back. */
+static void to_c_stack(struct emit *e)
+{
+	const struct emit_mem stack = rewrite_word(WORD_STACK);
+	const struct emit_mem top = rewrite_word(WORD_RETURN);
+
+	emit_store(e, HOST_RSP, &top);
+	emit_load(e, HOST_RSP, &stack);
+}
+
+static void to_return_stack(struct emit *e)
+{
+	const struct emit_mem top = rewrite_word(WORD_RETURN);
+
+	emit_load(e, HOST_RSP, &top);
+}
+
 /* uint32_t enter(struct x86_cpu *, const void *code) */
 static void stub_enter(struct emit *e)
 {
+	const struct emit_mem stack = rewrite_word(WORD_STACK);
+
 	for (unsigned int i = 0; i < sizeof(saved); i++)
 		push(e, saved[i]);
 	move_rsp(e, 5);
+	emit_store(e, HOST_RSP, &stack);
 	emit_mov(e, HOST_R9, HOST_RSI);
 	reload(e);
+	to_return_stack(e);
 	emit_rm_reg(e, 0, false, false, 0xff, 4, HOST_R9); /* jmp r9 */
 }
 
@@ -83,46 +104,112 @@ static void stub_return(struct emit *e)
 	emit_8(e, 0xc3);
 }
 
-void rewrite_stubs(struct rewriter *rw, struct emit *e)
+static void stub_leave(struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem rip = emit_gs(offsetof(struct x86_state, rip));
 	const struct emit_mem site = rewrite_word(WORD_SITE);
-	const struct emit_mem self = rewrite_word(WORD_SELF);
-	uint8_t *out;
-
-	rw->enter = (uint32_t(*)(struct x86_cpu *, const void *))
-		(uintptr_t)emit_here(e);
-	stub_enter(e);
 
 	rw->leave_link = emit_here(e);
 	emit_store(e, HOST_R10, &site);
 	rw->leave = emit_here(e);
 	emit_store(e, HOST_R9, &rip);
+	to_c_stack(e);
 	spill(e);
 	emit_const(e, HOST_RAX, X86_BRANCH);
 	stub_return(e);
+}
 
-	rw->interpret = emit_here(e);
+/*
+ * `called`: the way back into the block is on the return stack, else it is in
+ * WORD_BACK. Each kind of way out takes from the host's return predictor what
+ * the way in has put there.
+ */
+static void stub_interpret(struct emit *e, bool called)
+{
+	const struct emit_mem self = rewrite_word(WORD_SELF);
+	const struct emit_mem back = rewrite_word(WORD_BACK);
+	uint8_t *out, *address;
+
+	if (called)
+		emit_rm_mem(e, 0, false, 0x8f, 0, &back); /* pop */
+	to_c_stack(e);
 	spill(e);
 	emit_load(e, HOST_RDI, &self);
 	emit_mov(e, HOST_RSI, HOST_R9);
 	emit_mov(e, HOST_RDX, HOST_R10);
-	move_rsp(e, 5);
 	emit_const(e, HOST_RAX, (uint64_t)(uintptr_t)rewrite_interpret);
 	emit_rm_reg(e, 0, false, false, 0xff, 2, HOST_RAX); /* call rax */
-	move_rsp(e, 0);
 	emit_rm_reg(e, 0, true, false, 0x85, HOST_RAX, HOST_RAX);
 	out = emit_jcc(e, 5, 0);
 	reload(e);
-	emit_8(e, 0xc3);
+	to_return_stack(e);
+	if (called) {
+		emit_rm_mem(e, 0, false, 0xff, 6, &back); /* push */
+		emit_8(e, 0xc3);
+	} else {
+		emit_rm_mem(e, 0, false, 0xff, 4, &back); /* jmp */
+	}
 	emit_land_32(e, out);
-	move_rsp(e, 0); /* the way back into the block */
 	emit_rm_reg(e, 0, true, false, 0x83, 7, HOST_RAX); /* cmp */
 	emit_8(e, X86_STOP);
-	out = emit_jcc(e, 7, 0); /* above: an address */
+	address = emit_jcc(e, 7, 0); /* above */
 	stub_return(e);
-	emit_land_32(e, out);
+	emit_land_32(e, address);
 	emit_mov(e, HOST_R9, HOST_RAX);
 	reload(e);
-	emit_rm_reg(e, 0, false, false, 0xff, 4, HOST_R9); /* jmp */
+	to_return_stack(e);
+	if (called) {
+		push(e, HOST_R9);
+		emit_8(e, 0xc3);
+	} else {
+		emit_rm_reg(e, 0, false, false, 0xff, 4, HOST_R9); /* jmp */
+	}
+}
+
+/*
+ * Where jumps to other pages go when their key is not the present one: r9:
+ * target, r10: their struct rewrite_link. Every so often the jump is made
+ * anew for this key, else the table knows the target.
+ */
+static void stub_look_up(struct rewriter *rw, struct emit *e)
+{
+	const struct emit_mem count = rewrite_word(WORD_COUNT);
+	const struct emit_mem bottom = rewrite_word(WORD_BOTTOM);
+	const struct emit_mem less = emit_at(HOST_RCX, -1);
+	uint8_t *anew, *on;
+
+	rw->link_miss = emit_here(e);
+	emit_mov(e, HOST_R11, HOST_RCX);
+	emit_load(e, HOST_RCX, &count);
+	emit_lea(e, true, HOST_RCX, &less);
+	emit_store(e, HOST_RCX, &count);
+	anew = emit_jrcxz(e);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	on = emit_jmp_8(e);
+	emit_land_8(e, anew);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	emit_jmp(e, rw->leave_link);
+
+	/* Returns whose caller's entry is not on top: none is to be trusted. */
+	rw->return_miss = emit_here(e);
+	emit_load(e, HOST_RSP, &bottom);
+	emit_land_8(e, on);
+	rewrite_look_up(e, false);
+
+	rw->leave_r11 = emit_here(e);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	emit_jmp(e, rw->leave);
+}
+
+void rewrite_stubs(struct rewriter *rw, struct emit *e)
+{
+	rw->enter = (uint32_t(*)(struct x86_cpu *, const void *))
+		(uintptr_t)emit_here(e);
+	stub_enter(e);
+	stub_leave(rw, e);
+	rw->interpret = emit_here(e);
+	stub_interpret(e, true);
+	rw->interpret_last = emit_here(e);
+	stub_interpret(e, false);
+	stub_look_up(rw, e);
 }

@@ -40,7 +40,7 @@ static void code_written(void *ctx, uint64_t page)
 /* A request is waiting: makes host code leave. Any thread. */
 static void soft_kicked(struct x86_cpu *cpu)
 {
-	atomic_store(&cpu->fast.word[WORD_KEY], 0);
+	rewrite_ask(cpu);
 }
 
 void soft_flush(struct soft_cpu *soft)

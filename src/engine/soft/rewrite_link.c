@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What leads from block to block at run time: the key that says which mode
+ * and translation are the present ones, the table of indirect targets, patched
+ * jumps, and the return stacks.
+ *
+ * A return stack holds host addresses behind the host calls that guest calls
+ * have become. It is the stack that rsp points to while host code runs, so
+ * the host predicts the guest's returns. There is one for each kind of mode.
+ * What lies on it belongs to one key; under another it starts empty. At its
+ * bottom is the address of a look-up, which an empty stack thus leads to.
+ */
+#include "engine/soft/rewrite_impl.h"
+
+#include "vm/error.h"
+
+/* Bytes of a return stack. The lower half is room for what a signal needs. */
+#define STACK_SIZE 0x8000u
+#define STACK_OK   ((uint64_t)STACK_SIZE / 2) /* bit of rsp: not full */
+#define BOTTOM	   (STACK_SIZE - 16)
+
+/* A jump with another key is made anew every so many times. */
+#define LINK_AGAIN 64u
+
+static void set_word(struct x86_cpu *cpu, enum rewrite_word word, uint64_t v)
+{
+	atomic_store_explicit(&cpu->fast.word[word], v, memory_order_relaxed);
+}
+
+static uint64_t get_word(struct x86_cpu *cpu, enum rewrite_word word)
+{
+	return atomic_load_explicit(&cpu->fast.word[word],
+				    memory_order_acquire);
+}
+
+bool rewrite_asked(struct x86_cpu *cpu)
+{
+	return !get_word(cpu, WORD_KEY);
+}
+
+void rewrite_ask(struct x86_cpu *cpu)
+{
+	atomic_store(&cpu->fast.word[WORD_KEY], 0);
+	atomic_store(&cpu->fast.word[WORD_POLL], 0);
+}
+
+/* --- return stacks -------------------------------------------------------- */
+
+int rewrite_links_open(struct rewriter *rw)
+{
+	uintptr_t base;
+
+	rw->stack_memory = host_alloc(STACK_SIZE * (REWRITE_STACKS + 1));
+	if (!rw->stack_memory)
+		return -VM_ENOMEM;
+	base = ((uintptr_t)rw->stack_memory + STACK_SIZE - 1) &
+	       ~(uintptr_t)(STACK_SIZE - 1);
+	for (unsigned int i = 0; i < REWRITE_STACKS; i++)
+		rw->stack[i].bottom = base + i * STACK_SIZE + BOTTOM;
+	return 0;
+}
+
+void rewrite_links_close(struct rewriter *rw)
+{
+	host_free(rw->stack_memory);
+}
+
+static void clear_stack(struct rewriter *rw, struct rewrite_stack *stack,
+			uint64_t of)
+{
+	*(uint64_t *)stack->bottom = rw->return_miss;
+	stack->top = stack->bottom;
+	stack->of = of;
+}
+
+/* Makes the stack of the present mode what rsp will point to. */
+static void set_stack(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
+{
+	unsigned int i = (cpu->mode & X86_MODE_USER ? 1 : 0) |
+			 (cpu->mode & X86_MODE_SUPER_AC ? 2 : 0);
+	struct rewrite_stack *stack = &rw->stack[i];
+
+	rw->stack[rw->stack_now].top = get_word(cpu, WORD_RETURN);
+	if (stack->of != of || !(stack->top & STACK_OK))
+		clear_stack(rw, stack, of);
+	rw->stack_now = i;
+	set_word(cpu, WORD_RETURN, stack->top);
+	set_word(cpu, WORD_BOTTOM, stack->bottom);
+}
+
+/* --- keys ----------------------------------------------------------------- */
+
+/* SplitMix64's mixing, with secrets that the guest cannot know: a key that it
+ * guessed would let it enter code of another mode. */
+static uint64_t key_for(const struct rewriter *rw, uint64_t of)
+{
+	uint64_t z = of + rw->secret[0];
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = ((z ^ z >> 27) + rw->secret[1]) * 0x94d049bb133111ebu;
+	return (z ^ z >> 31) | 1;
+}
+
+void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
+{
+	uint64_t key = key_for(rw, of);
+
+	set_stack(rw, cpu, of);
+	/* The stores are fences, and dear. */
+	if (get_word(cpu, WORD_KEY) != key)
+		atomic_store(&cpu->fast.word[WORD_KEY], key);
+	if (get_word(cpu, WORD_POLL) != STACK_OK)
+		atomic_store(&cpu->fast.word[WORD_POLL], STACK_OK);
+}
+
+/* --- table and jumps -------------------------------------------------------- */
+
+void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu)
+{
+	/* An entry that matches by accident leaves, which is always right. */
+	for (unsigned int i = 0; i < X86_FAST_JUMPS; i++) {
+		cpu->fast.from[i] = 0;
+		cpu->fast.to[i] = rw->leave;
+	}
+	for (unsigned int i = 0; i < REWRITE_STACKS; i++)
+		clear_stack(rw, &rw->stack[i], 0);
+	set_word(cpu, WORD_RETURN, rw->stack[rw->stack_now].top);
+	rw->link_site = NULL;
+	rewrite_ask(cpu);
+}
+
+/* Enters the block in the jump table, where look-ups find it. */
+static void enter_table(struct x86_cpu *cpu, const struct block *block,
+			uint64_t key)
+{
+	uint64_t slot = (block->linear & JUMP_MASK) >> JUMP_SHIFT;
+
+	cpu->fast.from[slot] = 0 - (block->linear + key);
+	cpu->fast.to[slot] = (uint64_t)(uintptr_t)block->code -
+			     block->indirect;
+}
+
+static void patch(struct rewriter *rw, uint8_t *at, uint64_t target)
+{
+	uint64_t next = (uint64_t)(uintptr_t)at + 4 +
+			(uint64_t)(rw->code.exec - rw->code.write);
+	int32_t away = (int32_t)(target - next);
+
+	memcpy(at, &away, sizeof(away));
+}
+
+/*
+ * Patches the jump by which host code was left last, when this block is
+ * where it led and nothing about translations or mode has changed since.
+ */
+static void link_jump(struct rewriter *rw, const struct block *block,
+		      uint64_t of, uint64_t key)
+{
+	uint8_t *site = rw->link_site;
+	struct rewrite_link link;
+
+	if (rw->link_target != block->linear || rw->link_of != of)
+		return;
+	memcpy(&link, site, sizeof(link));
+	patch(rw, site + link.jump, (uint64_t)(uintptr_t)block->code -
+					    (link.poll ? block->poll : 0));
+	if (!link.key)
+		return;
+	key = 0 - key;
+	memcpy(site + link.key, &key, sizeof(key));
+	patch(rw, site + link.miss, rw->link_miss);
+}
+
+void rewrite_link_to(struct rewriter *rw, struct x86_cpu *cpu,
+		     const struct block *block, uint64_t of)
+{
+	uint64_t key = get_word(cpu, WORD_KEY);
+
+	if (key) {
+		enter_table(cpu, block, key);
+		if (rw->link_site)
+			link_jump(rw, block, of, key);
+	}
+	rw->link_site = NULL;
+	set_word(cpu, WORD_SITE, 0);
+}
+
+void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
+{
+	uint64_t site = get_word(cpu, WORD_SITE);
+
+	if (!site)
+		return;
+	rw->link_site = (uint8_t *)(uintptr_t)site -
+			(rw->code.exec - rw->code.write);
+	rw->link_target = cpu->state.rip;
+	rw->link_of = rw->of;
+	set_word(cpu, WORD_COUNT, LINK_AGAIN);
+}
