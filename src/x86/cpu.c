@@ -57,7 +57,10 @@ void x86_cpu_state_changed(struct x86_cpu *cpu)
 
 void x86_cpu_request(struct x86_cpu *cpu, uint32_t bits)
 {
-	atomic_fetch_or(&cpu->request, bits);
+	uint32_t before = atomic_fetch_or(&cpu->request, bits);
+
+	if (before & bits & X86_REQ_NMI)
+		atomic_fetch_or(&cpu->request, X86_REQ_NMI2);
 	host_event_set(&cpu->wake);
 	if (cpu->kicked)
 		cpu->kicked(cpu);

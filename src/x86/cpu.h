@@ -28,6 +28,7 @@
 #define X86_REQ_INIT 0x04u
 #define X86_REQ_SIPI 0x08u
 #define X86_REQ_KICK 0x10u /* leave run() */
+#define X86_REQ_NMI2 0x40u /* another one came before the first was seen */
 #define X86_REQ_CODE 0x20u /* engine/soft: pages became code pages */
 
 /* What an instruction handler returns. */
@@ -244,6 +245,13 @@ struct x86_cpu {
 	/* The same for `size` bytes (INVLPG); NULL: tlb_flushed is called. */
 	void (*page_flushed)(struct x86_cpu *cpu, uint64_t first,
 			     uint64_t size);
+
+	/* Of processor 0, for all: the pair that every kvmclock page gets. */
+	struct {
+		uint64_t host_tsc, ns;
+		int64_t offset; /* vm.clock.offset at that time */
+		bool known;
+	} kvmclock;
 
 	uint64_t instructions; /* executed; approximate between blocks */
 	uint64_t stat_fault, stat_interrupt, stat_mmio, stat_pio, stat_halt;
