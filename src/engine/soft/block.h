@@ -46,14 +46,18 @@ struct block {
 	uint64_t address;   /* guest-physical, of the first byte */
 	uint64_t linear;    /* as it was reached: aliases are other blocks */
 	const uint8_t *code; /* rewritten; NULL: interpreted */
+	/* The same for who has these sets of registers live (REWRITE_*). */
+	const uint8_t *live_code;
 	const _Atomic uint32_t *page_generation;
 	uint32_t generation;
 	uint32_t mode; /* x86_cpu.mode */
 	uint16_t bytes;
 	uint16_t count; /* instructions, the end marker not counted */
-	/* Bytes in front of `code` where its other entries are: for a jump
-	 * that has to look for requests, for one through the table. */
+	/* Other entries: bytes in front of `live_code`, for a jump that has
+	 * to look for requests; in front of `code`, for one through the
+	 * table. */
 	uint16_t poll, indirect;
+	uint8_t needs; /* sets that must be live, once it is rewritten */
 	struct x86_insn insn[];
 };
 

@@ -32,8 +32,10 @@ static const uint16_t condition_flags[8] = {
 static struct rewrite_class make(enum rewrite_kind kind, bool writes,
 				 uint32_t read, uint32_t killed)
 {
-	return (struct rewrite_class){ (uint8_t)kind, writes, (uint16_t)read,
-				       (uint16_t)killed };
+	return (struct rewrite_class){ .kind = (uint8_t)kind,
+				       .writes_memory = writes,
+				       .flags_read = (uint16_t)read,
+				       .flags_killed = (uint16_t)killed };
 }
 
 static const struct rewrite_class none = { .flags_read = ALL };
@@ -236,16 +238,25 @@ static struct rewrite_class two_byte(const struct x86_insn *insn)
 	}
 }
 
+/* VZEROUPPER; with VEX.L VZEROALL */
+static bool is_vzero(const struct x86_insn *insn)
+{
+	return insn->encoding == X86_VEX && insn->map == X86_MAP_0F &&
+	       insn->opcode == 0x77 && !insn->vvvv &&
+	       !(insn->prefix & (X86_PFX_LOCK | X86_PFX_OPSIZE | X86_PFX_REP |
+				 X86_PFX_REPNE));
+}
+
 struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 				       uint32_t mode)
 {
 	struct rewrite_class class = none;
 
-	/* VZEROUPPER; with VEX.L it is VZEROALL */
-	if (insn->encoding == X86_VEX && insn->map == X86_MAP_0F &&
-	    insn->opcode == 0x77 && !insn->vector_length &&
-	    (mode & X86_MODE_AVX))
-		return make(REWRITE_VZEROUPPER, false, 0, 0);
+	if (is_vzero(insn) && (mode & X86_MODE_AVX)) {
+		class = make(REWRITE_VZERO, false, 0, 0);
+		class.needs = REWRITE_VECTORS;
+		return class;
+	}
 	if (insn->encoding != X86_LEGACY)
 		return none;
 	if (insn->map == X86_MAP_ONE)

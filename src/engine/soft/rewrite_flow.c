@@ -10,6 +10,8 @@
  *   - the polling one, for jumps back and calls: leaves when a request is
  *     waiting or the return stack is full;
  *   - the plain one.
+ * A block that needs registers to be live asks for them behind the first; the
+ * others are for who knows the answer (rewrite_live.c).
  *
  * Jumps within a page lead to their target's block once they have been
  * patched: both ends share the page, so whatever mapping led to one leads to
@@ -72,10 +74,10 @@ static void put_poll_entry(struct rewrite *t, const uint8_t *out, bool flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
 }
 
-void rewrite_entries(struct rewrite *t, bool flags)
+const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
 {
 	struct emit *e = &t->e;
-	const uint8_t *out = e->p, *indirect, *poll;
+	const uint8_t *out = e->p, *indirect, *code, *poll;
 
 	if (flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
@@ -83,10 +85,17 @@ void rewrite_entries(struct rewrite *t, bool flags)
 	emit_jmp(e, t->rw->leave);
 	indirect = e->p;
 	put_indirect_entry(t);
+	code = e->p;
+	t->flags_live = flags;
+	rewrite_need(t, t->block->needs);
 	poll = e->p;
 	put_poll_entry(t, out, flags);
-	t->block->indirect = (uint16_t)(e->p - indirect);
+	if (!t->block->needs)
+		code = e->p;
+	t->block->indirect = (uint16_t)(code - indirect);
 	t->block->poll = (uint16_t)(e->p - poll);
+	t->block->live_code = e->p + e->to_exec;
+	return code;
 }
 
 /* --- ways out --------------------------------------------------------- */
@@ -110,6 +119,7 @@ static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
 	*exit = (struct rewrite_exit){
 		.target = target,
 		.poll = target <= here,
+		.live = t->live.sets,
 	};
 	return exit;
 }
@@ -167,7 +177,8 @@ void rewrite_go(struct rewrite *t, uint64_t target)
 /* What leads to the run loop until it is patched, and struct rewrite_link. */
 static void put_exit(struct rewrite *t, const struct rewrite_exit *exit)
 {
-	struct rewrite_link link = { .poll = exit->poll };
+	struct rewrite_link link = { .poll = exit->poll,
+				     .live = exit->live };
 	struct emit *e = &t->e;
 	uint8_t *record, *out;
 
@@ -255,6 +266,7 @@ static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 	emit_jmp(e, t->rw->return_miss);
 	emit_land_8(e, same);
 	emit_mov(e, HOST_RCX, HOST_R10);
+	rewrite_unknown(t);
 	rewrite_go(t, here);
 }
 

@@ -309,6 +309,8 @@ static bool rename_leave(struct rewrite *t)
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		  const struct rewrite_class *class)
 {
+	if (class->needs && class->kind != REWRITE_NOT)
+		rewrite_need(t, class->needs);
 	switch (class->kind) {
 	case REWRITE_RM:
 		return rename_modrm(t, insn, class);
@@ -336,8 +338,10 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		return rename_leave(t);
 	case REWRITE_VECTOR:
 		return rewrite_vector(t, insn);
-	case REWRITE_VZEROUPPER:
-		rewrite_vzeroupper(t);
+	case REWRITE_VZERO:
+		emit_8(&t->e, 0xc5);
+		emit_8(&t->e, 0xf8 | insn->vector_length << 2);
+		emit_8(&t->e, 0x77);
 		return true;
 	default:
 		return false;

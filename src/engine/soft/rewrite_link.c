@@ -158,12 +158,14 @@ static void link_jump(struct rewriter *rw, const struct block *block,
 {
 	uint8_t *site = rw->link_site;
 	struct rewrite_link link;
+	const uint8_t *to = block->code;
 
 	if (rw->link_target != block->linear || rw->link_of != of)
 		return;
 	memcpy(&link, site, sizeof(link));
-	patch(rw, site + link.jump, (uint64_t)(uintptr_t)block->code -
-					    (link.poll ? block->poll : 0));
+	if (!(block->needs & ~(unsigned int)link.live))
+		to = block->live_code - (link.poll ? block->poll : 0);
+	patch(rw, site + link.jump, (uint64_t)(uintptr_t)to);
 	if (!link.key)
 		return;
 	key = 0 - key;

@@ -19,6 +19,7 @@
 #define REWRITE_CODE	 0x10000u
 #define REWRITE_CODE_PAGES 5u /* the last one: functions */
 #define REWRITE_WORDS	 0x1e000u /* counters and pointers */
+#define REWRITE_CONTROL	 0x1e100u /* there: 16 MXCSR, 16 FCW, 4 bytes each */
 #define REWRITE_DATA	 0x20000u
 #define REWRITE_DATA_PAGES 10u
 #define REWRITE_HIGH	 0xffff800000000000u

@@ -34,6 +34,7 @@ struct drawing {
 	unsigned int blocks;
 	uint8_t pointers[5], smalls[3];
 	uint16_t precious; /* registers of those two kinds */
+	bool x87;	   /* many x87 instructions */
 };
 
 void rewrite_draw_open(void)
@@ -267,6 +268,10 @@ static void put_legacy(const struct drawing *d, struct code *c,
 	put_legacy_prefixes(c);
 	if (rxb || random_below(2))
 		put(c, 0x40 | random_below(2) << 3 | rxb);
+	if (d->x87 && random_below(2)) {
+		put(c, 0xd8 + random_below(8));
+		return;
+	}
 	switch (random_below(40)) {
 	case 0:
 		put_value(c, 0x380f, 2);
@@ -321,12 +326,14 @@ static bool category_allowed(const ZydisDecodedInstruction *zi)
 	case ZYDIS_CATEGORY_BMI1:
 	case ZYDIS_CATEGORY_BMI2:
 	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_FCMOV:
 	case ZYDIS_CATEGORY_CONVERT:
 	case ZYDIS_CATEGORY_DATAXFER:
 	case ZYDIS_CATEGORY_LOGICAL:
 	case ZYDIS_CATEGORY_LOGICAL_FP:
 	case ZYDIS_CATEGORY_LZCNT:
 	case ZYDIS_CATEGORY_MISC:
+	case ZYDIS_CATEGORY_MMX:
 	case ZYDIS_CATEGORY_NOP:
 	case ZYDIS_CATEGORY_POP:
 	case ZYDIS_CATEGORY_PREFETCH:
@@ -338,7 +345,9 @@ static bool category_allowed(const ZydisDecodedInstruction *zi)
 	case ZYDIS_CATEGORY_SSE:
 	case ZYDIS_CATEGORY_STRINGOP:
 	case ZYDIS_CATEGORY_TBM:
+	case ZYDIS_CATEGORY_VFMA:
 	case ZYDIS_CATEGORY_WIDENOP:
+	case ZYDIS_CATEGORY_X87_ALU:
 		return true;
 	case ZYDIS_CATEGORY_FLAGOP:
 		return zi->mnemonic != ZYDIS_MNEMONIC_STI &&
@@ -443,6 +452,10 @@ static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
 	    !category_allowed(&zi) || !mnemonic_allowed(&zi) ||
 	    !operands_allowed(d, &zi, zo) || !follow_flags(&zi, &undefined))
 		return false;
+	/* Of an eighth of all opcodes, enough. */
+	if (zi.meta.category == ZYDIS_CATEGORY_X87_ALU && !d->x87 &&
+	    random_below(8))
+		return false;
 	/* The interpreter's own are wanted, but fewer. */
 	if (insn.encoding == X86_LEGACY &&
 	    rewrite_classify(&insn, CODE64).kind == REWRITE_NOT &&
@@ -464,6 +477,28 @@ static void add_piece(struct drawing *d, const struct code *c)
 	d->at += c->length;
 }
 
+/* Loads and stores of MXCSR and FCW: random operands would mostly fault. */
+static void add_control(struct drawing *d)
+{
+	static const struct {
+		uint8_t bytes[2], length, reg, at;
+	} kinds[] = {
+		{ { 0x0f, 0xae }, 2, 2, 0 }, /* ldmxcsr */
+		{ { 0x0f, 0xae }, 2, 3, 0 }, /* stmxcsr */
+		{ { 0xd9 }, 1, 5, 64 },	     /* fldcw */
+		{ { 0xd9 }, 1, 7, 64 },	     /* fnstcw */
+	};
+	unsigned int which = random_below(4), i = random_below(16);
+	struct code c = { .length = 0 };
+
+	put_value(&c, kinds[which].bytes[0] | kinds[which].bytes[1] << 8,
+		  kinds[which].length);
+	put(&c, 4 | kinds[which].reg << 3);
+	put(&c, 0x25);
+	put_value(&c, REWRITE_CONTROL + kinds[which].at + i * 4, 4);
+	add_piece(d, &c);
+}
+
 static uint32_t undefined_now(struct drawing *d)
 {
 	rewrite_analyse(d->p);
@@ -475,6 +510,10 @@ static void add_insn(struct drawing *d)
 	uint32_t undefined = undefined_now(d);
 	struct code c;
 
+	if (random_below(32) == 0) {
+		add_control(d);
+		return;
+	}
 	for (unsigned int i = 0; i < TRIES_MAX; i++)
 		if (draw_bytes(d, &c, undefined)) {
 			add_piece(d, &c);
@@ -760,6 +799,7 @@ void rewrite_draw(struct program *p)
 
 	memset(p, 0, sizeof(*p));
 	d.blocks = 1 + random_below(BLOCKS_MAX);
+	d.x87 = random_below(4) == 0;
 	draw_registers(&d);
 	draw_places(&d);
 	for (d.block = 0; d.block < d.blocks; d.block++) {

@@ -228,7 +228,52 @@ static void fill(uint8_t *to, size_t size)
 	}
 }
 
-/* Memory: random, but the loops' counters. */
+static uint32_t draw_mxcsr(void)
+{
+	uint32_t v = (uint32_t)random64() & 0xffff;
+
+	return random_below(16) ? v | 0x1f80 : v;
+}
+
+static uint16_t draw_fcw(void)
+{
+	uint16_t v = random64() & 0xf3f;
+
+	return (random_below(16) ? v | 0x3f : v) | 0x40;
+}
+
+/* x87 with anything in its registers, no exception pending; some programs
+ * start with vectors and x87 as they are after a reset. */
+static void start_registers(struct x86_state *s, bool plain)
+{
+	uint16_t fcw = plain ? 0x37f : draw_fcw();
+	uint32_t mxcsr = plain ? 0x1f80 : draw_mxcsr(), mask = 0xffff;
+	unsigned int i;
+
+	memset(s->xsave, 0, 32);
+	memcpy(s->xsave, &fcw, 2);
+	memcpy(s->xsave + 24, &mxcsr, 4);
+	memcpy(s->xsave + 28, &mask, 4);
+	if (plain) {
+		memset(s->xsave + 32, 0, 128);
+		memset(s->xsave + X86_XSAVE_YMM, 0, 256);
+		return;
+	}
+	s->xsave[3] = random64() & 0x7f;
+	s->xsave[4] = (uint8_t)random64();
+	for (i = 0; i < 8; i++) {
+		uint16_t exponent = (uint16_t)(0x3fff - 16 + random_below(32));
+
+		if (random_below(8) == 0)
+			exponent = (uint16_t)random64();
+		memset(s->xsave + 32 + i * 16, 0, 16);
+		fill(s->xsave + 32 + i * 16, 8);
+		s->xsave[39 + i * 16] |= 0x80;
+		memcpy(s->xsave + 40 + i * 16, &exponent, 2);
+	}
+}
+
+/* Memory: random, but the loops' counters and control words. */
 static void start(const struct program *p)
 {
 	struct x86_state *s = &cpu->state;
@@ -243,14 +288,15 @@ static void start(const struct program *p)
 	device.digest = 0;
 	fill(s->xsave + 160, 256);
 	fill(s->xsave + X86_XSAVE_YMM, 256);
+	start_registers(s, p->seed % 4 == 0);
+	for (unsigned int i = 0; i < 16; i++) {
+		uint32_t mxcsr = draw_mxcsr();
+		uint16_t fcw = draw_fcw();
+
+		memcpy(ram + REWRITE_CONTROL + i * 4, &mxcsr, 4);
+		memcpy(ram + REWRITE_CONTROL + 64 + i * 4, &fcw, 2);
+	}
 	random_state = keep;
-	memset(s->xsave, 0, 160);
-	s->xsave[0] = 0x7f;
-	s->xsave[1] = 0x03;
-	s->xsave[24] = 0x80;
-	s->xsave[25] = 0x1f;
-	if (p->seed % 16 == 0) /* some exceptions unmasked, some rounding */
-		memcpy(s->xsave + 24, (const uint16_t[]){ p->seed >> 4 }, 2);
 	memcpy(s->gpr, p->gpr, sizeof(s->gpr));
 	s->rflags = p->rflags | 2;
 	s->rip = p->rip;
