@@ -150,14 +150,16 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
 	return true;
 }
 
-static struct block *hash_find(struct block_cache *cache, uint64_t address,
-			       uint64_t linear, uint32_t mode)
+static struct block *hash_find(struct block_cache *cache,
+			       const struct x86_cpu *cpu, uint64_t address,
+			       uint64_t linear)
 {
-	struct block *b = cache->hash[hash_of(address, mode)];
+	struct block *b = cache->hash[hash_of(address, cpu->mode)];
 
 	for (; b; b = b->next)
 		if (b->address == address && b->linear == linear &&
-		    b->mode == mode && block_is_current(b))
+		    b->mode == cpu->mode && b->segment == block_segment(cpu) &&
+		    block_is_current(b))
 			return b;
 	return NULL;
 }
@@ -245,6 +247,8 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b = reserve(cache);
 	b->address = address.v;
 	b->linear = linear;
+	b->rip = cpu->state.rip;
+	b->segment = block_segment(cpu);
 	b->code = NULL;
 	b->mode = cpu->mode;
 	b->page_generation = &soft->soft->generation[page];
@@ -303,14 +307,12 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 	r = x86_fetch_translate(cpu, linear, &address);
 	if (r)
 		return r;
-	b = hash_find(cache, address.v, linear, cpu->mode);
+	b = hash_find(cache, cpu, address.v, linear);
 	if (!b)
 		b = build(soft, cpu, address, linear);
 	if (!b || beyond_limit(cpu, b))
 		return X86_NEXT;
-	/* Segments with limits: another base may follow; look up each time. */
-	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT))
-		note_jump(cache, cpu, linear, b);
+	note_jump(cache, cpu, linear, b);
 	*block = b;
 	return X86_NEXT;
 }
