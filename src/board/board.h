@@ -30,6 +30,7 @@ struct board_config {
 	uint64_t memory;       /* bytes, multiple of 1 MiB */
 	bool testdev;	       /* debug exit at 0xf4 and friends */
 	const struct engine *engine;
+	uint64_t engine_cache; /* engine_setup.cache */
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
 };

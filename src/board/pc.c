@@ -230,9 +230,13 @@ static int add_processors(struct board *board)
 	return 0;
 }
 
-static int open_engine(struct board *board)
+static int open_engine(struct board *board, uint64_t cache)
 {
-	const struct engine_setup setup = { &board->vm, &board->cpuid };
+	const struct engine_setup setup = {
+		.vm = &board->vm,
+		.cpuid = &board->cpuid,
+		.cache = cache,
+	};
 	int err = board->engine->open(&setup, &board->engine_vm);
 
 	board->engine_open = !err;
@@ -287,7 +291,7 @@ int board_build(const struct board_config *config, struct board **out)
 	cpuid_policy_init(&board->cpuid, config->cpus);
 	err = add_memory(board);
 	if (!err)
-		err = open_engine(board);
+		err = open_engine(board, config->engine_cache);
 	if (!err)
 		err = add_processors(board);
 	if (!err)

@@ -9,6 +9,9 @@
 #include "vm/bytes.h"
 #include "vm/error.h"
 
+#define PIC_BASE_MASTER 0x08
+#define PIC_BASE_SLAVE	0x70
+
 #define PIC_CASCADE 2
 #define PIC_SLAVE_BIT (1u << PIC_CASCADE)
 
@@ -331,7 +334,10 @@ static void pic_write_elcr(void *device, uint64_t offset, unsigned int size,
 	pic_update(pic);
 }
 
-/* The levels of the inputs are their devices' and stay. */
+/*
+ * The levels of the inputs are their devices' and stay. The vectors are those
+ * that PC firmware leaves behind.
+ */
 static void pic_reset(void *device)
 {
 	struct pic *pic = device;
@@ -344,6 +350,7 @@ static void pic_reset(void *device)
 		memset(half, 0, sizeof(*half));
 		half->lines = lines;
 		half->lowest = 7;
+		half->base = i ? PIC_BASE_SLAVE : PIC_BASE_MASTER;
 	}
 	pic_update(pic);
 }

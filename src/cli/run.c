@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/guest.h"
 #include "cli/option.h"
+#include "engine/engine.h"
 #include "host/linux/log.h"
 #include "vm/memory.h"
 #include "vm/vm.h"
@@ -25,6 +26,7 @@ struct run {
 	struct machine_config machine;
 	const char *append;
 	const char *module[MODULES_MAX];
+	const char *soft_cache; /* as given; NULL: not */
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -136,6 +138,41 @@ static int take_engine(void *config, const char *value)
 	}
 	cli_error("run: --engine %s: give auto, kvm or soft", value);
 	return -1;
+}
+
+/* Checked by check_cache(): what fits depends on --cpus. */
+static int take_soft_cache(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (!parse_size(value, &run->machine.soft_cache)) {
+		cli_error("run: --soft-cache %s: give a size such as 8M or 1G",
+			  value);
+		return -1;
+	}
+	run->soft_cache = value;
+	return 0;
+}
+
+/* From the whole machine's size to that of each processor. */
+static int check_cache(struct run *run)
+{
+	unsigned int cpus = run->machine.cpus;
+	uint64_t each = run->machine.soft_cache / cpus;
+
+	if (!run->soft_cache)
+		return 0;
+	if (each < ENGINE_CACHE_MIN || each > ENGINE_CACHE_MAX) {
+		cli_error("run: --soft-cache %s: too %s for %u processor%s; "
+			  "give %uM to %uG", run->soft_cache,
+			  each < ENGINE_CACHE_MIN ? "little" : "much", cpus,
+			  cpus > 1 ? "s" : "",
+			  (unsigned int)(ENGINE_CACHE_MIN >> 20) * cpus,
+			  (unsigned int)(ENGINE_CACHE_MAX >> 30) * cpus);
+		return -1;
+	}
+	run->machine.soft_cache = each;
+	return 0;
 }
 
 static int take_name(void *config, const char *value)
@@ -255,6 +292,9 @@ static const struct option_spec run_options[] = {
 	{ "memory", "SIZE", "such as 256M or 2G (512M)", false, take_memory },
 	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
 	  take_engine },
+	{ "soft-cache", "SIZE",
+	  "memory for code that the software processor keeps\n"
+	  "(24M for each processor)", false, take_soft_cache },
 	{ "name", "NAME", "the machine's name (lodge)", false, take_name },
 	{ "serial", "WHERE",
 	  "the serial console: stdio, file:PATH, pty or none\n(stdio)", false,
@@ -351,6 +391,8 @@ static int run_run(const struct command_context *context, int argc,
 	case OPTION_GO_ON:
 		break;
 	}
+	if (check_cache(&run))
+		return MACHINE_USAGE;
 	if (complete(&run, &guest, append, sizeof(append)))
 		return MACHINE_FAILED;
 	status = machine_run(&run.machine, &error);

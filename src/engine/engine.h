@@ -33,9 +33,18 @@ struct engine_stats {
 	uint64_t pio, mmio, halt, interrupt, fault, emulated, kick;
 };
 
+/* What a processor's share of engine_setup.cache may be. */
+#define ENGINE_CACHE_MIN     ((uint64_t)1 << 20)
+#define ENGINE_CACHE_DEFAULT ((uint64_t)24 << 20)
+#define ENGINE_CACHE_MAX     ((uint64_t)1 << 30)
+
 struct engine_setup {
 	struct vm *vm;
 	const struct cpuid_policy *cpuid;
+	/* Bytes of decoded and rewritten code that each processor may keep,
+	 * within the bounds above; 0: ENGINE_CACHE_DEFAULT. For engines that
+	 * keep any. */
+	uint64_t cache;
 };
 
 struct engine {

@@ -320,6 +320,7 @@ static int build_board(struct machine *machine)
 		.memory = config->memory,
 		.testdev = config->testdev,
 		.engine = machine->engine,
+		.engine_cache = config->soft_cache,
 		.serial = console_sink(machine->console),
 	};
 	int rc = board_build(&board_config, &machine->board);

@@ -7,17 +7,32 @@
 #include "x86/alu.h"
 #include "x86/exec.h"
 #include "x86/handlers.h"
+#include "x86/segment.h"
 
 #define ARGS struct x86_cpu *cpu, const struct x86_insn *insn
 
-/* Goes to `target`, cut to the operand size outside 64-bit code. */
+/*
+ * Cuts `target` to the operand size outside 64-bit code. #GP(0) where the
+ * code segment does not reach, or when it is not canonical.
+ */
+X86_INLINE enum x86_result check_target(ARGS, uint64_t *target)
+{
+	bool inside;
+
+	if (cpu->mode & X86_MODE_CODE64) {
+		inside = x86_is_canonical(*target);
+	} else {
+		*target = truncate(*target, insn->opsize == 2 ? 2 : 4);
+		inside = *target <= cpu->state.seg[X86_CS].limit;
+	}
+	return __builtin_expect(inside, 1) ? X86_NEXT :
+					     x86_raise_error(cpu, X86_GP, 0);
+}
+
 X86_INLINE enum x86_result go(ARGS, uint64_t target)
 {
-	if (!(cpu->mode & X86_MODE_CODE64)) {
-		target = truncate(target, insn->opsize == 2 ? 2 : 4);
-		if (target > cpu->state.seg[X86_CS].limit)
-			return x86_raise_error(cpu, X86_GP, 0);
-	}
+	if (check_target(cpu, insn, &target))
+		return X86_FAULT;
 	cpu->state.rip = target;
 	return X86_BRANCH;
 }
@@ -77,16 +92,15 @@ static enum x86_result jump(ARGS)
 static enum x86_result call_to(ARGS, uint64_t target)
 {
 	unsigned int size = cpu->mode & X86_MODE_CODE64 ? 8 : insn->opsize;
-	uint64_t rsp = cpu->state.gpr[X86_RSP];
 	uint64_t back = truncate(following(cpu, insn), size);
-	enum x86_result r = push_value(cpu, back, size);
+	enum x86_result r = check_target(cpu, insn, &target);
 
+	if (!r)
+		r = push_value(cpu, back, size);
 	if (r)
 		return r;
-	r = go(cpu, insn, target);
-	if (r == X86_FAULT)
-		cpu->state.gpr[X86_RSP] = rsp;
-	return r;
+	cpu->state.rip = target;
+	return X86_BRANCH;
 }
 
 static enum x86_result call(ARGS)

@@ -28,6 +28,7 @@
 #define X86_REQ_INIT 0x04u
 #define X86_REQ_SIPI 0x08u
 #define X86_REQ_KICK 0x10u /* leave run() */
+#define X86_REQ_NMI2 0x40u /* another one came before the first was seen */
 #define X86_REQ_CODE 0x20u /* engine/soft: pages became code pages */
 
 /* What an instruction handler returns. */
@@ -144,15 +145,6 @@ struct x86_large {
 	bool global;   /* one of them is */
 };
 
-/*
- * How far a segment's accesses reach outside 64-bit code: one past the last
- * offset that may be read or written with no more to check. 0: each access
- * looks at the descriptor (x86_linear_slow()).
- */
-struct x86_reach {
-	uint64_t read, write;
-};
-
 /* x86_cpu.mode: what decoding and execution depend on, besides rip. */
 #define X86_MODE_CODE64	 0x01u /* CS.L in long mode */
 #define X86_MODE_CODE32	 0x02u /* CS.D */
@@ -202,7 +194,6 @@ struct x86_cpu {
 	uint32_t mode;
 	uint8_t cpl;
 	struct x86_tlb *tlb; /* &tlbs[...] for cpl and AC */
-	struct x86_reach reach[6]; /* by enum x86_seg; not in 64-bit code */
 
 	/*
 	 * Lazy arithmetic flags, see flags.h. lazy_bits 0: state.rflags holds
@@ -255,6 +246,13 @@ struct x86_cpu {
 	void (*page_flushed)(struct x86_cpu *cpu, uint64_t first,
 			     uint64_t size);
 
+	/* Of processor 0, for all: the pair that every kvmclock page gets. */
+	struct {
+		uint64_t host_tsc, ns;
+		int64_t offset; /* vm.clock.offset at that time */
+		bool known;
+	} kvmclock;
+
 	uint64_t instructions; /* executed; approximate between blocks */
 	uint64_t stat_fault, stat_interrupt, stat_mmio, stat_pio, stat_halt;
 	/* Page walks, accesses to two pages, writes to pages with decoded
@@ -288,8 +286,7 @@ void x86_cpu_state_changed(struct x86_cpu *cpu);
 /* Sets request bits and wakes the processor's thread. Any thread. */
 void x86_cpu_request(struct x86_cpu *cpu, uint32_t bits);
 
-/* Recomputes mode, cpl, tlb and reach after CRx, EFER, a segment register
- * or RFLAGS changed. */
+/* Recomputes mode, cpl and tlb after CRx, EFER, CS, SS, RFLAGS changed. */
 void x86_update_mode(struct x86_cpu *cpu);
 
 /* Raises an exception: fills cpu->fault and returns X86_FAULT. */

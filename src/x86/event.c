@@ -593,10 +593,24 @@ static enum x86_result take_fault(struct x86_cpu *cpu)
 	return deliver_pending(cpu);
 }
 
+/*
+ * One NMI is kept while another is being handled. Hardware begins to handle
+ * the first before the second can arrive, so without one two are kept.
+ */
+static void note_nmi(struct x86_cpu *cpu)
+{
+	unsigned int most = cpu->state.nmi_blocked ? 1 : 2;
+	unsigned int count = cpu->state.nmi_pending;
+
+	count += take_request(cpu, X86_REQ_NMI);
+	count += take_request(cpu, X86_REQ_NMI2);
+	cpu->state.nmi_pending = (uint8_t)(count < most ? count : most);
+}
+
 static bool nmi_ready(struct x86_cpu *cpu)
 {
-	if (take_request(cpu, X86_REQ_NMI))
-		cpu->state.nmi_pending = 1;
+	if (requested(cpu, X86_REQ_NMI | X86_REQ_NMI2))
+		note_nmi(cpu);
 	return cpu->state.nmi_pending && !cpu->state.nmi_blocked &&
 	       !cpu->state.int_shadow;
 }
@@ -632,7 +646,7 @@ static enum x86_result take_external(struct x86_cpu *cpu)
 	if (halted)
 		cpu->state.int_shadow = 0; /* of the STI before HLT */
 	if (nmi_ready(cpu)) {
-		cpu->state.nmi_pending = 0;
+		cpu->state.nmi_pending--;
 		cpu->state.nmi_blocked = 1;
 		return deliver_interrupt(cpu, X86_NMI);
 	}
@@ -675,7 +689,7 @@ bool x86_can_wake(struct x86_cpu *cpu)
 		return requested(cpu, X86_REQ_SIPI);
 	if (st->activity != X86_HALTED)
 		return st->activity == X86_RUNNING;
-	if ((st->nmi_pending || requested(cpu, X86_REQ_NMI)) &&
+	if ((st->nmi_pending || requested(cpu, X86_REQ_NMI | X86_REQ_NMI2)) &&
 	    !st->nmi_blocked)
 		return true;
 	return st->rflags & X86_FLAG_IF && cpu->apic.ops &&

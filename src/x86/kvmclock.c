@@ -48,6 +48,28 @@ static void scale(uint64_t tsc_hz, int8_t *shift, uint32_t *mul)
 	*mul = (uint32_t)(((uint64_t)NS_PER_SECOND << 32) / tsc_hz);
 }
 
+/*
+ * TSC and VM time of one moment, the same one for every processor: taken at
+ * two, their clocks would differ by what it takes to read both.
+ */
+static void same_moment(struct x86_cpu *cpu, struct pvclock_time *t)
+{
+	struct x86_cpu *keeper = cpu->vm->cpu[0];
+	int64_t offset = atomic_load(&cpu->vm->clock.offset);
+
+	host_lock(&cpu->vm->device_lock);
+	if (!keeper->kvmclock.known || keeper->kvmclock.offset != offset) {
+		keeper->kvmclock.host_tsc =
+			x86_tsc(cpu) - cpu->state.tsc_offset;
+		keeper->kvmclock.ns = clock_now(&cpu->vm->clock);
+		keeper->kvmclock.offset = offset;
+		keeper->kvmclock.known = true;
+	}
+	t->tsc_timestamp = keeper->kvmclock.host_tsc + cpu->state.tsc_offset;
+	t->system_time = keeper->kvmclock.ns;
+	host_unlock(&cpu->vm->device_lock);
+}
+
 void x86_kvmclock_update(struct x86_cpu *cpu)
 {
 	uint64_t msr = cpu->state.kvmclock_system;
@@ -61,8 +83,7 @@ void x86_kvmclock_update(struct x86_cpu *cpu)
 	t.version |= 1;
 	memory_write(mem, at, &t.version, sizeof(t.version));
 	scale(cpu->cpuid->tsc_hz, &t.tsc_shift, &t.tsc_to_system_mul);
-	t.tsc_timestamp = x86_tsc(cpu);
-	t.system_time = clock_now(&cpu->vm->clock);
+	same_moment(cpu, &t);
 	memory_write(mem, at, &t, sizeof(t));
 	t.version++;
 	memory_write(mem, at, &t.version, sizeof(t.version));

@@ -106,6 +106,7 @@ static const struct constant intel_constants[] = {
 static const struct constant amd_constants[] = {
 	{ MSR_PATCH_LEVEL, 1, 0x01000065 },
 	{ 0x1db, 4, 0 },		/* LAST{BRANCH,INT}{FROM,TO}IP */
+	{ 0xc0010000, 8, 0 },		/* PERF_CTL, PERF_CTR: count nothing */
 	{ 0xc001001a, 1, 0 },		/* TOP_MEM */
 	{ 0xc001001d, 1, 0 },		/* TOP_MEM2 */
 	{ 0xc001001f, 1, 0 },		/* NB_CFG */

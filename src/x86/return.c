@@ -70,9 +70,15 @@ static enum x86_result check_stack(struct x86_cpu *cpu, uint16_t selector,
 	return X86_NEXT;
 }
 
+/* 64-bit code sees the base of a null FS or GS, which stays as it was. */
+static void drop_segment(struct x86_segment *s)
+{
+	*s = (struct x86_segment){ .base = s->base };
+}
+
 /*
  * Data segments that the outer privilege may not use become null; null ones
- * lose their RPL but keep the base that FS and GS may have.
+ * lose their RPL.
  */
 static void drop_inner_segments(struct x86_cpu *cpu, unsigned int cpl)
 {
@@ -86,7 +92,7 @@ static void drop_inner_segments(struct x86_cpu *cpu, unsigned int cpl)
 		else if (x86_attr_dpl(s->attr) < cpl &&
 			 !(x86_attr_code(s->attr) &&
 			   x86_attr_conforming(s->attr)))
-			x86_null_segment(s, 0);
+			drop_segment(s);
 	}
 }
 

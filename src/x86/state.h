@@ -107,7 +107,7 @@ struct x86_state {
 	uint32_t activity; /* enum x86_activity */
 	uint8_t int_shadow; /* X86_SHADOW_*; 0: none */
 	uint8_t nmi_blocked; /* until IRET */
-	uint8_t nmi_pending;
+	uint8_t nmi_pending; /* how many, at most 2 */
 	uint8_t sipi_vector;
 	/* An exception raised but not yet delivered (restore, engine switch). */
 	uint8_t fault_pending;

@@ -147,15 +147,23 @@ static uint32_t traps_after(struct x86_cpu *cpu, const struct x86_insn *insn,
 {
 	uint32_t debug = cpu->debug_hits;
 
+	/* INT1 is a debug exception itself: one for both. */
+	if (enters_handler(insn) && insn->opcode == 0xf1)
+		debug = 0;
 	if (enters_handler(insn))
 		flags_before &= cpu->state.rflags;
 	if (insn->handler == x86_run_slow && insn->slow == x86_sysret)
 		flags_before = 0; /* raises its own */
 	if (flags_before & X86_FLAG_TF)
 		debug |= DR6_BS;
+	/*
+	 * The shadow of MOV SS holds debug traps back as well: a data
+	 * breakpoint until the next instruction is done, a step for good.
+	 */
+	if (cpu->state.int_shadow == X86_SHADOW_SS)
+		return 0;
 	cpu->debug_hits = 0;
-	/* The shadow of MOV SS holds debug traps back as well. */
-	return cpu->state.int_shadow == X86_SHADOW_SS ? 0 : debug;
+	return debug;
 }
 
 enum x86_result x86_step(struct x86_cpu *cpu)
@@ -167,13 +175,14 @@ enum x86_result x86_step(struct x86_cpu *cpu)
 	enum x86_result r;
 
 	if ((cpu->state.dr[7] & DR7_ENABLED) && !(flags & X86_FLAG_RF) &&
-	    shadow != X86_SHADOW_SS)
+	    (shadow != X86_SHADOW_SS || cpu->cpuid->amd))
 		debug = code_breakpoints(cpu);
 	if (debug) {
 		raise_debug(cpu, debug);
 		return x86_deliver_fault(cpu);
 	}
-	cpu->debug_hits = 0;
+	if (shadow != X86_SHADOW_SS)
+		cpu->debug_hits = 0;
 	r = fetch_decode(cpu, &insn);
 	if (!r) {
 		cpu->state.rflags &= ~(uint64_t)X86_FLAG_RF;
@@ -192,6 +201,8 @@ enum x86_result x86_step(struct x86_cpu *cpu)
 		cpu->state.int_shadow = 0;
 	debug = traps_after(cpu, &insn, flags);
 	if (debug) {
+		if (cpu->state.activity == X86_HALTED)
+			cpu->state.activity = X86_RUNNING; /* it ends HLT */
 		raise_debug(cpu, debug);
 		return x86_deliver_fault(cpu);
 	}

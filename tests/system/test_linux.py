@@ -106,6 +106,24 @@ def test_profile_symbols(linux, tmp_path):
     assert all(names[0][name] == names[1][name] for name in both)
 
 
+@pytest.mark.skipif(ENGINE != "soft", reason="engine without a cache")
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_smallest_cache(linux, tmp_path, cpus):
+    """It overflows again and again, and all results are right."""
+    shell = boot(linux, "--cpus", cpus, "--soft-cache", f"{cpus}M",
+                 "--profile", tmp_path / "profile.json")
+    data = b"".join(b"%d\n" % n for n in range(1, 20001))
+    for _ in range(3):
+        assert shell.run("seq 1 20000 | sha256sum").startswith(
+            hashlib.sha256(data).hexdigest())
+        assert shell.run("seq 1 20000 | gzip | gzip -d | sort -rn | "
+                         "head -n 1") == "20000"
+    assert shell.power_off() == 0
+    counts = json.loads((tmp_path / "profile.json").read_text())["counts"]
+    assert counts["full_caches"] > 2
+    assert counts["cache_bytes"] <= cpus * MIB
+
+
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 def test_shell(linux, report, cpus):
     shell = boot(linux, "--cpus", cpus, "--memory", "512M", "--report",

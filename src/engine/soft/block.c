@@ -150,16 +150,14 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
 	return true;
 }
 
-static struct block *hash_find(struct block_cache *cache,
-			       const struct x86_cpu *cpu, uint64_t address,
-			       uint64_t linear)
+static struct block *hash_find(struct block_cache *cache, uint64_t address,
+			       uint64_t linear, uint32_t mode)
 {
-	struct block *b = cache->hash[hash_of(address, cpu->mode)];
+	struct block *b = cache->hash[hash_of(address, mode)];
 
 	for (; b; b = b->next)
 		if (b->address == address && b->linear == linear &&
-		    b->mode == cpu->mode && b->segment == block_segment(cpu) &&
-		    block_is_current(b))
+		    b->mode == mode && block_is_current(b))
 			return b;
 	return NULL;
 }
@@ -247,8 +245,6 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b = reserve(cache);
 	b->address = address.v;
 	b->linear = linear;
-	b->rip = cpu->state.rip;
-	b->segment = block_segment(cpu);
 	b->code = NULL;
 	b->mode = cpu->mode;
 	b->page_generation = &soft->soft->generation[page];
@@ -307,12 +303,14 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 	r = x86_fetch_translate(cpu, linear, &address);
 	if (r)
 		return r;
-	b = hash_find(cache, cpu, address.v, linear);
+	b = hash_find(cache, address.v, linear, cpu->mode);
 	if (!b)
 		b = build(soft, cpu, address, linear);
 	if (!b || beyond_limit(cpu, b))
 		return X86_NEXT;
-	note_jump(cache, cpu, linear, b);
+	/* Segments with limits: another base may follow; look up each time. */
+	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT))
+		note_jump(cache, cpu, linear, b);
 	*block = b;
 	return X86_NEXT;
 }

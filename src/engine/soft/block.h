@@ -45,17 +45,19 @@ struct block {
 	struct block *next; /* in its hash chain */
 	uint64_t address;   /* guest-physical, of the first byte */
 	uint64_t linear;    /* as it was reached: aliases are other blocks */
-	uint64_t rip;	    /* linear without the segment's base */
-	uint64_t segment;   /* block_segment() */
 	const uint8_t *code; /* rewritten; NULL: interpreted */
+	/* The same for who has these sets of registers live (REWRITE_*). */
+	const uint8_t *live_code;
 	const _Atomic uint32_t *page_generation;
 	uint32_t generation;
 	uint32_t mode; /* x86_cpu.mode */
 	uint16_t bytes;
 	uint16_t count; /* instructions, the end marker not counted */
-	/* Bytes in front of `code` where its other entries are: for a jump
-	 * that has to look for requests, for one through the table. */
+	/* Other entries: bytes in front of `live_code`, for a jump that has
+	 * to look for requests; in front of `code`, for one through the
+	 * table. */
 	uint16_t poll, indirect;
+	uint8_t needs; /* sets that must be live, once it is rewritten */
 	struct x86_insn insn[];
 };
 
@@ -122,19 +124,6 @@ static inline bool block_is_current(const struct block *b)
 				    memory_order_acquire) == b->generation;
 }
 
-/*
- * The code segment where code depends on it: base, and limit in the upper
- * half. 0 in 64-bit code and in flat segments.
- */
-static inline uint64_t block_segment(const struct x86_cpu *cpu)
-{
-	const struct x86_segment *cs = &cpu->state.seg[X86_CS];
-
-	if (__builtin_expect(cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT), 1))
-		return 0;
-	return (uint32_t)cs->base | (uint64_t)cs->limit << 32;
-}
-
 /* The linear address of cs:rip. */
 static inline uint64_t block_linear(const struct x86_cpu *cpu)
 {
@@ -161,7 +150,6 @@ static inline struct block *block_known(struct block_cache *cache,
 
 	if (__builtin_expect(j->linear == linear &&
 				     j->key == block_key(cache, cpu) &&
-				     j->block->segment == block_segment(cpu) &&
 				     block_is_current(j->block), 1))
 		return j->block;
 	return NULL;

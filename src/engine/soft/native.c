@@ -317,7 +317,8 @@ static x86_handler *pick_handler(const struct native_op *op)
 const struct native_op *native_plain(const struct x86_insn *insn)
 {
 	if (insn->handler != run_registers && insn->handler != run_memory &&
-	    insn->handler != run_float)
+	    insn->handler != run_float && insn->handler != run_mmx &&
+	    insn->handler != native_run_x87)
 		return NULL;
 	return insn->native;
 }

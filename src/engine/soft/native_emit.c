@@ -218,6 +218,9 @@ static void emit_stores(struct emitter *e, const struct native_op *op)
 		EMIT(e, 0x48, 0x0f, 0xae); /* fxsave64 */
 		put_fixed(e, 0, XSAVE_AT(0));
 		EMIT(e, 0xdb, 0xe3); /* fninit */
+		EMIT(e, 0xc7);	     /* mov: the host's mask is its own */
+		put_fixed(e, 0, XSAVE_AT(FPU_MXCSR_MASK));
+		put32(e, FPU_MXCSR_USED);
 	}
 	if (op->flags & NATIVE_MXCSR) {
 		EMIT(e, 0x0f, 0xae); /* stmxcsr */

@@ -112,8 +112,8 @@ struct native {
 bool native_isa_offered(struct native *n, struct x86_cpu *cpu,
 			const ZydisDecodedInstruction *zi);
 
-/* The op of an instruction that is nothing but its stub, or NULL: no x87 or
- * MMX, no masked access, no AH ... BH. */
+/* The op of an instruction that is nothing but its stub, or NULL: no masked
+ * access, no AH ... BH, no x87 environment. */
 const struct native_op *native_plain(const struct x86_insn *insn);
 
 /* native_shape.c: finds the shape; false when it cannot be run this way. */

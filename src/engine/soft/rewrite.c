@@ -45,6 +45,7 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	word[WORD_MASK_16] = PAGE_MASK | 15;
 	word[WORD_MASK_32] = PAGE_MASK | 31;
 	word[WORD_MASK_JUMP] = JUMP_MASK;
+	word[WORD_MXCSR] = FPU_MXCSR_INIT;
 	rewrite_flush(rw, cpu);
 	return 0;
 }
@@ -64,11 +65,10 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 
 /* --- flags ------------------------------------------------------------------ */
 
-/* Flags that code at `rip` may need, as far as this page tells. */
+/* Flags that code at `linear` may need, as far as this page tells. */
 static uint32_t needed_at(const struct rewrite *t, const uint8_t *page,
-			  uint64_t rip)
+			  uint64_t linear)
 {
-	uint64_t linear = rewrite_linear(t, rip);
 	unsigned int offset = (unsigned int)(linear & 0xfff);
 
 	if ((linear ^ t->block->linear) & PAGE_MASK)
@@ -83,16 +83,15 @@ static uint32_t needed_behind(const struct rewrite *t, const uint8_t *page,
 {
 	const struct block *b = t->block;
 	const struct x86_insn *insn = &b->insn[b->count - 1];
-	uint64_t next = rewrite_next(t, insn);
+	uint64_t next = b->linear + b->bytes;
 
 	switch (last->kind) {
 	case REWRITE_JCC:
-	case REWRITE_LOOP:
 		return needed_at(t, page, next) |
-		       needed_at(t, page, rewrite_target(t, insn));
+		       needed_at(t, page, next + insn->imm);
 	case REWRITE_JMP:
 	case REWRITE_CALL:
-		return needed_at(t, page, rewrite_target(t, insn));
+		return needed_at(t, page, next + insn->imm);
 	case REWRITE_RET:
 	case REWRITE_JMP_RM:
 	case REWRITE_CALL_RM:
@@ -111,7 +110,6 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx)
 		.at = at,
 		.rcx = rcx,
 		.index = (uint8_t)t->index,
-		.before = t->vectors,
 	};
 }
 
@@ -137,31 +135,41 @@ static void jump_interpreter(struct rewrite *t, unsigned int index)
 	emit_land_32(e, behind);
 }
 
+/* The sets that are needed before C is called, if it is. */
+static unsigned int needed_at_front(const struct block *block,
+				    const struct rewrite_class *class)
+{
+	unsigned int needs = 0;
+
+	for (unsigned int i = 0;
+	     i < block->count && class[i].kind != REWRITE_NOT; i++)
+		needs |= class[i].needs;
+	return needs;
+}
+
 static void put_insns(struct rewrite *t, const struct rewrite_class *class,
 		      const uint32_t *live)
 {
 	for (t->index = 0; t->index < t->block->count; t->index++) {
 		const struct x86_insn *insn = &t->block->insn[t->index];
-		unsigned int misses = t->miss_count;
+		unsigned int misses = t->miss_count, loads = t->load_count;
 		uint8_t *start;
 
 		t->flags_live = live[t->index] != 0;
-		if (class[t->index].kind >= REWRITE_JCC ||
-		    class[t->index].kind == REWRITE_NOT)
-			rewrite_vectors_forget(t);
 		start = t->e.p;
 		if (!rewrite_insn(t, insn, &class[t->index]) &&
 		    !rewrite_branch(t, insn, &class[t->index])) {
 			t->e.p = start;
 			t->miss_count = misses;
-			rewrite_vectors_forget(t);
+			t->load_count = loads;
 			if (x86_ends_block(insn))
 				jump_interpreter(t, t->index);
 			else
 				call_interpreter(t, t->index);
+			rewrite_parked(t);
 		}
 		t->behind[t->index] = t->e.p;
-		t->after[t->index] = t->vectors;
+		t->after[t->index] = t->live;
 	}
 	t->index = t->block->count - 1u;
 }
@@ -175,13 +183,13 @@ static void put_ways_out(struct rewrite *t)
 		emit_land_32(&t->e, t->miss[i].at);
 		if (t->miss[i].rcx)
 			emit_load(&t->e, HOST_RCX, &rcx);
-		rewrite_vectors_store(t, &t->miss[i].before);
 		call_interpreter(t, t->miss[i].index);
-		rewrite_vectors_load(t, &t->after[t->miss[i].index]);
+		rewrite_load_again(t, t->miss[i].index);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
 			t->behind[t->miss[i].index] + t->e.to_exec));
 	}
 	rewrite_exits(t);
+	rewrite_put_loads(t);
 }
 
 static struct rewrite_class classify(const struct block *block,
@@ -203,6 +211,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 {
 	struct rewrite_class class[BLOCK_INSNS_MAX];
 	uint32_t live[BLOCK_INSNS_MAX], needed;
+	unsigned int sets = 0;
 	struct rewrite t = { .rw = rw, .block = block };
 	const uint8_t *page = memory_for_read(&cpu->vm->memory,
 					      gpa(block->address & PAGE_MASK),
@@ -221,23 +230,28 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	t.interpret = emit_here(&t.e);
 	emit_const(&t.e, HOST_R9, (uint64_t)(uintptr_t)block);
 	emit_jmp(&t.e, rw->interpret);
-	for (unsigned int i = 0; i < block->count; i++)
+	for (unsigned int i = 0; i < block->count; i++) {
 		class[i] = classify(block, &block->insn[i]);
+		sets |= class[i].needs;
+	}
+	if (sets & REWRITE_X87) { /* where WORD_X87 leads */
+		t.place = (uint32_t)(t.e.p - rw->code.write);
+		emit_64(&t.e, (uint64_t)(uintptr_t)block);
+	}
 	needed = needed_behind(&t, page, &class[block->count - 1]);
 	for (unsigned int i = block->count; i-- > 0;) {
 		needed = (needed & ~(uint32_t)class[i].flags_killed) |
 			 class[i].flags_read;
 		live[i] = needed;
 	}
-	rewrite_entries(&t, needed);
-	code = t.e.p;
+	block->needs = (uint8_t)needed_at_front(block, class);
+	code = rewrite_entries(&t, needed);
 	put_insns(&t, class, live);
 	/* Behind a slow handler nothing is reached. */
 	if (!ends_by_itself(&class[block->count - 1]) ||
 	    (class[block->count - 1].kind == REWRITE_NOT &&
 	     !x86_ends_block(last))) {
-		rewrite_vectors_forget(&t);
-		rewrite_go(&t, rewrite_next(&t, last));
+		rewrite_go(&t, block->linear + block->bytes);
 	}
 	put_ways_out(&t);
 	if (t.e.full)
@@ -269,40 +283,14 @@ static void flags_out(struct x86_cpu *cpu)
 	x86_set_arith(cpu, (w >> 8 & 0xd5) | (w & 1) << 11);
 }
 
-/*
- * The guest's MXCSR into the host's. False when an exception is unmasked: it
- * would strike the host.
- */
-static bool mxcsr_in(const struct x86_cpu *cpu)
-{
-	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR);
-
-	if ((mxcsr & FPU_MXCSR_MASKS) != FPU_MXCSR_MASKS)
-		return false;
-	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
-	return true;
-}
-
-/* Keeps the exception flags that host code raised; C code gets its own. */
-static void mxcsr_out(struct x86_cpu *cpu)
-{
-	uint32_t mxcsr = fpu_get32(&cpu->state, FPU_MXCSR), now;
-	const uint32_t host = FPU_MXCSR_MASKS;
-
-	__asm__ volatile("stmxcsr %0" : "=m"(now));
-	fpu_set32(&cpu->state, FPU_MXCSR, mxcsr | (now & FPU_EXCEPT));
-	__asm__ volatile("ldmxcsr %0" : : "m"(host));
-}
-
 bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block, uint64_t of)
 {
-	if (!mxcsr_in(cpu))
+	if (!rewrite_may_run(cpu, block))
 		return false;
 	rewrite_link_to(rw, cpu, block, of);
 	flags_in(cpu);
 	rw->of = of;
-	rw->segment = block->segment;
 	return true;
 }
 
@@ -315,7 +303,7 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 		return X86_NEXT;
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	flags_out(cpu);
-	mxcsr_out(cpu);
+	rewrite_x87_settle(rw, cpu, NULL, 0);
 	rewrite_link_from(rw, cpu);
 	return r;
 }
@@ -325,15 +313,13 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 {
 	struct soft_cpu *soft = cpu->engine;
 	const struct x86_insn *insn = &block->insn[index];
-	const uint64_t mask = block->mode & X86_MODE_CODE64 ? UINT64_MAX :
-							      UINT32_MAX;
-	uint64_t rip = (block->rip + insn->offset) & mask;
+	uint64_t rip = block->linear + insn->offset;
 	const uint8_t *code;
 	enum x86_result r;
 
 	flags_out(cpu);
-	mxcsr_out(cpu);
-	cpu->block_rip = block->rip;
+	rewrite_x87_settle(&soft->rewriter, cpu, block, index);
+	cpu->block_rip = block->linear;
 	cpu->block_page = block->address >> PAGE_SHIFT;
 	soft->cache.running = block;
 	if (soft->profile)
@@ -341,10 +327,9 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	r = insn->handler(cpu, insn);
 	if (soft->profile)
 		soft_profile_after(soft->profile, block, insn, r);
-	if (r == X86_NEXT && (rewrite_asked(cpu) || !soft->cache.running ||
-			      !mxcsr_in(cpu))) {
-		/* It wrote to code, or unmasked an exception. */
-		cpu->state.rip = (rip + insn->length) & mask;
+	if (r == X86_NEXT && (rewrite_asked(cpu) || !soft->cache.running)) {
+		/* It wrote to code. */
+		cpu->state.rip = rip + insn->length;
 		r = X86_BRANCH;
 	}
 	soft->cache.running = NULL;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rewriter: turns hot blocks of guest code into host code. Guest and host
- * speak the same instruction set, so an instruction keeps its operation and
- * its flags; only registers, memory operands and control flow are replaced.
- * What it does not rewrite, it hands to the interpreter's handler, one
- * instruction at a time. Code of 16 and 32 bits becomes 64-bit host code like
- * any other (rewrite_narrow.c, rewrite_seg.c).
+ * The rewriter: turns hot blocks of 64-bit guest code into host code. Guest
+ * and host speak the same instruction set, so an instruction keeps its
+ * operation and its flags; only registers, memory operands and control flow
+ * are replaced. What it does not rewrite, it hands to the interpreter's
+ * handler, one instruction at a time.
  *
  * While host code runs:
  *   - rax rcx rdx rbx rbp rsi rdi r12-r15 hold the guest's; r8 holds the
@@ -13,8 +12,8 @@
  *   - RFLAGS holds the guest's arithmetic flags;
  *   - gs: is the processor's struct x86_cpu, rsp a return stack (rewrite_link.c)
  *     that holds nothing but return addresses;
- *   - the vector registers hold the guest's where a block has loaded them,
- *     which it undoes before it is left; MXCSR is the guest's.
+ *   - vector and x87 registers are the guest's from where a block first uses
+ *     them until C is called; rewrite_live.c.
  *
  * A memory operand goes through the software TLB inline. A miss calls the
  * interpreter for the whole instruction, which takes the page walk, MMIO,
@@ -65,10 +64,17 @@ enum rewrite_word {
 	WORD_MASK_16,	/* page number and the bits that are clear when */
 	WORD_MASK_32,	/* aligned to 16, to 32, */
 	WORD_MASK_JUMP, /* index of the jump table */
+	WORD_LIVE,	/* bytes: the host holds the vectors, x87 */
+	WORD_X87,	/* where the last x87 instruction is to be found, or 0 */
+	WORD_MXCSR,	/* of C code */
 };
 
 #define JUMP_SHIFT 2
 #define JUMP_MASK  ((uint64_t)(X86_FAST_JUMPS - 1) << JUMP_SHIFT)
+
+/* Sets of registers that the host's hold on demand. */
+#define REWRITE_VECTORS 1u /* XMM, YMM and MXCSR */
+#define REWRITE_X87	2u /* x87 and MMX; never without the vectors */
 
 /* What the rewriter can do with an instruction, and how it uses flags. */
 enum rewrite_kind {
@@ -84,24 +90,20 @@ enum rewrite_kind {
 	REWRITE_PUSH_IMM,
 	REWRITE_POP,
 	REWRITE_LEAVE,
-	/* Of 16- and 32-bit code alone: */
-	REWRITE_INC_DEC, /* 40-4F */
-	REWRITE_OFFSET,	 /* A0-A3 */
-	REWRITE_PUSH_RM,
 	REWRITE_VECTOR,
-	REWRITE_VZEROUPPER,
+	REWRITE_VZERO,
 	REWRITE_JCC,
 	REWRITE_JMP,
 	REWRITE_CALL,
 	REWRITE_RET,
 	REWRITE_JMP_RM,
 	REWRITE_CALL_RM,
-	REWRITE_LOOP, /* E2, E3; of 16- and 32-bit code alone */
 };
 
 struct rewrite_class {
 	uint8_t kind; /* enum rewrite_kind */
 	bool writes_memory;
+	uint8_t needs; /* REWRITE_VECTORS, REWRITE_X87 */
 	uint16_t flags_read;  /* X86_FLAG_* that the result depends on */
 	uint16_t flags_killed; /* X86_FLAG_* replaced whatever they were */
 };
@@ -121,8 +123,7 @@ uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
 #define REWRITE_STACKS 4
 
 struct rewrite_stack {
-	/* block_key() and block_segment() that what is on it belongs to */
-	uint64_t of, segment;
+	uint64_t of; /* block_key() that what is on it belongs to */
 	uintptr_t top, bottom;
 };
 
@@ -142,14 +143,14 @@ struct rewriter {
 	void *stack_memory;
 	struct rewrite_stack stack[REWRITE_STACKS];
 	unsigned int stack_now; /* the one in WORD_RETURN */
-	uint64_t secret[2]; /* what keys are made of, beside block_key() and
-			     * block_segment() */
-	/* block_key() and block_segment() of the host code being run */
-	uint64_t of, segment;
+	uint64_t park;	    /* call: see rewrite_park() */
+	/* call: r9: rip to leave to when it cannot be; uses r9-r11 */
+	uint64_t load_vectors, load_x87;
+	uint64_t secret[2]; /* what keys are made of, beside block_key() */
+	uint64_t of; /* block_key() of the host code being run */
 	/* The jump by which host code was left last: where it wanted to go,
-	 * under which block_key() and block_segment(), and its struct
-	 * rewrite_link. NULL: none. */
-	uint64_t link_target, link_of, link_segment;
+	 * under which block_key(), and its struct rewrite_link. NULL: none. */
+	uint64_t link_target, link_of;
 	uint8_t *link_site;
 	uint64_t blocks, insns, bytes; /* rewritten; bytes of host code */
 };
@@ -177,15 +178,15 @@ void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of);
 
 /*
  * Runs a block's host code, and what it leads to, until something else is
- * due. `of` is block_key(). X86_NEXT: nothing was run, the guest's MXCSR has
- * an exception unmasked; the block is to be interpreted.
+ * due. `of` is block_key(). X86_NEXT: nothing was run, the block computes and
+ * the guest has an exception unmasked; it is to be interpreted.
  */
 enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 			    struct block *block, uint64_t of);
 
 /*
- * Readies the processor for going on in a block's host code. False: an
- * exception is unmasked in the guest's MXCSR.
+ * Readies the processor for going on in a block's host code. False: it is to
+ * be interpreted.
  */
 bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block, uint64_t of);

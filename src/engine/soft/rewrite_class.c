@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the rewriter knows of each instruction: whether it can be kept, whether
- * it writes its memory operand, which flags it reads and which it replaces.
- * AMD64 APM vol. 3, appendix E. Flags that the manuals call undefined count as
- * replaced: the host's own instruction decides.
+ * What the rewriter knows of each instruction of 64-bit code: whether it can
+ * be kept, whether it writes its memory operand, which flags it reads and
+ * which it replaces. AMD64 APM vol. 3, appendix E. Flags that the manuals
+ * call undefined count as replaced: the host's own instruction decides.
  */
 #include "engine/soft/rewrite.h"
 
@@ -32,8 +32,10 @@ static const uint16_t condition_flags[8] = {
 static struct rewrite_class make(enum rewrite_kind kind, bool writes,
 				 uint32_t read, uint32_t killed)
 {
-	return (struct rewrite_class){ (uint8_t)kind, writes, (uint16_t)read,
-				       (uint16_t)killed };
+	return (struct rewrite_class){ .kind = (uint8_t)kind,
+				       .writes_memory = writes,
+				       .flags_read = (uint16_t)read,
+				       .flags_killed = (uint16_t)killed };
 }
 
 static const struct rewrite_class none = { .flags_read = ALL };
@@ -92,9 +94,9 @@ static struct rewrite_class group5(const struct x86_insn *insn)
 	}
 }
 
-static struct rewrite_class stack(const struct x86_insn *insn, bool narrow)
+static struct rewrite_class stack(const struct x86_insn *insn)
 {
-	if (!narrow && insn->prefix & X86_PFX_OPSIZE)
+	if (insn->prefix & X86_PFX_OPSIZE)
 		return none;
 	if (insn->opcode == 0x68 || insn->opcode == 0x6a)
 		return make(REWRITE_PUSH_IMM, true, 0, 0);
@@ -102,35 +104,7 @@ static struct rewrite_class stack(const struct x86_insn *insn, bool narrow)
 				     make(REWRITE_POP, false, 0, 0);
 }
 
-/* What means something else in 16- and 32-bit code; else the same. */
-static struct rewrite_class narrow_byte(const struct x86_insn *insn,
-					struct rewrite_class same)
-{
-	switch (insn->opcode) {
-	case 0x40 ... 0x4f:
-		return make(REWRITE_INC_DEC, false, 0, NO_CF);
-	case 0x63:
-		return none; /* ARPL */
-	case 0x82:
-		return arithmetic(insn->modrm >> 3 & 7, true, REWRITE_RM);
-	case 0xa0 ... 0xa1:
-		return make(REWRITE_OFFSET, false, 0, 0);
-	case 0xa2 ... 0xa3:
-		return make(REWRITE_OFFSET, true, 0, 0);
-	case 0xc9:
-		return make(REWRITE_LEAVE, false, 0, 0);
-	case 0xe2 ... 0xe3:
-		return make(REWRITE_LOOP, false, 0, 0);
-	case 0xff:
-		return (insn->modrm >> 3 & 7) == 6 ?
-			       make(REWRITE_PUSH_RM, true, 0, 0) :
-			       same;
-	default:
-		return same;
-	}
-}
-
-static struct rewrite_class one_byte(const struct x86_insn *insn, bool narrow)
+static struct rewrite_class one_byte(const struct x86_insn *insn)
 {
 	unsigned int op = insn->opcode;
 
@@ -144,7 +118,7 @@ static struct rewrite_class one_byte(const struct x86_insn *insn, bool narrow)
 	case 0x50 ... 0x5f:
 	case 0x68:
 	case 0x6a:
-		return stack(insn, narrow);
+		return stack(insn);
 	case 0x63:
 	case 0x8a ... 0x8b:
 		return make(REWRITE_RM, false, 0, 0);
@@ -166,10 +140,6 @@ static struct rewrite_class one_byte(const struct x86_insn *insn, bool narrow)
 		return make(REWRITE_EXCHANGE, false, 0, 0);
 	case 0x98 ... 0x99:
 		return make(REWRITE_PLAIN, false, 0, 0);
-	case 0x9e:
-		return make(REWRITE_PLAIN, false, 0, ALL & ~X86_FLAG_OF);
-	case 0x9f:
-		return make(REWRITE_PLAIN, false, ALL & ~X86_FLAG_OF, 0);
 	case 0xa8 ... 0xa9:
 		return make(REWRITE_PLAIN, false, 0, ALL);
 	case 0xb0 ... 0xbf:
@@ -268,25 +238,31 @@ static struct rewrite_class two_byte(const struct x86_insn *insn)
 	}
 }
 
+/* VZEROUPPER; with VEX.L VZEROALL */
+static bool is_vzero(const struct x86_insn *insn)
+{
+	return insn->encoding == X86_VEX && insn->map == X86_MAP_0F &&
+	       insn->opcode == 0x77 && !insn->vvvv &&
+	       !(insn->prefix & (X86_PFX_LOCK | X86_PFX_OPSIZE | X86_PFX_REP |
+				 X86_PFX_REPNE));
+}
+
 struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 				       uint32_t mode)
 {
-	bool narrow = !(mode & X86_MODE_CODE64);
 	struct rewrite_class class = none;
 
-	/* VZEROUPPER; with VEX.L it is VZEROALL */
-	if (insn->encoding == X86_VEX && insn->map == X86_MAP_0F &&
-	    insn->opcode == 0x77 && !insn->vector_length && !narrow &&
-	    (mode & X86_MODE_AVX))
-		return make(REWRITE_VZEROUPPER, false, 0, 0);
+	if (is_vzero(insn) && (mode & X86_MODE_AVX)) {
+		class = make(REWRITE_VZERO, false, 0, 0);
+		class.needs = REWRITE_VECTORS;
+		return class;
+	}
 	if (insn->encoding != X86_LEGACY)
 		return none;
 	if (insn->map == X86_MAP_ONE)
-		class = one_byte(insn, narrow);
+		class = one_byte(insn);
 	else if (insn->map == X86_MAP_0F)
 		class = two_byte(insn);
-	if (insn->map == X86_MAP_ONE && narrow)
-		class = narrow_byte(insn, class);
 	/* LOCK elsewhere is #UD, to the host too. */
 	if ((insn->prefix & X86_PFX_LOCK) && !x86_pick_locked(insn))
 		return none;

@@ -10,6 +10,8 @@
  *   - the polling one, for jumps back and calls: leaves when a request is
  *     waiting or the return stack is full;
  *   - the plain one.
+ * A block that needs registers to be live asks for them behind the first; the
+ * others are for who knows the answer (rewrite_live.c).
  *
  * Jumps within a page lead to their target's block once they have been
  * patched: both ends share the page, so whatever mapping led to one leads to
@@ -18,10 +20,9 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
-/* True when `rip` is in the block's page. */
-static bool same_page(const struct rewrite *t, uint64_t rip)
+static bool same_page(uint64_t a, uint64_t b)
 {
-	return !((rewrite_linear(t, rip) ^ t->block->linear) & PAGE_MASK);
+	return !((a ^ b) & PAGE_MASK);
 }
 
 /* --- entries ---------------------------------------------------------- */
@@ -73,21 +74,28 @@ static void put_poll_entry(struct rewrite *t, const uint8_t *out, bool flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
 }
 
-void rewrite_entries(struct rewrite *t, bool flags)
+const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
 {
 	struct emit *e = &t->e;
-	const uint8_t *out = e->p, *indirect, *poll;
+	const uint8_t *out = e->p, *indirect, *code, *poll;
 
 	if (flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
-	emit_const(e, HOST_R9, t->block->rip);
+	emit_const(e, HOST_R9, t->block->linear);
 	emit_jmp(e, t->rw->leave);
 	indirect = e->p;
 	put_indirect_entry(t);
+	code = e->p;
+	t->flags_live = flags;
+	rewrite_need(t, t->block->needs);
 	poll = e->p;
 	put_poll_entry(t, out, flags);
-	t->block->indirect = (uint16_t)(e->p - indirect);
+	if (!t->block->needs)
+		code = e->p;
+	t->block->indirect = (uint16_t)(code - indirect);
 	t->block->poll = (uint16_t)(e->p - poll);
+	t->block->live_code = e->p + e->to_exec;
+	return code;
 }
 
 /* --- ways out --------------------------------------------------------- */
@@ -105,12 +113,13 @@ void rewrite_look_up(struct emit *e, bool call)
 
 static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
 {
-	uint64_t here = t->block->rip + t->block->insn[t->index].offset;
+	uint64_t here = t->block->linear + t->block->insn[t->index].offset;
 	struct rewrite_exit *exit = &t->exit[t->exit_count++];
 
 	*exit = (struct rewrite_exit){
 		.target = target,
 		.poll = target <= here,
+		.live = t->live.sets,
 	};
 	return exit;
 }
@@ -159,7 +168,7 @@ static void link_far(struct rewrite *t, uint64_t target, bool call)
 
 void rewrite_go(struct rewrite *t, uint64_t target)
 {
-	if (same_page(t, target))
+	if (same_page(target, t->block->linear))
 		link_near(t, emit_jmp(&t->e, 0), target, false);
 	else
 		link_far(t, target, false);
@@ -168,7 +177,8 @@ void rewrite_go(struct rewrite *t, uint64_t target)
 /* What leads to the run loop until it is patched, and struct rewrite_link. */
 static void put_exit(struct rewrite *t, const struct rewrite_exit *exit)
 {
-	struct rewrite_link link = { .poll = exit->poll };
+	struct rewrite_link link = { .poll = exit->poll,
+				     .live = exit->live };
 	struct emit *e = &t->e;
 	uint8_t *record, *out;
 
@@ -195,13 +205,18 @@ void rewrite_exits(struct rewrite *t)
 
 /* --- instructions ------------------------------------------------------- */
 
+static uint64_t next_rip(const struct rewrite *t, const struct x86_insn *insn)
+{
+	return t->block->linear + insn->offset + insn->length;
+}
+
 static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 {
-	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
+	uint64_t next = next_rip(t, insn), target = next + insn->imm;
 	unsigned int cc = insn->opcode & 15;
 	uint8_t *not_taken;
 
-	if (same_page(t, target)) {
+	if (same_page(target, t->block->linear)) {
 		link_near(t, emit_jcc(&t->e, cc, 0), target, false);
 	} else {
 		not_taken = emit_jcc(&t->e, cc ^ 1, 0);
@@ -217,9 +232,7 @@ static void read_target(struct rewrite *t, const struct x86_insn *insn)
 	const struct emit_mem home = rewrite_home(insn->rm);
 	struct emit_mem from;
 
-	if (rewrite_narrow(t)) {
-		rewrite_narrow_target(t, insn);
-	} else if (insn->mem) {
+	if (insn->mem) {
 		from = rewrite_operand(t, insn, 8, 1, false);
 		emit_load(&t->e, HOST_R9, &from);
 	} else if (rewrite_host[insn->rm] == HOST_NONE) {
@@ -229,31 +242,13 @@ static void read_target(struct rewrite *t, const struct x86_insn *insn)
 	}
 }
 
-static uint64_t return_address(const struct rewrite *t,
-			       const struct x86_insn *insn)
-{
-	uint64_t next = rewrite_next(t, insn);
-
-	return rewrite_narrow(t) && insn->opsize == 2 ? (uint16_t)next : next;
-}
-
-static void push_return_address(struct rewrite *t, const struct x86_insn *insn)
-{
-	uint64_t next = return_address(t, insn);
-
-	if (rewrite_narrow(t))
-		rewrite_narrow_push(t, insn->opsize, next);
-	else
-		rewrite_push_const(t, next);
-}
-
 /*
  * Behind the host's call: where a return comes back to, with the address that
  * it read from the guest's stack in r9.
  */
 static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 {
-	uint64_t here = return_address(t, insn);
+	uint64_t here = next_rip(t, insn);
 	struct emit_mem differ = emit_at(HOST_R9, 0);
 	struct emit *e = &t->e;
 	uint8_t *same;
@@ -271,72 +266,59 @@ static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 	emit_jmp(e, t->rw->return_miss);
 	emit_land_8(e, same);
 	emit_mov(e, HOST_RCX, HOST_R10);
+	rewrite_unknown(t);
 	rewrite_go(t, here);
 }
 
 static void call_direct(struct rewrite *t, const struct x86_insn *insn)
 {
-	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
+	uint64_t next = next_rip(t, insn), target = next + insn->imm;
 
-	push_return_address(t, insn);
+	rewrite_push_const(t, next);
 	if (target == next) { /* to learn its own address: no return */
 		rewrite_go(t, next);
 		return;
 	}
-	if (same_page(t, target))
+	if (same_page(target, t->block->linear))
 		link_near(t, emit_call(&t->e, 0), target, true);
 	else
 		link_far(t, target, true);
 	put_return_site(t, insn);
 }
 
-/* The target may be read behind the push when it is a register but rsp, and
- * of no concern to a limit. */
+/* The target may be read behind the push: it is a register but rsp. */
 static void call_indirect(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem target = rewrite_word(WORD_TARGET);
 
-	if (insn->mem || insn->rm == X86_RSP || rewrite_narrow(t)) {
+	if (insn->mem || insn->rm == X86_RSP) {
 		read_target(t, insn);
 		emit_store(&t->e, HOST_R9, &target);
-		push_return_address(t, insn);
+		rewrite_push_const(t, next_rip(t, insn));
 		emit_load(&t->e, HOST_R9, &target);
 	} else {
-		push_return_address(t, insn);
+		rewrite_push_const(t, next_rip(t, insn));
 		read_target(t, insn);
 	}
 	rewrite_look_up(&t->e, true);
 	put_return_site(t, insn);
 }
 
-static bool is_direct(const struct rewrite_class *class)
-{
-	return class->kind == REWRITE_JCC || class->kind == REWRITE_JMP ||
-	       class->kind == REWRITE_CALL || class->kind == REWRITE_LOOP;
-}
-
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class)
 {
-	if (is_direct(class) &&
-	    !rewrite_in_segment(t, rewrite_target(t, insn)))
-		return false;
 	switch (class->kind) {
 	case REWRITE_JCC:
 		jump_conditional(t, insn);
 		return true;
 	case REWRITE_JMP:
-		rewrite_go(t, rewrite_target(t, insn));
+		rewrite_go(t, next_rip(t, insn) + insn->imm);
 		return true;
 	case REWRITE_CALL:
 		call_direct(t, insn);
 		return true;
 	case REWRITE_RET:
-		if (rewrite_narrow(t))
-			rewrite_narrow_pop_r9(t, insn->opsize,
-					      (uint32_t)insn->imm);
-		else
-			rewrite_pop_r9(t, (uint32_t)insn->imm);
+		rewrite_pop_r9(t, (uint32_t)insn->imm);
 		emit_8(&t->e, 0xc3);
 		return true;
 	case REWRITE_JMP_RM:
@@ -346,8 +328,6 @@ bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 	case REWRITE_CALL_RM:
 		call_indirect(t, insn);
 		return true;
-	case REWRITE_LOOP:
-		return rewrite_loop(t, insn);
 	default:
 		return false;
 	}

@@ -9,21 +9,31 @@
 
 #include <stddef.h>
 
-#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 4 + 2)
+#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 3)
 #define REWRITE_EXITS_MAX  4
 
-/* Guest vector registers that the host's hold, a bit each. */
-struct rewrite_vectors {
-	uint16_t low, high; /* lower and upper 128 bits are valid */
-	uint16_t dirty_low, dirty_high;
+/* What is known of registers that are loaded on demand. */
+struct rewrite_live {
+	uint8_t sets; /* REWRITE_VECTORS, REWRITE_X87 */
+	bool placed;  /* WORD_X87 tells of this block */
 };
+
+/* A question that goes out of line when a set is not live. */
+struct rewrite_load {
+	uint8_t *at; /* its displacement */
+	uint8_t *back;
+	bool rcx; /* rcx is in r11 */
+	uint8_t what;
+	uint8_t index; /* of the instruction behind it */
+};
+
+#define REWRITE_LOADS_MAX 4 /* a set is asked for once; others are known */
 
 /* A jump out of the straight path, to be given its target at the end. */
 struct rewrite_out {
 	uint8_t *at; /* its displacement */
 	bool rcx;    /* rcx is in WORD_RCX */
 	uint8_t index;	   /* instruction to interpret */
-	struct rewrite_vectors before; /* to be stored for the interpreter */
 };
 
 /* A jump to another block, which is to be patched to lead there. */
@@ -33,12 +43,13 @@ struct rewrite_exit {
 	uint8_t *miss;	   /* and displacement of the jump if it differs */
 	uint64_t target;
 	bool poll; /* to the polling entry */
+	uint8_t live; /* sets that are live there */
 };
 
 /* What is left of that in the code, by distance from itself; 0: none. */
 struct rewrite_link {
 	int32_t jump, key, miss; /* `miss` is to lead to link_miss */
-	uint32_t poll;
+	uint16_t poll, live;
 };
 
 struct rewrite {
@@ -52,52 +63,15 @@ struct rewrite {
 	unsigned int miss_count;
 	struct rewrite_exit exit[REWRITE_EXITS_MAX];
 	unsigned int exit_count;
-	struct rewrite_vectors vectors; /* now */
-	/* Where each instruction's host code ends, and what it leaves. */
+	struct rewrite_live live;
+	bool parked; /* nothing is live */
+	struct rewrite_load load[REWRITE_LOADS_MAX];
+	unsigned int load_count;
+	uint32_t place; /* for WORD_X87 */
+	/* Where each instruction's host code ends, and what is live there. */
 	uint8_t *behind[BLOCK_INSNS_MAX];
-	struct rewrite_vectors after[BLOCK_INSNS_MAX];
+	struct rewrite_live after[BLOCK_INSNS_MAX];
 };
-
-/* 16- or 32-bit code. */
-static inline bool rewrite_narrow(const struct rewrite *t)
-{
-	return !(t->block->mode & X86_MODE_CODE64);
-}
-
-/* The linear address of `rip` in the block's code segment. */
-static inline uint64_t rewrite_linear(const struct rewrite *t, uint64_t rip)
-{
-	if (!rewrite_narrow(t))
-		return rip;
-	return (uint32_t)(rip - t->block->rip + t->block->linear);
-}
-
-/* rip behind an instruction. */
-static inline uint64_t rewrite_next(const struct rewrite *t,
-				    const struct x86_insn *insn)
-{
-	uint64_t rip = t->block->rip + insn->offset + insn->length;
-
-	return rewrite_narrow(t) ? (uint32_t)rip : rip;
-}
-
-/* Where a direct jump or call leads. */
-static inline uint64_t rewrite_target(const struct rewrite *t,
-				      const struct x86_insn *insn)
-{
-	uint64_t rip = rewrite_next(t, insn) + insn->imm;
-
-	if (!rewrite_narrow(t))
-		return rip;
-	return insn->opsize == 2 ? (uint16_t)rip : (uint32_t)rip;
-}
-
-/* True when the block's code segment has `rip`. */
-static inline bool rewrite_in_segment(const struct rewrite *t, uint64_t rip)
-{
-	return t->block->mode & (X86_MODE_CODE64 | X86_MODE_FLAT) ||
-	       rip <= t->block->segment >> 32;
-}
 
 /* Host register of each guest register; HOST_NONE: in state.gpr. */
 extern const uint8_t rewrite_host[16];
@@ -134,11 +108,6 @@ __attribute__((warn_unused_result)) struct emit_mem
 rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 		unsigned int size, unsigned int align, bool write);
 
-/* The same from a linear address: r9, or a host register and a displacement. */
-struct emit_mem rewrite_translate(struct rewrite *t, struct emit_mem at,
-				  unsigned int size, unsigned int align,
-				  bool write);
-
 /* The same for eight bytes at a guest register (not r8-r11) + disp. r9 is
  * free. */
 struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
@@ -149,47 +118,62 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 void rewrite_push_const(struct rewrite *t, uint64_t value);
 void rewrite_pop_r9(struct rewrite *t, uint32_t more);
 
-/* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
- * interpreter where the segment does not reach; uses r10 and r11. Only in 16-
- * and 32-bit code. */
-void rewrite_segment(struct rewrite *t, unsigned int seg, unsigned int size,
-		     bool write);
-
-/* A jump target in r9 beyond the code segment goes to the interpreter. */
-void rewrite_check_target(struct rewrite *t, unsigned int opsize);
-
-/* rewrite_narrow.c: what 16- and 32-bit code has of its own, and what it does
- * otherwise. False as below. */
-bool rewrite_narrow_insn(struct rewrite *t, const struct x86_insn *insn,
-			 const struct rewrite_class *class);
-bool rewrite_loop(struct rewrite *t, const struct x86_insn *insn);
-
-/* The same for CALL and RET of `size` bytes, and for the operand of an
- * indirect jump or call into r9; with the code segment's limit. */
-void rewrite_narrow_push(struct rewrite *t, unsigned int size, uint64_t value);
-void rewrite_narrow_pop_r9(struct rewrite *t, unsigned int size,
-			   uint32_t more);
-void rewrite_narrow_target(struct rewrite *t, const struct x86_insn *insn);
-
 /* rewrite_vector.c: what is known of a native instruction. */
 struct rewrite_class rewrite_vector_class(const struct block *block,
 					  const struct x86_insn *insn);
 bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn);
-void rewrite_vzeroupper(struct rewrite *t);
 
-/* Stores what is dirty; loads what is valid; stores and counts as unknown. */
-void rewrite_vectors_store(struct rewrite *t, const struct rewrite_vectors *v);
-void rewrite_vectors_load(struct rewrite *t, const struct rewrite_vectors *v);
-void rewrite_vectors_forget(struct rewrite *t);
+/* rewrite_x87.c: control and status words. */
+struct rewrite_class rewrite_state_class(const struct block *block,
+					 const struct x86_insn *insn);
+bool rewrite_state_insn(struct rewrite *t, const struct x86_insn *insn);
+
+/* Behind an x87 instruction: what the pointers to it will say. */
+void rewrite_x87_note(struct rewrite *t, const struct x86_insn *insn);
+void rewrite_x87_place(struct rewrite *t);
+
+/*
+ * In C code, before the state is looked at: the pointers, when host code was
+ * left at instruction `index` of the block `at`, or elsewhere (NULL).
+ */
+void rewrite_x87_settle(struct rewriter *rw, struct x86_cpu *cpu,
+			const struct block *at, unsigned int index);
+
+/* rewrite_live.c: makes sets of registers live. */
+void rewrite_need(struct rewrite *t, unsigned int what);
+
+/* C was called: nothing is live. Something else was run: who knows. */
+void rewrite_parked(struct rewrite *t);
+void rewrite_unknown(struct rewrite *t);
+
+/* Out of line, behind the interpreter's call for instruction `index`: makes
+ * live what its host code leaves live. */
+void rewrite_load_again(struct rewrite *t, unsigned int index);
+
+/* The other ends of what rewrite_need() asks. */
+void rewrite_put_loads(struct rewrite *t);
+
+/*
+ * For stubs that call or return to C, once registers and flags have been
+ * stored: parks what is live. Uses rcx, rdx and rsi.
+ */
+void rewrite_park(const struct rewriter *rw, struct emit *e);
+
+/* The stubs; `load` leaves by rw->leave. */
+void rewrite_stub_park(struct rewriter *rw, struct emit *e);
+void rewrite_stub_load(struct rewriter *rw, struct emit *e);
+
+/* False: the block computes, and an exception is unmasked. */
+bool rewrite_may_run(const struct x86_cpu *cpu, const struct block *block);
 
 /* rewrite_insn.c: false when the instruction is the interpreter's. */
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		  const struct rewrite_class *class);
 
 /* rewrite_flow.c: entries; `flags`: the block needs some of those that it is
- * entered with. Then instructions that end a block, its plain end, and what
- * the exits lead to. */
-void rewrite_entries(struct rewrite *t, bool flags);
+ * entered with. Gives the one for who knows nothing of it. Then instructions
+ * that end a block, its plain end, and what the exits lead to. */
+const uint8_t *rewrite_entries(struct rewrite *t, bool flags);
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class);
 void rewrite_go(struct rewrite *t, uint64_t target);

@@ -63,7 +63,7 @@ static uint32_t kept_prefixes(const struct x86_insn *insn)
 		prefix = 0xf0;
 	if (means && (insn->prefix & X86_PFX_REP))
 		prefix = prefix << 8 | 0xf3;
-	if (insn->opsize == 2)
+	if (insn->prefix & X86_PFX_OPSIZE)
 		prefix = prefix << 8 | 0x66;
 	return prefix;
 }
@@ -109,35 +109,6 @@ static bool keeps_high_bytes(const struct x86_insn *insn, bool group)
 	       (rewrite_host[insn->reg] < 8 && insn->reg != X86_RSP);
 }
 
-/*
- * AH, CH, DH or BH and a memory operand, whose address needs a REX prefix: the
- * register is turned for the moment, so that its low byte is meant.
- */
-static bool high_byte_memory(struct rewrite *t, const struct x86_insn *insn,
-			     const struct rewrite_class *class)
-{
-	uint32_t opcode = insn->opcode, prefix = kept_prefixes(insn);
-	unsigned int reg = insn->reg - 4u;
-	struct emit_mem at;
-
-	if (!insn->mem)
-		return false;
-	if (insn->map == X86_MAP_0F) {
-		if (opcode == 0xb0) /* CMPXCHG has AL besides */
-			return false;
-		opcode |= 0x0f00;
-	}
-	at = rewrite_operand(t, insn, 1, 1, class->writes_memory);
-	if (at.base == reg) {
-		emit_mov(&t->e, HOST_R9, reg);
-		at.base = HOST_R9;
-	}
-	emit_rorx(&t->e, reg, reg, 8);
-	emit_rm_mem(&t->e, prefix, false, opcode, reg, &at);
-	emit_rorx(&t->e, reg, reg, 56);
-	return true;
-}
-
 static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 			 const struct rewrite_class *class)
 {
@@ -153,11 +124,9 @@ static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 	bool twice = !group && !insn->mem && insn->reg == insn->rm;
 
 	if (!keeps_high_bytes(insn, group))
-		return high_byte_memory(t, insn, class);
+		return false;
 	if (insn->map == X86_MAP_0F)
 		opcode |= 0x0f00;
-	if (opcode == 0x82)
-		opcode = 0x80;
 	if (insn->mem)
 		at = rewrite_operand(t, insn, memory_size(insn), 1,
 				     class->writes_memory);
@@ -202,7 +171,7 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 	if (insn->map == X86_MAP_0F && insn->opsize == 2)
 		return false;
 	rm = load(t, insn->rm, HOST_R9);
-	if (insn->opsize == 2)
+	if (insn->prefix & X86_PFX_OPSIZE)
 		emit_8(&t->e, 0x66);
 	if (wide || rm >= 8 || (insn->prefix & X86_PFX_REX))
 		emit_8(&t->e, 0x40 | (wide ? 8u : 0) | rm >> 3);
@@ -222,21 +191,10 @@ static bool rename_exchange(struct rewrite *t, const struct x86_insn *insn)
 	if (insn->rm == X86_RAX)
 		return true;
 	rm = load(t, insn->rm, HOST_R9);
-	emit_rm_reg(&t->e, insn->opsize == 2 ? 0x66 : 0,
+	emit_rm_reg(&t->e, insn->prefix & X86_PFX_OPSIZE ? 0x66 : 0,
 		    insn->prefix & X86_PFX_REXW, false, 0x87, HOST_RAX, rm);
 	store(t, insn->rm, HOST_R9);
 	return true;
-}
-
-/* Accumulator, immediate and flags alone. */
-static void rename_nothing(struct rewrite *t, const struct x86_insn *insn)
-{
-	if (insn->opsize == 2)
-		emit_8(&t->e, 0x66);
-	if (insn->prefix & X86_PFX_REXW)
-		emit_8(&t->e, 0x48);
-	emit_8(&t->e, insn->opcode);
-	put_immediate(t, insn);
 }
 
 static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
@@ -351,14 +309,13 @@ static bool rename_leave(struct rewrite *t)
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		  const struct rewrite_class *class)
 {
-	if (rewrite_narrow(t) && class->kind >= REWRITE_PUSH &&
-	    class->kind <= REWRITE_PUSH_RM)
-		return rewrite_narrow_insn(t, insn, class);
+	if (class->needs && class->kind != REWRITE_NOT)
+		rewrite_need(t, class->needs);
 	switch (class->kind) {
 	case REWRITE_RM:
 		return rename_modrm(t, insn, class);
 	case REWRITE_PLAIN:
-		rename_nothing(t, insn);
+		emit_bytes(&t->e, insn->bytes, insn->length);
 		return true;
 	case REWRITE_OPCODE_REG:
 		return rename_opcode_reg(t, insn);
@@ -381,8 +338,10 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		return rename_leave(t);
 	case REWRITE_VECTOR:
 		return rewrite_vector(t, insn);
-	case REWRITE_VZEROUPPER:
-		rewrite_vzeroupper(t);
+	case REWRITE_VZERO:
+		emit_8(&t->e, 0xc5);
+		emit_8(&t->e, 0xf8 | insn->vector_length << 2);
+		emit_8(&t->e, 0x77);
 		return true;
 	default:
 		return false;

@@ -37,15 +37,12 @@ void rewrite_address(struct rewrite *t, const struct x86_insn *insn)
 		m.index = (uint8_t)in_host(t, insn->index, HOST_R10);
 	if (m.base == HOST_NONE && m.index == HOST_NONE) {
 		if (insn->rip_relative)
-			constant += rewrite_next(t, insn);
-		if (insn->adsize < 8)
-			constant &= (1ull << insn->adsize * 8) - 1;
-		emit_const(&t->e, HOST_R9, constant);
+			constant += t->block->linear + insn->offset +
+				    insn->length;
+		emit_const(&t->e, HOST_R9,
+			   wide ? constant : (uint32_t)constant);
 	} else {
 		emit_lea(&t->e, wide, HOST_R9, &m);
-		if (insn->adsize == 2) /* movzx r9d, r9w */
-			emit_rm_reg(&t->e, 0, false, false, 0x0fb7, HOST_R9,
-				    HOST_R9);
 	}
 }
 
@@ -54,8 +51,7 @@ void rewrite_address(struct rewrite *t, const struct x86_insn *insn)
  * and a displacement are all; else computed into r9.
  */
 static struct emit_mem linear_address(struct rewrite *t,
-				      const struct x86_insn *insn,
-				      unsigned int size, bool write)
+				      const struct x86_insn *insn)
 {
 	const struct emit_mem base =
 		emit_gs(offsetof(struct x86_state, seg) +
@@ -68,9 +64,7 @@ static struct emit_mem linear_address(struct rewrite *t,
 	    rewrite_host[insn->base] != HOST_NONE)
 		return emit_at(rewrite_host[insn->base], insn->disp);
 	rewrite_address(t, insn);
-	if (rewrite_narrow(t)) {
-		rewrite_segment(t, insn->seg, size, write);
-	} else if (insn->seg >= X86_FS) {
+	if (insn->seg >= X86_FS) {
 		emit_load(&t->e, HOST_R10, &base);
 		emit_lea(&t->e, true, HOST_R9, &sum);
 	}
@@ -181,9 +175,9 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 	emit_load(e, HOST_R10, &addend);
 }
 
-struct emit_mem rewrite_translate(struct rewrite *t, struct emit_mem at,
-				  unsigned int size, unsigned int align,
-				  bool write)
+static struct emit_mem translate(struct rewrite *t, struct emit_mem at,
+				 unsigned int size, unsigned int align,
+				 bool write)
 {
 	if (t->flags_live)
 		check_without_flags(t, &at, size, align, write);
@@ -197,15 +191,13 @@ struct emit_mem rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 				unsigned int size, unsigned int align,
 				bool write)
 {
-	return rewrite_translate(t, linear_address(t, insn, size, write), size,
-				 align, write);
+	return translate(t, linear_address(t, insn), size, align, write);
 }
 
 struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 				int32_t disp, bool write)
 {
-	return rewrite_translate(t, emit_at(rewrite_host[guest], disp), 8, 1,
-				 write);
+	return translate(t, emit_at(rewrite_host[guest], disp), 8, 1, write);
 }
 
 void rewrite_push_const(struct rewrite *t, uint64_t value)

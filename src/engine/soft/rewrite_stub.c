@@ -31,8 +31,9 @@ static void move_rsp(struct emit *e, unsigned int op)
 	emit_8(e, 8);
 }
 
-/* Registers, then flags (LAHF and SETO, as WORD_FLAGS holds them). */
-static void spill(struct emit *e)
+/* Registers, then flags (LAHF and SETO, as WORD_FLAGS holds them), then what
+ * is live of the others. */
+static void spill(const struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem flags = rewrite_word(WORD_FLAGS);
 
@@ -45,6 +46,7 @@ static void spill(struct emit *e)
 	emit_8(e, 0x9f); /* lahf */
 	emit_rm_reg(e, 0, false, false, 0x0f90, 0, HOST_RAX); /* seto al */
 	emit_store(e, HOST_RAX, &flags);
+	rewrite_park(rw, e);
 }
 
 /* ADD of 0x7f to 1 overflows, to 0 does not; SAHF sets the rest. */
@@ -114,7 +116,7 @@ static void stub_leave(struct rewriter *rw, struct emit *e)
 	rw->leave = emit_here(e);
 	emit_store(e, HOST_R9, &rip);
 	to_c_stack(e);
-	spill(e);
+	spill(rw, e);
 	emit_const(e, HOST_RAX, X86_BRANCH);
 	stub_return(e);
 }
@@ -124,7 +126,8 @@ static void stub_leave(struct rewriter *rw, struct emit *e)
  * WORD_BACK. Each kind of way out takes from the host's return predictor what
  * the way in has put there.
  */
-static void stub_interpret(struct emit *e, bool called)
+static void stub_interpret(const struct rewriter *rw, struct emit *e,
+			   bool called)
 {
 	const struct emit_mem self = rewrite_word(WORD_SELF);
 	const struct emit_mem back = rewrite_word(WORD_BACK);
@@ -133,7 +136,7 @@ static void stub_interpret(struct emit *e, bool called)
 	if (called)
 		emit_rm_mem(e, 0, false, 0x8f, 0, &back); /* pop */
 	to_c_stack(e);
-	spill(e);
+	spill(rw, e);
 	emit_load(e, HOST_RDI, &self);
 	emit_mov(e, HOST_RSI, HOST_R9);
 	emit_mov(e, HOST_RDX, HOST_R10);
@@ -206,10 +209,12 @@ void rewrite_stubs(struct rewriter *rw, struct emit *e)
 	rw->enter = (uint32_t(*)(struct x86_cpu *, const void *))
 		(uintptr_t)emit_here(e);
 	stub_enter(e);
+	rewrite_stub_park(rw, e);
 	stub_leave(rw, e);
 	rw->interpret = emit_here(e);
-	stub_interpret(e, true);
+	stub_interpret(rw, e, true);
 	rw->interpret_last = emit_here(e);
-	stub_interpret(e, false);
+	stub_interpret(rw, e, false);
 	stub_look_up(rw, e);
+	rewrite_stub_load(rw, e);
 }

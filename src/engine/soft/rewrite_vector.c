@@ -1,119 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Vector and bit-manipulation instructions in host code: kept as they are,
- * with GPRs and memory operand renamed like everywhere; a vector register
- * keeps its number. Within a block it is loaded from the canonical XSAVE
- * area at its first use and stored before the block is left, before the
- * interpreter is called, and not in between.
- *
- * MXCSR is the guest's while host code runs, with every exception masked;
- * guests that unmask one are interpreted (rewrite_run()).
+ * with GPRs and memory operand renamed like everywhere. A vector register
+ * keeps its number; rewrite_live.c sees to its contents, and to MXCSR.
  */
 #include "engine/soft/native_op.h"
 #include "engine/soft/rewrite_impl.h"
-
-#define VECTORS	   16
-#define XMM_OFFSET 160u /* in the XSAVE area: SDM vol. 1, table 10-2 */
-
-static struct emit_mem low_half(unsigned int n)
-{
-	return emit_gs(offsetof(struct x86_state, xsave) + XMM_OFFSET +
-		       n * 16u);
-}
-
-static struct emit_mem high_half(unsigned int n)
-{
-	return emit_gs(offsetof(struct x86_state, xsave) + X86_XSAVE_YMM +
-		       n * 16u);
-}
-
-/* VEX.128/256 instruction with a gs: operand and register `n`. */
-static void put_vex_gs(struct emit *e, unsigned int map, unsigned int pp,
-		       bool wide, unsigned int opcode, unsigned int n,
-		       unsigned int vvvv, const struct emit_mem *m)
-{
-	emit_8(e, 0x65);
-	emit_8(e, 0xc4);
-	emit_8(e, (~n & 8) << 4 | 0x60 | map);
-	emit_8(e, (~vvvv & 15) << 3 | (wide ? 4u : 0) | pp);
-	emit_8(e, opcode);
-	emit_8(e, 4 | (n & 7) << 3);
-	emit_8(e, 0x25);
-	emit_32(e, (uint32_t)m->disp);
-}
-
-static void load_low(struct emit *e, unsigned int n)
-{
-	const struct emit_mem m = low_half(n);
-
-	put_vex_gs(e, 1, 2, false, 0x6f, n, 0, &m); /* vmovdqu */
-}
-
-static void load_high(struct emit *e, unsigned int n)
-{
-	const struct emit_mem m = high_half(n);
-
-	put_vex_gs(e, 3, 1, true, 0x18, n, n, &m); /* vinsertf128 */
-	emit_8(e, 1);
-}
-
-static void store_low(struct emit *e, unsigned int n)
-{
-	const struct emit_mem m = low_half(n);
-
-	put_vex_gs(e, 1, 2, false, 0x7f, n, 0, &m); /* vmovdqu */
-}
-
-static void store_high(struct emit *e, unsigned int n)
-{
-	const struct emit_mem m = high_half(n);
-
-	put_vex_gs(e, 3, 1, true, 0x19, n, 0, &m); /* vextractf128 */
-	emit_8(e, 1);
-}
-
-void rewrite_vectors_store(struct rewrite *t, const struct rewrite_vectors *v)
-{
-	for (unsigned int n = 0; n < VECTORS; n++) {
-		if (v->dirty_low >> n & 1)
-			store_low(&t->e, n);
-		if (v->dirty_high >> n & 1)
-			store_high(&t->e, n);
-	}
-}
-
-void rewrite_vectors_load(struct rewrite *t, const struct rewrite_vectors *v)
-{
-	for (unsigned int n = 0; n < VECTORS; n++) {
-		if (v->low >> n & 1)
-			load_low(&t->e, n);
-		if (v->high >> n & 1)
-			load_high(&t->e, n);
-	}
-}
-
-void rewrite_vectors_forget(struct rewrite *t)
-{
-	rewrite_vectors_store(t, &t->vectors);
-	if (t->vectors.high) /* no dirty upper halves for the C code */
-		emit_bytes(&t->e, "\xc5\xf8\x77", 3);
-	t->vectors = (struct rewrite_vectors){ 0 };
-}
-
-static void need_low(struct rewrite *t, unsigned int n)
-{
-	if (!(t->vectors.low >> n & 1))
-		load_low(&t->e, n);
-	t->vectors.low |= (uint16_t)(1u << n);
-}
-
-static void need_high(struct rewrite *t, unsigned int n)
-{
-	need_low(t, n);
-	if (!(t->vectors.high >> n & 1))
-		load_high(&t->e, n);
-	t->vectors.high |= (uint16_t)(1u << n);
-}
 
 /* Register number of an operand. */
 static unsigned int number_of(const struct x86_insn *insn,
@@ -140,40 +32,28 @@ static bool in_memory(const struct x86_insn *insn,
 	       rewrite_host[number_of(insn, o)] == HOST_NONE;
 }
 
-/* Operands that the scratch registers do not go round for. */
+/* MULX of a memory operand with two destinations that live in memory. */
 static bool too_many(const struct x86_insn *insn, const struct native_op *op)
 {
-	for (unsigned int i = 0; i < op->count; i++) {
-		const struct native_operand *o = &op->operand[i];
+	unsigned int stored = 0;
 
-		if (o->field == NATIVE_VVVV && in_memory(insn, o) &&
-		    (insn->mem || o->store))
-			return true;
-	}
-	return false;
+	for (unsigned int i = 0; i < op->count; i++)
+		stored += op->operand[i].store &&
+			  in_memory(insn, &op->operand[i]);
+	return insn->mem && stored > 1;
 }
 
-/*
- * 16- and 32-bit code ignores bits of VEX that name registers 8 to 15 or widen
- * general registers, and 66 may widen operands there: where that matters, the
- * interpreter knows.
- */
-static bool reads_differently(const struct block *block,
-			      const struct x86_insn *insn,
-			      const struct native_op *op)
+/* What has to be live for an instruction. */
+static uint8_t needs_of(const struct native_op *op)
 {
-	bool wide = insn->prefix & X86_PFX_REXW;
-
-	if (block->mode & X86_MODE_CODE64)
-		return false;
+	if (op->flags & (NATIVE_X87 | NATIVE_HAS_MMX))
+		return REWRITE_VECTORS | REWRITE_X87;
+	if (op->flags & NATIVE_MXCSR)
+		return REWRITE_VECTORS;
 	for (unsigned int i = 0; i < op->count; i++)
-		if (op->operand[i].field == NATIVE_IS4)
-			return true;
-	if (op->flags & NATIVE_VEX)
-		return insn->vvvv > 7 || wide != op->code[2] >> 7;
-	return !(block->mode & X86_MODE_CODE32) &&
-	       (op->mnemonic == ZYDIS_MNEMONIC_MOVBE ||
-		op->mnemonic == ZYDIS_MNEMONIC_CRC32);
+		if (op->operand[i].kind == NATIVE_VECTOR)
+			return REWRITE_VECTORS;
+	return 0;
 }
 
 struct rewrite_class rewrite_vector_class(const struct block *block,
@@ -182,8 +62,11 @@ struct rewrite_class rewrite_vector_class(const struct block *block,
 	const struct native_op *op = native_plain(insn);
 	struct rewrite_class class = { .flags_read = X86_FLAGS_ARITH };
 
-	if (!op || (block->mode & op->need) != op->need ||
-	    too_many(insn, op) || reads_differently(block, insn, op))
+	if (!op)
+		return rewrite_state_class(block, insn);
+	class.needs = needs_of(op);
+	if ((block->mode & op->need) != op->need || too_many(insn, op) ||
+	    ((class.needs & REWRITE_X87) && (block->mode & X86_MODE_FPU_OFF)))
 		return class;
 	class.kind = REWRITE_VECTOR;
 	class.writes_memory = op->flags & NATIVE_WRITE;
@@ -199,31 +82,40 @@ struct fields {
 	unsigned int reg, rm, vvvv, index;
 };
 
+/* Where a guest register that lives in memory passes through. r9 and r10 are
+ * the memory operand's, if any: then one register of VEX.vvvv is read before
+ * that of ModRM.reg is written. */
+static unsigned int scratch_for(const struct x86_insn *insn,
+				enum native_field field)
+{
+	switch (field) {
+	case NATIVE_REG:
+		return HOST_R11;
+	case NATIVE_RM:
+		return HOST_R10;
+	default:
+		return insn->mem ? HOST_R11 : HOST_R9;
+	}
+}
+
+/* The host's number of an operand; loads what lives in memory. */
 static void load_operand(struct rewrite *t, const struct x86_insn *insn,
 			 const struct native_operand *o, struct fields *f)
 {
-	static const uint8_t scratch[] = {
-		[NATIVE_VVVV] = HOST_R9, [NATIVE_RM] = HOST_R10,
-		[NATIVE_REG] = HOST_R11,
-	};
 	unsigned int n = number_of(insn, o);
-	struct emit_mem home;
 
-	if (o->kind == NATIVE_VECTOR) {
-		if (o->load && o->wide)
-			need_high(t, n);
-		else if (o->load)
-			need_low(t, n);
+	if (o->field == NATIVE_FIXED || o->field == NATIVE_IS4)
 		return;
-	}
-	if (o->field == NATIVE_FIXED)
-		return;
-	home = rewrite_home(n);
-	if (rewrite_host[n] != HOST_NONE) {
+	if (o->kind == NATIVE_MMX) {
+		n &= 7;
+	} else if (in_memory(insn, o)) {
+		const struct emit_mem home = rewrite_home(n);
+
+		n = scratch_for(insn, o->field);
+		if (o->load)
+			emit_load(&t->e, n, &home);
+	} else if (o->kind == NATIVE_GPR) {
 		n = rewrite_host[n];
-	} else {
-		emit_load(&t->e, scratch[o->field], &home);
-		n = scratch[o->field];
 	}
 	if (o->field == NATIVE_REG)
 		f->reg = n;
@@ -233,28 +125,21 @@ static void load_operand(struct rewrite *t, const struct x86_insn *insn,
 		f->vvvv = n;
 }
 
-static void store_operand(struct rewrite *t, const struct x86_insn *insn,
-			  const struct native_op *op,
-			  const struct native_operand *o)
+/* MULX with both destinations the same: ModRM.reg's value stays. */
+static void store_operands(struct rewrite *t, const struct x86_insn *insn,
+			   const struct native_op *op)
 {
-	unsigned int n = number_of(insn, o);
-	uint16_t bit = (uint16_t)(1u << (n & 15));
-	const struct emit_mem home = rewrite_home(n);
+	for (unsigned int field = 0; field < NATIVE_FIXED; field++)
+		for (unsigned int i = 0; i < op->count; i++) {
+			const struct native_operand *o = &op->operand[i];
+			const struct emit_mem home =
+				rewrite_home(number_of(insn, o) & 15);
 
-	if (!o->store)
-		return;
-	if (o->kind == NATIVE_VECTOR) {
-		t->vectors.low |= bit;
-		t->vectors.dirty_low |= bit;
-		/* VEX clears or writes the upper half, in the host too. */
-		if (op->flags & NATIVE_VEX) {
-			t->vectors.high |= bit;
-			t->vectors.dirty_high |= bit;
+			if (o->field == field && o->store &&
+			    in_memory(insn, o))
+				emit_store(&t->e, scratch_for(insn, field),
+					   &home);
 		}
-	} else if (in_memory(insn, o)) {
-		emit_store(&t->e, o->field == NATIVE_REG ? HOST_R11 : HOST_R10,
-			   &home);
-	}
 }
 
 static void put_legacy(struct emit *e, const struct x86_insn *insn,
@@ -265,7 +150,7 @@ static void put_legacy(struct emit *e, const struct x86_insn *insn,
 			   (f->rm & 8) >> 3 |
 			   (insn->prefix & X86_PFX_REXW ? 8u : 0);
 
-	if (insn->prefix & X86_PFX_OPSIZE)
+	if (insn->map != X86_MAP_ONE && (insn->prefix & X86_PFX_OPSIZE))
 		emit_8(e, 0x66);
 	if (insn->prefix & X86_PFX_REP)
 		emit_8(e, 0xf3);
@@ -273,7 +158,8 @@ static void put_legacy(struct emit *e, const struct x86_insn *insn,
 		emit_8(e, 0xf2);
 	if (rex != 0x40 || (insn->prefix & X86_PFX_REX))
 		emit_8(e, rex);
-	emit_8(e, 0x0f);
+	if (insn->map != X86_MAP_ONE)
+		emit_8(e, 0x0f);
 	if (insn->map >= X86_MAP_0F38)
 		emit_8(e, escape[insn->map]);
 }
@@ -285,13 +171,20 @@ static void put_vex_prefix(struct emit *e, const struct x86_insn *insn,
 			  insn->prefix & X86_PFX_REP	 ? 2 :
 			  insn->prefix & X86_PFX_REPNE	 ? 3 :
 							   0;
+	unsigned int last = (~f->vvvv & 15) << 3 |
+			    (unsigned int)insn->vector_length << 2 | pp;
+	bool wide = insn->prefix & X86_PFX_REXW;
 
+	if (insn->map == X86_MAP_0F && !wide && f->rm < 8 &&
+	    f->index < 8) {
+		emit_8(e, 0xc5);
+		emit_8(e, (~f->reg & 8) << 4 | last);
+		return;
+	}
 	emit_8(e, 0xc4);
 	emit_8(e, (~f->reg & 8) << 4 | (~f->index & 8) << 3 |
 			  (~f->rm & 8) << 2 | insn->map);
-	emit_8(e, (insn->prefix & X86_PFX_REXW ? 0x80u : 0) |
-			  (~f->vvvv & 15) << 3 |
-			  (unsigned int)insn->vector_length << 2 | pp);
+	emit_8(e, (wide ? 0x80u : 0) | last);
 }
 
 bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
@@ -301,6 +194,12 @@ bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 	struct emit_mem at = emit_at(0, 0);
 	struct emit *e = &t->e;
 
+	if (!op)
+		return rewrite_state_insn(t, insn);
+	if (op->flags & NATIVE_X87) {
+		f.reg = insn->modrm >> 3 & 7;
+		f.rm = insn->modrm & 7;
+	}
 	if (insn->mem) {
 		if (!op->size || (op->align > 1 && op->align != op->size))
 			return false;
@@ -321,20 +220,8 @@ bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 	else
 		emit_8(e, 0xc0 | (f.reg & 7) << 3 | (f.rm & 7));
 	emit_bytes(e, &insn->imm, insn->imm_size);
-	for (unsigned int i = 0; i < op->count; i++)
-		store_operand(t, insn, op, &op->operand[i]);
+	store_operands(t, insn, op);
+	if (op->flags & NATIVE_X87)
+		rewrite_x87_note(t, insn);
 	return true;
-}
-
-/* VZEROUPPER: the upper halves in the XSAVE area become zero. */
-void rewrite_vzeroupper(struct rewrite *t)
-{
-	struct emit_mem m;
-
-	rewrite_vectors_forget(t);
-	emit_bytes(&t->e, "\xc5\xf9\xef\xc0", 4); /* vpxor xmm0, xmm0, xmm0 */
-	for (unsigned int n = 0; n < VECTORS; n += 2) {
-		m = high_half(n);
-		put_vex_gs(&t->e, 1, 2, true, 0x7f, 0, 0, &m);
-	}
 }

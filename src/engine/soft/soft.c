@@ -8,10 +8,13 @@
 #include "vm/error.h"
 #include "x86/access.h"
 
-/* Decoded and rewritten code that a vCPU keeps, bytes at most. */
-#define NURSERY_SIZE (3u<<18)
-#define KEPT_SIZE    (12u << 20)
-#define CODE_SIZE    (12u << 20)
+/*
+ * A vCPU's share of the cache: an eighth, but no more than NURSERY_MAX, for the
+ * nursery; half of the rest for rows that are kept, half for host code. The two
+ * grow alike.
+ */
+#define NURSERY_SHARE 8u
+#define NURSERY_MAX   ((size_t)3 << 18)
 
 static int soft_probe(char *why, size_t size)
 {
@@ -59,6 +62,7 @@ static int soft_open(const struct engine_setup *setup, void **vm_engine)
 	if (!soft)
 		return -VM_ENOMEM;
 	soft->vm = setup->vm;
+	soft->cache = setup->cache ? setup->cache : ENGINE_CACHE_DEFAULT;
 	*vm_engine = soft;
 	return 0;
 }
@@ -123,19 +127,24 @@ static void block_written(struct x86_cpu *cpu)
 static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 {
 	struct soft_cpu *soft = host_alloc(sizeof(*soft));
+	const struct soft_vm *shared = vm_engine;
+	size_t nursery = shared->cache / NURSERY_SHARE, kept;
 	int err;
 
 	if (!soft)
 		return -VM_ENOMEM;
+	if (nursery > NURSERY_MAX)
+		nursery = NURSERY_MAX;
+	kept = (shared->cache - nursery) / 2;
 	soft->soft = vm_engine;
 	soft->cpu = cpu;
-	err = block_cache_init(&soft->cache, NURSERY_SIZE, KEPT_SIZE);
+	err = block_cache_init(&soft->cache, nursery, kept);
 	if (err)
 		goto free_soft;
 	err = native_open(cpu);
 	if (err)
 		goto free_cache;
-	err = rewrite_init(&soft->rewriter, cpu, CODE_SIZE);
+	err = rewrite_init(&soft->rewriter, cpu, kept);
 	if (err && err != -VM_ENOTSUP)
 		goto close_native;
 	soft->rewrites = !err;

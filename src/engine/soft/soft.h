@@ -23,6 +23,7 @@ struct soft_vm {
 	struct host_lock ring_lock;
 	_Atomic uint64_t ring_head; /* pages ever posted */
 	uint64_t ring[SOFT_RING];
+	size_t cache; /* bytes of code that each vCPU keeps */
 };
 
 struct soft_cpu {

@@ -28,6 +28,20 @@ static void run(void)
 	asm volatile(".globl here\nhere: nop\n\tnop" ::: "memory");
 }
 
+/* MOV SS holds them back on Intel's processors alone. */
+static void after_mov_ss(void)
+{
+	bool amd = cpuid(0, 0).b == 0x68747541; /* Auth */
+	ulong ss;
+
+	count = 0;
+	asm volatile("mov %%ss, %0; mov $1f, %%rcx; mov %%rcx, %%dr0\n\t"
+		     "mov $0x401, %%ecx; mov %%rcx, %%dr7\n\t"
+		     "mov %0, %%ss\n1:\tnop" : "=&r"(ss)::"rcx", "memory");
+	write_dr7(0x400);
+	check("behind MOV SS, hits", count, amd);
+}
+
 void guest_main(void)
 {
 	trap_hook_set(DB, hit);
@@ -76,4 +90,6 @@ void guest_main(void)
 	if (!tcg_differs("forgets RF in the middle of REP"))
 		check("REP, hits", count, 1);
 	check("REP, count", c, 0);
+	if (!tcg_differs("knows no shadow of MOV SS here"))
+		after_mov_ss();
 }

@@ -18,7 +18,7 @@ static void hit(struct frame *f)
 	write_dr6(0xffff0ff0);
 }
 
-extern u8 behind[];
+extern u8 behind[], held[];
 
 static void set(u32 off, u32 type, u32 len)
 {
@@ -79,5 +79,16 @@ void guest_main(void)
 
 	asm volatile("rep stosb" : "+c"(c), "+D"(d) : "a"(0) : "memory");
 	check("REP STOSB over it", count, 3);
+	write_dr7(0x400);
+
+	if (tcg_differs("forgets what MOV SS holds back"))
+		return;
+	*(u16 *)(data + 8) = SEL_DATA;
+	set(8, 3, 1);
+	count = 0;
+	asm volatile("mov (%0), %%ss\n\tnop\n.globl held\nheld: nop"
+		     ::"r"(data + 8) : "memory");
+	check("read by MOV SS", count, 1);
+	check("held back by one instruction", last_ip, (ulong)held);
 	write_dr7(0x400);
 }

@@ -36,8 +36,34 @@ static __user ulong user_flags(ulong arg)
 	return v;
 }
 
+static u64 there __user_data = 0x1234;
+
+static __user ulong read_gs(ulong arg)
+{
+	ulong v;
+
+	asm volatile("mov %%gs:(%1), %0" : "=r"(v) : "r"(arg));
+	return v;
+}
+
+/* GS of DPL 0 becomes null in ring 3; its base stays. */
+static void nulled_gs(void)
+{
+	const ulong base = 0x100000;
+	ulong v;
+
+	asm volatile("mov %0, %%gs" ::"r"(SEL_DATA));
+	wrmsr(0xc0000101, base);
+	check("base of a nulled GS", user_call(read_gs, (ulong)&there - base),
+	      0x1234);
+	asm volatile("mov %%gs, %0" : "=r"(v));
+	check("GS", v, 0);
+	wrmsr(0xc0000101, 0);
+}
+
 void guest_main(void)
 {
+	nulled_gs();
 	set(SEL_CODE, SEL_DATA);
 	iret();
 	check_no_trap("to ring 0");

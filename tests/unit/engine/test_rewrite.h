@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include "vm/memory.h"
-#include "x86/cpu.h"
 
 #define REWRITE_IST	 0x8000u /* page of the exception stack */
 #define REWRITE_HANDLERS 0x9000u /* 16 bytes a vector; never executed */
@@ -20,6 +19,7 @@
 #define REWRITE_CODE	 0x10000u
 #define REWRITE_CODE_PAGES 5u /* the last one: functions */
 #define REWRITE_WORDS	 0x1e000u /* counters and pointers */
+#define REWRITE_CONTROL	 0x1e100u /* there: 16 MXCSR, 16 FCW, 4 bytes each */
 #define REWRITE_DATA	 0x20000u
 #define REWRITE_DATA_PAGES 10u
 #define REWRITE_HIGH	 0xffff800000000000u
@@ -42,26 +42,10 @@ struct program {
 	bool all_live[8];
 	uint32_t undefined_out; /* at REWRITE_STOP */
 	/* Where it starts from. */
-	uint64_t gpr[16], rflags, fs, gs;
-	uint64_t rip; /* linear */
+	uint64_t gpr[16], rflags, rip, fs, gs;
 	bool user, smap;
 	uint64_t seed; /* of memory and vector registers */
-	unsigned int bits; /* of the code: 64, 32 or 16 */
-	/* Of 16- and 32-bit code, by enum x86_seg. */
-	struct {
-		uint32_t base, limit;
-		uint16_t attr; /* without DPL */
-	} seg[6];
 };
-
-/* x86_cpu.mode as far as decoding goes. */
-static inline uint32_t rewrite_mode(const struct program *p)
-{
-	return X86_MODE_LONG | X86_MODE_PROT |
-	       (p->bits == 64 ? X86_MODE_CODE64 :
-		p->bits == 32 ? X86_MODE_CODE32 :
-				0);
-}
 
 /* Pages that programs can write. */
 #define REWRITE_SEEN (2u + REWRITE_DATA_PAGES)
@@ -69,8 +53,7 @@ static inline uint32_t rewrite_mode(const struct program *p)
 /* What a program ends with. */
 struct outcome {
 	bool over; /* false: it took too long */
-	uint64_t gpr[16], rflags, cr2;
-	uint64_t rip; /* linear */
+	uint64_t gpr[16], rflags, rip, cr2;
 	uint64_t mmio; /* digest of all accesses */
 	uint8_t vector[1024];
 	uint8_t page[REWRITE_SEEN][PAGE_SIZE];
@@ -99,6 +82,7 @@ uint32_t rewrite_machine_open_flags(const struct program *p, uint64_t rip);
 void rewrite_machine_stats(uint64_t *blocks, uint64_t *insns);
 
 /* test_rewrite_draw.c */
+void rewrite_draw_open(void);
 void rewrite_draw(struct program *p);
 /* Undefined flags anew; false when an instruction reads one. */
 bool rewrite_analyse(struct program *p);

@@ -29,7 +29,6 @@ static struct cpuid_policy policy;
 static struct x86_cpu *cpu;
 static void *vm_engine;
 static uint8_t *ram;
-static uint32_t program_mode;
 
 static struct {
 	uint8_t byte[PAGE_SIZE];
@@ -229,7 +228,52 @@ static void fill(uint8_t *to, size_t size)
 	}
 }
 
-/* Memory: random, but the loops' counters. */
+static uint32_t draw_mxcsr(void)
+{
+	uint32_t v = (uint32_t)random64() & 0xffff;
+
+	return random_below(16) ? v | 0x1f80 : v;
+}
+
+static uint16_t draw_fcw(void)
+{
+	uint16_t v = random64() & 0xf3f;
+
+	return (random_below(16) ? v | 0x3f : v) | 0x40;
+}
+
+/* x87 with anything in its registers, no exception pending; some programs
+ * start with vectors and x87 as they are after a reset. */
+static void start_registers(struct x86_state *s, bool plain)
+{
+	uint16_t fcw = plain ? 0x37f : draw_fcw();
+	uint32_t mxcsr = plain ? 0x1f80 : draw_mxcsr(), mask = 0xffff;
+	unsigned int i;
+
+	memset(s->xsave, 0, 32);
+	memcpy(s->xsave, &fcw, 2);
+	memcpy(s->xsave + 24, &mxcsr, 4);
+	memcpy(s->xsave + 28, &mask, 4);
+	if (plain) {
+		memset(s->xsave + 32, 0, 128);
+		memset(s->xsave + X86_XSAVE_YMM, 0, 256);
+		return;
+	}
+	s->xsave[3] = random64() & 0x7f;
+	s->xsave[4] = (uint8_t)random64();
+	for (i = 0; i < 8; i++) {
+		uint16_t exponent = (uint16_t)(0x3fff - 16 + random_below(32));
+
+		if (random_below(8) == 0)
+			exponent = (uint16_t)random64();
+		memset(s->xsave + 32 + i * 16, 0, 16);
+		fill(s->xsave + 32 + i * 16, 8);
+		s->xsave[39 + i * 16] |= 0x80;
+		memcpy(s->xsave + 40 + i * 16, &exponent, 2);
+	}
+}
+
+/* Memory: random, but the loops' counters and control words. */
 static void start(const struct program *p)
 {
 	struct x86_state *s = &cpu->state;
@@ -244,33 +288,19 @@ static void start(const struct program *p)
 	device.digest = 0;
 	fill(s->xsave + 160, 256);
 	fill(s->xsave + X86_XSAVE_YMM, 256);
+	start_registers(s, p->seed % 4 == 0);
+	for (unsigned int i = 0; i < 16; i++) {
+		uint32_t mxcsr = draw_mxcsr();
+		uint16_t fcw = draw_fcw();
+
+		memcpy(ram + REWRITE_CONTROL + i * 4, &mxcsr, 4);
+		memcpy(ram + REWRITE_CONTROL + 64 + i * 4, &fcw, 2);
+	}
 	random_state = keep;
-	memset(s->xsave, 0, 160);
-	s->xsave[0] = 0x7f;
-	s->xsave[1] = 0x03;
-	s->xsave[24] = 0x80;
-	s->xsave[25] = 0x1f;
-	if (p->seed % 16 == 0) /* some exceptions unmasked, some rounding */
-		memcpy(s->xsave + 24, (const uint16_t[]){ p->seed >> 4 }, 2);
 	memcpy(s->gpr, p->gpr, sizeof(s->gpr));
 	s->rflags = p->rflags | 2;
-	s->rip = p->rip - p->seg[X86_CS].base;
+	s->rip = p->rip;
 	s->cr2 = 0;
-}
-
-static struct x86_segment narrow_segment(const struct program *p,
-					 unsigned int i, uint16_t selector)
-{
-	uint16_t attr = p->seg[i].attr;
-
-	if (attr)
-		attr |= (selector & 3) << X86_ATTR_DPL_SHIFT;
-	return (struct x86_segment){
-		.base = p->seg[i].base,
-		.limit = p->seg[i].limit,
-		.selector = selector,
-		.attr = attr,
-	};
 }
 
 static void start_mode(const struct program *p)
@@ -283,15 +313,12 @@ static void start_mode(const struct program *p)
 	s->seg[X86_CS] = flat(p->user ? 0x2b : 8, 0xb | X86_ATTR_L);
 	s->seg[X86_FS].base = p->fs;
 	s->seg[X86_GS].base = p->gs;
-	for (unsigned int i = 0; i < 6 && p->bits && p->bits < 64; i++)
-		s->seg[i] = narrow_segment(p, i, s->seg[i].selector);
 	s->cr4 &= ~(uint64_t)X86_CR4_SMAP;
 	if (p->smap)
 		s->cr4 |= X86_CR4_SMAP;
 	cpu->lazy_bits = 0;
 	cpu->block_page = UINT64_MAX;
 	x86_update_mode(cpu);
-	program_mode = cpu->mode;
 }
 
 struct x86_cpu *rewrite_machine_cpu(void)
@@ -319,8 +346,6 @@ static void interpret(struct soft_cpu *soft, struct block *block)
 	if (r != X86_FAULT)
 		return;
 	cpu->state.rip = cpu->block_rip + insn[-1].offset;
-	if (!(cpu->mode & X86_MODE_CODE64))
-		cpu->state.rip = (uint32_t)cpu->state.rip;
 	x86_flags(cpu);
 	x86_deliver_fault(cpu);
 }
@@ -358,7 +383,7 @@ static void run_one(struct soft_cpu *soft, enum way way)
 /* Outside the code nothing is run. */
 static bool is_over(void)
 {
-	uint64_t rip = block_linear(cpu);
+	uint64_t rip = cpu->state.rip;
 
 	return rip - REWRITE_CODE >= REWRITE_CODE_PAGES * PAGE_SIZE ||
 	       cpu->state.activity != X86_RUNNING;
@@ -384,7 +409,7 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 	out->over = runs < RUNS_MAX;
 	memcpy(out->gpr, s->gpr, sizeof(out->gpr));
 	out->rflags = s->rflags;
-	out->rip = block_linear(cpu);
+	out->rip = s->rip;
 	out->cr2 = s->cr2;
 	out->mmio = device.digest;
 	memcpy(out->vector, s->xsave, sizeof(out->vector));
@@ -394,16 +419,13 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 
 static struct rewrite_class classify(const struct piece *piece)
 {
-	const struct block block = { .mode = program_mode };
-	uint32_t mode = cpu->mode;
+	const struct block block = { .mode = cpu->mode };
 	struct rewrite_class class;
 	struct x86_insn insn;
 
-	x86_decode(&insn, piece->bytes, piece->length, program_mode);
-	cpu->mode = program_mode;
+	x86_decode(&insn, piece->bytes, piece->length, cpu->mode);
 	x86_bind(cpu, &insn);
-	cpu->mode = mode;
-	class = rewrite_classify(&insn, program_mode);
+	class = rewrite_classify(&insn, cpu->mode);
 	return class.kind == REWRITE_NOT ? rewrite_vector_class(&block, &insn) :
 					   class;
 }
@@ -413,7 +435,6 @@ uint32_t rewrite_machine_open_flags(const struct program *p, uint64_t rip)
 	uint32_t live = X86_FLAGS_ARITH;
 	unsigned int at, i;
 
-	rip += p->seg[X86_CS].base;
 	for (at = 0; at < p->count && p->piece[at].at != rip; at++)
 		;
 	if (at == p->count || !p->all_live[p->piece[at].block])

@@ -576,6 +576,25 @@ static void nmi_blocks_until_iret(void **state)
 	assert_int_equal(cpu->state.nmi_blocked, 1);
 }
 
+/* Two that come before the first is taken are two, as are three. */
+static void two_nmis_are_kept(void **state)
+{
+	struct x86_cpu *cpu = with_apic(state);
+	struct x86_insn iret = { .length = 2, .opcode = 0xcf, .opsize = 8 };
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		x86_cpu_request(cpu, X86_REQ_NMI);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(x86_take_events(cpu), X86_BRANCH);
+		assert_int_equal(cpu->state.rip, RIG_HANDLER + 2);
+		assert_int_equal(x86_take_events(cpu), X86_NEXT);
+		assert_int_equal(rig_run(cpu, x86_iret, &iret), X86_NEXT);
+	}
+	assert_int_equal(x86_take_events(cpu), X86_NEXT);
+	assert_int_equal(cpu->state.rip, RIG_CODE);
+}
+
 static void init_and_start_up(void **state)
 {
 	struct x86_cpu *cpu = with_apic(state);
@@ -694,6 +713,7 @@ int main(void)
 		cmocka_unit_test(stale_resume_flag_is_hidden),
 		cmocka_unit_test(halt_wakes),
 		cmocka_unit_test(nmi_blocks_until_iret),
+		cmocka_unit_test(two_nmis_are_kept),
 		cmocka_unit_test(init_and_start_up),
 		cmocka_unit_test(start_up_on_the_heels_of_init),
 		cmocka_unit_test(bootstrap_processor_restarts),

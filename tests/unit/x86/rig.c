@@ -110,6 +110,7 @@ int rig_setup(void **state)
 		return -1;
 	policy.physical_bits = 40;
 	rig.cpu = x86_cpu_create(&rig.vm, 0, &policy);
+	rig.vm.cpu[0] = rig.cpu;
 	*state = &rig;
 	return rig.cpu ? 0 : -1;
 }
