@@ -5,14 +5,14 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
-# Arguments for `lodge run`, `meson test` and the benchmark.
+# Arguments for `lodge run`, `meson test`, the benchmark and the soak test.
 ARGS ?=
 
 GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest check sanitize bench fuzz install clean help setup
+.PHONY: all run guest check sanitize bench soak fuzz install clean help setup
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) lodge
@@ -50,6 +50,12 @@ bench:
 	@$(MAKE) --no-print-directory all guest
 	@BUILD=$(BUILD) bench/run.py $(ARGS)
 
+soak:
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory all guest
+	@tests/system/soak.py --lodge $(BUILD)/lodge \
+		--kernel $(GUEST)/vmlinux --keep $(BUILD)/soak $(ARGS)
+
 fuzz:
 	@$(SETUP) build test
 	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
@@ -79,6 +85,7 @@ help:
 	@echo "make check      run all tests (ARGS=\"--suite unit\": some)"
 	@echo "make sanitize   the same with address and undefined sanitizers"
 	@echo "make bench      measure beside QEMU and the host"
+	@echo "make soak       boot guests in a loop (ARGS=\"--count 1000\")"
 	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small C project that tests build inside a guest, and its initramfs.
 
-32 modules of 40 functions each, a header that a program of the project makes
+32 modules of 20 functions each, a header that a program of the project makes
 first, a makefile, and a main program that calls them all and prints a number.
 What the number has to be is computed here too, in Python.
 """
@@ -14,7 +14,7 @@ import sys
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MASK = (1 << 64) - 1
 MODULES = 32
-FUNCTIONS = 40
+FUNCTIONS = 20
 TABLE = 64
 LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
 HEADERS = ("stdint.h", "stdio.h", "stdlib.h", "string.h")
