@@ -34,6 +34,11 @@
 #define LAYOUT_CMDLINE	   (LAYOUT_BOOT + 0x9000)
 #define LAYOUT_CMDLINE_MAX 0x4000u /* with the NUL */
 
+/* Devices on PCI bus 0, so that a guest finds them where they were. */
+#define LAYOUT_SLOT_RNG	  2
+#define LAYOUT_SLOT_DISKS 8 /* the first one */
+#define LAYOUT_SLOT_PORTS 28 /* root ports, a function each */
+
 /* Serial ports; the other legacy lines are named in chip/irqchip.h. */
 #define LAYOUT_IRQ_COM2 3
 #define LAYOUT_COM1	0x3f8u

@@ -179,6 +179,11 @@ static int add_pci(struct board *board)
 			board->cpuid.physical_bits);
 	if (!err)
 		err = ich9_lpc_init(&board->lpc, &board->pci, &lines);
+	if (!err)
+		err = virtio_rng_init(&board->rng, &board->vm);
+	if (!err)
+		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
+				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
 	return err;
 }
 
@@ -289,7 +294,9 @@ int board_build(const struct board_config *config, struct board **out)
 	board->record.memory_here = config->memory;
 	board->record.cpus_here = config->cpus;
 	cpuid_policy_init(&board->cpuid, config->cpus);
-	err = add_memory(board);
+	err = host_worker_create(&board->vm.worker, "devices");
+	if (!err)
+		err = add_memory(board);
 	if (!err)
 		err = open_engine(board, config->engine_cache);
 	if (!err)
@@ -316,6 +323,7 @@ void board_destroy(struct board *board)
 		return;
 	count = board->vm.cpu_count;
 	memcpy(cpu, board->vm.cpu, sizeof(cpu));
+	vm_quiesce_devices(&board->vm);
 	while (board->cpus_open)
 		board->engine->cpu_close(cpu[--board->cpus_open]);
 	if (board->engine_open)
@@ -374,6 +382,7 @@ int board_load(struct board *board, const struct board_boot *boot,
 	e820_build(&loader.map, board->memory);
 	host_lock(&board->vm.device_lock);
 	pci_layout_assign(&board->pci_layout, &board->pci);
+	board->pic.half[1].elcr |= 1 << (10 - 8) | 1 << (11 - 8); /* PCI */
 	host_unlock(&board->vm.device_lock);
 	err = firmware_write(board, &loader.rsdp);
 	if (!err)
@@ -385,6 +394,7 @@ int board_load(struct board *board, const struct board_boot *boot,
 
 void board_reset(struct board *board)
 {
+	vm_quiesce_devices(&board->vm);
 	host_lock(&board->vm.device_lock);
 	vm_reset_devices(&board->vm);
 	host_unlock(&board->vm.device_lock);

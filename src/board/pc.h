@@ -22,6 +22,7 @@
 #include "chip/rtc.h"
 #include "chip/testdev.h"
 #include "chip/uart.h"
+#include "virtio/rng.h"
 
 #define BOARD_NAME_MAX 64
 
@@ -63,6 +64,7 @@ struct board {
 	struct pci_layout pci_layout;
 	struct pci_host pci;
 	struct ich9_lpc lpc;
+	struct virtio_rng rng;
 	struct uart com1, com2;
 	struct testdev testdev;
 };

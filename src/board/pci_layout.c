@@ -7,6 +7,7 @@
 #include "board/pci_layout.h"
 
 #include "board/layout.h"
+#include "chip/ich9_lpc.h"
 #include "chip/pci_host.h"
 #include "vm/host.h"
 #include "vm/memory.h"
@@ -173,6 +174,25 @@ static void number(struct pci_bus *bus, unsigned int own, unsigned int *next)
 	}
 }
 
+/*
+ * For systems that know the 8259A pair alone: PIRQs in turn to ISA interrupts
+ * 10 and 11, which firmware sets to level-triggered.
+ */
+static unsigned int isa_line(unsigned int pirq)
+{
+	return 10 + (pirq & 1);
+}
+
+static void route_pirqs(struct pci_host *host)
+{
+	struct pci_device *lpc = host->root.function[PCI_DEVFN(31, 0)];
+
+	for (unsigned int i = 0; lpc && i < PCI_PIRQS; i++)
+		pci_config_write(lpc, i < 4 ? ICH9_PIRQ_A + i
+					    : ICH9_PIRQ_E + i - 4,
+				 1, isa_line(i));
+}
+
 static void turn_on(void *ctx, struct pci_device *pci)
 {
 	uint32_t command = pci_get(pci, PCI_COMMAND, 2);
@@ -187,6 +207,9 @@ static void turn_on(void *ctx, struct pci_device *pci)
 		command |= PCI_COMMAND_IO | PCI_COMMAND_MEM |
 			   PCI_COMMAND_MASTER;
 	pci_config_write(pci, PCI_COMMAND, 2, command);
+	if (pci->pin)
+		pci_config_write(pci, PCI_IRQ_LINE, 1,
+				 isa_line(pci_pirq(pci)));
 }
 
 void pci_layout_assign(const struct pci_layout *layout, struct pci_host *host)
@@ -204,5 +227,6 @@ void pci_layout_assign(const struct pci_layout *layout, struct pci_host *host)
 			 (uint32_t)layout->ecam.base | 1);
 	number(&host->root, 0, &next);
 	place_bus(&host->root, &rooms);
+	route_pirqs(host);
 	pci_host_each(host, turn_on, NULL);
 }

@@ -51,6 +51,9 @@ int pci_host_init(struct pci_host *host, struct vm *vm,
 /* Which PIRQ (0-7) a pin (0-3) of a device on bus 0 ends at. */
 unsigned int pci_root_pirq(unsigned int device, unsigned int pin);
 
+/* Where the pin of a function on a bus ends; it has one. */
+unsigned int pci_pirq(const struct pci_device *pci);
+
 /* Calls for each function: bus 0 in order, behind each bridge its bus. */
 void pci_host_each(struct pci_host *host,
 		   void (*call)(void *ctx, struct pci_device *pci), void *ctx);

@@ -14,7 +14,7 @@ unsigned int pci_root_pirq(unsigned int device, unsigned int pin)
 	return device >= 25 ? pin : 4 + ((device + pin) & 3);
 }
 
-static unsigned int pirq_of(const struct pci_device *pci)
+unsigned int pci_pirq(const struct pci_device *pci)
 {
 	unsigned int pin = pci->pin - 1u;
 
@@ -27,7 +27,7 @@ static unsigned int pirq_of(const struct pci_device *pci)
 static void drive(struct pci_device *pci, bool level)
 {
 	struct pci_host *host = pci->bus->host;
-	unsigned int line = pirq_of(pci);
+	unsigned int line = pci_pirq(pci);
 	struct irq irq = host->pirq;
 
 	if (level == pci->driven)

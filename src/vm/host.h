@@ -91,6 +91,32 @@ void host_event_set(struct host_event *event);
  */
 void host_event_wait(struct host_event *event, uint64_t deadline_ns);
 
+/*
+ * A thread for what must not be done on a processor's: it runs pieces of work
+ * one after the other. A piece that is queued again before it began runs
+ * once; while it runs it may be queued for another time.
+ */
+struct host_worker;
+
+struct host_work {
+	void (*run)(void *ctx);
+	void *ctx;
+	struct host_work *next; /* the worker's */
+	_Atomic bool queued;
+};
+
+/* `name` is the thread's. Negative errno. */
+int host_worker_create(struct host_worker **worker, const char *name);
+
+/* Runs what is queued, ends the thread. NULL is fine. */
+void host_worker_destroy(struct host_worker *worker);
+
+/* Any thread, with any lock held. */
+void host_work_queue(struct host_worker *worker, struct host_work *work);
+
+/* Returns when all that was queued before has run; not on its thread. */
+void host_worker_wait(struct host_worker *worker);
+
 /* --- words ------------------------------------------------------------ */
 
 enum host_log_level {

@@ -289,6 +289,17 @@ void memory_note_write(struct memory *mem, gpa_t addr, uint64_t len)
 	}
 }
 
+void memory_note_host(struct memory *mem, const void *host, uint64_t len)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)host - mem->ram.base);
+
+	/* Regions of RAM have the pages of the backing memory, in order. */
+	if (!len || at >= mem->ram.size || len > mem->ram.size - at)
+		return;
+	note_pages(mem, at >> PAGE_SHIFT,
+		   ((at + len - 1) >> PAGE_SHIFT) - (at >> PAGE_SHIFT) + 1);
+}
+
 void memory_dirty_log(struct memory *mem, bool on)
 {
 	uint64_t i;

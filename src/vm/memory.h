@@ -110,6 +110,9 @@ int64_t memory_page_index(const struct memory *mem, gpa_t addr);
 /* Tells engines that [addr, addr + len) was written. Any thread. */
 void memory_note_write(struct memory *mem, gpa_t addr, uint64_t len);
 
+/* The same for RAM that is known by its host address. */
+void memory_note_host(struct memory *mem, const void *host, uint64_t len);
+
 /* Starts or stops dirty logging; all pages count as clean at the start. */
 void memory_dirty_log(struct memory *mem, bool on);
 

@@ -16,8 +16,30 @@ void vm_init(struct vm *vm, const char *name)
 	clock_init(&vm->clock, &vm->device_lock);
 }
 
+void vm_quiesce_devices(struct vm *vm)
+{
+	if (vm->worker)
+		host_worker_wait(vm->worker);
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (vm->device[i].class->quiesce)
+			vm->device[i].class->quiesce(vm->device[i].object);
+	/* The ends of the last requests may have left some more. */
+	if (vm->worker)
+		host_worker_wait(vm->worker);
+}
+
+void vm_resume_devices(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (vm->device[i].class->resume)
+			vm->device[i].class->resume(vm->device[i].object);
+}
+
 void vm_fini(struct vm *vm)
 {
+	vm_quiesce_devices(vm);
+	host_worker_destroy(vm->worker);
+	vm->worker = NULL;
 	while (vm->device_count) {
 		struct device *d = &vm->device[--vm->device_count];
 

@@ -20,7 +20,7 @@
 #include "vm/state.h"
 
 #define VM_CPUS_MAX    64
-#define VM_DEVICES_MAX 128
+#define VM_DEVICES_MAX 512
 
 struct x86_cpu;
 
@@ -28,6 +28,13 @@ struct x86_cpu;
 struct device_class {
 	const char *name;
 	void (*reset)(void *device); /* to power-on state; NULL: nothing */
+	/*
+	 * Optional. The processors have stopped: end or wait for what is
+	 * under way elsewhere, so that nothing changes any more. And: they
+	 * will run again. Called without the device lock.
+	 */
+	void (*quiesce)(void *device);
+	void (*resume)(void *device);
 	void (*fini)(void *device);  /* NULL: nothing */
 	const struct state_class *state; /* NULL: keeps no state */
 };
@@ -58,6 +65,7 @@ struct vm {
 	/* Guest atomics that straddle pages; outside device_lock. */
 	struct host_lock split_lock;
 	struct msi_sink msi;
+	struct host_worker *worker; /* where devices do their work */
 
 	struct x86_cpu *cpu[VM_CPUS_MAX];
 	unsigned int cpu_count;
@@ -78,12 +86,19 @@ struct vm {
 /* Buses, clock and lists; memory is the board's to size. */
 void vm_init(struct vm *vm, const char *name);
 
-/* Finalises the devices, last added first, then memory. */
+/* Quiesces and finalises the devices, last added first, then memory. */
 void vm_fini(struct vm *vm);
 
 /* Registers a device for reset, save and fini. -ENOSPC. */
 int vm_add_device(struct vm *vm, const struct device_class *class,
 		  void *object);
+
+/*
+ * Brings what devices do on other threads to an end, and lets it go on. Each
+ * reset, save and load happens between the two. No processor runs.
+ */
+void vm_quiesce_devices(struct vm *vm);
+void vm_resume_devices(struct vm *vm);
 
 /* Resets every device in the order added. vCPUs are their engine's. */
 void vm_reset_devices(struct vm *vm);

@@ -437,6 +437,7 @@ static enum vm_request run_once(struct machine *machine)
 	int rc;
 
 	clock_start(&vm->clock);
+	vm_resume_devices(vm);
 	rc = start_cpus(machine);
 	if (!rc)
 		rc = loop_run(machine->loop);

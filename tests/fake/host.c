@@ -236,6 +236,86 @@ void host_event_wait(struct host_event *event, uint64_t deadline_ns)
 		fake_time_advance(deadline_ns - fake.monotonic);
 }
 
+/* --- workers ---------------------------------------------------------- */
+
+struct host_worker {
+	struct host_worker *next;
+	struct host_work *first;
+};
+
+static struct host_worker *workers;
+
+int host_worker_create(struct host_worker **out, const char *name)
+{
+	struct host_worker *worker = host_alloc(sizeof(*worker));
+
+	*out = worker;
+	if (!worker)
+		return -ENOMEM;
+	worker->next = workers;
+	workers = worker;
+	return 0;
+}
+
+static unsigned int work_run(struct host_worker *worker)
+{
+	unsigned int count = 0;
+
+	while (worker->first) {
+		struct host_work *work = worker->first;
+
+		worker->first = work->next;
+		work->queued = false;
+		work->run(work->ctx);
+		count++;
+	}
+	return count;
+}
+
+unsigned int fake_work_run(void)
+{
+	struct host_worker *worker;
+	unsigned int count, all = 0;
+
+	do {
+		count = 0;
+		for (worker = workers; worker; worker = worker->next)
+			count += work_run(worker);
+		all += count;
+	} while (count);
+	return all;
+}
+
+void host_worker_wait(struct host_worker *worker)
+{
+	work_run(worker);
+}
+
+void host_worker_destroy(struct host_worker *worker)
+{
+	struct host_worker **at = &workers;
+
+	if (!worker)
+		return;
+	work_run(worker);
+	while (*at != worker)
+		at = &(*at)->next;
+	*at = worker->next;
+	host_free(worker);
+}
+
+void host_work_queue(struct host_worker *worker, struct host_work *work)
+{
+	struct host_work **at = &worker->first;
+
+	if (atomic_exchange(&work->queued, true))
+		return;
+	while (*at)
+		at = &(*at)->next;
+	work->next = NULL;
+	*at = work;
+}
+
 /* --- words ------------------------------------------------------------ */
 
 unsigned int fake_log_lines(enum host_log_level level)

@@ -6,7 +6,8 @@
  *
  * One test program has one fake host, so its state is the program's own.
  * Locks complain when their holder takes them again, or gives back what it
- * does not hold. host_event_wait() never sleeps: it moves the clock to its
+ * does not hold. Workers have no thread: what is queued on them runs in
+ * fake_work_run() and host_worker_wait(). host_event_wait() never sleeps: it moves the clock to its
  * deadline; with nothing to wait for it is a bug.
  */
 #ifndef LODGE_FAKE_HOST_H
@@ -27,6 +28,11 @@ void fake_time_set(uint64_t monotonic_ns);
 void fake_time_advance(uint64_t ns); /* wall clock too */
 void fake_realtime_set(uint64_t ns);
 void fake_tsc_hz_set(uint64_t hz); /* after a reset: 1 GHz */
+
+/* --- workers ---------------------------------------------------------- */
+
+/* Runs what is queued on all workers, and what that queues; how many. */
+unsigned int fake_work_run(void);
 
 /* --- faults ----------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ static void dump(struct board *board)
 	pci_dump(&board->pci, add_line, NULL);
 }
 
-static struct board *build(struct board_config *config)
+static void start(struct board *board)
 {
 	static const uint8_t halt[] = { 0xf4 };
 	const struct board_boot boot = {
@@ -78,6 +78,12 @@ static struct board *build(struct board_config *config)
 		.flat_entry = 0x7c00,
 	};
 	struct boot_error error;
+
+	assert_int_equal(board_load(board, &boot, &error), 0);
+}
+
+static struct board *build(struct board_config *config)
+{
 	struct board *board;
 
 	fake_host_reset();
@@ -86,7 +92,7 @@ static struct board *build(struct board_config *config)
 	config->memory = 64 * MIB;
 	config->engine = &engine_idle;
 	assert_int_equal(board_build(config, &board), 0);
-	assert_int_equal(board_load(board, &boot, &error), 0);
+	start(board);
 	dump(board);
 	return board;
 }
@@ -99,6 +105,16 @@ static void expect(const char *golden)
 
 static const char bare[] =
 	"00:00.0 060000 8086:29c0 rev 00 host bridge io- mem- master-\n"
+	"00:02.0 00ff00 1af4:1044 rev 01 rng io- mem+ master-\n"
+	"  interrupt pin 1, line 10\n"
+	"  BAR 1: 32-bit memory at c0004000, size 4096\n"
+	"  BAR 4: 64-bit memory at c0000000, size 16384\n"
+	"  [40] vendor's, type 1\n"
+	"  [50] vendor's, type 3\n"
+	"  [60] vendor's, type 2\n"
+	"  [74] vendor's, type 5\n"
+	"  [88] MSI-X, vectors 2\n"
+	"  [94] express, type 9\n"
 	"00:1f.0 060100 8086:2918 rev 02 LPC bridge io+ mem+ master+\n";
 
 static void bare_machine(void **state)
@@ -109,6 +125,7 @@ static void bare_machine(void **state)
 	expect(bare);
 	/* The same after a reset and another start. */
 	board_reset(board);
+	start(board);
 	dump(board);
 	expect(bare);
 	board_destroy(board);
