@@ -106,10 +106,16 @@ static uint32_t needed_behind(const struct rewrite *t, const uint8_t *page,
 
 void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx)
 {
-	t->miss[t->miss_count++] = (struct rewrite_out){
+	struct rewrite_out *out = t->leading ? &t->lead[t->lead_count++] :
+					       &t->miss[t->miss_count++];
+
+	*out = (struct rewrite_out){
 		.at = at,
 		.rcx = rcx,
 		.index = (uint8_t)t->index,
+		.apart = t->pass == PASS_APART ||
+			 (t->pass == PASS_SHARED &&
+			  rewrite_shares_beyond(t, t->index)),
 	};
 }
 
@@ -147,31 +153,97 @@ static unsigned int needed_at_front(const struct block *block,
 	return needs;
 }
 
-static void put_insns(struct rewrite *t, const struct rewrite_class *class,
+static void put_insn(struct rewrite *t, struct rewrite_class *class,
+		     const uint32_t *live)
+{
+	const struct x86_insn *insn = &t->block->insn[t->index];
+	unsigned int misses = t->miss_count, loads = t->load_count;
+	struct rewrite_class *c = &class[t->index];
+	uint8_t *start;
+
+	t->flags_live = live[t->index] != 0;
+	t->access_now = 0;
+	start = t->e.p;
+	if (!rewrite_insn(t, insn, c) && !rewrite_branch(t, insn, c)) {
+		t->e.p = start;
+		t->miss_count = misses;
+		t->load_count = loads;
+		t->access_count[t->index] = 0;
+		c->kind = REWRITE_NOT;
+		if (x86_ends_block(insn))
+			jump_interpreter(t, t->index);
+		else
+			call_interpreter(t, t->index);
+		rewrite_parked(t);
+	}
+	t->behind[t->pass == PASS_APART][t->index] = t->e.p;
+	t->after[t->index] = t->live;
+}
+
+static void put_insns(struct rewrite *t, struct rewrite_class *class,
 		      const uint32_t *live)
 {
-	for (t->index = 0; t->index < t->block->count; t->index++) {
-		const struct x86_insn *insn = &t->block->insn[t->index];
-		unsigned int misses = t->miss_count, loads = t->load_count;
-		uint8_t *start;
-
-		t->flags_live = live[t->index] != 0;
-		start = t->e.p;
-		if (!rewrite_insn(t, insn, &class[t->index]) &&
-		    !rewrite_branch(t, insn, &class[t->index])) {
-			t->e.p = start;
-			t->miss_count = misses;
-			t->load_count = loads;
-			if (x86_ends_block(insn))
-				jump_interpreter(t, t->index);
-			else
-				call_interpreter(t, t->index);
-			rewrite_parked(t);
-		}
-		t->behind[t->index] = t->e.p;
-		t->after[t->index] = t->live;
-	}
+	for (t->index = 0; t->index < t->block->count; t->index++)
+		put_insn(t, class, live);
 	t->index = t->block->count - 1u;
+}
+
+/* The block's host code, where accesses share checks if they can. */
+static void put_block(struct rewrite *t, struct rewrite_class *class,
+		      const uint32_t *live)
+{
+	const struct rewrite_live front = t->live;
+	unsigned int loads = t->load_count;
+	uint8_t *start = t->e.p;
+
+	memset(t->asks, 0, sizeof(t->asks));
+	put_insns(t, class, live);
+	if (!rewrite_share(t, class))
+		return;
+	t->e.p = start;
+	t->live = front;
+	t->load_count = loads;
+	t->miss_count = t->exit_count = 0;
+	t->pass = PASS_SHARED;
+	put_insns(t, class, live);
+}
+
+/* Lets the checks of shares that begin here lead here. */
+static void land_leads(struct rewrite *t)
+{
+	const struct emit_mem rcx = rewrite_word(WORD_RCX);
+	uint8_t *over = NULL;
+
+	for (unsigned int i = 0; i < t->lead_count; i++) {
+		if (t->lead[i].index != t->index || !t->lead[i].rcx)
+			continue;
+		over = emit_jmp(&t->e, 0);
+		emit_land_32(&t->e, t->lead[i].at);
+		emit_load(&t->e, HOST_RCX, &rcx);
+		emit_land_32(&t->e, over);
+	}
+	for (unsigned int i = 0; i < t->lead_count; i++)
+		if (t->lead[i].index == t->index && !t->lead[i].rcx)
+			emit_land_32(&t->e, t->lead[i].at);
+}
+
+/* Behind the block: the instructions among which there are shares, each with
+ * its own check. */
+static void put_apart(struct rewrite *t, struct rewrite_class *class,
+		      const uint32_t *live, struct rewrite_live front)
+{
+	t->pass = PASS_APART;
+	for (unsigned int i = 0; i < t->block->count; i++) {
+		if (!rewrite_shares_at(t, i))
+			continue;
+		t->index = i;
+		t->live = i ? t->after[i - 1] : front;
+		land_leads(t);
+		put_insn(t, class, live);
+		if (class[i].kind < REWRITE_JCC && !rewrite_shares_beyond(t, i))
+			emit_jmp(&t->e, (uint64_t)((intptr_t)t->behind[0][i] +
+						   t->e.to_exec));
+	}
 }
 
 /* The calls for TLB misses, and the exits that may be patched. */
@@ -180,13 +252,15 @@ static void put_ways_out(struct rewrite *t)
 	const struct emit_mem rcx = rewrite_word(WORD_RCX);
 
 	for (unsigned int i = 0; i < t->miss_count; i++) {
-		emit_land_32(&t->e, t->miss[i].at);
-		if (t->miss[i].rcx)
+		const struct rewrite_out *miss = &t->miss[i];
+
+		emit_land_32(&t->e, miss->at);
+		if (miss->rcx)
 			emit_load(&t->e, HOST_RCX, &rcx);
-		call_interpreter(t, t->miss[i].index);
-		rewrite_load_again(t, t->miss[i].index);
+		call_interpreter(t, miss->index);
+		rewrite_load_again(t, miss->index);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
-			t->behind[t->miss[i].index] + t->e.to_exec));
+			t->behind[miss->apart][miss->index] + t->e.to_exec));
 	}
 	rewrite_exits(t);
 	rewrite_put_loads(t);
@@ -212,6 +286,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	struct rewrite_class class[BLOCK_INSNS_MAX];
 	uint32_t live[BLOCK_INSNS_MAX], needed;
 	unsigned int sets = 0;
+	struct rewrite_live front;
 	struct rewrite t = { .rw = rw, .block = block };
 	const uint8_t *page = memory_for_read(&cpu->vm->memory,
 					      gpa(block->address & PAGE_MASK),
@@ -246,13 +321,15 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	}
 	block->needs = (uint8_t)needed_at_front(block, class);
 	code = rewrite_entries(&t, needed);
-	put_insns(&t, class, live);
+	front = t.live;
+	put_block(&t, class, live);
 	/* Behind a slow handler nothing is reached. */
 	if (!ends_by_itself(&class[block->count - 1]) ||
 	    (class[block->count - 1].kind == REWRITE_NOT &&
 	     !x86_ends_block(last))) {
 		rewrite_go(&t, block->linear + block->bytes);
 	}
+	put_apart(&t, class, live, front);
 	put_ways_out(&t);
 	if (t.e.full)
 		return false;

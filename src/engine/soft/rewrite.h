@@ -45,6 +45,9 @@
 /* Times that a block is interpreted before it is rewritten. */
 #define REWRITE_HEAT 128
 
+/* Host addresses that shared checks keep beside that in r11. */
+#define REWRITE_SHARE_WORDS 4
+
 /* x86_cpu.fast.word */
 enum rewrite_word {
 	WORD_SELF,	/* struct x86_cpu * */
@@ -67,6 +70,8 @@ enum rewrite_word {
 	WORD_LIVE,	/* bytes: the host holds the vectors, x87 */
 	WORD_X87,	/* where the last x87 instruction is to be found, or 0 */
 	WORD_MXCSR,	/* of C code */
+	WORD_SHARED,	/* host addresses of shared checks */
+	WORD_SHARED_END = WORD_SHARED + REWRITE_SHARE_WORDS,
 };
 
 #define JUMP_SHIFT 2
@@ -100,6 +105,12 @@ enum rewrite_kind {
 	REWRITE_CALL_RM,
 };
 
+/* What becomes of the registers in ModRM, see rewrite_modrm_use(). */
+#define MODRM_READS_REG	 1u
+#define MODRM_WRITES_REG 2u
+#define MODRM_READS_RM	 4u
+#define MODRM_WRITES_RM	 8u
+
 struct rewrite_class {
 	uint8_t kind; /* enum rewrite_kind */
 	bool writes_memory;
@@ -111,6 +122,12 @@ struct rewrite_class {
 /* rewrite_class.c */
 struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 				       uint32_t mode);
+
+/*
+ * MODRM_* bits of a REWRITE_RM instruction: which of its two operands it reads
+ * and writes. One that is replaced in part (AX of RAX) counts as read.
+ */
+unsigned int rewrite_modrm_use(const struct x86_insn *insn);
 
 /*
  * Which arithmetic flags code at `bytes` may read before it replaces them;

@@ -269,6 +269,84 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 	return class;
 }
 
+#define READS_BOTH (MODRM_READS_REG | MODRM_READS_RM)
+
+/* Of one that replaces its register, unless only a part. */
+static unsigned int load_use(const struct x86_insn *insn)
+{
+	return MODRM_READS_RM | MODRM_WRITES_REG |
+	       (insn->opsize < 4 ? MODRM_READS_REG : 0);
+}
+
+static unsigned int one_byte_use(const struct x86_insn *insn)
+{
+	unsigned int op = insn->opcode, group = insn->modrm >> 3 & 7;
+
+	if (op < 0x40) {
+		if (op >> 3 == 7)
+			return READS_BOTH;
+		return READS_BOTH |
+		       (op & 2 ? MODRM_WRITES_REG : MODRM_WRITES_RM);
+	}
+	switch (op) {
+	case 0x63:
+	case 0x69:
+	case 0x6b:
+	case 0x8a ... 0x8b:
+		return load_use(insn);
+	case 0x80 ... 0x81:
+	case 0x83:
+		return MODRM_READS_RM | (group == 7 ? 0 : MODRM_WRITES_RM);
+	case 0x84 ... 0x85:
+		return READS_BOTH;
+	case 0x88 ... 0x89:
+		return MODRM_READS_REG | MODRM_WRITES_RM |
+		       (insn->opsize < 4 ? MODRM_READS_RM : 0);
+	case 0xf6 ... 0xf7:
+		return MODRM_READS_RM |
+		       (group == 2 || group == 3 ? MODRM_WRITES_RM : 0);
+	case 0xc0 ... 0xc1:
+	case 0xc6 ... 0xc7:
+	case 0xd0 ... 0xd3:
+	case 0xfe ... 0xff:
+		return MODRM_READS_RM | MODRM_WRITES_RM;
+	default:
+		return READS_BOTH | MODRM_WRITES_REG | MODRM_WRITES_RM;
+	}
+}
+
+static unsigned int two_byte_use(const struct x86_insn *insn)
+{
+	switch (insn->opcode) {
+	case 0x40 ... 0x4f:
+	case 0xaf:
+	case 0xbc ... 0xbd:
+		return READS_BOTH | MODRM_WRITES_REG;
+	case 0x90 ... 0x9f:
+	case 0xba:
+		return MODRM_READS_RM | MODRM_WRITES_RM;
+	case 0xa3:
+		return READS_BOTH;
+	case 0xa4 ... 0xa5:
+	case 0xab ... 0xad:
+	case 0xb0 ... 0xb1:
+	case 0xb3:
+	case 0xbb:
+		return READS_BOTH | MODRM_WRITES_RM;
+	case 0xb6 ... 0xb8:
+	case 0xbe ... 0xbf:
+		return load_use(insn);
+	default:
+		return READS_BOTH | MODRM_WRITES_REG | MODRM_WRITES_RM;
+	}
+}
+
+unsigned int rewrite_modrm_use(const struct x86_insn *insn)
+{
+	return insn->map == X86_MAP_ONE ? one_byte_use(insn) :
+					  two_byte_use(insn);
+}
+
 uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
 			      uint32_t mode)
 {

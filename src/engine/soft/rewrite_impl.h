@@ -9,13 +9,16 @@
 
 #include <stddef.h>
 
-#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 3)
-#define REWRITE_EXITS_MAX  4
+#define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 6)
+#define REWRITE_EXITS_MAX  8
+#define REWRITE_ACCESS_MAX 2 /* of one instruction */
+#define REWRITE_SHARES_MAX 8
 
 /* What is known of registers that are loaded on demand. */
 struct rewrite_live {
 	uint8_t sets; /* REWRITE_VECTORS, REWRITE_X87 */
 	bool placed;  /* WORD_X87 tells of this block */
+	bool parked;  /* nothing is live */
 };
 
 /* A question that goes out of line when a set is not live. */
@@ -33,6 +36,7 @@ struct rewrite_load {
 struct rewrite_out {
 	uint8_t *at; /* its displacement */
 	bool rcx;    /* rcx is in WORD_RCX */
+	bool apart;  /* go on behind the block, see rewrite_share.c */
 	uint8_t index;	   /* instruction to interpret */
 };
 
@@ -52,6 +56,37 @@ struct rewrite_link {
 	uint16_t poll, live;
 };
 
+/* An access to guest memory that an instruction makes. */
+struct rewrite_access {
+	uint8_t base, index; /* guest registers, or X86_NO_REG */
+	uint8_t scale;
+	uint8_t seg;  /* X86_FS, X86_GS; 0: those without a base */
+	bool wide;    /* addresses of 64 bits */
+	bool write;
+	uint8_t size, align; /* align 1: none is needed */
+	int8_t share; /* index, or -1 */
+	int32_t at;   /* in the share, from the address of its first */
+	int64_t disp; /* all of the address, when there is no register */
+};
+
+/* Accesses that one check covers, see rewrite_share.c. */
+struct rewrite_share {
+	uint8_t first, last; /* instructions */
+	uint8_t members;
+	uint8_t place; /* of the host address: 0 r11, n WORD_SHARED + n - 1 */
+	uint8_t align;
+	bool write;
+	/* The range, and what the host address stands for, as `at` above. */
+	int32_t low, origin;
+	uint32_t size;
+};
+
+enum rewrite_pass {
+	PASS_NOTE,   /* every access checked, and noted */
+	PASS_SHARED, /* those of a share once */
+	PASS_APART,  /* behind the block: each one where others share */
+};
+
 struct rewrite {
 	struct emit e;
 	const struct rewriter *rw;
@@ -64,13 +99,24 @@ struct rewrite {
 	struct rewrite_exit exit[REWRITE_EXITS_MAX];
 	unsigned int exit_count;
 	struct rewrite_live live;
-	bool parked; /* nothing is live */
 	struct rewrite_load load[REWRITE_LOADS_MAX];
 	unsigned int load_count;
+	bool asks[BLOCK_INSNS_MAX]; /* the instruction makes sets live first */
 	uint32_t place; /* for WORD_X87 */
-	/* Where each instruction's host code ends, and what is live there. */
-	uint8_t *behind[BLOCK_INSNS_MAX];
+	/* Where each instruction's host code ends in the block and behind
+	 * it (PASS_APART), and what is live there. */
+	uint8_t *behind[2][BLOCK_INSNS_MAX];
 	struct rewrite_live after[BLOCK_INSNS_MAX];
+
+	enum rewrite_pass pass;
+	struct rewrite_access access[BLOCK_INSNS_MAX][REWRITE_ACCESS_MAX];
+	uint8_t access_count[BLOCK_INSNS_MAX];
+	unsigned int access_now; /* number of the next of this instruction */
+	struct rewrite_share share[REWRITE_SHARES_MAX];
+	unsigned int share_count;
+	bool leading; /* a check for all of a share */
+	struct rewrite_out lead[REWRITE_SHARES_MAX];
+	unsigned int lead_count;
 };
 
 /* Host register of each guest register; HOST_NONE: in state.gpr. */
@@ -92,8 +138,19 @@ static inline struct emit_mem rewrite_word(enum rewrite_word word)
 	return emit_gs(rewrite_word_offset(word));
 }
 
-/* Notes that the jump at `at` goes to the interpreter. */
+/* Notes that the jump at `at` goes to the interpreter; from a check for all
+ * of a share, to the instruction's place behind the block. */
 void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx);
+
+/*
+ * rewrite_share.c: finds shares among the accesses that were noted. False:
+ * there are none.
+ */
+bool rewrite_share(struct rewrite *t, const struct rewrite_class *class);
+
+/* The instruction lies in a share; and not as its last one. */
+bool rewrite_shares_at(const struct rewrite *t, unsigned int index);
+bool rewrite_shares_beyond(const struct rewrite *t, unsigned int index);
 
 /* rewrite_mem.c: effective address into r9; uses r10. */
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
@@ -101,20 +158,23 @@ void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
 /*
  * The host operand of an instruction's memory operand, behind the check that
  * leads to the interpreter if need be; `align` 1, or 16 or 32 with that size:
- * others go to the interpreter too. r9 and r10 belong to it until it is used;
- * uses r11.
+ * others go to the interpreter too. r9 and r10 belong to it until it is used.
+ * r11 may hold a share's address: see rewrite_spare().
  */
 __attribute__((warn_unused_result)) struct emit_mem
 rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 		unsigned int size, unsigned int align, bool write);
 
-/* The same for eight bytes at a guest register (not r8-r11) + disp. r9 is
+/* A scratch register beside an operand, which may be changed for it. */
+unsigned int rewrite_spare(struct rewrite *t, struct emit_mem *at);
+
+/* The same as rewrite_operand() for eight bytes at a guest register (not r8-r11) + disp. r9 is
  * free. */
 struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 				int32_t disp, bool write);
 
-/* CALL's and RET's part of the stack; RET's drops `more` bytes too. Use r9,
- * r10 and r11. */
+/* CALL's and RET's part of the stack; RET's drops `more` bytes too. Use r9
+ * and r10. */
 void rewrite_push_const(struct rewrite *t, uint64_t value);
 void rewrite_pop_r9(struct rewrite *t, uint32_t more);
 
@@ -122,6 +182,7 @@ void rewrite_pop_r9(struct rewrite *t, uint32_t more);
 struct rewrite_class rewrite_vector_class(const struct block *block,
 					  const struct x86_insn *insn);
 bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn);
+uint32_t rewrite_vector_written(const struct x86_insn *insn); /* GPRs */
 
 /* rewrite_x87.c: control and status words. */
 struct rewrite_class rewrite_state_class(const struct block *block,

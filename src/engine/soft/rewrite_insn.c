@@ -109,43 +109,144 @@ static bool keeps_high_bytes(const struct x86_insn *insn, bool group)
 	       (rewrite_host[insn->reg] < 8 && insn->reg != X86_RSP);
 }
 
+/* Opcode and prefixes, as the encoder takes them. */
+static uint32_t opcode_of(const struct x86_insn *insn)
+{
+	return insn->opcode | (insn->map == X86_MAP_0F ? 0x0f00u : 0);
+}
+
+static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
+			  const struct rewrite_class *class)
+{
+	const struct emit_mem home = rewrite_home(insn->reg);
+	unsigned int use = rewrite_modrm_use(insn);
+	unsigned int reg = insn->modrm >> 3 & 7;
+	bool at_home = !is_group(insn) && rewrite_host[insn->reg] == HOST_NONE;
+	struct emit_mem at = rewrite_operand(t, insn, memory_size(insn), 1,
+					     class->writes_memory);
+
+	if (at_home) {
+		reg = rewrite_spare(t, &at);
+		if (use & MODRM_READS_REG)
+			emit_load(&t->e, reg, &home);
+	} else if (!is_group(insn)) {
+		reg = rewrite_host[insn->reg];
+	}
+	emit_rm_mem(&t->e, kept_prefixes(insn), insn->prefix & X86_PFX_REXW,
+		    opcode_of(insn), reg, &at);
+	put_immediate(t, insn);
+	if (at_home && (use & MODRM_WRITES_REG))
+		emit_store(&t->e, reg, &home);
+	return true;
+}
+
+/* The two operands of a register form. */
+struct pair {
+	unsigned int reg, rm; /* guest registers, or a group's number as reg */
+	bool group, reg_high, rm_high;
+	uint32_t opcode;
+	unsigned int use; /* MODRM_* */
+};
+
+/*
+ * A guest register that lives in memory may stay there as the rm operand.
+ * Not where a memory operand means more (bit strings, XCHG's lock), 32 bits
+ * are written (the upper half is to be zero), or a byte register needs REX.
+ */
+static bool stays_home(const struct x86_insn *insn, const struct pair *p)
+{
+	unsigned int op = insn->opcode;
+
+	if (p->rm_high || rewrite_host[p->rm] != HOST_NONE ||
+	    (p->use & MODRM_WRITES_RM && insn->opsize == 4))
+		return false;
+	if (insn->map == X86_MAP_ONE)
+		return op != 0x86 && op != 0x87 &&
+		       (insn->opsize > 1 || p->group || p->reg < 4);
+	return op != 0xa3 && op != 0xab && op != 0xb3 && op != 0xbb &&
+	       op != 0xb0 && op != 0xb1 && op != 0xc0 && op != 0xc1;
+}
+
+/* Turns `op rm, reg` into `op reg, rm`, or back: bit 1 of the opcode. */
+static void turn(struct pair *p)
+{
+	const struct pair old = *p;
+
+	p->opcode ^= 2;
+	p->reg = old.rm;
+	p->rm = old.reg;
+	p->reg_high = old.rm_high;
+	p->rm_high = old.reg_high;
+	p->use = (old.use & 3) << 2 | old.use >> 2;
+}
+
+static bool turns(const struct x86_insn *insn)
+{
+	unsigned int op = insn->opcode;
+
+	return insn->map == X86_MAP_ONE &&
+	       ((op < 0x40 && (op & 7) < 4) || (op >= 0x88 && op <= 0x8b));
+}
+
+static void rename_pair(struct rewrite *t, const struct x86_insn *insn,
+			const struct pair *p)
+{
+	bool wide = insn->prefix & X86_PFX_REXW;
+	bool rex = insn->prefix & X86_PFX_REX;
+	bool home = stays_home(insn, p);
+	/* One register in memory named twice has one scratch register. */
+	bool twice = !p->group && p->reg == p->rm;
+	unsigned int reg = p->reg, rm = p->rm;
+	const struct emit_mem at = rewrite_home(p->rm);
+
+	if (!p->group && !p->reg_high)
+		reg = load(t, p->reg, HOST_R9);
+	if (home && !twice) {
+		emit_rm_mem(&t->e, kept_prefixes(insn), wide, p->opcode, reg,
+			    &at);
+	} else {
+		if (!p->rm_high)
+			rm = twice ? reg : load(t, p->rm, HOST_R10);
+		emit_rm_reg(&t->e, kept_prefixes(insn), wide, rex, p->opcode,
+			    reg, rm);
+	}
+	put_immediate(t, insn);
+	if (twice) {
+		if (p->use & (MODRM_WRITES_REG | MODRM_WRITES_RM))
+			store(t, p->reg, HOST_R9);
+		return;
+	}
+	if (!p->group && !p->reg_high && (p->use & MODRM_WRITES_REG))
+		store(t, p->reg, HOST_R9);
+	if (!home && !p->rm_high && (p->use & MODRM_WRITES_RM))
+		store(t, p->rm, HOST_R10);
+}
+
 static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 			 const struct rewrite_class *class)
 {
-	struct emit_mem at = emit_at(HOST_NONE, 0);
-	bool group = is_group(insn), wide = insn->prefix & X86_PFX_REXW;
-	bool rex = insn->prefix & X86_PFX_REX;
-	uint32_t opcode = insn->opcode, prefix = kept_prefixes(insn);
-	unsigned int reg = insn->modrm >> 3 & 7, rm;
-	bool reg_high = !group && high_byte(insn, insn->reg, insn->opsize);
-	bool rm_high = !insn->mem && high_byte(insn, insn->rm,
-					       memory_size(insn));
-	/* One register in memory named twice has one scratch register. */
-	bool twice = !group && !insn->mem && insn->reg == insn->rm;
+	bool group = is_group(insn);
+	struct pair p = {
+		.reg = group ? insn->modrm >> 3 & 7u : insn->reg,
+		.rm = insn->rm,
+		.group = group,
+		.reg_high = !group &&
+			    high_byte(insn, insn->reg, insn->opsize),
+		.rm_high = high_byte(insn, insn->rm, memory_size(insn)),
+		.opcode = opcode_of(insn),
+		.use = rewrite_modrm_use(insn),
+	};
 
 	if (!keeps_high_bytes(insn, group))
 		return false;
-	if (insn->map == X86_MAP_0F)
-		opcode |= 0x0f00;
 	if (insn->mem)
-		at = rewrite_operand(t, insn, memory_size(insn), 1,
-				     class->writes_memory);
-	if (!group)
-		reg = reg_high ? insn->reg : load(t, insn->reg, HOST_R11);
-	if (insn->mem) {
-		emit_rm_mem(&t->e, prefix, wide, opcode, reg, &at);
-	} else {
-		if (rm_high)
-			rm = insn->rm;
-		else
-			rm = twice ? reg : load(t, insn->rm, HOST_R10);
-		emit_rm_reg(&t->e, prefix, wide, rex, opcode, reg, rm);
+		return rename_memory(t, insn, class);
+	if (turns(insn) && !stays_home(insn, &p)) {
+		turn(&p);
+		if (!stays_home(insn, &p))
+			turn(&p);
 	}
-	put_immediate(t, insn);
-	if (!group && !reg_high)
-		store(t, insn->reg, HOST_R11);
-	if (!insn->mem && !rm_high && !twice)
-		store(t, insn->rm, HOST_R10);
+	rename_pair(t, insn, &p);
 	return true;
 }
 

@@ -320,25 +320,25 @@ void rewrite_need(struct rewrite *t, unsigned int what)
 {
 	if (!(what & ~t->live.sets))
 		return;
-	if (t->parked)
+	t->asks[t->index] = true;
+	if (t->live.parked)
 		call_load(t, what, rip_of(t, t->index));
 	else
 		ask(t, what);
 	t->live.sets |= what & REWRITE_X87 ? REWRITE_VECTORS | REWRITE_X87 :
 					     REWRITE_VECTORS;
-	t->parked = false;
+	t->live.parked = false;
 }
 
 void rewrite_parked(struct rewrite *t)
 {
 	t->live = (struct rewrite_live){ 0 };
-	t->parked = true;
+	t->live.parked = true;
 }
 
 void rewrite_unknown(struct rewrite *t)
 {
 	t->live = (struct rewrite_live){ 0 };
-	t->parked = false;
 }
 
 void rewrite_load_again(struct rewrite *t, unsigned int index)

@@ -24,47 +24,71 @@ static unsigned int in_host(struct rewrite *t, unsigned int guest,
 	return scratch;
 }
 
+static struct rewrite_access access_of(const struct rewrite *t,
+				       const struct x86_insn *insn)
+{
+	struct rewrite_access a = {
+		.base = insn->base,
+		.index = insn->index,
+		.scale = insn->scale,
+		.seg = insn->seg < X86_FS ? 0 : insn->seg,
+		.wide = insn->adsize == 8,
+		.align = 1,
+		.share = -1,
+		.disp = insn->disp,
+	};
+
+	if (insn->rip_relative)
+		a.disp += (int64_t)(t->block->linear + insn->offset +
+				    insn->length);
+	return a;
+}
+
+/* The effective address + `more` into r9. */
+static void compute(struct rewrite *t, const struct rewrite_access *a,
+		    int32_t more)
+{
+	uint64_t constant = (uint64_t)(a->disp + more);
+	struct emit_mem m = { .base = HOST_NONE, .index = HOST_NONE,
+			      .scale = a->scale, .disp = (int32_t)constant };
+
+	if (a->base != X86_NO_REG)
+		m.base = (uint8_t)in_host(t, a->base, HOST_R9);
+	if (a->index != X86_NO_REG)
+		m.index = (uint8_t)in_host(t, a->index, HOST_R10);
+	if (m.base == HOST_NONE && m.index == HOST_NONE)
+		emit_const(&t->e, HOST_R9,
+			   a->wide ? constant : (uint32_t)constant);
+	else
+		emit_lea(&t->e, a->wide, HOST_R9, &m);
+}
+
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn)
 {
-	struct emit_mem m = { .base = HOST_NONE, .index = HOST_NONE,
-			      .scale = insn->scale, .disp = insn->disp };
-	uint64_t constant = (uint64_t)(int64_t)insn->disp;
-	bool wide = insn->adsize == 8;
+	const struct rewrite_access a = access_of(t, insn);
 
-	if (insn->base != X86_NO_REG)
-		m.base = (uint8_t)in_host(t, insn->base, HOST_R9);
-	if (insn->index != X86_NO_REG)
-		m.index = (uint8_t)in_host(t, insn->index, HOST_R10);
-	if (m.base == HOST_NONE && m.index == HOST_NONE) {
-		if (insn->rip_relative)
-			constant += t->block->linear + insn->offset +
-				    insn->length;
-		emit_const(&t->e, HOST_R9,
-			   wide ? constant : (uint32_t)constant);
-	} else {
-		emit_lea(&t->e, wide, HOST_R9, &m);
-	}
+	compute(t, &a, 0);
 }
 
 /*
- * The linear address as host registers give it: as it is, when a register
- * and a displacement are all; else computed into r9.
+ * The linear address + `more` as host registers give it: as it is, when a
+ * register and a displacement are all; else computed into r9.
  */
 static struct emit_mem linear_address(struct rewrite *t,
-				      const struct x86_insn *insn)
+				      const struct rewrite_access *a,
+				      int32_t more)
 {
 	const struct emit_mem base =
 		emit_gs(offsetof(struct x86_state, seg) +
-			insn->seg * sizeof(struct x86_segment) +
+			a->seg * sizeof(struct x86_segment) +
 			offsetof(struct x86_segment, base));
 	const struct emit_mem sum = { .base = HOST_R9, .index = HOST_R10 };
 
-	if (insn->base != X86_NO_REG && insn->index == X86_NO_REG &&
-	    insn->adsize == 8 && insn->seg < X86_FS &&
-	    rewrite_host[insn->base] != HOST_NONE)
-		return emit_at(rewrite_host[insn->base], insn->disp);
-	rewrite_address(t, insn);
-	if (insn->seg >= X86_FS) {
+	if (a->base != X86_NO_REG && a->index == X86_NO_REG && a->wide &&
+	    !a->seg && rewrite_host[a->base] != HOST_NONE)
+		return emit_at(rewrite_host[a->base], (int32_t)a->disp + more);
+	compute(t, a, more);
+	if (a->seg) {
 		emit_load(&t->e, HOST_R10, &base);
 		emit_lea(&t->e, true, HOST_R9, &sum);
 	}
@@ -106,25 +130,58 @@ static unsigned int address_in(struct rewrite *t, const struct emit_mem *at)
 	return HOST_R9;
 }
 
+/* What is checked for: an access, or the range of a share. */
+struct extent {
+	uint32_t size;
+	unsigned int align;
+	bool write;
+};
+
+/* A share keeps its host address in r11 from here or to here. */
+static bool r11_taken(const struct rewrite *t)
+{
+	if (t->pass != PASS_SHARED)
+		return false;
+	for (unsigned int i = 0; i < t->share_count; i++)
+		if (!t->share[i].place && t->share[i].first <= t->index &&
+		    t->index <= t->share[i].last)
+			return true;
+	return false;
+}
+
+unsigned int rewrite_spare(struct rewrite *t, struct emit_mem *at)
+{
+	if (!r11_taken(t))
+		return HOST_R11;
+	if (at->base != HOST_R9)
+		return HOST_R9;
+	if (at->index != HOST_NONE) {
+		emit_lea(&t->e, true, HOST_R9, at);
+		*at = emit_at(HOST_R9, 0);
+	}
+	return HOST_R10;
+}
+
 /* Changes the flags. */
 static void check_with_flags(struct rewrite *t, const struct emit_mem *at,
-			     unsigned int size, unsigned int align, bool write)
+			     const struct extent *x)
 {
 	const uint32_t mask = (X86_TLB_SIZE - 1) << ENTRY_SHIFT;
-	const struct emit_mem tag = tag_at(t, 0, write);
+	const struct emit_mem tag = tag_at(t, 0, x->write);
 	const struct emit_mem addend = addend_at(t, 0);
 	unsigned int ea = address_in(t, at), offset = HOST_R9;
-	/* Where rotating by this brings the bits that must be clear. */
-	unsigned int low = (unsigned int)__builtin_ctz(align);
+	/* Rotating by this brings the bits that must be clear to the top. */
+	unsigned int low = (unsigned int)__builtin_ctz(x->align);
+	/* r9 is wanted afterwards, and there is no other. */
+	bool restore = at->base == HOST_R9 && r11_taken(t);
 	struct emit *e = &t->e;
 
 	emit_rorx(e, HOST_R10, ea, PAGE_SHIFT - ENTRY_SHIFT);
 	emit_rm_reg(e, 0, false, false, 0x81, 4, HOST_R10); /* and */
 	emit_32(e, mask);
-	/* r9 is the operand's own base only when there is no displacement. */
-	if (at->base == HOST_R9)
+	if (at->base == HOST_R9 && !restore)
 		offset = HOST_R11;
-	if (ea == HOST_R9 && offset == HOST_R9) {
+	if (ea == offset) {
 		emit_rm_mem(e, 0, true, 0x03, offset, &tag); /* add */
 	} else {
 		emit_load(e, offset, &tag);
@@ -133,27 +190,31 @@ static void check_with_flags(struct rewrite *t, const struct emit_mem *at,
 	if (low)
 		emit_rorx(e, offset, offset, low);
 	emit_rm_reg(e, 0, true, false, 0x81, 7, offset); /* cmp */
-	emit_32(e, (PAGE_SIZE - size) >> low);
+	emit_32(e, (PAGE_SIZE - x->size) >> low);
 	rewrite_miss(t, emit_jcc(e, 7, 0), false); /* above */
+	if (restore && low)
+		emit_rorx(e, HOST_R9, HOST_R9, 64 - low);
+	if (restore)
+		emit_rm_mem(e, 0, true, 0x2b, HOST_R9, &tag); /* sub */
 	emit_load(e, HOST_R10, &addend);
 }
 
 /* The same without touching a flag: PEXT, LEA and JRCXZ. */
 static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
-				unsigned int size, unsigned int align,
-				bool write)
+				const struct extent *x)
 {
 	const struct emit_mem rcx = rewrite_word(WORD_RCX);
-	const struct emit_mem tag = tag_at(t, 3, write);
+	const struct emit_mem tag = tag_at(t, 3, x->write);
 	const struct emit_mem addend = addend_at(t, 3);
 	const struct emit_mem times4 = { .base = HOST_NONE,
 					 .index = HOST_R10, .scale = 2 };
-	enum rewrite_word mask = align == 16 ? WORD_MASK_16 :
-				 align == 32 ? WORD_MASK_32 :
-					       WORD_MASK_PAGE;
+	enum rewrite_word mask = x->align == 16 ? WORD_MASK_16 :
+				 x->align == 32 ? WORD_MASK_32 :
+						  WORD_MASK_PAGE;
 	unsigned int ea = address_in(t, at);
+	/* The last byte; or the last aligned piece, which straddles not. */
 	struct emit_mem last = { .base = HOST_RCX,
-				 .disp = align > 1 ? 0 : (int32_t)size - 1 };
+				 .disp = (int32_t)(x->size - x->align) };
 	struct emit *e = &t->e;
 	uint8_t *hit;
 
@@ -175,14 +236,82 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 	emit_load(e, HOST_R10, &addend);
 }
 
-static struct emit_mem translate(struct rewrite *t, struct emit_mem at,
-				 unsigned int size, unsigned int align,
-				 bool write)
+/* The addend into r10. */
+static void check(struct rewrite *t, const struct emit_mem *at,
+		  const struct extent *x)
 {
 	if (t->flags_live)
-		check_without_flags(t, &at, size, align, write);
+		check_without_flags(t, at, x);
 	else
-		check_with_flags(t, &at, size, align, write);
+		check_with_flags(t, at, x);
+}
+
+/* --- sharing -------------------------------------------------------------- */
+
+static struct emit_mem place_of(const struct rewrite_share *s)
+{
+	return rewrite_word((enum rewrite_word)(WORD_SHARED + s->place - 1));
+}
+
+/*
+ * The first of a share: checks the range for all and keeps its host address,
+ * that of where the address register points, or of the range when r9 had to
+ * be computed.
+ */
+static struct emit_mem lead(struct rewrite *t, struct rewrite_share *s,
+			    const struct rewrite_access *a)
+{
+	const struct extent x = { s->size, s->align, s->write };
+	struct emit_mem at = linear_address(t, a, s->low);
+	const struct emit_mem word = place_of(s);
+	struct emit_mem sum = { .index = HOST_R10, .base = at.base };
+	unsigned int to = r11_taken(t) && s->place ? HOST_R10 : HOST_R11;
+
+	t->leading = true;
+	check(t, &at, &x);
+	t->leading = false;
+	s->origin = at.base == HOST_R9 ? s->low : -(int32_t)a->disp;
+	emit_lea(&t->e, true, to, &sum);
+	if (s->place)
+		emit_store(&t->e, to, &word);
+	if (to == HOST_R10)
+		return emit_at(HOST_R10, -s->origin);
+	sum.disp = -s->origin;
+	return sum;
+}
+
+static struct emit_mem follow(struct rewrite *t, const struct rewrite_share *s,
+			      const struct rewrite_access *a)
+{
+	const struct emit_mem word = place_of(s);
+
+	if (!s->place)
+		return emit_at(HOST_R11, a->at - s->origin);
+	emit_load(&t->e, HOST_R10, &word);
+	return emit_at(HOST_R10, a->at - s->origin);
+}
+
+/* The host operand of an access, checked. */
+static struct emit_mem reach(struct rewrite *t, const struct rewrite_access *a)
+{
+	const struct extent x = { a->size, a->align, a->write };
+	unsigned int n = t->access_now++;
+	struct rewrite_access *noted = &t->access[t->index][n];
+	struct emit_mem at;
+
+	bug_on(n >= REWRITE_ACCESS_MAX);
+	if (t->pass == PASS_NOTE) {
+		*noted = *a;
+		t->access_count[t->index] = (uint8_t)(n + 1);
+	} else if (t->pass == PASS_SHARED && noted->share >= 0) {
+		struct rewrite_share *s = &t->share[noted->share];
+
+		if (s->first == t->index)
+			return lead(t, s, noted);
+		return follow(t, s, noted);
+	}
+	at = linear_address(t, a, 0);
+	check(t, &at, &x);
 	at.index = HOST_R10;
 	return at;
 }
@@ -191,13 +320,29 @@ struct emit_mem rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 				unsigned int size, unsigned int align,
 				bool write)
 {
-	return translate(t, linear_address(t, insn), size, align, write);
+	struct rewrite_access a = access_of(t, insn);
+
+	a.size = (uint8_t)size;
+	a.align = (uint8_t)align;
+	a.write = write;
+	return reach(t, &a);
 }
 
 struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 				int32_t disp, bool write)
 {
-	return translate(t, emit_at(rewrite_host[guest], disp), 8, 1, write);
+	const struct rewrite_access a = {
+		.base = (uint8_t)guest,
+		.index = X86_NO_REG,
+		.wide = true,
+		.size = 8,
+		.align = 1,
+		.write = write,
+		.share = -1,
+		.disp = disp,
+	};
+
+	return reach(t, &a);
 }
 
 void rewrite_push_const(struct rewrite *t, uint64_t value)

@@ -76,25 +76,40 @@ struct rewrite_class rewrite_vector_class(const struct block *block,
 	return class;
 }
 
+uint32_t rewrite_vector_written(const struct x86_insn *insn)
+{
+	const struct native_op *op = native_plain(insn);
+	uint32_t mask = 0;
+
+	if (!op) /* FNSTSW AX, or none */
+		return 1u << X86_RAX;
+	for (unsigned int i = 0; i < op->count; i++)
+		if (op->operand[i].kind == NATIVE_GPR && op->operand[i].store)
+			mask |= 1u << (number_of(insn, &op->operand[i]) & 15);
+	return mask;
+}
+
 /* Host registers of the three fields; of a memory operand, index and base
  * (0: none) for the prefix's sake. */
 struct fields {
 	unsigned int reg, rm, vvvv, index;
+	unsigned int spare; /* scratch register of reg, or HOST_NONE */
 };
 
 /* Where a guest register that lives in memory passes through. r9 and r10 are
  * the memory operand's, if any: then one register of VEX.vvvv is read before
  * that of ModRM.reg is written. */
 static unsigned int scratch_for(const struct x86_insn *insn,
-				enum native_field field)
+				enum native_field field,
+				const struct fields *f)
 {
 	switch (field) {
 	case NATIVE_REG:
-		return HOST_R11;
+		return f->spare;
 	case NATIVE_RM:
 		return HOST_R10;
 	default:
-		return insn->mem ? HOST_R11 : HOST_R9;
+		return insn->mem ? f->spare : HOST_R9;
 	}
 }
 
@@ -111,7 +126,7 @@ static void load_operand(struct rewrite *t, const struct x86_insn *insn,
 	} else if (in_memory(insn, o)) {
 		const struct emit_mem home = rewrite_home(n);
 
-		n = scratch_for(insn, o->field);
+		n = scratch_for(insn, o->field, f);
 		if (o->load)
 			emit_load(&t->e, n, &home);
 	} else if (o->kind == NATIVE_GPR) {
@@ -127,7 +142,8 @@ static void load_operand(struct rewrite *t, const struct x86_insn *insn,
 
 /* MULX with both destinations the same: ModRM.reg's value stays. */
 static void store_operands(struct rewrite *t, const struct x86_insn *insn,
-			   const struct native_op *op)
+			   const struct native_op *op,
+			   const struct fields *f)
 {
 	for (unsigned int field = 0; field < NATIVE_FIXED; field++)
 		for (unsigned int i = 0; i < op->count; i++) {
@@ -137,7 +153,7 @@ static void store_operands(struct rewrite *t, const struct x86_insn *insn,
 
 			if (o->field == field && o->store &&
 			    in_memory(insn, o))
-				emit_store(&t->e, scratch_for(insn, field),
+				emit_store(&t->e, scratch_for(insn, field, f),
 					   &home);
 		}
 }
@@ -187,10 +203,31 @@ static void put_vex_prefix(struct emit *e, const struct x86_insn *insn,
 	emit_8(e, (wide ? 0x80u : 0) | last);
 }
 
+/*
+ * A scratch register for the reg field, or for vvvv beside a memory operand;
+ * r11 may be taken. Beside a vvvv in memory the instruction replaces reg, and
+ * has read rm (BMI): they may share one.
+ */
+static unsigned int spare_for(struct rewrite *t, const struct x86_insn *insn,
+			      const struct native_op *op, struct emit_mem *at)
+{
+	bool reg = false, vvvv = false;
+
+	for (unsigned int i = 0; i < op->count; i++) {
+		const struct native_operand *o = &op->operand[i];
+
+		reg |= o->field == NATIVE_REG && in_memory(insn, o);
+		vvvv |= o->field == NATIVE_VVVV && in_memory(insn, o);
+	}
+	if (insn->mem)
+		return reg || vvvv ? rewrite_spare(t, at) : HOST_NONE;
+	return vvvv ? HOST_R10 : HOST_R9;
+}
+
 bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct native_op *op = native_plain(insn);
-	struct fields f = { insn->reg, insn->rm, insn->vvvv, 0 };
+	struct fields f = { insn->reg, insn->rm, insn->vvvv, 0, HOST_NONE };
 	struct emit_mem at = emit_at(0, 0);
 	struct emit *e = &t->e;
 
@@ -205,8 +242,11 @@ bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 			return false;
 		at = rewrite_operand(t, insn, op->size, op->align,
 				     op->flags & NATIVE_WRITE);
+	}
+	f.spare = spare_for(t, insn, op, &at);
+	if (insn->mem) {
 		f.rm = at.base;
-		f.index = at.index;
+		f.index = at.index == HOST_NONE ? 0 : at.index;
 	}
 	for (unsigned int i = 0; i < op->count; i++)
 		load_operand(t, insn, &op->operand[i], &f);
@@ -220,7 +260,7 @@ bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 	else
 		emit_8(e, 0xc0 | (f.reg & 7) << 3 | (f.rm & 7));
 	emit_bytes(e, &insn->imm, insn->imm_size);
-	store_operands(t, insn, op);
+	store_operands(t, insn, op, &f);
 	if (op->flags & NATIVE_X87)
 		rewrite_x87_note(t, insn);
 	return true;

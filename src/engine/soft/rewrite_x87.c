@@ -153,10 +153,10 @@ struct rewrite_class rewrite_state_class(const struct block *block,
 	return class;
 }
 
-/* Has the instruction interpreted when r11d has one of `bits`. */
+/* Has the instruction interpreted when r9d has one of `bits`. */
 static void refuse(struct rewrite *t, uint32_t bits)
 {
-	emit_rm_reg(&t->e, 0, false, false, 0xf7, 0, HOST_R11); /* test */
+	emit_rm_reg(&t->e, 0, false, false, 0xf7, 0, HOST_R9); /* test */
 	emit_32(&t->e, bits);
 	rewrite_miss(t, emit_jcc(&t->e, 5, 0), false);
 }
@@ -175,8 +175,8 @@ static bool put_fldcw(struct rewrite *t, const struct x86_insn *insn)
 		return false;
 	at = rewrite_operand(t, insn, 2, 1, false);
 	emit_rm_mem(e, 0, false, 0x0fb7, HOST_R10, &at); /* movzx */
-	emit_rm_reg(e, 0, false, false, 0x8b, HOST_R11, HOST_R10);
-	emit_rm_reg(e, 0, false, false, 0xf7, 2, HOST_R11); /* not */
+	emit_rm_reg(e, 0, false, false, 0x8b, HOST_R9, HOST_R10);
+	emit_rm_reg(e, 0, false, false, 0xf7, 2, HOST_R9); /* not */
 	refuse(t, FPU_EXCEPT);
 	emit_rm_mem(e, 0x66, false, 0x89, HOST_R10, &fcw);
 	emit_rm_mem(e, 0, false, 0xd9, 5, &fcw);
@@ -195,7 +195,7 @@ static bool put_ldmxcsr(struct rewrite *t, const struct x86_insn *insn)
 		return false;
 	at = rewrite_operand(t, insn, 4, 1, false);
 	emit_rm_mem(e, 0, false, 0x8b, HOST_R10, &at);
-	emit_rm_mem(e, 0, false, 0x8d, HOST_R11, &less); /* lea */
+	emit_rm_mem(e, 0, false, 0x8d, HOST_R9, &less); /* lea */
 	refuse(t, ~(uint32_t)FPU_MXCSR_USED | FPU_MXCSR_MASKS);
 	emit_rm_mem(e, 0, false, 0x89, HOST_R10, &mxcsr);
 	emit_rm_mem(e, 0, false, 0x0fae, 2, &mxcsr);

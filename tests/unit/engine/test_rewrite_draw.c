@@ -3,7 +3,8 @@
  * Draws programs: up to six blocks of random instructions, scattered over
  * four pages, each leading to a later one (or to itself, counted) by a random
  * kind of branch. Some registers point into the data, some hold small numbers
- * and serve as index, the rest hold anything.
+ * and serve as index, the rest hold anything. A block has a favourite operand,
+ * whose neighbourhood it accesses often, moving the pointer in between.
  *
  * No instruction reads a flag that the manuals leave undefined.
  */
@@ -35,6 +36,8 @@ struct drawing {
 	uint8_t pointers[5], smalls[3];
 	uint16_t precious; /* registers of those two kinds */
 	bool x87;	   /* many x87 instructions */
+	unsigned int favourite; /* pointer of this block */
+	unsigned int favourite_index, favourite_scale; /* index 4: none */
 };
 
 void rewrite_draw_open(void)
@@ -174,10 +177,28 @@ struct address {
 	bool rip;
 };
 
+static struct address near_favourite(const struct drawing *d)
+{
+	bool sib = (d->favourite & 7) == 4 || d->favourite_index != 4;
+
+	return (struct address){
+		.base = d->favourite,
+		.mod = 1,
+		.disp_size = 1,
+		.disp = (int32_t)random_below(64) - 32,
+		.sib = sib,
+		.rm = sib ? 4 : d->favourite & 7,
+		.index = d->favourite_index,
+		.scale = d->favourite_scale,
+	};
+}
+
 static struct address draw_address(const struct drawing *d)
 {
 	struct address a = { .base = pointer(d) };
 
+	if (random_below(2))
+		return near_favourite(d);
 	switch (random_below(16)) {
 	case 0 ... 1:
 		return (struct address){ .rm = 5, .disp_size = 4, .rip = true };
@@ -505,6 +526,41 @@ static uint32_t undefined_now(struct drawing *d)
 	return d->p->undefined_out;
 }
 
+/* Adds a constant to the favourite: ADD, SUB, INC, DEC, LEA; or moves rsp. */
+static void move_favourite(const struct drawing *d, struct code *c)
+{
+	unsigned int r = d->favourite;
+
+	c->length = 0;
+	switch (random_below(5)) {
+	case 0: /* push, pop */
+		r = random_below(16);
+		if (r >= 8)
+			put(c, 0x41);
+		put(c, 0x50 | random_below(2) << 3 | (r & 7));
+		break;
+	case 1:
+		put(c, 0x48 | r >> 3);
+		put(c, 0xff);
+		put(c, 0xc0 | random_below(2) << 3 | (r & 7));
+		break;
+	case 2:
+		put(c, 0x48 | (r >> 3) * 5);
+		put(c, 0x8d);
+		put(c, 0x40 | (r & 7) * 9);
+		if ((r & 7) == 4)
+			put(c, 0x24);
+		put(c, random_below(64) - 32);
+		break;
+	default:
+		put(c, 0x48 | r >> 3);
+		put(c, 0x83);
+		put(c, 0xc0 | (random_below(2) ? 0x28 : 0) | (r & 7));
+		put(c, random_below(64) - 32);
+		break;
+	}
+}
+
 static void add_insn(struct drawing *d)
 {
 	uint32_t undefined = undefined_now(d);
@@ -512,6 +568,11 @@ static void add_insn(struct drawing *d)
 
 	if (random_below(32) == 0) {
 		add_control(d);
+		return;
+	}
+	if (random_below(8) == 0) {
+		move_favourite(d, &c);
+		add_piece(d, &c);
 		return;
 	}
 	for (unsigned int i = 0; i < TRIES_MAX; i++)
@@ -806,6 +867,9 @@ void rewrite_draw(struct program *p)
 		unsigned int n = 1 + random_below(left / 2 + 1);
 
 		d.at = d.start[d.block];
+		d.favourite = pointer(&d);
+		d.favourite_index = random_below(4) ? 4 : small(&d);
+		d.favourite_scale = random_below(4);
 		while (n--) {
 			if (random_below(16))
 				add_insn(&d);
