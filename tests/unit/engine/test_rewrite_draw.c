@@ -856,7 +856,7 @@ static void draw_places(struct drawing *d)
 void rewrite_draw(struct program *p)
 {
 	struct drawing d = { .p = p };
-	unsigned int left = 1 + random_below(20);
+	unsigned int left = 1 + random_below(random_below(3) ? 20 : 48);
 
 	memset(p, 0, sizeof(*p));
 	d.blocks = 1 + random_below(BLOCKS_MAX);
