@@ -34,6 +34,7 @@ enum memory_kind {
 /* memory.page_flags bits */
 #define MEM_PAGE_CODE  0x01 /* an engine holds decoded code of this page */
 #define MEM_PAGE_CLEAN 0x02 /* dirty log on and not written since */
+#define MEM_PAGE_HOT   0x04 /* the engine's: beside CODE, host code of it */
 
 struct memory_region {
 	uint64_t base; /* guest-physical, page-aligned */
@@ -56,7 +57,8 @@ struct memory {
 	_Atomic uint8_t *page_flags;
 	bool dirty_log; /* memory_dirty_log() is on */
 
-	/* Called after a write to a page that had MEM_PAGE_CODE set. */
+	/* Called after a write to a page that had MEM_PAGE_CODE set; takes
+	 * the flag away when no decoded code counts any more. */
 	void (*code_written)(void *ctx, uint64_t page);
 	void *code_written_ctx;
 };

@@ -259,6 +259,10 @@ enum x86_result x86_pointer(struct x86_cpu *cpu, uint64_t linear,
 		return r;
 	*host = p.page[0].host;
 	if (access & X86_WRITE && p.page[0].region) {
+		/* The write that was noted before is done by now. */
+		if (cpu->noted_early)
+			memory_note_write(&cpu->vm->memory,
+					  gpa(cpu->noted_early), 1);
 		note(cpu, &p.page[0], size);
 		cpu->noted_early = p.page[0].gpa;
 	}

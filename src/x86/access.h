@@ -108,9 +108,9 @@ static inline struct x86_tlb_entry *x86_tlb_at(struct x86_cpu *cpu,
 static inline bool x86_fetches_global(const struct x86_cpu *cpu,
 				      uint64_t linear)
 {
-	unsigned int i = (linear >> PAGE_SHIFT) & (X86_TLB_SIZE - 1);
+	unsigned int i = x86_tlb_index(linear);
 
-	return cpu->tlb->entry[i].exec == (linear & PAGE_MASK) &&
+	return x86_tlb_hit(cpu->tlb->entry[i].exec, linear, 1) &&
 	       cpu->tlb->global[i / 64] >> (i % 64) & 1;
 }
 

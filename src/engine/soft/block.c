@@ -124,7 +124,8 @@ void block_cut(struct block_cache *cache)
 {
 	struct block *b = cache->running;
 
-	if (!b)
+	/* In a checked page every write ends its block anyway. */
+	if (!b || b->source)
 		return;
 	for (unsigned int i = 0; i < b->count; i++)
 		b->insn[i].handler = leave_block;
@@ -138,11 +139,18 @@ static unsigned int hash_of(uint64_t address, uint32_t mode)
 	return (unsigned int)(h >> 40) & (BLOCK_HASH_SIZE - 1);
 }
 
+/* Times interpreted since it was rewritten. */
+static uint8_t *heat_of(struct block_cache *cache, uint64_t address)
+{
+	uint64_t h = address * 0x9e3779b97f4a7c15u;
+
+	return &cache->heat[h >> 40 & (BLOCK_HEAT_SIZE - 1)];
+}
+
 bool block_heats_up(struct block_cache *cache, const struct block *block,
 		    unsigned int limit)
 {
-	uint64_t h = block->address * 0x9e3779b97f4a7c15u;
-	uint8_t *heat = &cache->heat[h >> 40 & (BLOCK_HEAT_SIZE - 1)];
+	uint8_t *heat = heat_of(cache, block->address);
 
 	if (++*heat < limit)
 		return false;
@@ -150,21 +158,41 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
 	return true;
 }
 
+/* Finds it, and drops what is out of date on the way. */
 static struct block *hash_find(struct block_cache *cache, uint64_t address,
 			       uint64_t linear, uint32_t mode)
 {
-	struct block *b = cache->hash[hash_of(address, mode)];
+	struct block **at = &cache->hash[hash_of(address, mode)], *b;
 
-	for (; b; b = b->next)
-		if (b->address == address && b->linear == linear &&
-		    b->mode == mode && block_is_current(b))
+	while ((b = *at)) {
+		bool same = b->address == address && b->linear == linear &&
+			    b->mode == mode;
+
+		if (same && block_is_current(b))
 			return b;
+		if (!same) {
+			at = &b->next;
+			continue;
+		}
+		/* Code that changes all the time is not worth rewriting. */
+		if (b->source)
+			*heat_of(cache, address) = 0;
+		*at = b->next;
+	}
 	return NULL;
 }
 
-static size_t size_of(unsigned int count)
+/* Rounded up: the next one is aligned. */
+static size_t size_of(unsigned int count, unsigned int bytes)
 {
-	return sizeof(struct block) + (count + 1u) * sizeof(struct x86_insn);
+	return (sizeof(struct block) +
+		(count + 1u) * sizeof(struct x86_insn) + bytes + 7) &
+	       ~(size_t)7;
+}
+
+static size_t size_of_block(const struct block *b)
+{
+	return size_of(b->count, b->source ? b->bytes : 0u);
 }
 
 /* Room in the nursery for one block of the largest size. */
@@ -172,7 +200,7 @@ static struct block *reserve(struct block_cache *cache)
 {
 	struct block_arena *arena = &cache->nursery;
 
-	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX))
+	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX, UINT8_MAX))
 		empty_nursery(cache);
 	return (struct block *)(arena->base + arena->used);
 }
@@ -188,14 +216,14 @@ static void enter_hash(struct block_cache *cache, struct block *b)
 struct block *block_keep(struct block_cache *cache, struct block *block)
 {
 	struct block_arena *arena = &cache->kept;
-	size_t size = size_of(block->count);
+	size_t size = size_of_block(block);
 	struct block *b = (struct block *)(arena->base + arena->used);
 
 	if (arena->size - arena->used < size)
 		return NULL;
 	arena->used += size;
 	memcpy(b, block, size);
-	block->generation--; /* out of date */
+	block->state--; /* out of date */
 	enter_hash(cache, b);
 	return b;
 }
@@ -216,7 +244,8 @@ static void decode_row(struct x86_cpu *cpu, struct block *b,
 			break;
 		insn->offset = (uint8_t)at;
 		x86_bind(cpu, insn);
-		end = x86_ends_block(insn);
+		end = x86_ends_block(insn) ||
+		      (b->source && block_may_write(insn));
 		at += insn->length;
 		b->count++;
 	}
@@ -236,20 +265,25 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	unsigned int size = PAGE_SIZE - (unsigned int)(address.v & 0xfff);
 	const uint8_t *host = memory_for_read(mem, address, size);
 	int64_t page = memory_page_index(mem, address);
+	uint8_t copy[UINT8_MAX];
 	struct block *b;
 
 	if (!host || page < 0)
 		return NULL;
-	if (!(atomic_load(&mem->page_flags[page]) & MEM_PAGE_CODE))
-		soft_share_code(soft, (uint64_t)page, host);
 	b = reserve(cache);
 	b->address = address.v;
 	b->linear = linear;
 	b->code = NULL;
 	b->mode = cpu->mode;
-	b->page_generation = &soft->soft->generation[page];
-	b->generation = atomic_load_explicit(b->page_generation,
-					     memory_order_acquire);
+	b->page = &soft->soft->page[page];
+	b->state = soft_open_page(soft, (uint64_t)page, host);
+	b->source = soft_page_is_checked(b->state) ? host : NULL;
+	if (b->source) {
+		/* The bytes may change while they are decoded. */
+		size = size < sizeof(copy) ? size : sizeof(copy);
+		memcpy(copy, host, size);
+		host = copy;
+	}
 	cpu->work = X86_WORK_DECODE;
 	decode_row(cpu, b, host, size);
 	cpu->work = X86_WORK_RUN;
@@ -257,8 +291,10 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 		soft_profile_decoded(soft->profile, b);
 	if (!b->count)
 		return NULL;
+	if (b->source)
+		memcpy(block_bytes(b), copy, b->bytes);
 	enter_hash(cache, b);
-	cache->nursery.used += size_of(b->count);
+	cache->nursery.used += size_of_block(b);
 	cache->decoded += b->count;
 	return b;
 }

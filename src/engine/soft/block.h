@@ -6,14 +6,15 @@
  * A block is a row of decoded instructions that lie in one page and end
  * behind the first one that may go elsewhere. The row ends with a marker whose
  * handler leaves the block. Blocks never outlive their bytes: every page of
- * guest memory has a generation in struct soft_vm, a block remembers the one
- * that it was decoded in, and each write to a page that holds decoded code
- * (MEM_PAGE_CODE) moves the page on to the next.
+ * guest memory has a state in struct soft_vm, a block remembers the one that
+ * it was decoded in, and a write to a page that holds decoded code
+ * (MEM_PAGE_CODE) moves the page on to the next. Where code is written again
+ * and again, blocks compare their bytes instead: change.c.
  *
  * A vCPU that decodes the first block of a page withdraws its own write tags
- * for it and asks the other vCPUs to do the same (soft_share_code()). They
- * comply between two blocks and move the page's generation on, so that what
- * they wrote before is seen by a second decoding.
+ * for it and asks the other vCPUs to do the same (soft_open_page()). They
+ * comply between two blocks and move the page's state on, so that what they
+ * wrote before is seen by a second decoding.
  *
  * Memory is bounded. Blocks begin in a small nursery that is emptied when it
  * is full: most code runs once or twice. Those that are rewritten into host
@@ -23,6 +24,7 @@
 #ifndef LODGE_ENGINE_SOFT_BLOCK_H
 #define LODGE_ENGINE_SOFT_BLOCK_H
 
+#include "vm/bytes.h"
 #include "x86/insn.h"
 
 #define BLOCK_INSNS_MAX 32
@@ -48,8 +50,9 @@ struct block {
 	const uint8_t *code; /* rewritten; NULL: interpreted */
 	/* The same for who has these sets of registers live (REWRITE_*). */
 	const uint8_t *live_code;
-	const _Atomic uint32_t *page_generation;
-	uint32_t generation;
+	const _Atomic uint64_t *page; /* its state, */
+	uint64_t state;		      /* and what that was when decoded */
+	const uint8_t *source; /* in a checked page: the bytes; else NULL */
 	uint32_t mode; /* x86_cpu.mode */
 	uint16_t bytes;
 	uint16_t count; /* instructions, the end marker not counted */
@@ -117,11 +120,18 @@ void block_forget_pages(struct block_cache *cache, uint64_t first,
 /* Forgets everything. */
 void block_cache_flush(struct block_cache *cache);
 
-/* True while no byte of the block's page was written since. */
-static inline bool block_is_current(const struct block *b)
+/* Behind the row: the bytes that a block of a checked page was made from. */
+static inline uint8_t *block_bytes(struct block *b)
 {
-	return atomic_load_explicit(b->page_generation,
-				    memory_order_acquire) == b->generation;
+	return (uint8_t *)&b->insn[b->count + 1u];
+}
+
+/* True while the block is what its bytes in guest memory say. */
+static inline bool block_is_current(struct block *b)
+{
+	return atomic_load_explicit(b->page, memory_order_acquire) ==
+		       b->state &&
+	       (!b->source || !memcmp(b->source, block_bytes(b), b->bytes));
 }
 
 /* The linear address of cs:rip. */
@@ -174,6 +184,9 @@ struct block *block_keep(struct block_cache *cache, struct block *block);
  */
 enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 			   struct block **block);
+
+/* change.c: true unless the instruction surely leaves memory alone. */
+bool block_may_write(const struct x86_insn *insn);
 
 /*
  * The running block's page was written by its own vCPU: makes it end behind

@@ -85,6 +85,9 @@ static uint32_t needed_behind(const struct rewrite *t, const uint8_t *page,
 	const struct x86_insn *insn = &b->insn[b->count - 1];
 	uint64_t next = b->linear + b->bytes;
 
+	/* In a checked page other code may change unnoticed. */
+	if (b->source)
+		return X86_FLAGS_ARITH;
 	switch (last->kind) {
 	case REWRITE_JCC:
 		return needed_at(t, page, next) |
@@ -322,6 +325,8 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	block->needs = (uint8_t)needed_at_front(block, class);
 	code = rewrite_entries(&t, needed);
 	front = t.live;
+	if (block->source)
+		rewrite_check_source(&t, needed);
 	put_block(&t, class, live);
 	/* Behind a slow handler nothing is reached. */
 	if (!ends_by_itself(&class[block->count - 1]) ||

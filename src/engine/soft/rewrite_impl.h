@@ -227,6 +227,9 @@ void rewrite_stub_load(struct rewriter *rw, struct emit *e);
 /* False: the block computes, and an exception is unmasked. */
 bool rewrite_may_run(const struct x86_cpu *cpu, const struct block *block);
 
+/* rewrite_check.c: leaves when the block's bytes are not what they were. */
+void rewrite_check_source(struct rewrite *t, bool flags_live);
+
 /* rewrite_insn.c: false when the instruction is the interpreter's. */
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 		  const struct rewrite_class *class);

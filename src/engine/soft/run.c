@@ -130,11 +130,16 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 			return x86_step(cpu);
 	}
 	if (!block->code && is_hot(soft, block)) {
+		if (block->source && soft_page_calms(soft, block))
+			return X86_BRANCH;
 		block = block_keep(&soft->cache, block);
 		if (!block || !rewrite(soft, cpu, block)) {
 			soft_flush(soft);
 			return X86_BRANCH;
 		}
+		soft_page_is_hot(soft, block);
+		if (!block_is_current(block))
+			return X86_BRANCH;
 	}
 	if (block->code) {
 		r = run_code(soft, cpu, block);

@@ -23,23 +23,6 @@ static int soft_probe(char *why, size_t size)
 	return 0;
 }
 
-static void next_generation(struct soft_vm *soft, uint64_t page)
-{
-	atomic_fetch_add_explicit(&soft->generation[page], 1,
-				  memory_order_release);
-}
-
-/* Any thread: what holds code of the page goes out of date, and no look-up
- * in host code finds it any more. */
-static void code_written(void *ctx, uint64_t page)
-{
-	struct soft_vm *soft = ctx;
-
-	next_generation(soft, page);
-	for (unsigned int i = 0; i < soft->vm->cpu_count; i++)
-		x86_cpu_request(soft->vm->cpu[i], X86_REQ_CODE);
-}
-
 /* A request is waiting: makes host code leave. Any thread. */
 static void soft_kicked(struct x86_cpu *cpu)
 {
@@ -72,7 +55,7 @@ static void soft_close(void *vm_engine)
 	struct soft_vm *soft = vm_engine;
 
 	soft->vm->memory.code_written = NULL;
-	host_ram_destroy(&soft->generation_ram);
+	host_ram_destroy(&soft->page_ram);
 	host_free(soft);
 }
 
@@ -80,20 +63,20 @@ static int soft_map_memory(void *vm_engine)
 {
 	struct soft_vm *soft = vm_engine;
 	struct memory *mem = &soft->vm->memory;
-	uint64_t size = mem->page_count * sizeof(*soft->generation);
+	uint64_t size = mem->page_count * sizeof(*soft->page);
 	int err;
 
 	if (soft->pages == mem->page_count)
 		return 0;
-	host_ram_destroy(&soft->generation_ram);
-	soft->generation_ram = (struct host_ram){ .fd = -1 };
-	err = host_ram_create(&soft->generation_ram,
+	host_ram_destroy(&soft->page_ram);
+	soft->page_ram = (struct host_ram){ .fd = -1 };
+	err = host_ram_create(&soft->page_ram,
 			      (size + PAGE_SIZE - 1) & PAGE_MASK);
 	if (err)
 		return err;
-	soft->generation = (void *)soft->generation_ram.base;
+	soft->page = (void *)soft->page_ram.base;
 	soft->pages = mem->page_count;
-	mem->code_written = code_written;
+	mem->code_written = soft_code_written;
 	mem->code_written_ctx = soft;
 	return 0;
 }
@@ -214,68 +197,6 @@ static void soft_stats(struct x86_cpu *cpu, struct engine_stats *stats)
 		.fault = cpu->stat_fault,
 		.kick = soft->kicks,
 	};
-}
-
-void soft_share_code(struct soft_cpu *soft, uint64_t index,
-		     const uint8_t *host)
-{
-	struct soft_vm *shared = soft->soft;
-	struct vm *vm = shared->vm;
-	uint64_t head;
-
-	atomic_fetch_or(&vm->memory.page_flags[index], MEM_PAGE_CODE);
-	x86_tlb_protect(soft->cpu, host);
-	if (vm->cpu_count < 2)
-		return;
-	host_lock(&shared->ring_lock);
-	head = atomic_load(&shared->ring_head);
-	shared->ring[head % SOFT_RING] = index;
-	atomic_store(&shared->ring_head, head + 1);
-	host_unlock(&shared->ring_lock);
-	for (unsigned int i = 0; i < vm->cpu_count; i++)
-		if (vm->cpu[i] != soft->cpu)
-			x86_cpu_request(vm->cpu[i], X86_REQ_CODE);
-}
-
-void soft_notice_code(struct soft_cpu *soft)
-{
-	struct soft_vm *shared = soft->soft;
-	uint64_t head, page;
-
-	if (!(atomic_fetch_and(&soft->cpu->request, ~X86_REQ_CODE) &
-	      X86_REQ_CODE))
-		return;
-	block_forget_linear(&soft->cache);
-	/* Others may have decoded between the note and the write. */
-	if (soft->cpu->noted_early) {
-		memory_note_write(&shared->vm->memory,
-				  gpa(soft->cpu->noted_early), 1);
-		soft->cpu->noted_early = 0;
-	}
-	head = atomic_load(&shared->ring_head);
-	if (head == soft->ring_seen)
-		return;
-	x86_tlb_protect(soft->cpu, NULL);
-	host_lock(&shared->ring_lock);
-	head = atomic_load(&shared->ring_head);
-	/* Overrun: every page may be one of those missed. */
-	if (head - soft->ring_seen > SOFT_RING) {
-		for (page = 0; page < shared->pages; page++)
-			if (atomic_load(&shared->vm->memory.page_flags[page]) &
-			    MEM_PAGE_CODE)
-				next_generation(shared, page);
-	} else {
-		for (; soft->ring_seen < head; soft->ring_seen++)
-			next_generation(
-				shared,
-				shared->ring[soft->ring_seen % SOFT_RING]);
-	}
-	soft->ring_seen = head;
-	host_unlock(&shared->ring_lock);
-	/* Host code does not look at generations. */
-	for (unsigned int i = 0; i < shared->vm->cpu_count; i++)
-		if (shared->vm->cpu[i] != soft->cpu)
-			x86_cpu_request(shared->vm->cpu[i], X86_REQ_CODE);
 }
 
 const struct engine engine_soft = {

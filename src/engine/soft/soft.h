@@ -17,8 +17,9 @@
 
 struct soft_vm {
 	struct vm *vm;
-	struct host_ram generation_ram;
-	_Atomic uint32_t *generation; /* by index of memory.page_flags */
+	struct host_ram page_ram;
+	_Atomic uint64_t *page; /* states, by index of memory.page_flags */
+	_Atomic uint64_t code_writes; /* to pages with code */
 	uint64_t pages;
 	struct host_lock ring_lock;
 	_Atomic uint64_t ring_head; /* pages ever posted */
@@ -38,13 +39,28 @@ struct soft_cpu {
 };
 
 /*
- * Announces that this vCPU decoded code of page `index` for the first time,
- * and sets MEM_PAGE_CODE. To be called before the bytes are read.
+ * change.c: the state that a block remembers whose bytes, at `host` in page
+ * `page`, are read afterwards. Has the page's writers tell, unless it is a
+ * checked one.
  */
-void soft_share_code(struct soft_cpu *soft, uint64_t index,
-		     const uint8_t *host);
+uint64_t soft_open_page(struct soft_cpu *soft, uint64_t page,
+			const uint8_t *host);
+bool soft_page_is_checked(uint64_t state);
 
-/* Does what other vCPUs' soft_share_code() asked for. */
+/*
+ * A block of a checked page was run often without a change. True when the
+ * page is an ordinary one again; the block is out of date then.
+ */
+bool soft_page_calms(struct soft_cpu *soft, const struct block *block);
+
+/* Host code of the block was made. Whether the block is still current is to
+ * be asked behind that, before the host code runs. */
+void soft_page_is_hot(struct soft_cpu *soft, const struct block *block);
+
+/* memory.code_written of a struct soft_vm. Any thread. */
+void soft_code_written(void *ctx, uint64_t page);
+
+/* Does what other vCPUs' soft_open_page() and soft_code_written() asked for. */
 void soft_notice_code(struct soft_cpu *soft);
 
 /* Forgets every block and all host code. */

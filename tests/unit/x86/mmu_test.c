@@ -750,12 +750,15 @@ static void local_flush_keeps_global(void **state)
 	assert_int_equal(load(LINEAR + 0x1000, &v), X86_NEXT);
 	x86_tlb_flush_local(bench.cpu);
 	assert_true(set(entry()->read));
+	assert_true(x86_fetches_global(bench.cpu, LINEAR + 0xfff));
+	assert_false(x86_fetches_global(bench.cpu, LINEAR + 0x1000));
 	assert_false(x86_tlb_hit(entry()[1].read, LINEAR + 0x1000, 1));
 	x86_tlb_flush_page(bench.cpu, LINEAR);
 	assert_false(set(entry()->read));
 	/* The entry's next page is not global. */
 	poke(PT, DATA | P | W);
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	assert_false(x86_fetches_global(bench.cpu, LINEAR));
 	x86_tlb_flush_local(bench.cpu);
 	assert_false(set(entry()->read));
 	poke(PT, DATA | P | W | G);
