@@ -5,6 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
+SEQUENCES ?= 2000000
 # Arguments for `lodge run`, `meson test`, the benchmark and the soak test.
 ARGS ?=
 
@@ -12,7 +13,8 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest check sanitize bench soak fuzz install clean help setup
+.PHONY: all run guest check sanitize bench soak fuzz sequences install clean
+.PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) lodge
@@ -56,6 +58,14 @@ soak:
 	@tests/system/soak.py --lodge $(BUILD)/lodge \
 		--kernel $(GUEST)/vmlinux --keep $(BUILD)/soak $(ARGS)
 
+sequences:
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@ninja -C $(BUILD) tests/unit/engine/test-engine-rewrite
+	@$(BUILD)/tests/unit/engine/test-engine-rewrite --count $(SEQUENCES)
+	@$(BUILD)/tests/unit/engine/test-engine-rewrite --count $(SEQUENCES) \
+		--host
+
 fuzz:
 	@$(SETUP) build test
 	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
@@ -87,6 +97,8 @@ help:
 	@echo "make bench      measure beside QEMU and the host"
 	@echo "make soak       boot guests in a loop (ARGS=\"--count 1000\")"
 	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make sequences  run SEQUENCES=$(SEQUENCES) random programs on"
+	@echo "                interpreter, rewriter and this processor"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"
 	@echo

@@ -136,7 +136,7 @@ static const struct binding map_0f[256] = {
 	[0x06] = SLOW(x86_clts),
 	[0x07] = SLOW(x86_sysret),
 	[0x08 ... 0x09] = SLOW(x86_invd),
-	[0x0d] = FAST(x86_nop), /* PREFETCHW */
+	[0x0d] = FAST(x86_prefetchw),
 	[0x10 ... 0x17] = { .flags = NATIVE },
 	[0x18 ... 0x1f] = FAST(x86_nop), /* PREFETCHh, ENDBR, long NOP */
 	[0x20] = SLOW(x86_mov_cr),

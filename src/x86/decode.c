@@ -119,15 +119,20 @@ static uint64_t take_signed(struct cursor *c, unsigned int size)
 	return (uint64_t)((int64_t)(take(c, size) << shift) >> shift);
 }
 
-/* Notes one legacy prefix; false when the byte is none. */
-static bool take_prefix(struct x86_insn *insn, uint8_t byte, uint8_t *seg)
+/*
+ * Notes one legacy prefix; false when the byte is none. In 64-bit code ES, CS,
+ * SS and DS do nothing, not even take FS or GS back.
+ */
+static bool take_prefix(struct x86_insn *insn, uint8_t byte, uint32_t mode,
+			uint8_t *seg)
 {
 	switch (byte) {
 	case 0x26:
 	case 0x2e:
 	case 0x36:
 	case 0x3e:
-		*seg = (uint8_t)(byte >> 3 & 3);
+		if (!(mode & X86_MODE_CODE64) || *seg == X86_NO_REG)
+			*seg = (uint8_t)(byte >> 3 & 3);
 		break;
 	case 0x64:
 	case 0x65:
@@ -416,14 +421,14 @@ int x86_decode(struct x86_insn *insn, const uint8_t *bytes, unsigned int size,
 		byte = (uint8_t)take(&c, 1);
 		if (c.over)
 			return too_short(&c);
-	} while (take_prefix(insn, byte, &seg));
+	} while (take_prefix(insn, byte, mode, &seg));
 
 	if ((mode & X86_MODE_CODE64) && (byte & 0xf0) == 0x40) {
 		insn->rex = byte;
 		insn->prefix |= X86_PFX_REX | (byte & 8 ? X86_PFX_REXW : 0);
 		byte = (uint8_t)take(&c, 1);
 		/* A REX before another prefix does nothing. */
-		while (!c.over && (take_prefix(insn, byte, &seg) ||
+		while (!c.over && (take_prefix(insn, byte, mode, &seg) ||
 				   (byte & 0xf0) == 0x40)) {
 			bool rex = (byte & 0xf0) == 0x40;
 
@@ -461,7 +466,6 @@ int x86_decode(struct x86_insn *insn, const uint8_t *bytes, unsigned int size,
 	insn->seg = seg != X86_NO_REG ? seg : default_segment(insn);
 	if (seg != X86_NO_REG)
 		insn->prefix |= X86_PFX_SEG;
-	/* ES, CS, SS and DS overrides do nothing in 64-bit code. */
 	if ((mode & X86_MODE_CODE64) && seg < X86_FS)
 		insn->seg = default_segment(insn);
 	if (c.over)

@@ -54,6 +54,7 @@ x86_handler x86_cmpxchg_wide; /* 0F C7 /1 */
 
 /* legacy.c */
 x86_handler x86_nop;
+x86_handler x86_prefetchw;
 x86_handler x86_flag_op;     /* F5 F8 F9 FC FD, 9E 9F */
 x86_handler x86_pusha, x86_popa, x86_bound, x86_enter, x86_leave;
 x86_handler x86_bcd;	     /* 27 2F 37 3F D4 D5 */

@@ -13,6 +13,13 @@ enum x86_result x86_nop(ARGS)
 	return X86_NEXT;
 }
 
+/* With a register Intel's processors do nothing. */
+enum x86_result x86_prefetchw(ARGS)
+{
+	return insn->mem || !cpu->cpuid->amd ? X86_NEXT :
+					       x86_raise(cpu, X86_UD);
+}
+
 enum x86_result x86_flag_op(ARGS)
 {
 	uint64_t *flags = &cpu->state.rflags;

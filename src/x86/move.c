@@ -189,6 +189,17 @@ EXTEND(movsx, 2, 8, SIGNED)
 EXTEND(movsx, 4, 8, SIGNED)
 EXTEND(movsx, 4, 4, AS_IS)
 
+/* MOVSXD to a word: AMD's processors read a doubleword all the same. */
+static enum x86_result movsxd_2(ARGS)
+{
+	uint64_t v;
+	enum x86_result r = read_rm(cpu, insn, cpu->cpuid->amd ? 4 : 2, &v);
+
+	if (!r)
+		set_register(cpu, insn, insn->reg, 2, v);
+	return r;
+}
+
 #define TO(name, kind, from)                             \
 	{                                                \
 		name##_##kind##_##from##_2, name##_##kind##_##from##_4, \
@@ -209,7 +220,7 @@ x86_handler *x86_pick_extend(const struct x86_insn *insn)
 	if (insn->opcode == 0x63) {
 		/* MOVSXD without REX.W: a plain move of its operand size. */
 		if (insn->opsize == 2)
-			return pick_form(&mov_load, insn);
+			return movsxd_2;
 		if (insn->opsize == 4)
 			return insn->mem ? movsx_mem_4_4 : movsx_reg_4_4;
 		return insn->mem ? movsx_mem_4_8 : movsx_reg_4_8;

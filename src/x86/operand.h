@@ -280,7 +280,7 @@ X86_INLINE unsigned int stack_size(const struct x86_cpu *cpu,
 {
 	if (!(cpu->mode & X86_MODE_CODE64))
 		return insn->opsize;
-	return insn->prefix & X86_PFX_OPSIZE ? 2 : 8;
+	return insn->opsize == 2 ? 2 : 8;
 }
 
 #endif

@@ -82,6 +82,16 @@ map_slow(struct x86_cpu *cpu, const struct x86_insn *insn,
 	return r;
 }
 
+/* #SS of an address that is not canonical comes after alignment's #GP. */
+static __attribute__((noinline)) enum x86_result
+no_operand(struct x86_cpu *cpu, const struct native_op *op, uint64_t linear)
+{
+	if (cpu->mode & X86_MODE_CODE64 && cpu->fault.vector == X86_SSF &&
+	    linear & (op->align - 1u))
+		return x86_raise_error(cpu, X86_GP, 0);
+	return X86_FAULT;
+}
+
 INLINE enum x86_result map(struct x86_cpu *cpu, const struct x86_insn *insn,
 			   const struct native_op *op, bool private,
 			   struct native_memory *m)
@@ -93,7 +103,7 @@ INLINE enum x86_result map(struct x86_cpu *cpu, const struct x86_insn *insn,
 	r = x86_operand(cpu, insn, op->size, write ? X86_WRITE : X86_READ,
 			&m->linear);
 	if (r != X86_NEXT)
-		return r;
+		return no_operand(cpu, op, m->linear);
 	e = x86_tlb_at(cpu, m->linear);
 	if (__builtin_expect(!x86_tlb_hit(write ? e->write : e->read,
 					  m->linear, op->size) ||

@@ -193,6 +193,7 @@ static struct rewrite_class two_byte(const struct x86_insn *insn)
 
 	switch (op) {
 	case 0x0d:
+		return insn->mem ? make(REWRITE_NOP, false, 0, 0) : none;
 	case 0x18 ... 0x1f:
 		return make(REWRITE_NOP, false, 0, 0);
 	case 0x40 ... 0x4f:

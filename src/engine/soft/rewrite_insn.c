@@ -39,8 +39,9 @@ static unsigned int memory_size(const struct x86_insn *insn)
 			return insn->opsize;
 		}
 	}
+	/* To a word, too: some processors read this much. */
 	if (insn->opcode == 0x63)
-		return insn->opsize == 2 ? 2 : 4;
+		return 4;
 	return insn->opsize;
 }
 

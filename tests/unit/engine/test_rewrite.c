@@ -4,7 +4,11 @@
  * and compares registers, flags, vector registers, memory, MMIO accesses and
  * exception frames.
  *
- *   test-rewrite [--count N] [--seed N]
+ *   test-rewrite [--count N] [--seed N] [--host]
+ *
+ * With --host they are programs that a process can execute, and the host
+ * processor is the third to run them: its exception, registers and memory at
+ * the fault have to be those of the other two.
  *
  * The seed is printed. Of a failure the program is cut down to the
  * instructions that matter and printed with the seed that --count 1 repeats.
@@ -21,9 +25,11 @@
 #include <unistd.h>
 
 #include "x86/reg.h"
+#include "x86/state.h"
 
 #define REPORTS_MAX  10
 #define STUCK_SECONDS 60
+#define HOST_RUN      9
 
 uint64_t random_state = 1;
 
@@ -36,6 +42,7 @@ uint64_t random64(void)
 }
 
 static volatile uint64_t current_seed;
+static bool with_host;
 
 static const char *const page_name[2] = { "exception frame", "words" };
 
@@ -98,11 +105,9 @@ static struct difference compare_pages(const struct outcome *a,
 	return (struct difference){ 0 };
 }
 
-static struct difference compare(const struct program *p,
-				 const struct outcome *a,
-				 const struct outcome *b)
+static struct difference compare(const struct outcome *a,
+				 const struct outcome *b, uint32_t mask)
 {
-	uint32_t mask = masked_flags(p, a);
 	unsigned int i;
 
 	if (a->rip != b->rip)
@@ -125,6 +130,63 @@ static struct difference compare(const struct program *p,
 	return compare_pages(a, b, mask);
 }
 
+/* The exception frame that the guest pushed, as if it had not been. */
+static void take_back_frame(struct outcome *o)
+{
+	o->vector_number = (unsigned int)(o->rip - REWRITE_HANDLERS) / 16;
+	o->rip = word(o, 0, PAGE_SIZE - 40);
+	o->rflags = word(o, 0, PAGE_SIZE - 24) & ~(uint64_t)X86_FLAG_RF;
+	o->gpr[X86_RSP] = word(o, 0, PAGE_SIZE - 16);
+}
+
+static uint32_t undefined_at(const struct program *p, uint64_t rip)
+{
+	for (unsigned int i = 0; i < p->count; i++)
+		if (p->piece[i].at == rip)
+			return p->piece[i].undefined;
+	return p->undefined_out;
+}
+
+/* Of the XSAVE area FCW, FSW, FTW, MXCSR, ST, XMM and YMM. */
+static bool is_compared(unsigned int i)
+{
+	return i < 5 || i - 24 < 4 || (i - 32 < 128 && i % 16 < 10) || i - 160 < 256 || i - 576 < 256;
+}
+
+/*
+ * At the fault, or at the end, where the host has no page. CR2 of other
+ * exceptions is the guest's alone.
+ */
+static struct difference compare_host(const struct program *p,
+				      const struct outcome *interpreted,
+				      struct outcome *host)
+{
+	static struct outcome a;
+
+	a = *interpreted;
+	a.vector_number = X86_PF;
+	if (is_handler(a.rip))
+		take_back_frame(&a);
+	else
+		a.cr2 = a.rip;
+	if (a.vector_number != host->vector_number)
+		return (struct difference){ "exception", 0, a.vector_number,
+					    host->vector_number };
+	host->mmio = a.mmio;
+	host->rflags &= ~(uint64_t)X86_FLAG_RF;
+	memcpy(host->page[0], a.page[0], PAGE_SIZE);
+	/* A fetch may be for more than the instruction's first bytes. */
+	if (a.vector_number != X86_PF || a.cr2 == a.rip)
+		host->cr2 = a.cr2;
+	/* Which flags an unmasked exception leaves beside its own varies. */
+	if (a.vector_number == X86_XM)
+		host->vector[24] = a.vector[24];
+	for (unsigned int i = 0; i < sizeof(a.vector); i++)
+		if (!is_compared(i))
+			host->vector[i] = a.vector[i];
+	return compare(&a, host, undefined_at(p, a.rip));
+}
+
 /*
  * Interpreted, rewritten with what the TLB then holds, once more through the
  * links of the first time, and mixed.
@@ -140,10 +202,17 @@ static struct difference try(const struct program *p, unsigned int *which)
 	rewrite_machine_run(p, INTERPRETED, p->seed & 1, &a);
 	if (!a.over)
 		return d;
+	if (p->host) {
+		rewrite_host_run(p, &b);
+		d = compare_host(p, &a, &b);
+		*which = HOST_RUN;
+		if (d.what)
+			return d;
+	}
 	for (*which = 0; *which < 4 && !d.what; ++*which) {
 		rewrite_machine_run(p, ways[*which],
 				    *which == (p->seed >> 1) % 4, &b);
-		d = compare(p, &a, &b);
+		d = compare(&a, &b, masked_flags(p, &a));
 	}
 	return d;
 }
@@ -169,15 +238,15 @@ static void print_program(const struct program *p)
 }
 
 /* Replaces by NOPs what the difference does not need. */
-static void minimise(struct program *p)
+static void minimise(struct program *p, unsigned int which)
 {
-	unsigned int which;
-
 	for (unsigned int i = 0; i < p->count; i++) {
 		struct piece keep = p->piece[i];
+		unsigned int now;
 
 		memset(p->piece[i].bytes, 0x90, keep.length);
-		if (!rewrite_analyse(p) || !try(p, &which).what)
+		if (!rewrite_analyse(p) || !try(p, &now).what ||
+		    (now == HOST_RUN) != (which == HOST_RUN))
 			p->piece[i] = keep;
 	}
 	rewrite_analyse(p);
@@ -190,16 +259,17 @@ static bool run_program(uint64_t seed, bool print)
 	unsigned int which;
 
 	random_state = seed;
-	rewrite_draw(&p);
+	rewrite_draw(&p, with_host);
 	d = try(&p, &which);
 	if (!d.what)
 		return true;
 	if (!print)
 		return false;
-	printf("%s %" PRIx64 ": interpreted %" PRIx64 ", rewritten %" PRIx64
-	       " (run %u, --count 1 --seed %" PRIu64 ")\n",
-	       d.what, d.at, d.a, d.b, which, current_seed);
-	minimise(&p);
+	printf("%s %" PRIx64 ": interpreted %" PRIx64 ", %s %" PRIx64
+	       " (run %u, --count 1 --seed %" PRIu64 "%s)\n",
+	       d.what, d.at, d.a, which == HOST_RUN ? "host" : "rewritten",
+	       d.b, which, current_seed, with_host ? " --host" : "");
+	minimise(&p, which);
 	print_program(&p);
 	return false;
 }
@@ -216,6 +286,7 @@ int main(int argc, char **argv)
 	static const struct option names[] = {
 		{ "count", required_argument, NULL, 'c' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "host", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t seed = (uint64_t)time(NULL) << 20, count = 40000, bad = 0;
@@ -228,6 +299,8 @@ int main(int argc, char **argv)
 			count = strtoull(optarg, NULL, 0);
 		else if (c == 's')
 			seed = strtoull(optarg, NULL, 0);
+		else if (c == 'h')
+			with_host = true;
 		else
 			return 2;
 	}
@@ -236,6 +309,10 @@ int main(int argc, char **argv)
 	signal(SIGILL, stuck);
 	rewrite_machine_open();
 	rewrite_draw_open();
+	if (with_host) {
+		rewrite_machine_like_host();
+		rewrite_host_open();
+	}
 	printf("%" PRIu64 " programs, seed %" PRIu64 "\n", count, seed);
 	for (uint64_t i = 0; i < count; i++) {
 		if (i % 1024 == 0)
@@ -247,6 +324,8 @@ int main(int argc, char **argv)
 	rewrite_machine_stats(&blocks, &insns);
 	printf("%" PRIu64 " differ; %" PRIu64 " blocks, %" PRIu64
 	       " instructions rewritten\n", bad, blocks, insns);
+	if (with_host)
+		rewrite_host_close();
 	rewrite_machine_close();
 	return bad != 0;
 }

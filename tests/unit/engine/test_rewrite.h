@@ -44,6 +44,7 @@ struct program {
 	/* Where it starts from. */
 	uint64_t gpr[16], rflags, rip, fs, gs;
 	bool user, smap;
+	bool host; /* may run on the host processor */
 	uint64_t seed; /* of memory and vector registers */
 };
 
@@ -53,6 +54,7 @@ struct program {
 /* What a program ends with. */
 struct outcome {
 	bool over; /* false: it took too long */
+	unsigned int vector_number; /* of the host: why it ended */
 	uint64_t gpr[16], rflags, rip, cr2;
 	uint64_t mmio; /* digest of all accesses */
 	uint8_t vector[1024];
@@ -78,14 +80,29 @@ struct x86_cpu *rewrite_machine_cpu(void);
  * those that get a new value before they are read, as far as the block tells.
  */
 uint32_t rewrite_machine_open_flags(const struct program *p, uint64_t rip);
+/*
+ * Makes the data pages what a process of the host can have: no devices, no
+ * ROM, no copies of the low addresses.
+ */
+void rewrite_machine_like_host(void);
+/* The processor and memory as the program finds them. */
+const struct x86_state *rewrite_machine_start(const struct program *p);
+const uint8_t *rewrite_machine_ram(uint64_t address);
 /* How many blocks and instructions were rewritten. */
 void rewrite_machine_stats(uint64_t *blocks, uint64_t *insns);
 
 /* test_rewrite_draw.c */
 void rewrite_draw_open(void);
-void rewrite_draw(struct program *p);
+/* `host`: user code, and the addresses are those a process may have. */
+void rewrite_draw(struct program *p, bool host);
 /* Undefined flags anew; false when an instruction reads one. */
 bool rewrite_analyse(struct program *p);
+
+/* test_rewrite_host.c */
+void rewrite_host_open(void);
+void rewrite_host_close(void);
+/* Runs the program that the machine has loaded; page[0] is left alone. */
+void rewrite_host_run(const struct program *p, struct outcome *out);
 
 extern uint64_t random_state;
 uint64_t random64(void);

@@ -206,7 +206,7 @@ static struct address draw_address(const struct drawing *d)
 		a = (struct address){ .rm = 4, .sib = true, .base = 5,
 				      .index = 4, .disp_size = 4,
 				      .disp = (int32_t)data_address() };
-		if (random_below(3) == 0)
+		if (random_below(3) == 0 && !d->p->host)
 			a.disp -= 0x200000;
 		if (random_below(2)) {
 			a.index = small(d);
@@ -380,7 +380,7 @@ static bool category_allowed(const ZydisDecodedInstruction *zi)
 	}
 }
 
-static bool mnemonic_allowed(const ZydisDecodedInstruction *zi)
+static bool mnemonic_allowed(const ZydisDecodedInstruction *zi, bool host)
 {
 	switch (zi->mnemonic) {
 	case ZYDIS_MNEMONIC_CPUID:
@@ -396,6 +396,27 @@ static bool mnemonic_allowed(const ZydisDecodedInstruction *zi)
 	case ZYDIS_MNEMONIC_LGS:
 	case ZYDIS_MNEMONIC_LSS:
 		return false;
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		return !host; /* may fault with a mask of zero, or not */
+	case ZYDIS_MNEMONIC_CLZERO: /* the host's, but not the guest's */
+	case ZYDIS_MNEMONIC_EXTRQ:
+	case ZYDIS_MNEMONIC_FLDENV: /* CR2, selectors, mask: each model's */
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_INSERTQ:
+	case ZYDIS_MNEMONIC_MONITORX:
+	case ZYDIS_MNEMONIC_MOVNTSD:
+	case ZYDIS_MNEMONIC_MOVNTSS:
+	case ZYDIS_MNEMONIC_MWAITX:
+	case ZYDIS_MNEMONIC_RDPRU:
+		return !host;
 	case ZYDIS_MNEMONIC_SHLD:
 	case ZYDIS_MNEMONIC_SHRD:
 		/* 16 bits by more than that many give anything. */
@@ -470,7 +491,7 @@ static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
 	if (!decode(c->bytes, &zi, zo) ||
 	    zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
 	    x86_decode(&insn, c->bytes, 15, CODE64) != zi.length ||
-	    !category_allowed(&zi) || !mnemonic_allowed(&zi) ||
+	    !category_allowed(&zi) || !mnemonic_allowed(&zi, d->p->host) ||
 	    !operands_allowed(d, &zi, zo) || !follow_flags(&zi, &undefined))
 		return false;
 	/* Of an eighth of all opcodes, enough. */
@@ -820,7 +841,7 @@ static void draw_registers(struct drawing *d)
 		while (i && (d->precious >> d->pointers[i] & 1));
 		d->precious |= 1u << d->pointers[i];
 		p->gpr[d->pointers[i]] = data_address();
-		if (random_below(4) == 0)
+		if (random_below(4) == 0 && !p->host)
 			p->gpr[d->pointers[i]] |= REWRITE_HIGH;
 	}
 	if (random_below(8))
@@ -853,12 +874,13 @@ static void draw_places(struct drawing *d)
 	d->start[d->blocks] = REWRITE_STOP;
 }
 
-void rewrite_draw(struct program *p)
+void rewrite_draw(struct program *p, bool host)
 {
 	struct drawing d = { .p = p };
 	unsigned int left = 1 + random_below(random_below(3) ? 20 : 48);
 
 	memset(p, 0, sizeof(*p));
+	p->host = host;
 	d.blocks = 1 + random_below(BLOCKS_MAX);
 	d.x87 = random_below(4) == 0;
 	draw_registers(&d);
@@ -884,11 +906,15 @@ void rewrite_draw(struct program *p)
 	p->rflags = random64() & X86_FLAGS_ARITH;
 	if (random_below(16) == 0)
 		p->rflags |= X86_FLAG_DF;
-	p->user = random_below(3) == 0;
+	p->user = host || random_below(3) == 0;
 	p->smap = !p->user && random_below(4) == 0;
 	if (random_below(3) == 0 || p->smap)
 		p->rflags |= X86_FLAG_AC;
 	p->fs = random_below(4) ? random_below(64) : 0 - 0x1000ull;
 	p->gs = random_below(64);
 	p->seed = random64() | 1ull << 63;
+	if (host) {
+		p->rflags = (p->rflags & ~X86_FLAG_AC) | X86_FLAG_IF;
+		p->fs %= REWRITE_DATA;
+	}
 }

@@ -178,6 +178,18 @@ void rewrite_machine_open(void)
 	enter_long_mode();
 }
 
+void rewrite_machine_like_host(void)
+{
+	const uint64_t at = 0x4000 + REWRITE_DATA / PAGE_SIZE * 8;
+
+	put64(0x1000 + 256 * 8, 0);
+	put64(0x1000 + 511 * 8, 0);
+	put64(0x2000 + 511 * 8, 0);
+	put64(0x3000 + 511 * 8, 0);
+	for (unsigned int i = 6; i <= 7; i++)
+		put64(at + i * 8, (REWRITE_DATA + i * PAGE_SIZE) | PAGE_ALL);
+}
+
 void rewrite_machine_close(void)
 {
 	engine_soft.cpu_close(cpu);
@@ -321,6 +333,18 @@ static void start_mode(const struct program *p)
 	x86_update_mode(cpu);
 }
 
+const struct x86_state *rewrite_machine_start(const struct program *p)
+{
+	start(p);
+	start_mode(p);
+	return &cpu->state;
+}
+
+const uint8_t *rewrite_machine_ram(uint64_t address)
+{
+	return ram + address;
+}
+
 struct x86_cpu *rewrite_machine_cpu(void)
 {
 	const struct program nothing = { .gpr[X86_RSP] = REWRITE_DATA + 0x800 };
@@ -395,8 +419,7 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 	struct x86_state *s = &cpu->state;
 	unsigned int runs;
 
-	start(p);
-	start_mode(p);
+	rewrite_machine_start(p);
 	if (cold)
 		x86_tlb_flush(cpu);
 	for (runs = 0; runs < RUNS_MAX && !is_over(); runs++) {
