@@ -186,6 +186,11 @@ x86_linear(struct x86_cpu *cpu, unsigned int seg, uint64_t ea,
 		   ea <= UINT32_MAX - (size - 1)) {
 		*linear = ea;
 		return X86_NEXT;
+	} else if (ea + size <= (access == X86_WRITE ? cpu->reach[seg].write :
+						       cpu->reach[seg].read) &&
+		   access <= X86_WRITE) {
+		*linear = (uint32_t)(cpu->state.seg[seg].base + ea);
+		return X86_NEXT;
 	}
 	return x86_linear_slow(cpu, seg, ea, size, access, linear);
 }

@@ -87,6 +87,23 @@ static bool flat(const struct x86_state *s)
 	       flat_segment(&s->seg[X86_SS], data, data_mask);
 }
 
+static void set_reach(struct x86_cpu *cpu, uint32_t mode)
+{
+	for (unsigned int i = 0; i < 6; i++) {
+		const struct x86_segment *s = &cpu->state.seg[i];
+		bool code = s->attr & X86_TYPE_CODE;
+		bool rw = s->attr & X86_TYPE_WRITE;
+		bool prot = mode & X86_MODE_PROT;
+		uint64_t reach = s->limit + 1ull;
+
+		if ((prot && !(s->attr & X86_ATTR_P)) ||
+		    (!code && s->attr & X86_TYPE_EXPAND))
+			reach = 0;
+		cpu->reach[i].read = prot && code && !rw ? 0 : reach;
+		cpu->reach[i].write = prot && (code || !rw) ? 0 : reach;
+	}
+}
+
 /* True when DR7 enables a breakpoint on instruction fetch (R/W = 0). */
 static bool code_breakpoint(uint64_t dr7)
 {
@@ -161,6 +178,8 @@ void x86_update_mode(struct x86_cpu *cpu)
 	if (s->rflags & X86_FLAG_TF || (s->dr[7] & 0xff &&
 					code_breakpoint(s->dr[7])))
 		mode |= X86_MODE_TRACE;
+	if (!(mode & X86_MODE_CODE64))
+		set_reach(cpu, mode);
 	cpu->mode = mode;
 }
 

@@ -145,6 +145,15 @@ struct x86_large {
 	bool global;   /* one of them is */
 };
 
+/*
+ * How far a segment's accesses reach outside 64-bit code: one past the last
+ * offset that may be read or written with no more to check. 0: each access
+ * looks at the descriptor (x86_linear_slow()).
+ */
+struct x86_reach {
+	uint64_t read, write;
+};
+
 /* x86_cpu.mode: what decoding and execution depend on, besides rip. */
 #define X86_MODE_CODE64	 0x01u /* CS.L in long mode */
 #define X86_MODE_CODE32	 0x02u /* CS.D */
@@ -194,6 +203,7 @@ struct x86_cpu {
 	uint32_t mode;
 	uint8_t cpl;
 	struct x86_tlb *tlb; /* &tlbs[...] for cpl and AC */
+	struct x86_reach reach[6]; /* by enum x86_seg; not in 64-bit code */
 
 	/*
 	 * Lazy arithmetic flags, see flags.h. lazy_bits 0: state.rflags holds
@@ -286,7 +296,8 @@ void x86_cpu_state_changed(struct x86_cpu *cpu);
 /* Sets request bits and wakes the processor's thread. Any thread. */
 void x86_cpu_request(struct x86_cpu *cpu, uint32_t bits);
 
-/* Recomputes mode, cpl and tlb after CRx, EFER, CS, SS, RFLAGS changed. */
+/* Recomputes mode, cpl, tlb and reach after CRx, EFER, a segment register
+ * or RFLAGS changed. */
 void x86_update_mode(struct x86_cpu *cpu);
 
 /* Raises an exception: fills cpu->fault and returns X86_FAULT. */

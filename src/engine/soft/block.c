@@ -159,14 +159,16 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
 }
 
 /* Finds it, and drops what is out of date on the way. */
-static struct block *hash_find(struct block_cache *cache, uint64_t address,
-			       uint64_t linear, uint32_t mode)
+static struct block *hash_find(struct block_cache *cache,
+			       const struct x86_cpu *cpu, uint64_t address,
+			       uint64_t linear)
 {
-	struct block **at = &cache->hash[hash_of(address, mode)], *b;
+	struct block **at = &cache->hash[hash_of(address, cpu->mode)], *b;
 
 	while ((b = *at)) {
 		bool same = b->address == address && b->linear == linear &&
-			    b->mode == mode;
+			    b->mode == cpu->mode &&
+			    b->segment == block_segment(cpu);
 
 		if (same && block_is_current(b))
 			return b;
@@ -273,6 +275,8 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b = reserve(cache);
 	b->address = address.v;
 	b->linear = linear;
+	b->rip = cpu->state.rip;
+	b->segment = block_segment(cpu);
 	b->code = NULL;
 	b->mode = cpu->mode;
 	b->page = &soft->soft->page[page];
@@ -339,14 +343,12 @@ enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,
 	r = x86_fetch_translate(cpu, linear, &address);
 	if (r)
 		return r;
-	b = hash_find(cache, address.v, linear, cpu->mode);
+	b = hash_find(cache, cpu, address.v, linear);
 	if (!b)
 		b = build(soft, cpu, address, linear);
 	if (!b || beyond_limit(cpu, b))
 		return X86_NEXT;
-	/* Segments with limits: another base may follow; look up each time. */
-	if (cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT))
-		note_jump(cache, cpu, linear, b);
+	note_jump(cache, cpu, linear, b);
 	*block = b;
 	return X86_NEXT;
 }

@@ -47,6 +47,8 @@ struct block {
 	struct block *next; /* in its hash chain */
 	uint64_t address;   /* guest-physical, of the first byte */
 	uint64_t linear;    /* as it was reached: aliases are other blocks */
+	uint64_t rip;	    /* linear without the segment's base */
+	uint64_t segment;   /* block_segment() */
 	const uint8_t *code; /* rewritten; NULL: interpreted */
 	/* The same for who has these sets of registers live (REWRITE_*). */
 	const uint8_t *live_code;
@@ -134,6 +136,19 @@ static inline bool block_is_current(struct block *b)
 	       (!b->source || !memcmp(b->source, block_bytes(b), b->bytes));
 }
 
+/*
+ * The code segment where code depends on it: base, and limit in the upper
+ * half. 0 in 64-bit code and in flat segments.
+ */
+static inline uint64_t block_segment(const struct x86_cpu *cpu)
+{
+	const struct x86_segment *cs = &cpu->state.seg[X86_CS];
+
+	if (__builtin_expect(cpu->mode & (X86_MODE_CODE64 | X86_MODE_FLAT), 1))
+		return 0;
+	return (uint32_t)cs->base | (uint64_t)cs->limit << 32;
+}
+
 /* The linear address of cs:rip. */
 static inline uint64_t block_linear(const struct x86_cpu *cpu)
 {
@@ -160,6 +175,7 @@ static inline struct block *block_known(struct block_cache *cache,
 
 	if (__builtin_expect(j->linear == linear &&
 				     j->key == block_key(cache, cpu) &&
+				     j->block->segment == block_segment(cpu) &&
 				     block_is_current(j->block), 1))
 		return j->block;
 	return NULL;

@@ -165,6 +165,14 @@ void emit_rorx(struct emit *e, unsigned int to, unsigned int from,
 	emit_8(e, count);
 }
 
+void emit_shrx(struct emit *e, unsigned int to, unsigned int from,
+	       unsigned int count)
+{
+	put_vex(e, 2, to, 0, from, count, 3);
+	emit_8(e, 0xf7);
+	emit_8(e, 0xc0 | (to & 7) << 3 | (from & 7));
+}
+
 static uint8_t *put_displacement(struct emit *e, uint64_t to)
 {
 	uint8_t *at = e->p;

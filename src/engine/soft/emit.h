@@ -126,6 +126,10 @@ void emit_pext_gs(struct emit *e, unsigned int to, unsigned int from,
 void emit_rorx(struct emit *e, unsigned int to, unsigned int from,
 	       unsigned int count);
 
+/* SHRX to, from, count (VEX.F2.0F38.W1 F7): flags stay. */
+void emit_shrx(struct emit *e, unsigned int to, unsigned int from,
+	       unsigned int count);
+
 /* JMP and Jcc rel32 to a host address; with 0 the place is patched later.
  * Gives where the four bytes of the displacement are (writable). */
 uint8_t *emit_jmp(struct emit *e, uint64_t to);

@@ -65,10 +65,11 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 
 /* --- flags ------------------------------------------------------------------ */
 
-/* Flags that code at `linear` may need, as far as this page tells. */
+/* Flags that code at `rip` may need, as far as this page tells. */
 static uint32_t needed_at(const struct rewrite *t, const uint8_t *page,
-			  uint64_t linear)
+			  uint64_t rip)
 {
+	uint64_t linear = rewrite_linear(t, rip);
 	unsigned int offset = (unsigned int)(linear & 0xfff);
 
 	if ((linear ^ t->block->linear) & PAGE_MASK)
@@ -83,18 +84,19 @@ static uint32_t needed_behind(const struct rewrite *t, const uint8_t *page,
 {
 	const struct block *b = t->block;
 	const struct x86_insn *insn = &b->insn[b->count - 1];
-	uint64_t next = b->linear + b->bytes;
+	uint64_t next = rewrite_next(t, insn);
 
 	/* In a checked page other code may change unnoticed. */
 	if (b->source)
 		return X86_FLAGS_ARITH;
 	switch (last->kind) {
 	case REWRITE_JCC:
+	case REWRITE_LOOP:
 		return needed_at(t, page, next) |
-		       needed_at(t, page, next + insn->imm);
+		       needed_at(t, page, rewrite_target(t, insn));
 	case REWRITE_JMP:
 	case REWRITE_CALL:
-		return needed_at(t, page, next + insn->imm);
+		return needed_at(t, page, rewrite_target(t, insn));
 	case REWRITE_RET:
 	case REWRITE_JMP_RM:
 	case REWRITE_CALL_RM:
@@ -332,7 +334,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	if (!ends_by_itself(&class[block->count - 1]) ||
 	    (class[block->count - 1].kind == REWRITE_NOT &&
 	     !x86_ends_block(last))) {
-		rewrite_go(&t, block->linear + block->bytes);
+		rewrite_go(&t, rewrite_next(&t, last));
 	}
 	put_apart(&t, class, live, front);
 	put_ways_out(&t);
@@ -373,6 +375,7 @@ bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 	rewrite_link_to(rw, cpu, block, of);
 	flags_in(cpu);
 	rw->of = of;
+	rw->segment = block->segment;
 	return true;
 }
 
@@ -395,13 +398,15 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 {
 	struct soft_cpu *soft = cpu->engine;
 	const struct x86_insn *insn = &block->insn[index];
-	uint64_t rip = block->linear + insn->offset;
+	const uint64_t mask = block->mode & X86_MODE_CODE64 ? UINT64_MAX :
+							      UINT32_MAX;
+	uint64_t rip = (block->rip + insn->offset) & mask;
 	const uint8_t *code;
 	enum x86_result r;
 
 	flags_out(cpu);
 	rewrite_x87_settle(&soft->rewriter, cpu, block, index);
-	cpu->block_rip = block->linear;
+	cpu->block_rip = block->rip;
 	cpu->block_page = block->address >> PAGE_SHIFT;
 	soft->cache.running = block;
 	if (soft->profile)
@@ -411,7 +416,7 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 		soft_profile_after(soft->profile, block, insn, r);
 	if (r == X86_NEXT && (rewrite_asked(cpu) || !soft->cache.running)) {
 		/* It wrote to code. */
-		cpu->state.rip = rip + insn->length;
+		cpu->state.rip = (rip + insn->length) & mask;
 		r = X86_BRANCH;
 	}
 	soft->cache.running = NULL;

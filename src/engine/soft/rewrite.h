@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rewriter: turns hot blocks of 64-bit guest code into host code. Guest
- * and host speak the same instruction set, so an instruction keeps its
- * operation and its flags; only registers, memory operands and control flow
- * are replaced. What it does not rewrite, it hands to the interpreter's
- * handler, one instruction at a time.
+ * The rewriter: turns hot blocks of guest code into host code. Guest and host
+ * speak the same instruction set, so an instruction keeps its operation and
+ * its flags; only registers, memory operands and control flow are replaced.
+ * What it does not rewrite, it hands to the interpreter's handler, one
+ * instruction at a time. Code of 16 and 32 bits becomes 64-bit host code like
+ * any other (rewrite_narrow.c, rewrite_seg.c).
  *
  * While host code runs:
  *   - rax rcx rdx rbx rbp rsi rdi r12-r15 hold the guest's; r8 holds the
@@ -95,6 +96,10 @@ enum rewrite_kind {
 	REWRITE_PUSH_IMM,
 	REWRITE_POP,
 	REWRITE_LEAVE,
+	/* Of 16- and 32-bit code alone: */
+	REWRITE_INC_DEC, /* 40-4F */
+	REWRITE_OFFSET,	 /* A0-A3 */
+	REWRITE_PUSH_RM,
 	REWRITE_VECTOR,
 	REWRITE_VZERO,
 	REWRITE_JCC,
@@ -103,6 +108,7 @@ enum rewrite_kind {
 	REWRITE_RET,
 	REWRITE_JMP_RM,
 	REWRITE_CALL_RM,
+	REWRITE_LOOP, /* E2, E3; of 16- and 32-bit code alone */
 };
 
 /* What becomes of the registers in ModRM, see rewrite_modrm_use(). */
@@ -140,7 +146,8 @@ uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
 #define REWRITE_STACKS 4
 
 struct rewrite_stack {
-	uint64_t of; /* block_key() that what is on it belongs to */
+	/* block_key() and block_segment() that what is on it belongs to */
+	uint64_t of, segment;
 	uintptr_t top, bottom;
 };
 
@@ -163,11 +170,14 @@ struct rewriter {
 	uint64_t park;	    /* call: see rewrite_park() */
 	/* call: r9: rip to leave to when it cannot be; uses r9-r11 */
 	uint64_t load_vectors, load_x87;
-	uint64_t secret[2]; /* what keys are made of, beside block_key() */
-	uint64_t of; /* block_key() of the host code being run */
+	uint64_t secret[2]; /* what keys are made of, beside block_key() and
+			     * block_segment() */
+	/* block_key() and block_segment() of the host code being run */
+	uint64_t of, segment;
 	/* The jump by which host code was left last: where it wanted to go,
-	 * under which block_key(), and its struct rewrite_link. NULL: none. */
-	uint64_t link_target, link_of;
+	 * under which block_key() and block_segment(), and its struct
+	 * rewrite_link. NULL: none. */
+	uint64_t link_target, link_of, link_segment;
 	uint8_t *link_site;
 	uint64_t blocks, insns, bytes; /* rewritten; bytes of host code */
 };

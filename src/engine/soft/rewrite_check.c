@@ -62,7 +62,7 @@ void rewrite_check_source(struct rewrite *t, bool flags_live)
 		emit_land_32(e, differ[--jumps]);
 	if (flags_live)
 		restore_flags(e);
-	emit_const(e, HOST_R9, b->linear);
+	emit_const(e, HOST_R9, b->rip);
 	emit_jmp(e, t->rw->leave);
 	emit_land_32(e, same);
 	if (flags_live)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the rewriter knows of each instruction of 64-bit code: whether it can
- * be kept, whether it writes its memory operand, which flags it reads and
- * which it replaces. AMD64 APM vol. 3, appendix E. Flags that the manuals
- * call undefined count as replaced: the host's own instruction decides.
+ * What the rewriter knows of each instruction: whether it can be kept, whether
+ * it writes its memory operand, which flags it reads and which it replaces.
+ * AMD64 APM vol. 3, appendix E. Flags that the manuals call undefined count as
+ * replaced: the host's own instruction decides.
  */
 #include "engine/soft/rewrite.h"
 
@@ -94,9 +94,9 @@ static struct rewrite_class group5(const struct x86_insn *insn)
 	}
 }
 
-static struct rewrite_class stack(const struct x86_insn *insn)
+static struct rewrite_class stack(const struct x86_insn *insn, bool narrow)
 {
-	if (insn->prefix & X86_PFX_OPSIZE)
+	if (!narrow && insn->prefix & X86_PFX_OPSIZE)
 		return none;
 	if (insn->opcode == 0x68 || insn->opcode == 0x6a)
 		return make(REWRITE_PUSH_IMM, true, 0, 0);
@@ -104,7 +104,35 @@ static struct rewrite_class stack(const struct x86_insn *insn)
 				     make(REWRITE_POP, false, 0, 0);
 }
 
-static struct rewrite_class one_byte(const struct x86_insn *insn)
+/* What means something else in 16- and 32-bit code; else the same. */
+static struct rewrite_class narrow_byte(const struct x86_insn *insn,
+					struct rewrite_class same)
+{
+	switch (insn->opcode) {
+	case 0x40 ... 0x4f:
+		return make(REWRITE_INC_DEC, false, 0, NO_CF);
+	case 0x63:
+		return none; /* ARPL */
+	case 0x82:
+		return arithmetic(insn->modrm >> 3 & 7, true, REWRITE_RM);
+	case 0xa0 ... 0xa1:
+		return make(REWRITE_OFFSET, false, 0, 0);
+	case 0xa2 ... 0xa3:
+		return make(REWRITE_OFFSET, true, 0, 0);
+	case 0xc9:
+		return make(REWRITE_LEAVE, false, 0, 0);
+	case 0xe2 ... 0xe3:
+		return make(REWRITE_LOOP, false, 0, 0);
+	case 0xff:
+		return (insn->modrm >> 3 & 7) == 6 ?
+			       make(REWRITE_PUSH_RM, true, 0, 0) :
+			       same;
+	default:
+		return same;
+	}
+}
+
+static struct rewrite_class one_byte(const struct x86_insn *insn, bool narrow)
 {
 	unsigned int op = insn->opcode;
 
@@ -118,7 +146,7 @@ static struct rewrite_class one_byte(const struct x86_insn *insn)
 	case 0x50 ... 0x5f:
 	case 0x68:
 	case 0x6a:
-		return stack(insn);
+		return stack(insn, narrow);
 	case 0x63:
 	case 0x8a ... 0x8b:
 		return make(REWRITE_RM, false, 0, 0);
@@ -140,6 +168,10 @@ static struct rewrite_class one_byte(const struct x86_insn *insn)
 		return make(REWRITE_EXCHANGE, false, 0, 0);
 	case 0x98 ... 0x99:
 		return make(REWRITE_PLAIN, false, 0, 0);
+	case 0x9e:
+		return make(REWRITE_PLAIN, false, 0, ALL & ~X86_FLAG_OF);
+	case 0x9f:
+		return make(REWRITE_PLAIN, false, ALL & ~X86_FLAG_OF, 0);
 	case 0xa8 ... 0xa9:
 		return make(REWRITE_PLAIN, false, 0, ALL);
 	case 0xb0 ... 0xbf:
@@ -251,9 +283,10 @@ static bool is_vzero(const struct x86_insn *insn)
 struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 				       uint32_t mode)
 {
+	bool narrow = !(mode & X86_MODE_CODE64);
 	struct rewrite_class class = none;
 
-	if (is_vzero(insn) && (mode & X86_MODE_AVX)) {
+	if (is_vzero(insn) && (mode & X86_MODE_AVX) && !narrow) {
 		class = make(REWRITE_VZERO, false, 0, 0);
 		class.needs = REWRITE_VECTORS;
 		return class;
@@ -261,9 +294,11 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 	if (insn->encoding != X86_LEGACY)
 		return none;
 	if (insn->map == X86_MAP_ONE)
-		class = one_byte(insn);
+		class = one_byte(insn, narrow);
 	else if (insn->map == X86_MAP_0F)
 		class = two_byte(insn);
+	if (insn->map == X86_MAP_ONE && narrow)
+		class = narrow_byte(insn, class);
 	/* LOCK elsewhere is #UD, to the host too. */
 	if ((insn->prefix & X86_PFX_LOCK) && !x86_pick_locked(insn))
 		return none;

@@ -20,9 +20,10 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
-static bool same_page(uint64_t a, uint64_t b)
+/* True when `rip` is in the block's page. */
+static bool same_page(const struct rewrite *t, uint64_t rip)
 {
-	return !((a ^ b) & PAGE_MASK);
+	return !((rewrite_linear(t, rip) ^ t->block->linear) & PAGE_MASK);
 }
 
 /* --- entries ---------------------------------------------------------- */
@@ -81,7 +82,7 @@ const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
 
 	if (flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
-	emit_const(e, HOST_R9, t->block->linear);
+	emit_const(e, HOST_R9, t->block->rip);
 	emit_jmp(e, t->rw->leave);
 	indirect = e->p;
 	put_indirect_entry(t);
@@ -113,7 +114,7 @@ void rewrite_look_up(struct emit *e, bool call)
 
 static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
 {
-	uint64_t here = t->block->linear + t->block->insn[t->index].offset;
+	uint64_t here = t->block->rip + t->block->insn[t->index].offset;
 	struct rewrite_exit *exit = &t->exit[t->exit_count++];
 
 	*exit = (struct rewrite_exit){
@@ -168,7 +169,7 @@ static void link_far(struct rewrite *t, uint64_t target, bool call)
 
 void rewrite_go(struct rewrite *t, uint64_t target)
 {
-	if (same_page(target, t->block->linear))
+	if (same_page(t, target))
 		link_near(t, emit_jmp(&t->e, 0), target, false);
 	else
 		link_far(t, target, false);
@@ -205,18 +206,13 @@ void rewrite_exits(struct rewrite *t)
 
 /* --- instructions ------------------------------------------------------- */
 
-static uint64_t next_rip(const struct rewrite *t, const struct x86_insn *insn)
-{
-	return t->block->linear + insn->offset + insn->length;
-}
-
 static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 {
-	uint64_t next = next_rip(t, insn), target = next + insn->imm;
+	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
 	unsigned int cc = insn->opcode & 15;
 	uint8_t *not_taken;
 
-	if (same_page(target, t->block->linear)) {
+	if (same_page(t, target)) {
 		link_near(t, emit_jcc(&t->e, cc, 0), target, false);
 	} else {
 		not_taken = emit_jcc(&t->e, cc ^ 1, 0);
@@ -232,7 +228,9 @@ static void read_target(struct rewrite *t, const struct x86_insn *insn)
 	const struct emit_mem home = rewrite_home(insn->rm);
 	struct emit_mem from;
 
-	if (insn->mem) {
+	if (rewrite_narrow(t)) {
+		rewrite_narrow_target(t, insn);
+	} else if (insn->mem) {
 		from = rewrite_operand(t, insn, 8, 1, false);
 		emit_load(&t->e, HOST_R9, &from);
 	} else if (rewrite_host[insn->rm] == HOST_NONE) {
@@ -242,13 +240,31 @@ static void read_target(struct rewrite *t, const struct x86_insn *insn)
 	}
 }
 
+static uint64_t return_address(const struct rewrite *t,
+			       const struct x86_insn *insn)
+{
+	uint64_t next = rewrite_next(t, insn);
+
+	return rewrite_narrow(t) && insn->opsize == 2 ? (uint16_t)next : next;
+}
+
+static void push_return_address(struct rewrite *t, const struct x86_insn *insn)
+{
+	uint64_t next = return_address(t, insn);
+
+	if (rewrite_narrow(t))
+		rewrite_narrow_push(t, insn->opsize, next);
+	else
+		rewrite_push_const(t, next);
+}
+
 /*
  * Behind the host's call: where a return comes back to, with the address that
  * it read from the guest's stack in r9.
  */
 static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 {
-	uint64_t here = next_rip(t, insn);
+	uint64_t here = return_address(t, insn);
 	struct emit_mem differ = emit_at(HOST_R9, 0);
 	struct emit *e = &t->e;
 	uint8_t *same;
@@ -272,53 +288,67 @@ static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 
 static void call_direct(struct rewrite *t, const struct x86_insn *insn)
 {
-	uint64_t next = next_rip(t, insn), target = next + insn->imm;
+	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
 
-	rewrite_push_const(t, next);
+	push_return_address(t, insn);
 	if (target == next) { /* to learn its own address: no return */
 		rewrite_go(t, next);
 		return;
 	}
-	if (same_page(target, t->block->linear))
+	if (same_page(t, target))
 		link_near(t, emit_call(&t->e, 0), target, true);
 	else
 		link_far(t, target, true);
 	put_return_site(t, insn);
 }
 
-/* The target may be read behind the push: it is a register but rsp. */
+/* The target may be read behind the push when it is a register but rsp, and
+ * of no concern to a limit. */
 static void call_indirect(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem target = rewrite_word(WORD_TARGET);
 
-	if (insn->mem || insn->rm == X86_RSP) {
+	if (insn->mem || insn->rm == X86_RSP || rewrite_narrow(t)) {
 		read_target(t, insn);
 		emit_store(&t->e, HOST_R9, &target);
-		rewrite_push_const(t, next_rip(t, insn));
+		push_return_address(t, insn);
 		emit_load(&t->e, HOST_R9, &target);
 	} else {
-		rewrite_push_const(t, next_rip(t, insn));
+		push_return_address(t, insn);
 		read_target(t, insn);
 	}
 	rewrite_look_up(&t->e, true);
 	put_return_site(t, insn);
 }
 
+static bool is_direct(const struct rewrite_class *class)
+{
+	return class->kind == REWRITE_JCC || class->kind == REWRITE_JMP ||
+	       class->kind == REWRITE_CALL || class->kind == REWRITE_LOOP;
+}
+
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class)
 {
+	if (is_direct(class) &&
+	    !rewrite_in_segment(t, rewrite_target(t, insn)))
+		return false;
 	switch (class->kind) {
 	case REWRITE_JCC:
 		jump_conditional(t, insn);
 		return true;
 	case REWRITE_JMP:
-		rewrite_go(t, next_rip(t, insn) + insn->imm);
+		rewrite_go(t, rewrite_target(t, insn));
 		return true;
 	case REWRITE_CALL:
 		call_direct(t, insn);
 		return true;
 	case REWRITE_RET:
-		rewrite_pop_r9(t, (uint32_t)insn->imm);
+		if (rewrite_narrow(t))
+			rewrite_narrow_pop_r9(t, insn->opsize,
+					      (uint32_t)insn->imm);
+		else
+			rewrite_pop_r9(t, (uint32_t)insn->imm);
 		emit_8(&t->e, 0xc3);
 		return true;
 	case REWRITE_JMP_RM:
@@ -328,6 +358,8 @@ bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 	case REWRITE_CALL_RM:
 		call_indirect(t, insn);
 		return true;
+	case REWRITE_LOOP:
+		return rewrite_loop(t, insn);
 	default:
 		return false;
 	}

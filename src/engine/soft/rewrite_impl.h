@@ -60,8 +60,8 @@ struct rewrite_link {
 struct rewrite_access {
 	uint8_t base, index; /* guest registers, or X86_NO_REG */
 	uint8_t scale;
-	uint8_t seg;  /* X86_FS, X86_GS; 0: those without a base */
-	bool wide;    /* addresses of 64 bits */
+	uint8_t seg;  /* in 64-bit code X86_FS, X86_GS, or 0: no base */
+	uint8_t adsize; /* bytes that the address is cut to */
 	bool write;
 	uint8_t size, align; /* align 1: none is needed */
 	int8_t share; /* index, or -1 */
@@ -119,6 +119,47 @@ struct rewrite {
 	unsigned int lead_count;
 };
 
+/* 16- or 32-bit code. */
+static inline bool rewrite_narrow(const struct rewrite *t)
+{
+	return !(t->block->mode & X86_MODE_CODE64);
+}
+
+/* The linear address of `rip` in the block's code segment. */
+static inline uint64_t rewrite_linear(const struct rewrite *t, uint64_t rip)
+{
+	if (!rewrite_narrow(t))
+		return rip;
+	return (uint32_t)(rip - t->block->rip + t->block->linear);
+}
+
+/* rip behind an instruction. */
+static inline uint64_t rewrite_next(const struct rewrite *t,
+				    const struct x86_insn *insn)
+{
+	uint64_t rip = t->block->rip + insn->offset + insn->length;
+
+	return rewrite_narrow(t) ? (uint32_t)rip : rip;
+}
+
+/* Where a direct jump or call leads. */
+static inline uint64_t rewrite_target(const struct rewrite *t,
+				      const struct x86_insn *insn)
+{
+	uint64_t rip = rewrite_next(t, insn) + insn->imm;
+
+	if (!rewrite_narrow(t))
+		return rip;
+	return insn->opsize == 2 ? (uint16_t)rip : (uint32_t)rip;
+}
+
+/* True when the block's code segment has `rip`. */
+static inline bool rewrite_in_segment(const struct rewrite *t, uint64_t rip)
+{
+	return t->block->mode & (X86_MODE_CODE64 | X86_MODE_FLAT) ||
+	       rip <= t->block->segment >> 32;
+}
+
 /* Host register of each guest register; HOST_NONE: in state.gpr. */
 extern const uint8_t rewrite_host[16];
 
@@ -168,7 +209,11 @@ rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 /* A scratch register beside an operand, which may be changed for it. */
 unsigned int rewrite_spare(struct rewrite *t, struct emit_mem *at);
 
-/* The same as rewrite_operand() for eight bytes at a guest register (not r8-r11) + disp. r9 is
+/* The same as rewrite_operand() for any access. */
+struct emit_mem rewrite_reach(struct rewrite *t,
+			      const struct rewrite_access *a);
+
+/* The same for eight bytes at a guest register (not r8-r11) + disp. r9 is
  * free. */
 struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 				int32_t disp, bool write);
@@ -177,6 +222,28 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
  * and r10. */
 void rewrite_push_const(struct rewrite *t, uint64_t value);
 void rewrite_pop_r9(struct rewrite *t, uint32_t more);
+
+/* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
+ * interpreter where the segment does not reach; uses r10 and r11. Only in 16-
+ * and 32-bit code. */
+void rewrite_segment(struct rewrite *t, unsigned int seg, unsigned int size,
+		     bool write);
+
+/* A jump target in r9 beyond the code segment goes to the interpreter. */
+void rewrite_check_target(struct rewrite *t, unsigned int opsize);
+
+/* rewrite_narrow.c: what 16- and 32-bit code has of its own, and what it does
+ * otherwise. False as below. */
+bool rewrite_narrow_insn(struct rewrite *t, const struct x86_insn *insn,
+			 const struct rewrite_class *class);
+bool rewrite_loop(struct rewrite *t, const struct x86_insn *insn);
+
+/* The same for CALL and RET of `size` bytes, and for the operand of an
+ * indirect jump or call into r9; with the code segment's limit. */
+void rewrite_narrow_push(struct rewrite *t, unsigned int size, uint64_t value);
+void rewrite_narrow_pop_r9(struct rewrite *t, unsigned int size,
+			   uint32_t more);
+void rewrite_narrow_target(struct rewrite *t, const struct x86_insn *insn);
 
 /* rewrite_vector.c: what is known of a native instruction. */
 struct rewrite_class rewrite_vector_class(const struct block *block,

@@ -64,7 +64,7 @@ static uint32_t kept_prefixes(const struct x86_insn *insn)
 		prefix = 0xf0;
 	if (means && (insn->prefix & X86_PFX_REP))
 		prefix = prefix << 8 | 0xf3;
-	if (insn->prefix & X86_PFX_OPSIZE)
+	if (insn->opsize == 2)
 		prefix = prefix << 8 | 0x66;
 	return prefix;
 }
@@ -113,7 +113,10 @@ static bool keeps_high_bytes(const struct x86_insn *insn, bool group)
 /* Opcode and prefixes, as the encoder takes them. */
 static uint32_t opcode_of(const struct x86_insn *insn)
 {
-	return insn->opcode | (insn->map == X86_MAP_0F ? 0x0f00u : 0);
+	if (insn->map == X86_MAP_0F)
+		return 0x0f00u | insn->opcode;
+	/* 82 is 80 once more, but not in 64-bit code. */
+	return insn->opcode == 0x82 ? 0x80 : insn->opcode;
 }
 
 static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
@@ -223,6 +226,31 @@ static void rename_pair(struct rewrite *t, const struct x86_insn *insn,
 		store(t, p->rm, HOST_R10);
 }
 
+/*
+ * AH, CH, DH or BH and a memory operand, whose address needs a REX prefix: the
+ * register is turned for the moment, so that its low byte is meant.
+ */
+static bool high_byte_memory(struct rewrite *t, const struct x86_insn *insn,
+			     const struct rewrite_class *class)
+{
+	unsigned int reg = insn->reg - 4u;
+	struct emit_mem at;
+
+	/* CMPXCHG has AL besides. */
+	if (!insn->mem || (insn->map == X86_MAP_0F && insn->opcode == 0xb0))
+		return false;
+	at = rewrite_operand(t, insn, 1, 1, class->writes_memory);
+	if (at.base == reg) {
+		emit_mov(&t->e, HOST_R9, reg);
+		at.base = HOST_R9;
+	}
+	emit_rorx(&t->e, reg, reg, 8);
+	emit_rm_mem(&t->e, kept_prefixes(insn), false, opcode_of(insn), reg,
+		    &at);
+	emit_rorx(&t->e, reg, reg, 56);
+	return true;
+}
+
 static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 			 const struct rewrite_class *class)
 {
@@ -239,7 +267,7 @@ static bool rename_modrm(struct rewrite *t, const struct x86_insn *insn,
 	};
 
 	if (!keeps_high_bytes(insn, group))
-		return false;
+		return high_byte_memory(t, insn, class);
 	if (insn->mem)
 		return rename_memory(t, insn, class);
 	if (turns(insn) && !stays_home(insn, &p)) {
@@ -273,7 +301,7 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 	if (insn->map == X86_MAP_0F && insn->opsize == 2)
 		return false;
 	rm = load(t, insn->rm, HOST_R9);
-	if (insn->prefix & X86_PFX_OPSIZE)
+	if (insn->opsize == 2)
 		emit_8(&t->e, 0x66);
 	if (wide || rm >= 8 || (insn->prefix & X86_PFX_REX))
 		emit_8(&t->e, 0x40 | (wide ? 8u : 0) | rm >> 3);
@@ -293,10 +321,21 @@ static bool rename_exchange(struct rewrite *t, const struct x86_insn *insn)
 	if (insn->rm == X86_RAX)
 		return true;
 	rm = load(t, insn->rm, HOST_R9);
-	emit_rm_reg(&t->e, insn->prefix & X86_PFX_OPSIZE ? 0x66 : 0,
+	emit_rm_reg(&t->e, insn->opsize == 2 ? 0x66 : 0,
 		    insn->prefix & X86_PFX_REXW, false, 0x87, HOST_RAX, rm);
 	store(t, insn->rm, HOST_R9);
 	return true;
+}
+
+/* Accumulator, immediate and flags alone. */
+static void rename_nothing(struct rewrite *t, const struct x86_insn *insn)
+{
+	if (insn->opsize == 2)
+		emit_8(&t->e, 0x66);
+	if (insn->prefix & X86_PFX_REXW)
+		emit_8(&t->e, 0x48);
+	emit_8(&t->e, insn->opcode);
+	put_immediate(t, insn);
 }
 
 static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
@@ -413,11 +452,14 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 {
 	if (class->needs && class->kind != REWRITE_NOT)
 		rewrite_need(t, class->needs);
+	if (rewrite_narrow(t) && class->kind >= REWRITE_PUSH &&
+	    class->kind <= REWRITE_PUSH_RM)
+		return rewrite_narrow_insn(t, insn, class);
 	switch (class->kind) {
 	case REWRITE_RM:
 		return rename_modrm(t, insn, class);
 	case REWRITE_PLAIN:
-		emit_bytes(&t->e, insn->bytes, insn->length);
+		rename_nothing(t, insn);
 		return true;
 	case REWRITE_OPCODE_REG:
 		return rename_opcode_reg(t, insn);

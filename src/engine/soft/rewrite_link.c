@@ -66,11 +66,12 @@ void rewrite_links_close(struct rewriter *rw)
 }
 
 static void clear_stack(struct rewriter *rw, struct rewrite_stack *stack,
-			uint64_t of)
+			uint64_t of, uint64_t segment)
 {
 	*(uint64_t *)stack->bottom = rw->return_miss;
 	stack->top = stack->bottom;
 	stack->of = of;
+	stack->segment = segment;
 }
 
 /* Makes the stack of the present mode what rsp will point to. */
@@ -79,10 +80,12 @@ static void set_stack(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 	unsigned int i = (cpu->mode & X86_MODE_USER ? 1 : 0) |
 			 (cpu->mode & X86_MODE_SUPER_AC ? 2 : 0);
 	struct rewrite_stack *stack = &rw->stack[i];
+	uint64_t segment = block_segment(cpu);
 
 	rw->stack[rw->stack_now].top = get_word(cpu, WORD_RETURN);
-	if (stack->of != of || !(stack->top & STACK_OK))
-		clear_stack(rw, stack, of);
+	if (stack->of != of || stack->segment != segment ||
+	    !(stack->top & STACK_OK))
+		clear_stack(rw, stack, of, segment);
 	rw->stack_now = i;
 	set_word(cpu, WORD_RETURN, stack->top);
 	set_word(cpu, WORD_BOTTOM, stack->bottom);
@@ -90,20 +93,27 @@ static void set_stack(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 
 /* --- keys ----------------------------------------------------------------- */
 
-/* SplitMix64's mixing, with secrets that the guest cannot know: a key that it
- * guessed would let it enter code of another mode. */
-static uint64_t key_for(const struct rewriter *rw, uint64_t of)
+/* SplitMix64's mixing. */
+static uint64_t mix(uint64_t z, uint64_t secret)
 {
-	uint64_t z = of + rw->secret[0];
-
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = ((z ^ z >> 27) + rw->secret[1]) * 0x94d049bb133111ebu;
-	return (z ^ z >> 31) | 1;
+	z = ((z ^ z >> 27) + secret) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* With secrets that the guest cannot know: a key that it guessed would let it
+ * enter code of another mode. */
+static uint64_t key_for(const struct rewriter *rw, uint64_t of,
+			uint64_t segment)
+{
+	uint64_t z = mix(of + rw->secret[0], rw->secret[1]);
+
+	return (segment ? mix(z + segment, rw->secret[1]) : z) | 1;
 }
 
 void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 {
-	uint64_t key = key_for(rw, of);
+	uint64_t key = key_for(rw, of, block_segment(cpu));
 
 	set_stack(rw, cpu, of);
 	/* The stores are fences, and dear. */
@@ -123,7 +133,7 @@ void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu)
 		cpu->fast.to[i] = rw->leave;
 	}
 	for (unsigned int i = 0; i < REWRITE_STACKS; i++)
-		clear_stack(rw, &rw->stack[i], 0);
+		clear_stack(rw, &rw->stack[i], 0, 0);
 	set_word(cpu, WORD_RETURN, rw->stack[rw->stack_now].top);
 	rw->link_site = NULL;
 	rewrite_ask(cpu);
@@ -133,9 +143,9 @@ void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu)
 static void enter_table(struct x86_cpu *cpu, const struct block *block,
 			uint64_t key)
 {
-	uint64_t slot = (block->linear & JUMP_MASK) >> JUMP_SHIFT;
+	uint64_t slot = (block->rip & JUMP_MASK) >> JUMP_SHIFT;
 
-	cpu->fast.from[slot] = 0 - (block->linear + key);
+	cpu->fast.from[slot] = 0 - (block->rip + key);
 	cpu->fast.to[slot] = (uint64_t)(uintptr_t)block->code -
 			     block->indirect;
 }
@@ -160,7 +170,8 @@ static void link_jump(struct rewriter *rw, const struct block *block,
 	struct rewrite_link link;
 	const uint8_t *to = block->code;
 
-	if (rw->link_target != block->linear || rw->link_of != of)
+	if (rw->link_target != block->rip || rw->link_of != of ||
+	    rw->link_segment != block->segment)
 		return;
 	memcpy(&link, site, sizeof(link));
 	if (!(block->needs & ~(unsigned int)link.live))
@@ -197,5 +208,6 @@ void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
 			(rw->code.exec - rw->code.write);
 	rw->link_target = cpu->state.rip;
 	rw->link_of = rw->of;
+	rw->link_segment = rw->segment;
 	set_word(cpu, WORD_COUNT, LINK_AGAIN);
 }

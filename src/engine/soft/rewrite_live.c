@@ -285,7 +285,9 @@ static void call_load(struct rewrite *t, unsigned int what, uint64_t rip)
 
 static uint64_t rip_of(const struct rewrite *t, unsigned int index)
 {
-	return t->block->linear + t->block->insn[index].offset;
+	uint64_t rip = t->block->rip + t->block->insn[index].offset;
+
+	return rewrite_narrow(t) ? (uint32_t)rip : rip;
 }
 
 /* Jumps out of line when `what` is not live. */

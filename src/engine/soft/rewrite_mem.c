@@ -31,16 +31,17 @@ static struct rewrite_access access_of(const struct rewrite *t,
 		.base = insn->base,
 		.index = insn->index,
 		.scale = insn->scale,
-		.seg = insn->seg < X86_FS ? 0 : insn->seg,
-		.wide = insn->adsize == 8,
+		.seg = insn->seg,
+		.adsize = insn->adsize,
 		.align = 1,
 		.share = -1,
 		.disp = insn->disp,
 	};
 
 	if (insn->rip_relative)
-		a.disp += (int64_t)(t->block->linear + insn->offset +
-				    insn->length);
+		a.disp += (int64_t)rewrite_next(t, insn);
+	if (!rewrite_narrow(t) && insn->seg < X86_FS)
+		a.seg = 0;
 	return a;
 }
 
@@ -56,11 +57,15 @@ static void compute(struct rewrite *t, const struct rewrite_access *a,
 		m.base = (uint8_t)in_host(t, a->base, HOST_R9);
 	if (a->index != X86_NO_REG)
 		m.index = (uint8_t)in_host(t, a->index, HOST_R10);
-	if (m.base == HOST_NONE && m.index == HOST_NONE)
-		emit_const(&t->e, HOST_R9,
-			   a->wide ? constant : (uint32_t)constant);
-	else
-		emit_lea(&t->e, a->wide, HOST_R9, &m);
+	if (m.base == HOST_NONE && m.index == HOST_NONE) {
+		if (a->adsize < 8)
+			constant &= ((uint64_t)1 << a->adsize * 8) - 1;
+		emit_const(&t->e, HOST_R9, constant);
+		return;
+	}
+	emit_lea(&t->e, a->adsize == 8, HOST_R9, &m);
+	if (a->adsize == 2) /* movzx r9d, r9w */
+		emit_rm_reg(&t->e, 0, false, false, 0x0fb7, HOST_R9, HOST_R9);
 }
 
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn)
@@ -84,11 +89,13 @@ static struct emit_mem linear_address(struct rewrite *t,
 			offsetof(struct x86_segment, base));
 	const struct emit_mem sum = { .base = HOST_R9, .index = HOST_R10 };
 
-	if (a->base != X86_NO_REG && a->index == X86_NO_REG && a->wide &&
-	    !a->seg && rewrite_host[a->base] != HOST_NONE)
+	if (a->base != X86_NO_REG && a->index == X86_NO_REG &&
+	    a->adsize == 8 && !a->seg && rewrite_host[a->base] != HOST_NONE)
 		return emit_at(rewrite_host[a->base], (int32_t)a->disp + more);
 	compute(t, a, more);
-	if (a->seg) {
+	if (rewrite_narrow(t)) {
+		rewrite_segment(t, a->seg, a->size, a->write);
+	} else if (a->seg) {
 		emit_load(&t->e, HOST_R10, &base);
 		emit_lea(&t->e, true, HOST_R9, &sum);
 	}
@@ -291,8 +298,8 @@ static struct emit_mem follow(struct rewrite *t, const struct rewrite_share *s,
 	return emit_at(HOST_R10, a->at - s->origin);
 }
 
-/* The host operand of an access, checked. */
-static struct emit_mem reach(struct rewrite *t, const struct rewrite_access *a)
+struct emit_mem rewrite_reach(struct rewrite *t,
+			      const struct rewrite_access *a)
 {
 	const struct extent x = { a->size, a->align, a->write };
 	unsigned int n = t->access_now++;
@@ -325,7 +332,7 @@ struct emit_mem rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 	a.size = (uint8_t)size;
 	a.align = (uint8_t)align;
 	a.write = write;
-	return reach(t, &a);
+	return rewrite_reach(t, &a);
 }
 
 struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
@@ -334,7 +341,7 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 	const struct rewrite_access a = {
 		.base = (uint8_t)guest,
 		.index = X86_NO_REG,
-		.wide = true,
+		.adsize = 8,
 		.size = 8,
 		.align = 1,
 		.write = write,
@@ -342,7 +349,7 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 		.disp = disp,
 	};
 
-	return reach(t, &a);
+	return rewrite_reach(t, &a);
 }
 
 void rewrite_push_const(struct rewrite *t, uint64_t value)

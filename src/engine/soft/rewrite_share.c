@@ -188,7 +188,7 @@ static bool join(struct trial *s, const struct rewrite_access *a, int64_t at)
 
 static bool shareable(const struct rewrite_access *a)
 {
-	return a->wide && ((a->base == X86_NO_REG && a->index == X86_NO_REG) ||
+	return a->adsize == 8 && ((a->base == X86_NO_REG && a->index == X86_NO_REG) ||
 			   (a->disp < DISP_MAX && a->disp > -DISP_MAX));
 }
 

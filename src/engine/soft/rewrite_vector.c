@@ -56,6 +56,29 @@ static uint8_t needs_of(const struct native_op *op)
 	return 0;
 }
 
+/*
+ * 16- and 32-bit code ignores bits of VEX that name registers 8 to 15 or widen
+ * general registers, and 66 may widen operands there: where that matters, the
+ * interpreter knows.
+ */
+static bool reads_differently(const struct block *block,
+			      const struct x86_insn *insn,
+			      const struct native_op *op)
+{
+	bool wide = insn->prefix & X86_PFX_REXW;
+
+	if (block->mode & X86_MODE_CODE64)
+		return false;
+	for (unsigned int i = 0; i < op->count; i++)
+		if (op->operand[i].field == NATIVE_IS4)
+			return true;
+	if (op->flags & NATIVE_VEX)
+		return insn->vvvv > 7 || wide != op->code[2] >> 7;
+	return !(block->mode & X86_MODE_CODE32) &&
+	       (op->mnemonic == ZYDIS_MNEMONIC_MOVBE ||
+		op->mnemonic == ZYDIS_MNEMONIC_CRC32);
+}
+
 struct rewrite_class rewrite_vector_class(const struct block *block,
 					  const struct x86_insn *insn)
 {
@@ -66,6 +89,7 @@ struct rewrite_class rewrite_vector_class(const struct block *block,
 		return rewrite_state_class(block, insn);
 	class.needs = needs_of(op);
 	if ((block->mode & op->need) != op->need || too_many(insn, op) ||
+	    reads_differently(block, insn, op) ||
 	    ((class.needs & REWRITE_X87) && (block->mode & X86_MODE_FPU_OFF)))
 		return class;
 	class.kind = REWRITE_VECTOR;

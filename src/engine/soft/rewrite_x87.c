@@ -73,7 +73,7 @@ void rewrite_x87_settle(struct rewriter *rw, struct x86_cpu *cpu,
 		  (uint16_t)((block->insn[i].opcode & 7) << 8 |
 			     block->insn[i].modrm));
 	fpu_set64(&cpu->state, FPU_FIP,
-		  block->linear + block->insn[i].offset);
+		  block->rip + block->insn[i].offset);
 }
 
 /* --- control and status -------------------------------------------------------- */

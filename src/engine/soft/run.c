@@ -55,8 +55,7 @@ static bool events_due(const struct x86_cpu *cpu)
 /* True when a block has been interpreted often enough to be rewritten. */
 static bool is_hot(struct soft_cpu *soft, const struct block *block)
 {
-	return soft->rewrites && (block->mode & X86_MODE_CODE64) &&
-	       !(block->mode & X86_MODE_AC) &&
+	return soft->rewrites && !(block->mode & X86_MODE_AC) &&
 	       block_heats_up(&soft->cache, block, REWRITE_HEAT);
 }
 

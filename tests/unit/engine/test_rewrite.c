@@ -235,6 +235,11 @@ static void print_program(const struct program *p)
 	printf("    rip %" PRIx64 " rflags %" PRIx64 " fs %" PRIx64
 	       " gs %" PRIx64 "%s%s\n", p->rip, p->rflags, p->fs, p->gs,
 	       p->user ? " user" : "", p->smap ? " smap" : "");
+	for (unsigned int i = 0; i < 6 && p->bits != 64; i++)
+		printf("    segment %u base %x limit %x attr %x%s\n", i,
+		       p->seg[i].base, p->seg[i].limit, p->seg[i].attr,
+		       i ? "" : p->bits == 32 ? ", 32-bit code" :
+						", 16-bit code");
 }
 
 /* Replaces by NOPs what the difference does not need. */
@@ -308,7 +313,6 @@ int main(int argc, char **argv)
 	signal(SIGSEGV, stuck);
 	signal(SIGILL, stuck);
 	rewrite_machine_open();
-	rewrite_draw_open();
 	if (with_host) {
 		rewrite_machine_like_host();
 		rewrite_host_open();

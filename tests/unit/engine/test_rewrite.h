@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "vm/memory.h"
+#include "x86/cpu.h"
 
 #define REWRITE_IST	 0x8000u /* page of the exception stack */
 #define REWRITE_HANDLERS 0x9000u /* 16 bytes a vector; never executed */
@@ -42,11 +43,27 @@ struct program {
 	bool all_live[8];
 	uint32_t undefined_out; /* at REWRITE_STOP */
 	/* Where it starts from. */
-	uint64_t gpr[16], rflags, rip, fs, gs;
+	uint64_t gpr[16], rflags, fs, gs;
+	uint64_t rip; /* linear */
 	bool user, smap;
 	bool host; /* may run on the host processor */
 	uint64_t seed; /* of memory and vector registers */
+	unsigned int bits; /* of the code: 64, 32 or 16 */
+	/* Of 16- and 32-bit code, by enum x86_seg. */
+	struct {
+		uint32_t base, limit;
+		uint16_t attr; /* without DPL */
+	} seg[6];
 };
+
+/* x86_cpu.mode as far as decoding goes. */
+static inline uint32_t rewrite_mode(const struct program *p)
+{
+	return X86_MODE_LONG | X86_MODE_PROT |
+	       (p->bits == 64 ? X86_MODE_CODE64 :
+		p->bits == 32 ? X86_MODE_CODE32 :
+				0);
+}
 
 /* Pages that programs can write. */
 #define REWRITE_SEEN (2u + REWRITE_DATA_PAGES)
@@ -55,7 +72,8 @@ struct program {
 struct outcome {
 	bool over; /* false: it took too long */
 	unsigned int vector_number; /* of the host: why it ended */
-	uint64_t gpr[16], rflags, rip, cr2;
+	uint64_t gpr[16], rflags, cr2;
+	uint64_t rip; /* linear */
 	uint64_t mmio; /* digest of all accesses */
 	uint8_t vector[1024];
 	uint8_t page[REWRITE_SEEN][PAGE_SIZE];
@@ -92,8 +110,7 @@ const uint8_t *rewrite_machine_ram(uint64_t address);
 void rewrite_machine_stats(uint64_t *blocks, uint64_t *insns);
 
 /* test_rewrite_draw.c */
-void rewrite_draw_open(void);
-/* `host`: user code, and the addresses are those a process may have. */
+/* `host`: 64-bit user code, and the addresses are those a process may have. */
 void rewrite_draw(struct program *p, bool host);
 /* Undefined flags anew; false when an instruction reads one. */
 bool rewrite_analyse(struct program *p);

@@ -8,155 +8,53 @@
  *
  * No instruction reads a flag that the manuals leave undefined.
  */
-#include "test_rewrite.h"
+#include "test_rewrite_draw.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include <Zydis/Zydis.h>
 
 #include "engine/soft/rewrite.h"
 
 #define SLOT	     512u
 #define SLOTS	     (PAGE_SIZE / SLOT * (REWRITE_CODE_PAGES - 1))
-#define BLOCKS_MAX   6u
 #define TRIES_MAX    400u
 #define FUNCTIONS    (REWRITE_CODE + (REWRITE_CODE_PAGES - 1) * PAGE_SIZE)
-#define TARGETS	     (REWRITE_WORDS + 0x40)
-#define CODE64	     (X86_MODE_CODE64 | X86_MODE_LONG | X86_MODE_PROT)
-
-static ZydisDecoder decoder;
-
-struct drawing {
-	struct program *p;
-	unsigned int block;
-	uint32_t at;
-	uint32_t start[BLOCKS_MAX + 1]; /* the last is REWRITE_STOP */
-	unsigned int blocks;
-	uint8_t pointers[5], smalls[3];
-	uint16_t precious; /* registers of those two kinds */
-	bool x87;	   /* many x87 instructions */
-	unsigned int favourite; /* pointer of this block */
-	unsigned int favourite_index, favourite_scale; /* index 4: none */
-};
-
-void rewrite_draw_open(void)
-{
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
-			 ZYDIS_STACK_WIDTH_64);
-}
-
-/* --- flags ---------------------------------------------------------- */
-
-static bool shifts(const ZydisDecodedInstruction *zi)
-{
-	return zi->meta.category == ZYDIS_CATEGORY_SHIFT ||
-	       zi->meta.category == ZYDIS_CATEGORY_ROTATE;
-}
-
-/* A count of zero leaves all flags; one beyond the operand gives any CF. */
-static bool follow_flags(const ZydisDecodedInstruction *zi, uint32_t *undefined)
-{
-	const ZydisAccessedFlags *f = zi->cpu_flags;
-
-	if (!f)
-		return true;
-	if (f->tested & *undefined)
-		return false;
-	if (shifts(zi) || zi->attributes & ZYDIS_ATTRIB_HAS_REP ||
-	    zi->attributes & ZYDIS_ATTRIB_HAS_REPNE ||
-	    zi->meta.category == ZYDIS_CATEGORY_STRINGOP)
-		*undefined |= f->undefined | (shifts(zi) ? 1 : 0);
-	else
-		*undefined = (*undefined &
-			      ~(f->modified | f->set_0 | f->set_1)) |
-			     f->undefined;
-	*undefined &= X86_FLAGS_ARITH;
-	return true;
-}
-
-static bool decode(const uint8_t *bytes, ZydisDecodedInstruction *zi,
-		   ZydisDecodedOperand *zo)
-{
-	return ZYAN_SUCCESS(
-		ZydisDecoderDecodeFull(&decoder, bytes, 15, zi, zo));
-}
-
-/* A NOPped piece is many instructions that do nothing. */
-static bool follow_piece(const struct piece *piece, uint32_t *undefined)
-{
-	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecodedInstruction zi;
-	uint8_t bytes[16] = { 0 };
-
-	memcpy(bytes, piece->bytes, piece->length);
-	if (bytes[0] == 0x90)
-		return true;
-	return decode(bytes, &zi, zo) && follow_flags(&zi, undefined);
-}
-
-/*
- * Blocks lead to later ones only, or to themselves with all flags defined;
- * what is undefined at the end of one counts for all that follow.
- */
-bool rewrite_analyse(struct program *p)
-{
-	uint32_t undefined = 0, seen = 0;
-
-	for (unsigned int i = 0; i < p->count; i++) {
-		if (i && p->piece[i].block != p->piece[i - 1].block)
-			undefined |= seen;
-		p->piece[i].undefined = (uint16_t)undefined;
-		if (!follow_piece(&p->piece[i], &undefined))
-			return false;
-		if (i + 1 == p->count ||
-		    p->piece[i].block != p->piece[i + 1].block)
-			seen |= undefined;
-	}
-	p->undefined_out = undefined | seen;
-	return true;
-}
 
 /* --- encoding --------------------------------------------------------- */
 
-struct code {
-	uint8_t bytes[32];
-	unsigned int length;
-	int rip_relative; /* offset of that displacement, or -1 */
-};
-
-static void put(struct code *c, unsigned int byte)
+void draw_put(struct code *c, unsigned int byte)
 {
 	c->bytes[c->length++] = (uint8_t)byte;
 }
 
-static void put_value(struct code *c, uint64_t v, unsigned int size)
+void draw_put_value(struct code *c, uint64_t v, unsigned int size)
 {
 	memcpy(c->bytes + c->length, &v, size);
 	c->length += size;
 }
 
-static unsigned int pointer(const struct drawing *d)
+unsigned int draw_pointer(const struct drawing *d)
 {
 	return d->pointers[random_below(5)];
 }
 
-static unsigned int small(const struct drawing *d)
+unsigned int draw_small(const struct drawing *d)
 {
 	return d->smalls[random_below(3)];
 }
 
 /* A register to change: seldom one that addresses hang on. */
-static unsigned int any_register(const struct drawing *d)
+unsigned int draw_register(const struct drawing *d)
 {
-	unsigned int r = random_below(16);
+	unsigned int count = d->p->bits == 64 ? 16 : 8;
+	unsigned int r = random_below(count);
 
 	for (int i = 0; i < 4 && (d->precious >> r & 1); i++)
-		r = random_below(16);
+		r = random_below(count);
 	return r;
 }
 
-static uint32_t data_address(void)
+uint32_t draw_data_address(void)
 {
 	uint32_t page = REWRITE_DATA +
 			random_below(REWRITE_DATA_PAGES) * (uint32_t)PAGE_SIZE;
@@ -167,21 +65,11 @@ static uint32_t data_address(void)
 				 page + PAGE_SIZE - random_below(17);
 }
 
-/* What a memory operand is made of. */
-struct address {
-	unsigned int mod, rm;
-	bool sib;
-	unsigned int base, index, scale;
-	unsigned int disp_size;
-	int32_t disp;
-	bool rip;
-};
-
-static struct address near_favourite(const struct drawing *d)
+static struct draw_address near_favourite(const struct drawing *d)
 {
 	bool sib = (d->favourite & 7) == 4 || d->favourite_index != 4;
 
-	return (struct address){
+	return (struct draw_address){
 		.base = d->favourite,
 		.mod = 1,
 		.disp_size = 1,
@@ -193,28 +81,35 @@ static struct address near_favourite(const struct drawing *d)
 	};
 }
 
-static struct address draw_address(const struct drawing *d)
+uint32_t draw_offset(const struct drawing *d)
 {
-	struct address a = { .base = pointer(d) };
+	return draw_data_address() - d->p->seg[X86_DS].base;
+}
+
+static struct draw_address draw_address(const struct drawing *d)
+{
+	struct draw_address a = { .base = draw_pointer(d) };
 
 	if (random_below(2))
 		return near_favourite(d);
 	switch (random_below(16)) {
 	case 0 ... 1:
-		return (struct address){ .rm = 5, .disp_size = 4, .rip = true };
+		return (struct draw_address){ .rm = 5, .disp_size = 4,
+					      .rip = true,
+					      .disp = (int32_t)draw_offset(d) };
 	case 2: /* absolute, or index alone */
-		a = (struct address){ .rm = 4, .sib = true, .base = 5,
+		a = (struct draw_address){ .rm = 4, .sib = true, .base = 5,
 				      .index = 4, .disp_size = 4,
-				      .disp = (int32_t)data_address() };
+				      .disp = (int32_t)draw_offset(d) };
 		if (random_below(3) == 0 && !d->p->host)
 			a.disp -= 0x200000;
 		if (random_below(2)) {
-			a.index = small(d);
+			a.index = draw_small(d);
 			a.scale = random_below(4);
 		}
 		return a;
 	case 3:
-		a.base = random_below(16);
+		a.base = random_below(d->p->bits == 64 ? 16 : 8);
 		break;
 	default:
 		break;
@@ -227,41 +122,39 @@ static struct address draw_address(const struct drawing *d)
 		 a.mod == 2 ? (int32_t)random_below(0x400) - 0x200 : 0;
 	a.sib = (a.base & 7) == 4 || random_below(3) == 0;
 	a.rm = a.sib ? 4 : a.base & 7;
-	a.index = a.sib && random_below(4) ? small(d) : 4;
+	a.index = a.sib && random_below(4) ? draw_small(d) : 4;
 	a.scale = random_below(4);
 	return a;
 }
 
-static void put_modrm(struct code *c, const struct address *a,
+static void put_modrm(struct code *c, const struct draw_address *a,
 		      unsigned int reg, unsigned int rm, bool memory)
 {
-	c->rip_relative = -1;
 	if (!memory) {
-		put(c, 0xc0 | (reg & 7) << 3 | (rm & 7));
+		draw_put(c, 0xc0 | (reg & 7) << 3 | (rm & 7));
 		return;
 	}
-	put(c, a->mod << 6 | (reg & 7) << 3 | a->rm);
+	draw_put(c, a->mod << 6 | (reg & 7) << 3 | a->rm);
 	if (a->sib)
-		put(c, a->scale << 6 | (a->index & 7) << 3 | (a->base & 7));
-	if (a->rip)
-		c->rip_relative = (int)c->length;
-	put_value(c, (uint32_t)a->disp, a->disp_size);
+		draw_put(c, a->scale << 6 | (a->index & 7) << 3 | (a->base & 7));
+	draw_put_value(c, (uint32_t)a->disp, a->disp_size);
 }
 
 static void put_legacy_prefixes(struct code *c)
 {
 	if (random_below(6) == 0)
-		put(c, 0x66);
+		draw_put(c, 0x66);
 	if (random_below(12) == 0)
-		put(c, 0xf2 + random_below(2));
-	if (random_below(12) == 0)
-		put(c, 0x67);
+		draw_put(c, 0xf2 + random_below(2));
+	c->adsize_prefix = random_below(12) == 0;
+	if (c->adsize_prefix)
+		draw_put(c, 0x67);
 	if (random_below(10) == 0)
-		put(c, 0x64 + random_below(2));
+		draw_put(c, 0x64 + random_below(2));
 	if (random_below(30) == 0)
-		put(c, 0x2e);
+		draw_put(c, 0x2e);
 	if (random_below(12) == 0)
-		put(c, 0xf0);
+		draw_put(c, 0xf0);
 }
 
 static const uint8_t map_0f[] = {
@@ -276,7 +169,7 @@ static const uint8_t map_0f[] = {
 };
 
 static void put_legacy(const struct drawing *d, struct code *c,
-		       const struct address *a, unsigned int reg,
+		       const struct draw_address *a, unsigned int reg,
 		       unsigned int rm, bool memory)
 {
 	unsigned int rxb = (reg >> 3) << 2;
@@ -287,36 +180,36 @@ static void put_legacy(const struct drawing *d, struct code *c,
 	if (memory && !a->rip && !(a->sib && a->mod == 0 && a->base == 5))
 		rxb |= a->base >> 3;
 	put_legacy_prefixes(c);
-	if (rxb || random_below(2))
-		put(c, 0x40 | random_below(2) << 3 | rxb);
+	if (d->p->bits == 64 && (rxb || random_below(2)))
+		draw_put(c, 0x40 | random_below(2) << 3 | rxb);
 	if (d->x87 && random_below(2)) {
-		put(c, 0xd8 + random_below(8));
+		draw_put(c, 0xd8 + random_below(8));
 		return;
 	}
 	switch (random_below(40)) {
 	case 0:
-		put_value(c, 0x380f, 2);
-		put(c, random_below(2) ? 0xf0 + random_below(7) :
+		draw_put_value(c, 0x380f, 2);
+		draw_put(c, random_below(2) ? 0xf0 + random_below(7) :
 					 random_below(256));
 		break;
 	case 1 ... 3:
-		put_value(c, 0x0f, 1);
-		put(c, random_below(256));
+		draw_put_value(c, 0x0f, 1);
+		draw_put(c, random_below(256));
 		break;
 	case 4 ... 12:
-		put(c, 0x0f);
-		put(c, map_0f[random_below(sizeof(map_0f))]);
+		draw_put(c, 0x0f);
+		draw_put(c, map_0f[random_below(sizeof(map_0f))]);
 		break;
 	case 13: /* PUSH, POP, MOV, XCHG of a register */
-		put(c, (random_below(2) ? 0x50 : random_below(2) ? 0x90 : 0xb0)
+		draw_put(c, (random_below(2) ? 0x50 : random_below(2) ? 0x90 : 0xb0)
 			+ random_below(16));
 		break;
 	default:
-		put(c, random_below(256));
+		draw_put(c, random_below(256));
 	}
 }
 
-static void put_vex(struct code *c, const struct address *a, unsigned int reg,
+static void put_vex(struct code *c, const struct draw_address *a, unsigned int reg,
 		    unsigned int rm, bool memory)
 {
 	static const uint8_t bmi[] = { 0xf2, 0xf3, 0xf5, 0xf6, 0xf7 };
@@ -326,10 +219,10 @@ static void put_vex(struct code *c, const struct address *a, unsigned int reg,
 
 	if (memory && (a->rip || (a->sib && a->mod == 0 && a->base == 5)))
 		b = 0;
-	put(c, 0xc4);
-	put(c, (!(reg >> 3) << 7) | (!x << 6) | (!b << 5) | map);
-	put(c, random_below(2) << 7 | random_below(16) << 3 | random_below(8));
-	put(c, map == 2 && random_below(2) ? bmi[random_below(5)] :
+	draw_put(c, 0xc4);
+	draw_put(c, (!(reg >> 3) << 7) | (!x << 6) | (!b << 5) | map);
+	draw_put(c, random_below(2) << 7 | random_below(16) << 3 | random_below(8));
+	draw_put(c, map == 2 && random_below(2) ? bmi[random_below(5)] :
 	       map == 3 && random_below(2) ? 0xf0 :
 					     random_below(256));
 }
@@ -349,6 +242,7 @@ static bool category_allowed(const ZydisDecodedInstruction *zi)
 	case ZYDIS_CATEGORY_CMOV:
 	case ZYDIS_CATEGORY_FCMOV:
 	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_DECIMAL:
 	case ZYDIS_CATEGORY_DATAXFER:
 	case ZYDIS_CATEGORY_LOGICAL:
 	case ZYDIS_CATEGORY_LOGICAL_FP:
@@ -392,6 +286,8 @@ static bool mnemonic_allowed(const ZydisDecodedInstruction *zi, bool host)
 	case ZYDIS_MNEMONIC_POPFQ:
 	case ZYDIS_MNEMONIC_PAUSE:
 	case ZYDIS_MNEMONIC_RDPID:
+	case ZYDIS_MNEMONIC_LDS:
+	case ZYDIS_MNEMONIC_LES:
 	case ZYDIS_MNEMONIC_LFS:
 	case ZYDIS_MNEMONIC_LGS:
 	case ZYDIS_MNEMONIC_LSS:
@@ -461,38 +357,49 @@ static bool operands_allowed(const struct drawing *d,
 	return true;
 }
 
-/* Points a RIP-relative operand into the data. */
+/* Points operands that are relative to RIP, or a mere offset, into the data. */
 static void settle(const struct drawing *d, struct code *c,
-		   const ZydisDecodedInstruction *zi)
+		   const struct x86_insn *insn)
 {
-	uint32_t disp = data_address() - (d->at + zi->length);
+	uint32_t offset = draw_offset(d);
 
-	if (c->rip_relative >= 0 && zi->raw.disp.offset == c->rip_relative)
-		memcpy(c->bytes + c->rip_relative, &disp, 4);
+	if (insn->rip_relative) {
+		offset -= d->at + insn->length;
+		memcpy(c->bytes + insn->length - insn->imm_size - 4, &offset,
+		       4);
+	} else if (insn->map == X86_MAP_ONE && (insn->opcode & 0xfc) == 0xa0 &&
+		   insn->imm_size < 8) {
+		memcpy(c->bytes + insn->length - insn->imm_size, &offset,
+		       insn->imm_size);
+	}
 }
 
 static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
 {
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
-	const struct address a = draw_address(d);
-	unsigned int reg = any_register(d), rm = any_register(d);
+	struct draw_address a = draw_address(d);
+	unsigned int reg = draw_register(d), rm = draw_register(d);
 	bool memory = random_below(2), vex = random_below(6) == 0;
 	ZydisDecodedInstruction zi;
 	struct x86_insn insn;
 
 	c->length = 0;
+	c->adsize_prefix = false;
 	if (vex)
 		put_vex(c, &a, reg, rm, memory);
 	else
 		put_legacy(d, c, &a, reg, rm, memory);
-	put_modrm(c, &a, reg, rm, memory);
+	if (memory && draw_adsize(d, c) == 2)
+		draw_narrow_modrm(d, c, reg);
+	else
+		put_modrm(c, &a, reg, rm, memory);
 	while (c->length < 30)
-		put(c, random_below(3) ? random_below(256) : random_below(9));
-	if (!decode(c->bytes, &zi, zo) ||
+		draw_put(c, random_below(3) ? random_below(256) : random_below(9));
+	if (!draw_decode(c->bytes, d->p->bits, &zi, zo) ||
 	    zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
-	    x86_decode(&insn, c->bytes, 15, CODE64) != zi.length ||
+	    x86_decode(&insn, c->bytes, 15, rewrite_mode(d->p)) != zi.length ||
 	    !category_allowed(&zi) || !mnemonic_allowed(&zi, d->p->host) ||
-	    !operands_allowed(d, &zi, zo) || !follow_flags(&zi, &undefined))
+	    !operands_allowed(d, &zi, zo) || !draw_follow_flags(&zi, &undefined))
 		return false;
 	/* Of an eighth of all opcodes, enough. */
 	if (zi.meta.category == ZYDIS_CATEGORY_X87_ALU && !d->x87 &&
@@ -500,15 +407,15 @@ static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
 		return false;
 	/* The interpreter's own are wanted, but fewer. */
 	if (insn.encoding == X86_LEGACY &&
-	    rewrite_classify(&insn, CODE64).kind == REWRITE_NOT &&
+	    rewrite_classify(&insn, rewrite_mode(d->p)).kind == REWRITE_NOT &&
 	    random_below(2))
 		return false;
 	c->length = zi.length;
-	settle(d, c, &zi);
+	settle(d, c, &insn);
 	return true;
 }
 
-static void add_piece(struct drawing *d, const struct code *c)
+void draw_add_piece(struct drawing *d, const struct code *c)
 {
 	struct piece *piece = &d->p->piece[d->p->count++];
 
@@ -519,130 +426,34 @@ static void add_piece(struct drawing *d, const struct code *c)
 	d->at += c->length;
 }
 
-/* Loads and stores of MXCSR and FCW: random operands would mostly fault. */
-static void add_control(struct drawing *d)
-{
-	static const struct {
-		uint8_t bytes[2], length, reg, at;
-	} kinds[] = {
-		{ { 0x0f, 0xae }, 2, 2, 0 }, /* ldmxcsr */
-		{ { 0x0f, 0xae }, 2, 3, 0 }, /* stmxcsr */
-		{ { 0xd9 }, 1, 5, 64 },	     /* fldcw */
-		{ { 0xd9 }, 1, 7, 64 },	     /* fnstcw */
-	};
-	unsigned int which = random_below(4), i = random_below(16);
-	struct code c = { .length = 0 };
-
-	put_value(&c, kinds[which].bytes[0] | kinds[which].bytes[1] << 8,
-		  kinds[which].length);
-	put(&c, 4 | kinds[which].reg << 3);
-	put(&c, 0x25);
-	put_value(&c, REWRITE_CONTROL + kinds[which].at + i * 4, 4);
-	add_piece(d, &c);
-}
-
-static uint32_t undefined_now(struct drawing *d)
-{
-	rewrite_analyse(d->p);
-	return d->p->undefined_out;
-}
-
-/* Adds a constant to the favourite: ADD, SUB, INC, DEC, LEA; or moves rsp. */
-static void move_favourite(const struct drawing *d, struct code *c)
-{
-	unsigned int r = d->favourite;
-
-	c->length = 0;
-	switch (random_below(5)) {
-	case 0: /* push, pop */
-		r = random_below(16);
-		if (r >= 8)
-			put(c, 0x41);
-		put(c, 0x50 | random_below(2) << 3 | (r & 7));
-		break;
-	case 1:
-		put(c, 0x48 | r >> 3);
-		put(c, 0xff);
-		put(c, 0xc0 | random_below(2) << 3 | (r & 7));
-		break;
-	case 2:
-		put(c, 0x48 | (r >> 3) * 5);
-		put(c, 0x8d);
-		put(c, 0x40 | (r & 7) * 9);
-		if ((r & 7) == 4)
-			put(c, 0x24);
-		put(c, random_below(64) - 32);
-		break;
-	default:
-		put(c, 0x48 | r >> 3);
-		put(c, 0x83);
-		put(c, 0xc0 | (random_below(2) ? 0x28 : 0) | (r & 7));
-		put(c, random_below(64) - 32);
-		break;
-	}
-}
-
 static void add_insn(struct drawing *d)
 {
-	uint32_t undefined = undefined_now(d);
+	uint32_t undefined = draw_undefined_now(d);
 	struct code c;
 
 	if (random_below(32) == 0) {
-		add_control(d);
+		draw_control(d);
 		return;
 	}
 	if (random_below(8) == 0) {
-		move_favourite(d, &c);
-		add_piece(d, &c);
+		draw_favourite_move(d);
 		return;
 	}
 	for (unsigned int i = 0; i < TRIES_MAX; i++)
 		if (draw_bytes(d, &c, undefined)) {
-			add_piece(d, &c);
+			draw_add_piece(d, &c);
 			return;
 		}
 }
 
 /* --- division ------------------------------------------------------------ */
 
-static void add_bytes(struct drawing *d, uint64_t bytes, unsigned int count)
+void draw_add_bytes(struct drawing *d, uint64_t bytes, unsigned int count)
 {
 	struct code c = { .length = 0 };
 
-	put_value(&c, bytes, count);
-	add_piece(d, &c);
-}
-
-/* A dividend that seldom makes DIV or IDIV of 32 or 64 bits fault. */
-static void add_division(struct drawing *d)
-{
-	static const struct {
-		uint32_t bytes;
-		unsigned int count;
-	} high[] = {
-		{ 0xd231, 2 }, /* xor edx, edx */
-		{ 0x99, 1 }, /* cdq */
-		{ 0x9948, 2 }, /* cqo */
-		{ 0x3fe2c148, 4 }, /* shl rdx, 63 */
-		{ 0x3eeac148, 4 }, /* shr rdx, 62 */
-	};
-	unsigned int which = random_below(5), rm = random_below(16);
-	unsigned int op = 6 + random_below(2);
-
-	if ((d->precious & (1u << X86_RAX | 1u << X86_RDX)) && random_below(8))
-		return;
-	add_bytes(d, high[which].bytes, high[which].count);
-	if (random_below(3)) {
-		add_bytes(d, 0xc0f740 | random_below(2) << 3 | rm >> 3 |
-				     op << 19 | (rm & 7) << 16, 3);
-	} else { /* at a pointer, plus a byte */
-		do
-			rm = pointer(d);
-		while ((rm & 7) == 4);
-		add_bytes(d, 0x40f740 | random_below(2) << 3 | rm >> 3 |
-				     op << 19 | (rm & 7) << 16 |
-				     random_below(0x80) << 24, 4);
-	}
+	draw_put_value(&c, bytes, count);
+	draw_add_piece(d, &c);
 }
 
 /* --- branches ------------------------------------------------------------ */
@@ -653,12 +464,12 @@ static void add_near(struct drawing *d, uint32_t opcode, unsigned int count,
 {
 	struct code c = { .length = 0 };
 
-	put_value(&c, opcode, count);
-	put_value(&c, target - (d->at + count + 4), 4);
-	add_piece(d, &c);
+	draw_put_value(&c, opcode, count);
+	draw_put_value(&c, target - (d->at + count + 4), 4);
+	draw_add_piece(d, &c);
 }
 
-static bool fits_short(const struct drawing *d, uint32_t target)
+bool draw_fits_short(const struct drawing *d, uint32_t target)
 {
 	int32_t away = (int32_t)(target - (d->at + 2));
 
@@ -667,16 +478,16 @@ static bool fits_short(const struct drawing *d, uint32_t target)
 
 static void add_jump(struct drawing *d, uint32_t target)
 {
-	if (fits_short(d, target) && random_below(2))
-		add_bytes(d, 0xeb | (target - (d->at + 2)) << 8, 2);
+	if (draw_fits_short(d, target) && random_below(2))
+		draw_add_bytes(d, 0xeb | (target - (d->at + 2)) << 8, 2);
 	else
 		add_near(d, 0xe9, 1, target);
 }
 
 static void add_jcc(struct drawing *d, unsigned int cc, uint32_t target)
 {
-	if (fits_short(d, target) && random_below(2))
-		add_bytes(d, 0x70 | cc | ((target - (d->at + 2)) & 0xff) << 8,
+	if (draw_fits_short(d, target) && random_below(2))
+		draw_add_bytes(d, 0x70 | cc | ((target - (d->at + 2)) & 0xff) << 8,
 			  2);
 	else
 		add_near(d, 0x800f | cc << 8, 2, target);
@@ -689,25 +500,25 @@ static void add_condition(struct drawing *d, uint32_t target)
 	unsigned int cc = random_below(16);
 
 	/* cmp r, r */
-	if (read[cc >> 1] & undefined_now(d))
-		add_bytes(d, 0xc03948 | random_below(64) << 16, 3);
+	if (read[cc >> 1] & draw_undefined_now(d))
+		draw_add_bytes(d, 0xc03948 | random_below(64) << 16, 3);
 	add_jcc(d, cc, target);
 }
 
 /* mov r, target; never rsp */
 static unsigned int add_constant(struct drawing *d, uint32_t target)
 {
-	unsigned int r = any_register(d);
+	unsigned int r = draw_register(d);
 
 	if (r == X86_RSP)
 		r = X86_R10;
 	if (random_below(2)) {
 		struct code c = { .length = 0 };
 
-		put(&c, 0x48 | r >> 3);
-		put(&c, 0xb8 | (r & 7));
-		put_value(&c, target, 8);
-		add_piece(d, &c);
+		draw_put(&c, 0x48 | r >> 3);
+		draw_put(&c, 0xb8 | (r & 7));
+		draw_put_value(&c, target, 8);
+		draw_add_piece(d, &c);
 	} else { /* lea r, [rip + x] */
 		add_near(d, 0x58d48 | (r >> 3) << 2 | (r & 7) << 19, 3,
 			 target);
@@ -718,9 +529,9 @@ static unsigned int add_constant(struct drawing *d, uint32_t target)
 static void add_group5(struct drawing *d, unsigned int op, unsigned int r)
 {
 	if (r >= 8)
-		add_bytes(d, 0xc0ff41 | op << 19 | (r & 7) << 16, 3);
+		draw_add_bytes(d, 0xc0ff41 | op << 19 | (r & 7) << 16, 3);
 	else
-		add_bytes(d, 0xc0ff | op << 11 | r << 8, 2);
+		draw_add_bytes(d, 0xc0ff | op << 11 | r << 8, 2);
 }
 
 /* sub dword [counter], 1; jcc back; then on. */
@@ -730,10 +541,10 @@ static void add_loop(struct drawing *d)
 	uint32_t counter = REWRITE_WORDS + d->block * 8;
 	struct code c = { .length = 0 };
 
-	put_value(&c, 0x252c83, 3);
-	put_value(&c, counter, 4);
-	put(&c, 1);
-	add_piece(d, &c);
+	draw_put_value(&c, 0x252c83, 3);
+	draw_put_value(&c, counter, 4);
+	draw_put(&c, 1);
+	draw_add_piece(d, &c);
 	add_jcc(d, conditions[random_below(3)], d->start[d->block]);
 	add_jump(d, d->start[d->block + 1]);
 }
@@ -741,18 +552,18 @@ static void add_loop(struct drawing *d)
 /* The next block through memory: a pointer, and a jump or call by it. */
 static void add_by_memory(struct drawing *d, uint32_t target)
 {
-	uint32_t word = TARGETS + d->block * 8;
+	uint32_t word = DRAW_TARGETS + d->block * 8;
 	struct code c = { .length = 0 };
 
-	put_value(&c, 0x2504c7, 3); /* mov dword [word], target */
-	put_value(&c, word, 4);
-	put_value(&c, target, 4);
-	add_piece(d, &c);
+	draw_put_value(&c, 0x2504c7, 3); /* mov dword [word], target */
+	draw_put_value(&c, word, 4);
+	draw_put_value(&c, target, 4);
+	draw_add_piece(d, &c);
 	c.length = 0;
-	put_value(&c, 0x2504c7, 3);
-	put_value(&c, word + 4, 4);
-	put_value(&c, 0, 4);
-	add_piece(d, &c);
+	draw_put_value(&c, 0x2504c7, 3);
+	draw_put_value(&c, word + 4, 4);
+	draw_put_value(&c, 0, 4);
+	draw_add_piece(d, &c);
 	add_near(d, random_below(2) ? 0x25ff : 0x15ff, 2, word);
 }
 
@@ -761,16 +572,16 @@ static void add_return(struct drawing *d, uint32_t target)
 	unsigned int r = add_constant(d, target);
 
 	if (r >= 8)
-		add_bytes(d, 0x5041 | (r & 7) << 8, 2);
+		draw_add_bytes(d, 0x5041 | (r & 7) << 8, 2);
 	else
-		add_bytes(d, 0x50 | r, 1);
+		draw_add_bytes(d, 0x50 | r, 1);
 	if (random_below(2))
-		add_bytes(d, 0xc3, 1);
+		draw_add_bytes(d, 0xc3, 1);
 	else
-		add_bytes(d, 0xc2 | random_below(0x10000) << 8, 3);
+		draw_add_bytes(d, 0xc2 | random_below(0x10000) << 8, 3);
 }
 
-static bool far_away(const struct drawing *d, uint32_t target)
+bool draw_far_away(const struct drawing *d, uint32_t target)
 {
 	return (d->at ^ target) & ~0xfffu;
 }
@@ -783,7 +594,11 @@ static void add_end(struct drawing *d)
 	uint32_t other = d->start[d->block + 1 + random_below(left)];
 	bool *all_live = &d->p->all_live[d->block];
 
-	*all_live = far_away(d, next);
+	*all_live = draw_far_away(d, next);
+	if (d->p->bits != 64) {
+		draw_narrow_end(d, next, other, all_live);
+		return;
+	}
 	switch (random_below(12)) {
 	case 0 ... 1:
 		add_jump(d, next);
@@ -792,7 +607,7 @@ static void add_end(struct drawing *d)
 		add_near(d, 0xe8, 1, next);
 		break;
 	case 3 ... 6:
-		*all_live &= far_away(d, other);
+		*all_live &= draw_far_away(d, other);
 		add_condition(d, other);
 		add_jump(d, next);
 		break;
@@ -840,7 +655,7 @@ static void draw_registers(struct drawing *d)
 					     X86_RSP;
 		while (i && (d->precious >> d->pointers[i] & 1));
 		d->precious |= 1u << d->pointers[i];
-		p->gpr[d->pointers[i]] = data_address();
+		p->gpr[d->pointers[i]] = draw_data_address();
 		if (random_below(4) == 0 && !p->host)
 			p->gpr[d->pointers[i]] |= REWRITE_HIGH;
 	}
@@ -881,22 +696,28 @@ void rewrite_draw(struct program *p, bool host)
 
 	memset(p, 0, sizeof(*p));
 	p->host = host;
-	d.blocks = 1 + random_below(BLOCKS_MAX);
+	d.blocks = 1 + random_below(DRAW_BLOCKS_MAX);
 	d.x87 = random_below(4) == 0;
-	draw_registers(&d);
+	p->bits = 64;
+	if (!host && random_below(2)) {
+		draw_narrow_segments(&d);
+		draw_narrow_registers(&d);
+	} else {
+		draw_registers(&d);
+	}
 	draw_places(&d);
 	for (d.block = 0; d.block < d.blocks; d.block++) {
 		unsigned int n = 1 + random_below(left / 2 + 1);
 
 		d.at = d.start[d.block];
-		d.favourite = pointer(&d);
-		d.favourite_index = random_below(4) ? 4 : small(&d);
+		d.favourite = draw_pointer(&d);
+		d.favourite_index = random_below(4) ? 4 : draw_small(&d);
 		d.favourite_scale = random_below(4);
 		while (n--) {
 			if (random_below(16))
 				add_insn(&d);
 			else
-				add_division(&d);
+				draw_division(&d);
 			left -= left > 0;
 		}
 		add_end(&d);

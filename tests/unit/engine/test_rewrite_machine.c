@@ -29,6 +29,7 @@ static struct cpuid_policy policy;
 static struct x86_cpu *cpu;
 static void *vm_engine;
 static uint8_t *ram;
+static uint32_t program_mode;
 
 static struct {
 	uint8_t byte[PAGE_SIZE];
@@ -311,8 +312,23 @@ static void start(const struct program *p)
 	random_state = keep;
 	memcpy(s->gpr, p->gpr, sizeof(s->gpr));
 	s->rflags = p->rflags | 2;
-	s->rip = p->rip;
+	s->rip = p->rip - p->seg[X86_CS].base;
 	s->cr2 = 0;
+}
+
+static struct x86_segment narrow_segment(const struct program *p,
+					 unsigned int i, uint16_t selector)
+{
+	uint16_t attr = p->seg[i].attr;
+
+	if (attr)
+		attr |= (selector & 3) << X86_ATTR_DPL_SHIFT;
+	return (struct x86_segment){
+		.base = p->seg[i].base,
+		.limit = p->seg[i].limit,
+		.selector = selector,
+		.attr = attr,
+	};
 }
 
 static void start_mode(const struct program *p)
@@ -325,12 +341,15 @@ static void start_mode(const struct program *p)
 	s->seg[X86_CS] = flat(p->user ? 0x2b : 8, 0xb | X86_ATTR_L);
 	s->seg[X86_FS].base = p->fs;
 	s->seg[X86_GS].base = p->gs;
+	for (unsigned int i = 0; i < 6 && p->bits && p->bits < 64; i++)
+		s->seg[i] = narrow_segment(p, i, s->seg[i].selector);
 	s->cr4 &= ~(uint64_t)X86_CR4_SMAP;
 	if (p->smap)
 		s->cr4 |= X86_CR4_SMAP;
 	cpu->lazy_bits = 0;
 	cpu->block_page = UINT64_MAX;
 	x86_update_mode(cpu);
+	program_mode = cpu->mode;
 }
 
 const struct x86_state *rewrite_machine_start(const struct program *p)
@@ -370,6 +389,8 @@ static void interpret(struct soft_cpu *soft, struct block *block)
 	if (r != X86_FAULT)
 		return;
 	cpu->state.rip = cpu->block_rip + insn[-1].offset;
+	if (!(cpu->mode & X86_MODE_CODE64))
+		cpu->state.rip = (uint32_t)cpu->state.rip;
 	x86_flags(cpu);
 	x86_deliver_fault(cpu);
 }
@@ -407,7 +428,7 @@ static void run_one(struct soft_cpu *soft, enum way way)
 /* Outside the code nothing is run. */
 static bool is_over(void)
 {
-	uint64_t rip = cpu->state.rip;
+	uint64_t rip = block_linear(cpu);
 
 	return rip - REWRITE_CODE >= REWRITE_CODE_PAGES * PAGE_SIZE ||
 	       cpu->state.activity != X86_RUNNING;
@@ -432,7 +453,7 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 	out->over = runs < RUNS_MAX;
 	memcpy(out->gpr, s->gpr, sizeof(out->gpr));
 	out->rflags = s->rflags;
-	out->rip = s->rip;
+	out->rip = block_linear(cpu);
 	out->cr2 = s->cr2;
 	out->mmio = device.digest;
 	memcpy(out->vector, s->xsave, sizeof(out->vector));
@@ -442,13 +463,16 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 
 static struct rewrite_class classify(const struct piece *piece)
 {
-	const struct block block = { .mode = cpu->mode };
+	const struct block block = { .mode = program_mode };
+	uint32_t mode = cpu->mode;
 	struct rewrite_class class;
 	struct x86_insn insn;
 
-	x86_decode(&insn, piece->bytes, piece->length, cpu->mode);
+	x86_decode(&insn, piece->bytes, piece->length, program_mode);
+	cpu->mode = program_mode;
 	x86_bind(cpu, &insn);
-	class = rewrite_classify(&insn, cpu->mode);
+	cpu->mode = mode;
+	class = rewrite_classify(&insn, program_mode);
 	return class.kind == REWRITE_NOT ? rewrite_vector_class(&block, &insn) :
 					   class;
 }
@@ -458,6 +482,7 @@ uint32_t rewrite_machine_open_flags(const struct program *p, uint64_t rip)
 	uint32_t live = X86_FLAGS_ARITH;
 	unsigned int at, i;
 
+	rip += p->seg[X86_CS].base;
 	for (at = 0; at < p->count && p->piece[at].at != rip; at++)
 		;
 	if (at == p->count || !p->all_live[p->piece[at].block])
