@@ -117,6 +117,9 @@ void host_work_queue(struct host_worker *worker, struct host_work *work);
 /* Returns when all that was queued before has run; not on its thread. */
 void host_worker_wait(struct host_worker *worker);
 
+/* Lets another thread run here that the host has made wait. */
+void host_yield(void);
+
 /* --- words ------------------------------------------------------------ */
 
 enum host_log_level {

@@ -12,6 +12,9 @@
 #include "x86/alu.h"
 #include "x86/exec.h"
 
+/* PAUSEs in a row, about, after which waiting seems to take long. */
+#define PAUSES 64u
+
 #define ARGS struct x86_cpu *cpu, const struct x86_insn *insn
 
 #define HOST_CAS(suffix, operand)                                        \
@@ -214,10 +217,23 @@ static enum x86_result xchg_memory(ARGS)
 	return r;
 }
 
+/*
+ * A processor that spins waits for another one, whose thread the host may have
+ * set aside, perhaps for this very thread.
+ */
+static enum x86_result pause(ARGS)
+{
+	if (cpu->vm->cpu_count > 1 && !(++cpu->pauses % PAUSES))
+		host_yield();
+	return X86_NEXT;
+}
+
 x86_handler *x86_pick_exchange(const struct x86_insn *insn)
 {
+	if (insn->opcode >= 0x90 && insn->rm == 0)
+		return insn->prefix & X86_PFX_REP ? pause : x86_nop;
 	if (insn->opcode >= 0x90)
-		return insn->rm == 0 ? x86_nop : xchg_accumulator;
+		return xchg_accumulator;
 	return insn->mem ? xchg_memory : xchg_register;
 }
 

@@ -220,6 +220,7 @@ struct x86_cpu {
 	uint64_t next_rip;
 
 	struct x86_fault fault;
+	uint32_t pauses; /* executed */
 	/* Data and I/O breakpoints just hit, as DR6 bits 0-3: #DB trap. */
 	uint8_t debug_hits;
 

@@ -25,6 +25,7 @@ static struct {
 	unsigned int fail_alloc;
 	unsigned int fail_ram;
 	unsigned int live;
+	unsigned int yields;
 	unsigned int lines[HOST_LOG_DEBUG + 1];
 	char last[256];
 } fake = { .realtime = YEAR_2000_NS,
@@ -220,6 +221,16 @@ void host_unlock(struct host_lock *lock)
 {
 	bug_on(lock->word != (uint32_t)gettid()); /* not the holder */
 	lock->word = 0;
+}
+
+void host_yield(void)
+{
+	fake.yields++;
+}
+
+unsigned int fake_yields(void)
+{
+	return fake.yields;
 }
 
 void host_event_set(struct host_event *event)

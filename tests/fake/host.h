@@ -34,6 +34,11 @@ void fake_tsc_hz_set(uint64_t hz); /* after a reset: 1 GHz */
 /* Runs what is queued on all workers, and what that queues; how many. */
 unsigned int fake_work_run(void);
 
+/* --- threads ---------------------------------------------------------- */
+
+/* Calls of host_yield(). */
+unsigned int fake_yields(void);
+
 /* --- faults ----------------------------------------------------------- */
 
 /* The nth allocation from now on (1: the next) fails, once. 0: none does. */

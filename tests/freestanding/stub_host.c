@@ -168,6 +168,10 @@ void host_unlock(struct host_lock *lock)
 	atomic_store(&lock->word, 0);
 }
 
+void host_yield(void)
+{
+}
+
 void host_event_set(struct host_event *event)
 {
 	atomic_store(&event->word, 1);

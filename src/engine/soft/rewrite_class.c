@@ -165,6 +165,9 @@ static struct rewrite_class one_byte(const struct x86_insn *insn, bool narrow)
 	case 0x8d:
 		return insn->mem ? make(REWRITE_LEA, false, 0, 0) : none;
 	case 0x90 ... 0x97:
+		/* PAUSE may let another thread run. */
+		if (!insn->rm && insn->prefix & X86_PFX_REP)
+			return none;
 		return make(REWRITE_EXCHANGE, false, 0, 0);
 	case 0x98 ... 0x99:
 		return make(REWRITE_PLAIN, false, 0, 0);

@@ -5,6 +5,7 @@
 #include "vm/host.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +61,11 @@ void host_unlock(struct host_lock *lock)
 	if (atomic_exchange_explicit(&lock->word, LOCK_FREE,
 				     memory_order_release) == LOCK_CONTENDED)
 		futex_wake(&lock->word);
+}
+
+void host_yield(void)
+{
+	sched_yield();
 }
 
 void host_event_set(struct host_event *event)

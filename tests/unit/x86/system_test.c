@@ -702,6 +702,28 @@ static void port_breakpoints(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
+/* PAUSE again and again lets others run, when there are others. */
+static void pauses_yield(void **state)
+{
+	struct x86_cpu *cpu = rig_long(state, 3);
+
+	for (unsigned int cpus = 1; cpus <= 2; cpus++) {
+		cpu->vm->cpu_count = cpus;
+		fake_host_reset();
+		for (unsigned int i = 0; i < 1000; i++) {
+			cpu->state.rip = RIG_CODE;
+			rig_poke(cpu, RIG_CODE, 0x90f3, 2);
+			assert_int_equal(x86_step(cpu), X86_BRANCH);
+			assert_int_equal(cpu->state.rip, RIG_CODE + 2);
+		}
+		if (cpus == 1)
+			assert_int_equal(fake_yields(), 0);
+		else
+			assert_in_range(fake_yields(), 1, 100);
+	}
+	cpu->vm->cpu_count = 1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -725,6 +747,7 @@ int main(void)
 		TEST(popf_of_16_bits),
 		TEST(pushf),
 		TEST(halt),
+		TEST(pauses_yield),
 		TEST(port_sizes),
 		TEST(permission_bitmap),
 		TEST(port_strings),
