@@ -264,6 +264,13 @@ void x86_bind(struct x86_cpu *cpu, struct x86_insn *insn)
 	insn->handler = handler ? handler : undefined;
 }
 
+bool x86_is_jcc_64(const struct x86_insn *insn)
+{
+	return insn->encoding == X86_LEGACY && insn->adsize == 8 &&
+	       ((insn->map == X86_MAP_ONE && insn->opcode >> 4 == 7) ||
+		(insn->map == X86_MAP_0F && insn->opcode >> 4 == 8));
+}
+
 bool x86_ends_block(const struct x86_insn *insn)
 {
 	unsigned int op = insn->opcode, reg = insn->modrm >> 3 & 7;

@@ -40,21 +40,17 @@ X86_INLINE enum x86_result go(ARGS, uint64_t target)
 /* 64-bit code: no limit, no truncation. */
 static enum x86_result jcc_64(ARGS)
 {
-	uint64_t rip = following(cpu, insn);
-
-	if (condition(cpu, insn->opcode & 15))
-		rip += insn->imm;
-	cpu->state.rip = rip;
+	if (!condition(cpu, insn->opcode & 15))
+		return X86_NEXT;
+	cpu->state.rip = following(cpu, insn) + insn->imm;
 	return X86_BRANCH;
 }
 
 static enum x86_result jz_64(ARGS)
 {
-	uint64_t rip = following(cpu, insn);
-
-	if (x86_zf(cpu) != (insn->opcode & 1))
-		rip += insn->imm;
-	cpu->state.rip = rip;
+	if (x86_zf(cpu) == (insn->opcode & 1))
+		return X86_NEXT;
+	cpu->state.rip = following(cpu, insn) + insn->imm;
 	return X86_BRANCH;
 }
 

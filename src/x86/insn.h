@@ -102,6 +102,9 @@ void x86_bind(struct x86_cpu *cpu, struct x86_insn *insn);
 /* True when a block must end behind this instruction. */
 bool x86_ends_block(const struct x86_insn *insn);
 
+/* A conditional jump of 64-bit code: X86_NEXT when it is not taken. */
+bool x86_is_jcc_64(const struct x86_insn *insn);
+
 /*
  * The handler of instructions that are not worth speed: brings state.rip and
  * state.rflags up to date, sets cpu->next_rip, calls insn->slow, and on

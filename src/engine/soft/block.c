@@ -215,29 +215,14 @@ static void enter_hash(struct block_cache *cache, struct block *b)
 	*chain = b;
 }
 
-struct block *block_keep(struct block_cache *cache, struct block *block)
-{
-	struct block_arena *arena = &cache->kept;
-	size_t size = size_of_block(block);
-	struct block *b = (struct block *)(arena->base + arena->used);
-
-	if (arena->size - arena->used < size)
-		return NULL;
-	arena->used += size;
-	memcpy(b, block, size);
-	block->state--; /* out of date */
-	enter_hash(cache, b);
-	return b;
-}
-
-/* Decodes instructions from `bytes` (up to the page's end) into the row. */
+/* Goes on decoding the row from `bytes`, where the block begins, which has
+ * `size` up to the page's end. */
 static void decode_row(struct x86_cpu *cpu, struct block *b,
 		       const uint8_t *bytes, unsigned int size)
 {
-	unsigned int at = 0;
+	unsigned int at = b->bytes;
 	bool end = false;
 
-	b->count = 0;
 	while (!end && b->count < BLOCK_INSNS_MAX &&
 	       at + X86_INSN_MAX < UINT8_MAX) {
 		struct x86_insn *insn = &b->insn[b->count];
@@ -256,6 +241,60 @@ static void decode_row(struct x86_cpu *cpu, struct block *b,
 		.handler = leave_block,
 		.offset = (uint8_t)at,
 	};
+}
+
+/* How often the code there runs, as far as that is known. */
+static unsigned int warmth(struct block_cache *cache,
+			   const struct x86_cpu *cpu, const struct block *b,
+			   uint64_t away)
+{
+	uint64_t address = b->address + away;
+	const struct block *other;
+
+	if ((address ^ b->address) & PAGE_MASK)
+		return 0;
+	other = hash_find(cache, cpu, address, b->linear + away);
+	return other && other->code ? UINT8_MAX : *heat_of(cache, address);
+}
+
+/* True for a row that ends with a conditional jump forward that is seldom
+ * taken. */
+static bool falls_through(struct block_cache *cache,
+			  const struct x86_cpu *cpu, const struct block *b)
+{
+	const struct x86_insn *last = &b->insn[b->count - 1];
+
+	return x86_is_jcc_64(last) && (int64_t)last->imm > 0 &&
+	       warmth(cache, cpu, b, b->bytes) >=
+		       warmth(cache, cpu, b, b->bytes + last->imm);
+}
+
+struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
+			 struct block *block)
+{
+	unsigned int left = PAGE_SIZE - (unsigned int)(block->address & 0xfff);
+	struct block_arena *arena = &cache->kept;
+	size_t size = size_of_block(block);
+	struct block *b = (struct block *)(arena->base + arena->used);
+	const uint8_t *host = memory_for_read(&cpu->vm->memory,
+					      gpa(block->address), left);
+	unsigned int rows = 1;
+
+	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX, UINT8_MAX))
+		return NULL;
+	memcpy(b, block, size);
+	while (host && !b->source && rows++ < BLOCK_ROWS_MAX &&
+	       falls_through(cache, cpu, b)) {
+		unsigned int count = b->count;
+
+		decode_row(cpu, b, host, left);
+		if (b->count == count)
+			break;
+	}
+	arena->used += size_of_block(b);
+	block->state--; /* out of date */
+	enter_hash(cache, b);
+	return b;
 }
 
 /* Decodes and keeps the block at `address`; NULL: it cannot be kept. */
@@ -289,6 +328,8 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 		host = copy;
 	}
 	cpu->work = X86_WORK_DECODE;
+	b->count = 0;
+	b->bytes = 0;
 	decode_row(cpu, b, host, size);
 	cpu->work = X86_WORK_RUN;
 	if (soft->profile)

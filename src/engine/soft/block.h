@@ -4,7 +4,8 @@
  * guest-physical address of their first byte and the processor's mode.
  *
  * A block is a row of decoded instructions that lie in one page and end
- * behind the first one that may go elsewhere. The row ends with a marker whose
+ * behind the first one that may go elsewhere. When it is kept, it goes on
+ * behind up to three conditional jumps forward that are seldom taken. The row ends with a marker whose
  * handler leaves the block. Blocks never outlive their bytes: every page of
  * guest memory has a state in struct soft_vm, a block remembers the one that
  * it was decoded in, and a write to a page that holds decoded code
@@ -28,6 +29,7 @@
 #include "x86/insn.h"
 
 #define BLOCK_INSNS_MAX 32
+#define BLOCK_ROWS_MAX  4
 #define BLOCK_HASH_SIZE 4096u
 #define BLOCK_JUMP_SIZE 4096u
 #define BLOCK_HEAT_SIZE 32768u
@@ -190,7 +192,8 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
  * Moves a block out of the nursery; the old one is found no more. NULL: there
  * is no room, everything is to be flushed.
  */
-struct block *block_keep(struct block_cache *cache, struct block *block);
+struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
+			 struct block *block);
 
 /*
  * The block at cs:rip: X86_NEXT and *block. *block is NULL when the code

@@ -320,10 +320,16 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	}
 	needed = needed_behind(&t, page, &class[block->count - 1]);
 	for (unsigned int i = block->count; i-- > 0;) {
+		if (class[i].kind == REWRITE_JCC)
+			needed |= needed_at(&t, page, rewrite_target(
+						      &t, &block->insn[i]));
 		needed = (needed & ~(uint32_t)class[i].flags_killed) |
 			 class[i].flags_read;
 		live[i] = needed;
 	}
+	/* Where other bytes are found instead, these may need other flags. */
+	if (block->source)
+		needed = X86_FLAGS_ARITH;
 	block->needs = (uint8_t)needed_at_front(block, class);
 	code = rewrite_entries(&t, needed);
 	front = t.live;

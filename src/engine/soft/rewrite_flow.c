@@ -219,7 +219,8 @@ static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 		link_far(t, target, false);
 		emit_land_32(&t->e, not_taken);
 	}
-	rewrite_go(t, next);
+	if (t->index + 1u == t->block->count)
+		rewrite_go(t, next);
 }
 
 /* The operand of an indirect jump or call into r9. */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 6)
-#define REWRITE_EXITS_MAX  8
+#define REWRITE_EXITS_MAX  16
 #define REWRITE_ACCESS_MAX 2 /* of one instruction */
 #define REWRITE_SHARES_MAX 8
 

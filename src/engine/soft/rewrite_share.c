@@ -88,6 +88,7 @@ static uint32_t written(const struct x86_insn *insn,
 		return bit(insn->reg);
 	case REWRITE_NOP:
 	case REWRITE_VZERO:
+	case REWRITE_JCC: /* in the middle: not taken */
 		return 0;
 	case REWRITE_PUSH:
 	case REWRITE_PUSH_IMM:

@@ -131,7 +131,7 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 	if (!block->code && is_hot(soft, block)) {
 		if (block->source && soft_page_calms(soft, block))
 			return X86_BRANCH;
-		block = block_keep(&soft->cache, block);
+		block = block_keep(&soft->cache, cpu, block);
 		if (!block || !rewrite(soft, cpu, block)) {
 			soft_flush(soft);
 			return X86_BRANCH;

@@ -399,9 +399,12 @@ static void run_rewritten(struct soft_cpu *soft, struct block *block)
 {
 	uint64_t of = block_key(&soft->cache, cpu);
 
-	if (!block->code && !rewrite_block(&soft->rewriter, cpu, block)) {
-		soft_flush(soft);
-		return;
+	if (!block->code) {
+		block = block_keep(&soft->cache, cpu, block);
+		if (!block || !rewrite_block(&soft->rewriter, cpu, block)) {
+			soft_flush(soft);
+			return;
+		}
 	}
 	rewrite_set_key(&soft->rewriter, cpu, of);
 	if (rewrite_run(&soft->rewriter, cpu, block, of) == X86_NEXT)
