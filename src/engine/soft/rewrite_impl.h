@@ -60,7 +60,7 @@ struct rewrite_link {
 struct rewrite_access {
 	uint8_t base, index; /* guest registers, or X86_NO_REG */
 	uint8_t scale;
-	uint8_t seg;  /* in 64-bit code X86_FS, X86_GS, or 0: no base */
+	uint8_t seg;  /* 0: one without base and limit, if there are such */
 	uint8_t adsize; /* bytes that the address is cut to */
 	bool write;
 	uint8_t size, align; /* align 1: none is needed */
@@ -123,6 +123,13 @@ struct rewrite {
 static inline bool rewrite_narrow(const struct rewrite *t)
 {
 	return !(t->block->mode & X86_MODE_CODE64);
+}
+
+/* Accesses of 16- and 32-bit code through the segment may be those through
+ * any other that is flat: ES. Writes to CS may not. */
+static inline bool rewrite_is_flat(const struct rewrite *t, unsigned int seg)
+{
+	return t->block->mode & X86_MODE_FLAT && seg < X86_FS && seg != X86_CS;
 }
 
 /* The linear address of `rip` in the block's code segment. */
@@ -224,8 +231,8 @@ void rewrite_push_const(struct rewrite *t, uint64_t value);
 void rewrite_pop_r9(struct rewrite *t, uint32_t more);
 
 /* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
- * interpreter where the segment does not reach; uses r10 and r11. Only in 16-
- * and 32-bit code. */
+ * interpreter where the segment does not reach; uses r10. Only in 16- and
+ * 32-bit code. */
 void rewrite_segment(struct rewrite *t, unsigned int seg, unsigned int size,
 		     bool write);
 

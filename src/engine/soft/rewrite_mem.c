@@ -40,7 +40,8 @@ static struct rewrite_access access_of(const struct rewrite *t,
 
 	if (insn->rip_relative)
 		a.disp += (int64_t)rewrite_next(t, insn);
-	if (!rewrite_narrow(t) && insn->seg < X86_FS)
+	if (!rewrite_narrow(t) ? insn->seg < X86_FS :
+				 rewrite_is_flat(t, insn->seg))
 		a.seg = 0;
 	return a;
 }

@@ -52,7 +52,7 @@ static struct emit_mem stack_at(struct rewrite *t, unsigned int guest,
 	const struct rewrite_access a = {
 		.base = (uint8_t)guest,
 		.index = X86_NO_REG,
-		.seg = X86_SS,
+		.seg = rewrite_is_flat(t, X86_SS) ? 0 : X86_SS,
 		.adsize = (uint8_t)stack_width(t),
 		.size = (uint8_t)size,
 		.align = 1,
@@ -89,7 +89,7 @@ void rewrite_narrow_push(struct rewrite *t, unsigned int size, uint64_t value)
 static void push_operand(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem word = rewrite_word(WORD_TARGET);
-	unsigned int size = insn->opsize;
+	unsigned int size = insn->opsize, spare;
 	struct emit_mem at;
 
 	if (!insn->mem) {
@@ -97,11 +97,12 @@ static void push_operand(struct rewrite *t, const struct x86_insn *insn)
 		return;
 	}
 	at = rewrite_operand(t, insn, size, 1, false);
-	load(&t->e, size, HOST_R11, &at);
-	emit_store(&t->e, HOST_R11, &word);
+	load(&t->e, size, HOST_R9, &at);
+	emit_store(&t->e, HOST_R9, &word);
 	at = stack_at(t, X86_RSP, -(int32_t)size, size, true);
-	emit_load(&t->e, HOST_R11, &word);
-	put_move(&t->e, 0x89, size, HOST_R11, &at);
+	spare = rewrite_spare(t, &at);
+	emit_load(&t->e, spare, &word);
+	put_move(&t->e, 0x89, size, spare, &at);
 	set_stack(t, HOST_R8, -(int32_t)size);
 }
 
@@ -111,19 +112,19 @@ static void pop_register(struct rewrite *t, unsigned int size,
 	const struct emit_mem from = stack_at(t, X86_RSP, 0, size, false);
 
 	/* What POP ESP pops is what it becomes, upper half apart. */
-	put_move(&t->e, 0x8b, size, reg == HOST_R8 ? HOST_R11 : reg, &from);
+	put_move(&t->e, 0x8b, size, reg == HOST_R8 ? HOST_R9 : reg, &from);
 	set_stack(t, HOST_R8, (int32_t)size);
 	if (reg == HOST_R8)
-		assign(&t->e, size, HOST_R8, HOST_R11);
+		assign(&t->e, size, HOST_R8, HOST_R9);
 }
 
 static void leave(struct rewrite *t, unsigned int size)
 {
 	const struct emit_mem from = stack_at(t, X86_RBP, 0, size, false);
 
-	load(&t->e, size, HOST_R11, &from);
+	load(&t->e, size, HOST_R9, &from);
 	set_stack(t, HOST_RBP, (int32_t)size);
-	assign(&t->e, size, HOST_RBP, HOST_R11);
+	assign(&t->e, size, HOST_RBP, HOST_R9);
 }
 
 /* MOV between the accumulator and an address in the instruction. */
@@ -134,7 +135,7 @@ static void move_offset(struct rewrite *t, const struct x86_insn *insn)
 	const struct rewrite_access a = {
 		.base = X86_NO_REG,
 		.index = X86_NO_REG,
-		.seg = insn->seg,
+		.seg = rewrite_is_flat(t, insn->seg) ? 0 : insn->seg,
 		.adsize = insn->adsize,
 		.size = insn->opsize,
 		.align = 1,

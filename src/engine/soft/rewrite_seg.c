@@ -25,35 +25,29 @@ static void check_with_flags(struct rewrite *t, const struct emit_mem *end,
 	rewrite_miss(t, emit_jcc(&t->e, 7, 0), false);	    /* ja */
 }
 
-/* To the interpreter when r11 is negative; uses r10. */
-static void miss_when_negative(struct rewrite *t)
+/*
+ * To the interpreter when r10, less `first` of r9, is negative; no flag is
+ * touched. r11 may belong to a share.
+ */
+static void miss_when_below(struct rewrite *t, int32_t first)
 {
 	const struct emit_mem rcx = rewrite_word(WORD_RCX);
+	const struct emit_mem used = emit_at(HOST_R9, first);
+	const struct emit_mem left = { .base = HOST_RCX, .index = HOST_R10,
+				       .disp = 1 };
 	struct emit *e = &t->e;
 	uint8_t *within;
 
 	emit_store(e, HOST_RCX, &rcx);
+	emit_lea(e, true, HOST_RCX, &used);
+	emit_rm_reg(e, 0, true, false, 0xf7, 2, HOST_RCX); /* not */
+	emit_lea(e, true, HOST_RCX, &left);
 	emit_const(e, HOST_R10, 63);
-	emit_shrx(e, HOST_RCX, HOST_R11, HOST_R10);
+	emit_shrx(e, HOST_RCX, HOST_RCX, HOST_R10);
 	within = emit_jrcxz(e);
 	rewrite_miss(t, emit_jmp(e, 0), true);
 	emit_land_8(e, within);
 	emit_load(e, HOST_RCX, &rcx);
-}
-
-/* The same without touching a flag: the sign of what is left. */
-static void check_without_flags(struct rewrite *t, const struct emit_mem *end,
-				const struct emit_mem *reach)
-{
-	const struct emit_mem left = { .base = HOST_R11, .index = HOST_R10,
-				       .disp = 1 };
-	struct emit *e = &t->e;
-
-	emit_lea(e, true, HOST_R11, end);
-	emit_rm_reg(e, 0, true, false, 0xf7, 2, HOST_R11); /* not */
-	emit_load(e, HOST_R10, reach);
-	emit_lea(e, true, HOST_R11, &left);
-	miss_when_negative(t);
 }
 
 void rewrite_segment(struct rewrite *t, unsigned int seg, unsigned int size,
@@ -70,28 +64,23 @@ void rewrite_segment(struct rewrite *t, unsigned int seg, unsigned int size,
 	if ((t->block->mode & X86_MODE_FLAT) && seg < X86_FS &&
 	    !(seg == X86_CS && write))
 		return;
-	if (t->flags_live)
-		check_without_flags(t, &end, &reach);
-	else
+	if (t->flags_live) {
+		emit_load(&t->e, HOST_R10, &reach);
+		miss_when_below(t, (int32_t)size);
+	} else {
 		check_with_flags(t, &end, &reach);
+	}
 	emit_load(&t->e, HOST_R10, &base);
 	emit_lea(&t->e, false, HOST_R9, &sum);
 }
 
 void rewrite_check_target(struct rewrite *t, unsigned int opsize)
 {
-	const struct emit_mem left = { .base = HOST_R11, .index = HOST_R10,
-				       .disp = 1 };
 	uint64_t limit = t->block->segment >> 32;
-	struct emit *e = &t->e;
 
 	if ((t->block->mode & X86_MODE_FLAT) ||
 	    (opsize == 2 && limit >= UINT16_MAX))
 		return;
-	/* limit - r9 */
-	emit_mov(e, HOST_R11, HOST_R9);
-	emit_rm_reg(e, 0, true, false, 0xf7, 2, HOST_R11); /* not */
-	emit_const(e, HOST_R10, limit);
-	emit_lea(e, true, HOST_R11, &left);
-	miss_when_negative(t);
+	emit_const(&t->e, HOST_R10, limit);
+	miss_when_below(t, 0);
 }

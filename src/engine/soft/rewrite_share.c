@@ -97,6 +97,12 @@ static uint32_t written(const struct x86_insn *insn,
 		return bit(X86_RSP) | bit(insn->rm);
 	case REWRITE_LEAVE:
 		return bit(X86_RSP) | bit(X86_RBP);
+	case REWRITE_INC_DEC:
+		return bit(insn->rm);
+	case REWRITE_OFFSET:
+		return bit(X86_RAX);
+	case REWRITE_PUSH_RM:
+		return bit(X86_RSP);
 	case REWRITE_VECTOR:
 		return rewrite_vector_written(insn);
 	default:
@@ -104,12 +110,13 @@ static uint32_t written(const struct x86_insn *insn,
 	}
 }
 
-/* ADD, SUB, INC and DEC of a 64-bit register. */
-static bool adds_constant(const struct x86_insn *insn, int64_t *by)
+/* ADD, SUB, INC and DEC of a whole register, as addresses go. */
+static bool adds_constant(const struct x86_insn *insn, unsigned int whole,
+			  int64_t *by)
 {
 	unsigned int op = insn->modrm >> 3 & 7;
 
-	if (insn->mem || insn->opsize != 8 || insn->map != X86_MAP_ONE)
+	if (insn->mem || insn->opsize != whole || insn->map != X86_MAP_ONE)
 		return false;
 	switch (insn->opcode) {
 	case 0x81:
@@ -125,24 +132,33 @@ static bool adds_constant(const struct x86_insn *insn, int64_t *by)
 }
 
 /* True when the instruction, which writes `reg`, adds a constant to it. */
-static bool moves(const struct x86_insn *insn,
+static bool moves(const struct rewrite *t, const struct x86_insn *insn,
 		  const struct rewrite_class *class, unsigned int reg,
 		  int64_t *by)
 {
+	unsigned int whole = rewrite_narrow(t) ? 4 : 8;
+	unsigned int slot = rewrite_narrow(t) ? insn->opsize : 8;
+	/* SP wraps where no address of 32 bits does. */
+	bool pushes = whole == 8 || t->block->mode & X86_MODE_STACK32;
+
 	switch (class->kind) {
 	case REWRITE_PUSH:
 	case REWRITE_PUSH_IMM:
-		*by = -8;
-		return true;
+	case REWRITE_PUSH_RM:
+		*by = -(int64_t)slot;
+		return pushes;
 	case REWRITE_POP:
-		*by = 8;
-		return insn->rm != reg;
+		*by = slot;
+		return pushes && insn->rm != reg;
 	case REWRITE_LEA:
 		*by = insn->disp;
 		return insn->base == reg && insn->index == X86_NO_REG &&
-		       insn->adsize == 8 && insn->opsize == 8;
+		       insn->adsize == whole && insn->opsize == whole;
 	case REWRITE_RM:
-		return adds_constant(insn, by);
+		return adds_constant(insn, whole, by);
+	case REWRITE_INC_DEC:
+		*by = insn->opcode < 0x48 ? 1 : -1;
+		return insn->opsize == whole;
 	default:
 		return false;
 	}
@@ -187,9 +203,14 @@ static bool join(struct trial *s, const struct rewrite_access *a, int64_t at)
 	return true;
 }
 
-static bool shareable(const struct rewrite_access *a)
+/* Addresses of 32 bits, too, are at constant distances, all modulo 4 GiB. */
+static bool shareable(const struct rewrite *t, const struct rewrite_access *a)
 {
-	return a->adsize == 8 && ((a->base == X86_NO_REG && a->index == X86_NO_REG) ||
+	bool flat = a->adsize == 8 ||
+		    (a->adsize == 4 && !a->seg &&
+		     t->block->mode & X86_MODE_FLAT);
+
+	return flat && ((a->base == X86_NO_REG && a->index == X86_NO_REG) ||
 			   (a->disp < DISP_MAX && a->disp > -DISP_MAX));
 }
 
@@ -199,7 +220,7 @@ static void place(struct search *x, struct rewrite_access *a)
 	struct trial *s;
 	int64_t at;
 
-	if (!shareable(a))
+	if (!shareable(x->t, a))
 		return;
 	for (unsigned int i = 0; i < x->count; i++) {
 		s = &x->trial[i];
@@ -249,7 +270,7 @@ static void follow(struct search *x, const struct x86_insn *insn,
 		if (!s->open || a->base == X86_NO_REG ||
 		    !(mask & bit(a->base)))
 			continue;
-		s->open = moves(insn, class, a->base, &by) && by < DISP_MAX &&
+		s->open = moves(x->t, insn, class, a->base, &by) && by < DISP_MAX &&
 			  by > -DISP_MAX;
 		if (s->open)
 			s->moved += by;
