@@ -12,6 +12,9 @@
 #include "x86/flags.h"
 #include "x86/fpu.h"
 
+/* Instructions looked at behind a jump for what happens to the flags. */
+#define LOOK_AHEAD 24
+
 /* Host code of one block at most; smaller room means that all is full. */
 #define BLOCK_CODE_MAX 16384u
 
@@ -65,17 +68,46 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 
 /* --- flags ------------------------------------------------------------------ */
 
-/* Flags that code at `rip` may need, as far as this page tells. */
+static struct rewrite_class classify(const struct block *block,
+				     const struct x86_insn *insn)
+{
+	struct rewrite_class class = rewrite_classify(insn, block->mode);
+
+	return class.kind == REWRITE_NOT ? rewrite_vector_class(block, insn) :
+					   class;
+}
+
+/*
+ * Which arithmetic flags code at `rip` may read before it replaces them;
+ * all, when that cannot be told from this page.
+ */
 static uint32_t needed_at(const struct rewrite *t, const uint8_t *page,
 			  uint64_t rip)
 {
-	uint64_t linear = rewrite_linear(t, rip);
-	unsigned int offset = (unsigned int)(linear & 0xfff);
+	uint32_t open = X86_FLAGS_ARITH, needed = 0;
+	struct x86_insn insn;
 
-	if ((linear ^ t->block->linear) & PAGE_MASK)
-		return X86_FLAGS_ARITH;
-	return rewrite_flags_needed(page + offset, PAGE_SIZE - offset,
-				    t->block->mode);
+	for (unsigned int i = 0; i < LOOK_AHEAD && open; i++) {
+		uint64_t linear = rewrite_linear(t, rip);
+		unsigned int offset = (unsigned int)(linear & 0xfff);
+		struct rewrite_class class;
+
+		if ((linear ^ t->block->linear) & PAGE_MASK ||
+		    x86_decode(&insn, page + offset, PAGE_SIZE - offset,
+			       t->block->mode) <= 0)
+			break;
+		x86_bind(t->cpu, &insn);
+		class = classify(t->block, &insn);
+		needed |= class.flags_read & open;
+		open &= ~(uint32_t)class.flags_killed;
+		rip += insn.length;
+		if (class.kind == REWRITE_JMP)
+			rip += insn.imm;
+		else if (class.kind >= REWRITE_JCC ||
+			 class.kind == REWRITE_NOT)
+			break;
+	}
+	return needed | open;
 }
 
 /* Flags needed behind the block's last instruction. */
@@ -109,14 +141,14 @@ static uint32_t needed_behind(const struct rewrite *t, const uint8_t *page,
 
 /* --- a block ------------------------------------------------------------------ */
 
-void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx)
+void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx)
 {
 	struct rewrite_out *out = t->leading ? &t->lead[t->lead_count++] :
 					       &t->miss[t->miss_count++];
 
 	*out = (struct rewrite_out){
 		.at = at,
-		.rcx = rcx,
+		.rcx = (uint8_t)rcx,
 		.index = (uint8_t)t->index,
 		.apart = t->pass == PASS_APART ||
 			 (t->pass == PASS_SHARED &&
@@ -213,22 +245,32 @@ static void put_block(struct rewrite *t, struct rewrite_class *class,
 	put_insns(t, class, live);
 }
 
+/* Puts rcx back into its place. */
+static void restore_rcx(struct rewrite *t, const struct rewrite_out *out)
+{
+	const struct emit_mem rcx = rewrite_word(WORD_RCX);
+
+	if (out->rcx == HOST_NONE)
+		emit_load(&t->e, HOST_RCX, &rcx);
+	else
+		emit_mov(&t->e, HOST_RCX, out->rcx);
+}
+
 /* Lets the checks of shares that begin here lead here. */
 static void land_leads(struct rewrite *t)
 {
-	const struct emit_mem rcx = rewrite_word(WORD_RCX);
 	uint8_t *over = NULL;
 
 	for (unsigned int i = 0; i < t->lead_count; i++) {
-		if (t->lead[i].index != t->index || !t->lead[i].rcx)
+		if (t->lead[i].index != t->index || t->lead[i].rcx == HOST_RCX)
 			continue;
 		over = emit_jmp(&t->e, 0);
 		emit_land_32(&t->e, t->lead[i].at);
-		emit_load(&t->e, HOST_RCX, &rcx);
+		restore_rcx(t, &t->lead[i]);
 		emit_land_32(&t->e, over);
 	}
 	for (unsigned int i = 0; i < t->lead_count; i++)
-		if (t->lead[i].index == t->index && !t->lead[i].rcx)
+		if (t->lead[i].index == t->index && t->lead[i].rcx == HOST_RCX)
 			emit_land_32(&t->e, t->lead[i].at);
 }
 
@@ -254,14 +296,11 @@ static void put_apart(struct rewrite *t, struct rewrite_class *class,
 /* The calls for TLB misses, and the exits that may be patched. */
 static void put_ways_out(struct rewrite *t)
 {
-	const struct emit_mem rcx = rewrite_word(WORD_RCX);
-
 	for (unsigned int i = 0; i < t->miss_count; i++) {
 		const struct rewrite_out *miss = &t->miss[i];
 
 		emit_land_32(&t->e, miss->at);
-		if (miss->rcx)
-			emit_load(&t->e, HOST_RCX, &rcx);
+		restore_rcx(t, miss);
 		call_interpreter(t, miss->index);
 		rewrite_load_again(t, miss->index);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
@@ -269,15 +308,6 @@ static void put_ways_out(struct rewrite *t)
 	}
 	rewrite_exits(t);
 	rewrite_put_loads(t);
-}
-
-static struct rewrite_class classify(const struct block *block,
-				     const struct x86_insn *insn)
-{
-	struct rewrite_class class = rewrite_classify(insn, block->mode);
-
-	return class.kind == REWRITE_NOT ? rewrite_vector_class(block, insn) :
-					   class;
 }
 
 static bool ends_by_itself(const struct rewrite_class *last)
@@ -292,7 +322,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	uint32_t live[BLOCK_INSNS_MAX], needed;
 	unsigned int sets = 0;
 	struct rewrite_live front;
-	struct rewrite t = { .rw = rw, .block = block };
+	struct rewrite t = { .rw = rw, .cpu = cpu, .block = block };
 	const uint8_t *page = memory_for_read(&cpu->vm->memory,
 					      gpa(block->address & PAGE_MASK),
 					      PAGE_SIZE);

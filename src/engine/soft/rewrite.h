@@ -135,13 +135,6 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
  */
 unsigned int rewrite_modrm_use(const struct x86_insn *insn);
 
-/*
- * Which arithmetic flags code at `bytes` may read before it replaces them;
- * all, when that cannot be told from up to `size` bytes.
- */
-uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
-			      uint32_t mode);
-
 /* Modes that have a return stack each. */
 #define REWRITE_STACKS 4
 

@@ -14,9 +14,6 @@
 #define NO_CF (X86_FLAGS_ARITH & ~X86_FLAG_CF)
 #define ROT   (X86_FLAG_CF | X86_FLAG_OF)
 
-/* Instructions looked at behind a jump for what happens to the flags. */
-#define LOOK_AHEAD 12
-
 /* By condition code / 2. */
 static const uint16_t condition_flags[8] = {
 	X86_FLAG_OF,
@@ -384,26 +381,4 @@ unsigned int rewrite_modrm_use(const struct x86_insn *insn)
 {
 	return insn->map == X86_MAP_ONE ? one_byte_use(insn) :
 					  two_byte_use(insn);
-}
-
-uint32_t rewrite_flags_needed(const uint8_t *bytes, unsigned int size,
-			      uint32_t mode)
-{
-	uint32_t open = ALL, needed = 0;
-	struct x86_insn insn;
-
-	for (unsigned int i = 0; i < LOOK_AHEAD && open; i++) {
-		struct rewrite_class class;
-
-		if (x86_decode(&insn, bytes, size, mode) <= 0)
-			break;
-		class = rewrite_classify(&insn, mode);
-		needed |= class.flags_read & open;
-		open &= ~(uint32_t)class.flags_killed;
-		if (class.kind >= REWRITE_JCC || class.kind == REWRITE_NOT)
-			break;
-		bytes += insn.length;
-		size -= insn.length;
-	}
-	return needed | open;
 }

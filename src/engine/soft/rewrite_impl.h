@@ -35,7 +35,7 @@ struct rewrite_load {
 /* A jump out of the straight path, to be given its target at the end. */
 struct rewrite_out {
 	uint8_t *at; /* its displacement */
-	bool rcx;    /* rcx is in WORD_RCX */
+	uint8_t rcx; /* host register that holds it; HOST_NONE: WORD_RCX */
 	bool apart;  /* go on behind the block, see rewrite_share.c */
 	uint8_t index;	   /* instruction to interpret */
 };
@@ -90,6 +90,7 @@ enum rewrite_pass {
 struct rewrite {
 	struct emit e;
 	const struct rewriter *rw;
+	struct x86_cpu *cpu;
 	struct block *block;
 	uint64_t interpret; /* call: r10d: index */
 	unsigned int index; /* of the instruction being rewritten */
@@ -187,8 +188,9 @@ static inline struct emit_mem rewrite_word(enum rewrite_word word)
 }
 
 /* Notes that the jump at `at` goes to the interpreter; from a check for all
- * of a share, to the instruction's place behind the block. */
-void rewrite_miss(struct rewrite *t, uint8_t *at, bool rcx);
+ * of a share, to the instruction's place behind the block. `rcx` as in struct
+ * rewrite_out. */
+void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx);
 
 /*
  * rewrite_share.c: finds shares among the accesses that were noted. False:

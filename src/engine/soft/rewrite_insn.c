@@ -362,7 +362,7 @@ static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
 static void check_div(struct rewrite *t, bool wide)
 {
 	emit_rm_reg(&t->e, 0, wide, false, 0x3b, HOST_RDX, HOST_R9); /* cmp */
-	rewrite_miss(t, emit_jcc(&t->e, 3, 0), false);
+	rewrite_miss(t, emit_jcc(&t->e, 3, 0), HOST_RCX);
 }
 
 /* The high half is nothing but sign, the divisor neither 0 nor -1. */
@@ -374,11 +374,11 @@ static void check_idiv(struct rewrite *t, bool wide)
 	emit_rm_reg(&t->e, 0, wide, false, 0xc1, 7, HOST_R10); /* sar */
 	emit_8(&t->e, wide ? 63 : 31);
 	emit_rm_reg(&t->e, 0, wide, false, 0x3b, HOST_R10, HOST_RDX); /* cmp */
-	rewrite_miss(t, emit_jcc(&t->e, 5, 0), false);
+	rewrite_miss(t, emit_jcc(&t->e, 5, 0), HOST_RCX);
 	emit_lea(&t->e, wide, HOST_R10, &plus_1);
 	emit_rm_reg(&t->e, 0, wide, false, 0x83, 7, HOST_R10); /* cmp */
 	emit_8(&t->e, 1);
-	rewrite_miss(t, emit_jcc(&t->e, 6, 0), false);
+	rewrite_miss(t, emit_jcc(&t->e, 6, 0), HOST_RCX);
 }
 
 /*

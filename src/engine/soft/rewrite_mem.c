@@ -199,7 +199,7 @@ static void check_with_flags(struct rewrite *t, const struct emit_mem *at,
 		emit_rorx(e, offset, offset, low);
 	emit_rm_reg(e, 0, true, false, 0x81, 7, offset); /* cmp */
 	emit_32(e, (PAGE_SIZE - x->size) >> low);
-	rewrite_miss(t, emit_jcc(e, 7, 0), false); /* above */
+	rewrite_miss(t, emit_jcc(e, 7, 0), HOST_RCX); /* above */
 	if (restore && low)
 		emit_rorx(e, HOST_R9, HOST_R9, 64 - low);
 	if (restore)
@@ -220,27 +220,34 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 				 x->align == 32 ? WORD_MASK_32 :
 						  WORD_MASK_PAGE;
 	unsigned int ea = address_in(t, at);
+	unsigned int keep = !r11_taken(t) ? HOST_R11 :
+			    ea != HOST_R9 ? HOST_R9 :
+					    HOST_NONE;
 	/* The last byte; or the last aligned piece, which straddles not. */
 	struct emit_mem last = { .base = HOST_RCX,
 				 .disp = (int32_t)(x->size - x->align) };
 	struct emit *e = &t->e;
 	uint8_t *hit;
 
-	if (ea == HOST_RCX) {
-		emit_mov(e, HOST_R9, HOST_RCX);
-		ea = HOST_R9;
-	}
+	if (keep == HOST_NONE)
+		emit_store(e, HOST_RCX, &rcx);
+	else
+		emit_mov(e, keep, HOST_RCX);
+	if (ea == HOST_RCX)
+		ea = keep;
 	last.index = (uint8_t)ea;
-	emit_store(e, HOST_RCX, &rcx);
 	emit_pext_gs(e, HOST_R10, ea, rewrite_word_offset(WORD_MASK_TLB));
 	emit_lea(e, true, HOST_R10, &times4);
 	emit_load(e, HOST_RCX, &tag);
 	emit_lea(e, true, HOST_RCX, &last);
 	emit_pext_gs(e, HOST_RCX, HOST_RCX, rewrite_word_offset(mask));
 	hit = emit_jrcxz(e);
-	rewrite_miss(t, emit_jmp(e, 0), true);
+	rewrite_miss(t, emit_jmp(e, 0), keep);
 	emit_land_8(e, hit);
-	emit_load(e, HOST_RCX, &rcx);
+	if (keep == HOST_NONE)
+		emit_load(e, HOST_RCX, &rcx);
+	else
+		emit_mov(e, HOST_RCX, keep);
 	emit_load(e, HOST_R10, &addend);
 }
 

@@ -158,7 +158,7 @@ static void refuse(struct rewrite *t, uint32_t bits)
 {
 	emit_rm_reg(&t->e, 0, false, false, 0xf7, 0, HOST_R9); /* test */
 	emit_32(&t->e, bits);
-	rewrite_miss(t, emit_jcc(&t->e, 5, 0), false);
+	rewrite_miss(t, emit_jcc(&t->e, 5, 0), HOST_RCX);
 }
 
 /*
