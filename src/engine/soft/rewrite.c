@@ -94,14 +94,15 @@ static uint32_t needed_at(const struct rewrite *t, const uint8_t *page,
 
 		if ((linear ^ t->block->linear) & PAGE_MASK ||
 		    x86_decode(&insn, page + offset, PAGE_SIZE - offset,
-			       t->block->mode) <= 0)
+			       t->block->mode) <= 0 ||
+		    !rewrite_in_segment(t, rip + insn.length - 1))
 			break;
 		x86_bind(t->cpu, &insn);
 		class = classify(t->block, &insn);
 		needed |= class.flags_read & open;
 		open &= ~(uint32_t)class.flags_killed;
 		rip += insn.length;
-		if (class.kind == REWRITE_JMP)
+		if (class.kind == REWRITE_JMP && !rewrite_narrow(t))
 			rip += insn.imm;
 		else if (class.kind >= REWRITE_JCC ||
 			 class.kind == REWRITE_NOT)

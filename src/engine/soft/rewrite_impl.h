@@ -205,6 +205,10 @@ bool rewrite_shares_beyond(const struct rewrite *t, unsigned int index);
 /* rewrite_mem.c: effective address into r9; uses r10. */
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn);
 
+/* LEA of 32 or 64 bits into a host register; uses r9 and r10. */
+void rewrite_lea(struct rewrite *t, const struct x86_insn *insn,
+		 unsigned int to);
+
 /*
  * The host operand of an instruction's memory operand, behind the check that
  * leads to the interpreter if need be; `align` 1, or 16 or 32 with that size:

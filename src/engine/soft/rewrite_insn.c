@@ -340,18 +340,16 @@ static void rename_nothing(struct rewrite *t, const struct x86_insn *insn)
 
 static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
 {
-	unsigned int reg;
+	unsigned int reg = rewrite_host[insn->reg];
 
-	rewrite_address(t, insn);
-	reg = rewrite_host[insn->reg];
 	if (insn->opsize == 2) {
+		rewrite_address(t, insn);
 		reg = load(t, insn->reg, HOST_R10);
 		emit_rm_reg(&t->e, 0x66, false, false, 0x8b, reg, HOST_R9);
 		store(t, insn->reg, HOST_R10);
 		return true;
 	}
-	reg = reg == HOST_NONE ? HOST_R9 : reg;
-	emit_rm_reg(&t->e, 0, insn->opsize == 8, false, 0x8b, reg, HOST_R9);
+	rewrite_lea(t, insn, reg == HOST_NONE ? HOST_R9 : reg);
 	store(t, insn->reg, HOST_R9);
 	return true;
 }

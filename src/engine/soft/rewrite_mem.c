@@ -46,9 +46,10 @@ static struct rewrite_access access_of(const struct rewrite *t,
 	return a;
 }
 
-/* The effective address + `more` into r9. */
+/* The effective address + `more` into host register `to`, by way of r9 and
+ * r10. */
 static void compute(struct rewrite *t, const struct rewrite_access *a,
-		    int32_t more)
+		    int32_t more, unsigned int to)
 {
 	uint64_t constant = (uint64_t)(a->disp + more);
 	struct emit_mem m = { .base = HOST_NONE, .index = HOST_NONE,
@@ -61,19 +62,29 @@ static void compute(struct rewrite *t, const struct rewrite_access *a,
 	if (m.base == HOST_NONE && m.index == HOST_NONE) {
 		if (a->adsize < 8)
 			constant &= ((uint64_t)1 << a->adsize * 8) - 1;
-		emit_const(&t->e, HOST_R9, constant);
+		emit_const(&t->e, to, constant);
 		return;
 	}
-	emit_lea(&t->e, a->adsize == 8, HOST_R9, &m);
-	if (a->adsize == 2) /* movzx r9d, r9w */
-		emit_rm_reg(&t->e, 0, false, false, 0x0fb7, HOST_R9, HOST_R9);
+	emit_lea(&t->e, a->adsize == 8, to, &m);
+	if (a->adsize == 2) /* movzx */
+		emit_rm_reg(&t->e, 0, false, false, 0x0fb7, to, to);
 }
 
 void rewrite_address(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct rewrite_access a = access_of(t, insn);
 
-	compute(t, &a, 0);
+	compute(t, &a, 0, HOST_R9);
+}
+
+void rewrite_lea(struct rewrite *t, const struct x86_insn *insn,
+		 unsigned int to)
+{
+	struct rewrite_access a = access_of(t, insn);
+
+	if (a.adsize > insn->opsize)
+		a.adsize = insn->opsize;
+	compute(t, &a, 0, to);
 }
 
 /*
@@ -93,7 +104,7 @@ static struct emit_mem linear_address(struct rewrite *t,
 	if (a->base != X86_NO_REG && a->index == X86_NO_REG &&
 	    a->adsize == 8 && !a->seg && rewrite_host[a->base] != HOST_NONE)
 		return emit_at(rewrite_host[a->base], (int32_t)a->disp + more);
-	compute(t, a, more);
+	compute(t, a, more, HOST_R9);
 	if (rewrite_narrow(t)) {
 		rewrite_segment(t, a->seg, a->size, a->write);
 	} else if (a->seg) {

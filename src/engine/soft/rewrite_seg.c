@@ -22,7 +22,7 @@ static void check_with_flags(struct rewrite *t, const struct emit_mem *end,
 {
 	emit_lea(&t->e, true, HOST_R10, end);
 	emit_rm_mem(&t->e, 0, true, 0x3b, HOST_R10, reach); /* cmp */
-	rewrite_miss(t, emit_jcc(&t->e, 7, 0), false);	    /* ja */
+	rewrite_miss(t, emit_jcc(&t->e, 7, 0), HOST_RCX); /* ja */
 }
 
 /*
@@ -45,7 +45,7 @@ static void miss_when_below(struct rewrite *t, int32_t first)
 	emit_const(e, HOST_R10, 63);
 	emit_shrx(e, HOST_RCX, HOST_RCX, HOST_R10);
 	within = emit_jrcxz(e);
-	rewrite_miss(t, emit_jmp(e, 0), true);
+	rewrite_miss(t, emit_jmp(e, 0), HOST_NONE);
 	emit_land_8(e, within);
 	emit_load(e, HOST_RCX, &rcx);
 }
