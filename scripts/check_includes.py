@@ -36,7 +36,7 @@ HEADERS = {
     'engine/soft': ['engine/engine.h', 'engine/profile.h'],
     # What KVM cannot execute, the software CPU does.
     'engine/kvm': ['engine/engine.h', 'engine/soft/native.h'],
-    'host/linux': ['vm/host.h', 'vm/error.h'],
+    'host/linux': ['vm/host.h', 'vm/error.h', 'vm/block.h'],
     'host/metal': ['vm/host.h', 'vm/error.h'],
     'cli': ['engine/engine.h', 'host/linux/log.h', 'vm/host.h',
             'vm/memory.h', 'vm/vm.h'],

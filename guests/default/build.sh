@@ -8,7 +8,8 @@
 #   vmlinux      the uncompressed kernel, which starts sooner
 #   vmlinuz      the kernel as packaged (bzImage)
 #   initrd       the initramfs
-#   modules/     kvm, kvm-amd, kvm-intel, irqbypass, for tests of engines
+#   modules/     kvm, kvm-amd, kvm-intel, irqbypass, for tests of engines;
+#                drivers that the guest loads
 #   version      the package that the kernel came from
 #
 # All or nothing: the work is done in a folder beside OUT, renamed at the end.
@@ -23,6 +24,13 @@ out=${1:?usage: build.sh OUT}
 parent=$(dirname "$out")
 work=
 need_mib=150
+
+# In the order of loading. Some kernels have some of them built in.
+drivers="button evdev virtio_ring virtio virtio_pci_legacy_dev \
+virtio_pci_modern_dev virtio_pci virtio_blk virtio-rng virtio_console \
+virtio_balloon vsock vmw_vsock_virtio_transport_common \
+vmw_vsock_virtio_transport"
+wanted="irqbypass kvm kvm-amd kvm-intel $drivers"
 
 die() {
 	echo "guest: $1" >&2
@@ -50,9 +58,15 @@ because() {
 	fi
 }
 
+# Whether a kernel is there with all the modules that are wanted today.
+kernel_kept() {
+	[ -s "$out/vmlinux" ] && [ -s "$out/version" ] &&
+		[ "$(cat "$out/modules/wanted" 2>/dev/null)" = "$wanted" ]
+}
+
 fresh() {
 	local source
-	[ -s "$out/initrd" ] && [ -s "$out/vmlinux" ] || return 1
+	[ -s "$out/initrd" ] && kernel_kept || return 1
 	for source in "$guests"/*.py "$here/build.sh" "$busybox"; do
 		[ "$source" -nt "$out/initrd" ] && return 1
 	done
@@ -111,17 +125,15 @@ check the network and run it again")"
 	fi
 	say "unpacking the kernel"
 	set -- linux-image-*.deb
+	# tar minds the modules that are not there, we do not.
+	# shellcheck disable=SC2046
 	dpkg-deb --fsys-tarfile "$1" |
 		tar -x --wildcards './boot/vmlinuz-*' \
-			'./lib/modules/*/kernel/arch/x86/kvm/*' \
-			'./lib/modules/*/kernel/virt/lib/irqbypass.*' \
-			'./lib/modules/*/kernel/drivers/acpi/button.*' \
-			'./lib/modules/*/kernel/drivers/input/evdev.*' \
-			>log 2>&1
-	# Some kernels have some of these built in; tar minds, we do not.
+			$(printf './lib/modules/*/%s.ko* ' $wanted) >log 2>&1
 	mv boot/vmlinuz-* new/vmlinuz ||
 		die "$(because "$package holds no kernel")"
 	mkdir new/modules
+	echo "$wanted" >new/modules/wanted
 	find lib -name '*.ko*' -exec mv {} new/modules/ \;
 	python3 "$guests/extract_vmlinux.py" new/vmlinuz new/vmlinux 2>log ||
 		die "$(because "$(tail -1 log)")"
@@ -132,7 +144,7 @@ check the network and run it again")"
 # ones are unpacked: insmod of busybox takes plain files.
 module_arguments() {
 	local name packed
-	for name in button evdev; do
+	for name in $drivers; do
 		packed=$(find new/modules -name "$name.ko.*" | head -1)
 		case $packed in
 		*.zst) zstd -dq --rm "$packed" ;;
@@ -163,7 +175,7 @@ work=$(mktemp -d "$parent/.work-XXXXXX" 2>/dev/null) ||
 cd "$work" || die "cannot enter $work"
 mkdir new || die "$(because "cannot write to $parent")"
 
-if [ -s "$out/vmlinux" ] && [ -s "$out/version" ]; then
+if kernel_kept; then
 	cp -a --reflink=auto "$out/." new/ 2>log ||
 		die "$(because "cannot copy $out")"
 else

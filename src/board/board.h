@@ -22,7 +22,17 @@
 #include "vm/vm.h"
 #include "x86/cpuid.h"
 
+struct block;
 struct uart_sink;
+
+#define BOARD_DISKS_MAX 16
+
+/* A disk on virtio. */
+struct board_disk {
+	struct block *block; /* stays the caller's, longer than the board */
+	unsigned int queues; /* 0: one for each processor */
+	const char *serial;  /* NULL: none */
+};
 
 struct board_config {
 	const char *name;
@@ -33,6 +43,8 @@ struct board_config {
 	uint64_t engine_cache; /* engine_setup.cache */
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
+	const struct board_disk *disk; /* in the order of their slots */
+	unsigned int disks;
 };
 
 struct board; /* everything of one machine, in one allocation */

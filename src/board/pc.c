@@ -7,6 +7,7 @@
 
 #include "board/layout.h"
 #include "board/loader.h"
+#include "virtio/blk.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
 
@@ -179,11 +180,33 @@ static int add_pci(struct board *board)
 			board->cpuid.physical_bits);
 	if (!err)
 		err = ich9_lpc_init(&board->lpc, &board->pci, &lines);
-	if (!err)
-		err = virtio_rng_init(&board->rng, &board->vm);
+	return err;
+}
+
+static int add_disk(struct board *board, const struct board_disk *disk,
+		    unsigned int slot)
+{
+	const struct virtio_blk_config config = {
+		.block = disk->block,
+		.queues = disk->queues ? disk->queues : board->cpus,
+		.serial = disk->serial,
+	};
+	struct virtio_blk *blk;
+	int err = virtio_blk_create(&blk, &board->vm, &config);
+
+	return err ? err : pci_attach(&board->pci.root, virtio_blk_pci(blk),
+				      PCI_DEVFN(slot, 0));
+}
+
+static int add_devices(struct board *board, const struct board_config *config)
+{
+	int err = virtio_rng_init(&board->rng, &board->vm);
+
 	if (!err)
 		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
+	for (unsigned int i = 0; i < config->disks && !err; i++)
+		err = add_disk(board, &config->disk[i], LAYOUT_SLOT_DISKS + i);
 	return err;
 }
 
@@ -210,6 +233,8 @@ static int add_chips(struct board *board, const struct board_config *config)
 		err = reset_init(&board->reset, vm);
 	if (!err)
 		err = add_pci(board);
+	if (!err)
+		err = add_devices(board, config);
 	if (!err)
 		err = uart_init(&board->com1, vm, LAYOUT_COM1, &com1,
 				config->serial);
@@ -280,7 +305,8 @@ int board_build(const struct board_config *config, struct board **out)
 
 	if (!config->engine || !config->cpus || config->cpus > VM_CPUS_MAX ||
 	    config->memory < MIB || config->memory % MIB ||
-	    config->memory > MEMORY_SIZE_MAX)
+	    config->memory > MEMORY_SIZE_MAX ||
+	    config->disks > BOARD_DISKS_MAX)
 		return -VM_EINVAL;
 	board = host_alloc(sizeof(*board));
 	if (!board)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/disk.h"
 #include "cli/guest.h"
 #include "cli/option.h"
 #include "engine/engine.h"
@@ -26,6 +27,7 @@ struct run {
 	struct machine_config machine;
 	const char *append;
 	const char *module[MODULES_MAX];
+	struct machine_disk disk[CLI_DISKS_MAX];
 	const char *soft_cache; /* as given; NULL: not */
 };
 
@@ -59,6 +61,17 @@ static int take_module(void *config, const char *value)
 	}
 	run->module[run->machine.module_count++] = value;
 	return 0;
+}
+
+static int take_disk(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (run->machine.disk_count == CLI_DISKS_MAX) {
+		cli_error("run: more than %d disks", CLI_DISKS_MAX);
+		return -1;
+	}
+	return disk_parse(value, &run->disk[run->machine.disk_count++]);
 }
 
 static int take_cpus(void *config, const char *value)
@@ -288,6 +301,9 @@ static const struct option_spec run_options[] = {
 	  false, take_append },
 	{ "module", "FILE",
 	  "a multiboot module after the initrd; repeats", true, take_module },
+	{ "disk", "PATH[,OPTION...]",
+	  "a raw image as a virtio disk; repeats. Options:\n"
+	  "format=raw, readonly, serial=TEXT, queues=N", true, take_disk },
 	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },
 	{ "memory", "SIZE", "such as 256M or 2G (512M)", false, take_memory },
 	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
@@ -342,6 +358,7 @@ static int complete(struct run *run, struct guest *guest, char *append,
 	struct machine_config *machine = &run->machine;
 
 	machine->module = run->module;
+	machine->disk = run->disk;
 	if (machine->kernel) {
 		machine->append = run->append ? run->append : "console=ttyS0";
 		return 0;

@@ -121,31 +121,42 @@ static uint32_t copy(const struct span *span, unsigned int spans,
 	return done;
 }
 
+/* Tells memory that bytes [offset, offset + size) of some spans are new. */
+static void note(struct virtio_queue *q, const struct span *span,
+		 unsigned int spans, size_t offset, size_t size)
+{
+	for (unsigned int i = 0; i < spans && size; i++) {
+		size_t part = span[i].size;
+
+		if (offset >= part) {
+			offset -= part;
+			continue;
+		}
+		part -= offset;
+		if (part > size)
+			part = size;
+		memory_note_host(&q->device->vm->memory,
+				 (uint8_t *)span[i].data + offset, part);
+		offset = 0;
+		size -= part;
+	}
+}
+
 uint32_t virtio_buffer_read(const struct virtio_buffer *buffer,
 			    uint32_t offset, void *to, uint32_t size)
 {
 	return copy(buffer->span, buffer->out_spans, offset, to, NULL, size);
 }
 
-uint32_t virtio_buffer_write(struct virtio_buffer *buffer, uint32_t offset,
+uint32_t virtio_buffer_write(struct virtio_queue *q,
+			     struct virtio_buffer *buffer, uint32_t offset,
 			     const void *from, uint32_t size)
 {
-	return copy(buffer->span + buffer->out_spans, buffer->in_spans, offset,
-		    NULL, from, size);
-}
-
-/* Tells memory what the device has written into a buffer. */
-static void note_written(struct virtio_queue *q,
-			 const struct virtio_buffer *buffer, uint32_t written)
-{
 	const struct span *span = buffer->span + buffer->out_spans;
+	uint32_t done = copy(span, buffer->in_spans, offset, NULL, from, size);
 
-	for (unsigned int i = 0; i < buffer->in_spans && written; i++) {
-		size_t part = span[i].size < written ? span[i].size : written;
-
-		memory_note_host(&q->device->vm->memory, span[i].data, part);
-		written -= (uint32_t)part;
-	}
+	note(q, span, buffer->in_spans, offset, done);
+	return done;
 }
 
 /* --- taking and giving --------------------------------------------------------- */
@@ -194,7 +205,7 @@ void virtio_queue_push(struct virtio_queue *q, struct virtio_buffer *buffer,
 		       uint32_t written)
 {
 	q->under_way--;
-	note_written(q, buffer, written);
+	note(q, buffer->span + buffer->out_spans, buffer->in_spans, 0, written);
 	if (usable(q)) {
 		q->ring->push(q, buffer, written);
 		q->to_signal = true;
@@ -208,8 +219,7 @@ void virtio_queue_push(struct virtio_queue *q, struct virtio_buffer *buffer,
 	}
 }
 
-/* Held: the queue's lock. */
-static void signal(struct virtio_queue *q)
+void virtio_queue_signal(struct virtio_queue *q)
 {
 	struct virtio_device *dev = q->device;
 
@@ -226,7 +236,7 @@ void virtio_queue_done(struct virtio_queue *q, struct virtio_buffer *buffer,
 {
 	host_lock(&q->lock);
 	virtio_queue_push(q, buffer, written);
-	signal(q);
+	virtio_queue_signal(q);
 	host_unlock(&q->lock);
 }
 
@@ -237,7 +247,7 @@ void virtio_queue_run(void *ctx)
 	host_lock(&q->lock);
 	if (usable(q)) {
 		q->device->class->ready(q->device, q);
-		signal(q);
+		virtio_queue_signal(q);
 	}
 	host_unlock(&q->lock);
 }

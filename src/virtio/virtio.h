@@ -177,7 +177,10 @@ void virtio_queue_unpop(struct virtio_queue *queue,
 void virtio_queue_push(struct virtio_queue *queue,
 		       struct virtio_buffer *buffer, uint32_t written);
 
-/* The same later, with the interrupt. Any thread, no queue's lock held. */
+/* The interrupt for what was pushed, if wanted. Held: the queue's lock. */
+void virtio_queue_signal(struct virtio_queue *queue);
+
+/* Both at once, later. Any thread, no queue's lock held. */
 void virtio_queue_done(struct virtio_queue *queue,
 		       struct virtio_buffer *buffer, uint32_t written);
 
@@ -187,7 +190,8 @@ void virtio_queue_kick(struct virtio_queue *queue);
 /* Copies of at most `size` bytes from the buffer's start; how many. */
 uint32_t virtio_buffer_read(const struct virtio_buffer *buffer,
 			    uint32_t offset, void *to, uint32_t size);
-uint32_t virtio_buffer_write(struct virtio_buffer *buffer, uint32_t offset,
+uint32_t virtio_buffer_write(struct virtio_queue *queue,
+			     struct virtio_buffer *buffer, uint32_t offset,
 			     const void *from, uint32_t size);
 
 /* The driver broke a rule: DEVICE_NEEDS_RESET. Any thread. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "board/board.h"
+#include "host/linux/block_file.h"
 #include "host/linux/thread.h"
 #include "vmm/image.h"
 #include "vmm/outfile.h"
@@ -40,6 +41,7 @@ struct machine {
 	struct image *module; /* config->module_count of them */
 	struct boot_module *boot_module;
 	struct board_boot boot;
+	struct block *disk[BOARD_DISKS_MAX];
 
 	const struct engine *engine;
 	char engine_reason[200];
@@ -287,6 +289,27 @@ static int open_images(struct machine *machine)
 	return 0;
 }
 
+static int open_disks(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->config->disk_count; i++) {
+		const struct machine_disk *disk = &machine->config->disk[i];
+		struct block_error why;
+
+		if (block_file_open(&machine->disk[i], disk->path,
+				    disk->readonly, disk->raw, &why))
+			return vmm_error_set(machine->error, "disk %s: %s",
+					     disk->path, why.text);
+	}
+	return 0;
+}
+
+/* After the board, which uses them. */
+static void close_disks(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->config->disk_count; i++)
+		block_close(machine->disk[i]);
+}
+
 static void close_images(struct machine *machine)
 {
 	image_close(&machine->kernel);
@@ -314,6 +337,7 @@ static int choose_engine(struct machine *machine)
 static int build_board(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
+	struct board_disk disk[BOARD_DISKS_MAX] = { 0 };
 	const struct board_config board_config = {
 		.name = config->name,
 		.cpus = config->cpus,
@@ -322,8 +346,18 @@ static int build_board(struct machine *machine)
 		.engine = machine->engine,
 		.engine_cache = config->soft_cache,
 		.serial = console_sink(machine->console),
+		.disk = disk,
+		.disks = config->disk_count,
 	};
-	int rc = board_build(&board_config, &machine->board);
+	int rc;
+
+	for (unsigned int i = 0; i < config->disk_count; i++)
+		disk[i] = (struct board_disk){
+			.block = machine->disk[i],
+			.queues = config->disk[i].queues,
+			.serial = config->disk[i].serial,
+		};
+	rc = board_build(&board_config, &machine->board);
 
 	if (rc == -ENOMEM)
 		return vmm_error_set(machine->error,
@@ -404,7 +438,8 @@ static int set_up(struct machine *machine)
 	if (config->report &&
 	    outfile_check("report", config->report, machine->error))
 		return -1;
-	if (open_images(machine) || choose_engine(machine) ||
+	if (open_images(machine) || open_disks(machine) ||
+	    choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
 			 config->kernel, machine->error))
 		return -1;
@@ -588,6 +623,7 @@ static void tear_down(struct machine *machine)
 		board_destroy(machine->board);
 	loop_destroy(machine->loop);
 	close_images(machine);
+	close_disks(machine);
 	free(machine);
 }
 

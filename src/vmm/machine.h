@@ -13,6 +13,15 @@
 #include "vmm/error.h"
 #include "vmm/profile.h"
 
+/* A raw image that the guest sees as a disk. */
+struct machine_disk {
+	const char *path;
+	bool readonly;
+	bool raw; /* said so: take it whatever it looks like */
+	unsigned int queues; /* 0: one for each processor */
+	const char *serial;  /* NULL: none */
+};
+
 struct machine_config {
 	const char *name;
 	const char *kernel;
@@ -20,6 +29,8 @@ struct machine_config {
 	const char *append; /* NULL: empty */
 	const char *const *module; /* multiboot modules after the initrd */
 	unsigned int module_count;
+	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
+	unsigned int disk_count;
 	unsigned int cpus;
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	const char *engine; /* "auto", "kvm" or "soft" */

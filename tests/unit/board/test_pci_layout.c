@@ -10,8 +10,10 @@
 
 #include "board/pc.h"
 #include "chip/pci_dump.h"
+#include "fake/block.h"
 #include "fake/host.h"
 #include "fake/test.h"
+#include "vm/error.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
@@ -131,6 +133,54 @@ static void bare_machine(void **state)
 	board_destroy(board);
 }
 
+static const char with_disks[] =
+	"00:08.0 010000 1af4:1042 rev 01 blk io- mem+ master-\n"
+	"  interrupt pin 1, line 10\n"
+	"  BAR 1: 32-bit memory at c000d000, size 4096\n"
+	"  BAR 4: 64-bit memory at c0004000, size 16384\n"
+	"  [40] vendor's, type 1\n"
+	"  [50] vendor's, type 3\n"
+	"  [60] vendor's, type 4\n"
+	"  [70] vendor's, type 2\n"
+	"  [84] vendor's, type 5\n"
+	"  [98] MSI-X, vectors 2\n"
+	"  [a4] express, type 9\n"
+	"00:09.0 010000 1af4:1042 rev 01 blk io- mem+ master-\n"
+	"  interrupt pin 1, line 11\n"
+	"  BAR 1: 32-bit memory at c000e000, size 4096\n"
+	"  BAR 4: 64-bit memory at c0008000, size 16384\n"
+	"  [40] vendor's, type 1\n"
+	"  [50] vendor's, type 3\n"
+	"  [60] vendor's, type 4\n"
+	"  [70] vendor's, type 2\n"
+	"  [84] vendor's, type 5\n"
+	"  [98] MSI-X, vectors 5\n"
+	"  [a4] express, type 9\n";
+
+/* Disks from 00:08.0 on; nothing else moves to another place. */
+static void disks(void **state)
+{
+	static uint8_t image[2][4096];
+	struct fake_block block[2];
+	struct board_disk disk[2] = { { .block = &block[0].block },
+				      { .block = &block[1].block,
+					.queues = 4 } };
+	struct board_config config = { .disk = disk, .disks = 2 };
+	struct board *board;
+	char *at;
+
+	for (unsigned int i = 0; i < 2; i++)
+		fake_block_init(&block[i], image[i], sizeof(image[i]));
+	board = build(&config);
+	at = strstr(listing, "00:08.0");
+	assert_non_null(at);
+	at[strlen(with_disks)] = '\0';
+	assert_string_equal(at, with_disks);
+	board_destroy(board);
+	config.disks = BOARD_DISKS_MAX + 1;
+	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
+}
+
 static void windows(void **state)
 {
 	struct pci_layout layout;
@@ -155,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bare_machine),
+		cmocka_unit_test(disks),
 		cmocka_unit_test(windows),
 	};
 

@@ -34,7 +34,7 @@ static void answer(struct virtio_queue *q, struct virtio_buffer *b, bool later)
 {
 	uint8_t bytes[4096];
 	uint32_t n = virtio_buffer_read(b, 0, bytes, sizeof(bytes));
-	uint32_t written = virtio_buffer_write(b, 0, bytes, n);
+	uint32_t written = virtio_buffer_write(q, b, 0, bytes, n);
 
 	if (later)
 		virtio_queue_done(q, b, written);

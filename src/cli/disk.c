@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PATH[,format=raw][,readonly][,serial=TEXT][,queues=N]
+ */
+#include "cli/disk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/option.h"
+
+#define SERIAL_MAX 20
+#define QUEUES_MAX 64
+
+/*
+ * Cuts the next piece off *text, in place: up to a comma, of which two stand
+ * for one that belongs to it. NULL: there is none.
+ */
+static char *next_piece(char **text)
+{
+	char *piece = *text, *from = piece, *to = piece;
+
+	if (!piece)
+		return NULL;
+	while (*from && (*from != ',' || from[1] == ',')) {
+		if (*from == ',')
+			from++;
+		*to++ = *from++;
+	}
+	*text = *from ? from + 1 : NULL;
+	*to = '\0';
+	return piece;
+}
+
+static int take_queues(struct machine_disk *disk, const char *value)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (!*value || *end || !n || n > QUEUES_MAX) {
+		cli_error("run: --disk: queues=%s: give a number from 1 to %d",
+			  value, QUEUES_MAX);
+		return -1;
+	}
+	disk->queues = (unsigned int)n;
+	return 0;
+}
+
+static int take_option(struct machine_disk *disk, const char *option)
+{
+	if (!strcmp(option, "readonly")) {
+		disk->readonly = true;
+	} else if (!strcmp(option, "format=raw")) {
+		disk->raw = true;
+	} else if (!strncmp(option, "serial=", 7)) {
+		disk->serial = option + 7;
+		if (strlen(disk->serial) <= SERIAL_MAX && *disk->serial)
+			return 0;
+		cli_error("run: --disk: %s: give 1 to %d characters", option,
+			  SERIAL_MAX);
+		return -1;
+	} else if (!strncmp(option, "queues=", 7)) {
+		return take_queues(disk, option + 7);
+	} else {
+		cli_error("run: --disk: unknown option \"%s\"; there are "
+			  "format=raw, readonly, serial=TEXT and queues=N "
+			  "(a comma in a path is written twice)", option);
+		return -1;
+	}
+	return 0;
+}
+
+int disk_parse(const char *text, struct machine_disk *disk)
+{
+	char *rest = strdup(text), *option;
+
+	*disk = (struct machine_disk){ .path = next_piece(&rest) };
+	if (!disk->path || !*disk->path) {
+		cli_error("run: --disk: give the path of an image");
+		return -1;
+	}
+	while ((option = next_piece(&rest)))
+		if (take_option(disk, option))
+			return -1;
+	return 0;
+}

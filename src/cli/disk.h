@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The value of --disk. */
+#ifndef LODGE_CLI_DISK_H
+#define LODGE_CLI_DISK_H
+
+#include "vmm/machine.h"
+
+#define CLI_DISKS_MAX 16
+
+/*
+ * PATH and options, separated by commas; a comma in the path is written
+ * twice. -1 after cli_error(). What the disk names is freed by nobody: it
+ * lasts as long as the program.
+ */
+int disk_parse(const char *text, struct machine_disk *disk);
+
+#endif

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks as Linux sees them: virtio-blk over raw images."""
+import hashlib
+import os
+import subprocess
+
+import pytest
+
+from conftest import LODGE, run, status_of
+from test_linux import BOOT, boot
+
+MIB = 1 << 20
+SIZE = 48 * MIB
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "disk.img"
+    path.write_bytes(os.urandom(4 * MIB) + bytes(SIZE - 4 * MIB))
+    return path
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+def guest_md5(shell, device, mib=SIZE // MIB):
+    text = shell.run(f"dd if={device} bs=1M count={mib} 2>/dev/null | md5sum")
+    return text.split()[0]
+
+
+def copy_random(shell, device):
+    """Writes 8 MiB in the midst of a disk and gives their checksum."""
+    shell.run("dd if=/dev/urandom of=/tmp/r bs=1M count=8 2>/dev/null")
+    shell.run(f"dd if=/tmp/r of={device} bs=256k seek=64 conv=fsync "
+              "2>/dev/null")
+    return shell.run("md5sum < /tmp/r").split()[0]
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_reads_and_writes(linux, image, cpus):
+    shell = boot(linux, "--cpus", cpus, "--disk",
+                 f"{image},serial=lodge-0001")
+    assert shell.run("cat /sys/block/vda/size").strip() == str(SIZE // 512)
+    assert shell.run("cat /sys/block/vda/serial").strip() == "lodge-0001"
+    assert shell.run("ls /sys/block/vda/mq").split() == \
+        [str(n) for n in range(cpus)]
+    assert guest_md5(shell, "/dev/vda") == md5(image.read_bytes())
+    wrote = copy_random(shell, "/dev/vda")
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    after = guest_md5(shell, "/dev/vda")
+    shell.run("! dmesg | grep -iE 'I/O error|blk_update'")
+    assert shell.power_off() == 0
+    data = image.read_bytes()
+    assert md5(data) == after
+    assert md5(data[16 * MIB:24 * MIB]) == wrote
+
+
+def test_survives_reboots(linux, image):
+    shell = boot(linux, "--cpus", "2", "--disk", image)
+    wrote = copy_random(shell, "/dev/vda")
+    # A reboot with reads under way.
+    shell.run("(while :; do cat /dev/vda; done) >/dev/null 2>&1 & true")
+    shell.child.sendline("reboot -f")
+    shell.wait()
+    assert shell.run("dd if=/dev/vda bs=1M skip=16 count=8 2>/dev/null | "
+                     "md5sum").split()[0] == wrote
+    assert shell.power_off() == 0
+
+
+def test_read_only(linux, image):
+    before = md5(image.read_bytes())
+    shell = boot(linux, "--disk", f"{image},readonly")
+    assert shell.run("cat /sys/block/vda/ro").strip() == "1"
+    assert guest_md5(shell, "/dev/vda") == before
+    shell.run("! dd if=/dev/zero of=/dev/vda bs=1M count=1 2>/dev/null")
+    assert shell.power_off() == 0
+    assert md5(image.read_bytes()) == before
+
+
+def test_discard_gives_room_back(linux, image):
+    image.write_bytes(os.urandom(SIZE))
+    shell = boot(linux, "--disk", image)
+    shell.run("blkdiscard -o 8388608 -l 33554432 /dev/vda")
+    shell.run("blkdiscard -z -o 4194304 -l 1048576 /dev/vda || "
+              "dd if=/dev/zero of=/dev/vda bs=1M seek=4 count=1 conv=fsync")
+    assert shell.power_off() == 0
+    data = image.read_bytes()
+    assert data[4 * MIB:5 * MIB] == bytes(MIB)
+    assert len(data) == SIZE
+    assert image.stat().st_blocks * 512 < SIZE - 24 * MIB
+
+
+def test_several_disks(linux, tmp_path):
+    paths = []
+    for n in range(3):
+        paths.append(tmp_path / f"a,b{n}.img")
+        paths[n].write_bytes(bytes([n]) * (n + 1) * MIB)
+    args = [word for path in paths
+            for word in ("--disk", str(path).replace(",", ",,"))]
+    shell = boot(linux, *args)
+    for n, name in enumerate(["vda", "vdb", "vdc"]):
+        assert shell.run(f"cat /sys/block/{name}/size").strip() == \
+            str((n + 1) * 2048)
+        # In the order of the command line, each at a place of its own.
+        link = shell.run(f"readlink /sys/block/{name}")
+        assert f"0000:00:{8 + n:02x}.0" in link
+    assert shell.power_off() == 0
+
+
+def test_listing(linux, image):
+    """What Linux finds on PCI, and not a word of complaint."""
+    shell = boot(linux, "--disk", image)
+    text = shell.run("cd /sys/bus/pci/devices; for d in *; do "
+                     "echo $d $(cat $d/vendor $d/device $d/class); done")
+    assert text.split("\n")[:4] == [
+        "0000:00:00.0 0x8086 0x29c0 0x060000",
+        "0000:00:02.0 0x1af4 0x1044 0x00ff00",
+        "0000:00:08.0 0x1af4 0x1042 0x010000",
+        "0000:00:1f.0 0x8086 0x2918 0x060100",
+    ]
+    log = shell.run("dmesg | grep -iE 'pci|acpi|virtio' | "
+                    "grep -iE 'warn|error|fail|bug|fatal|invalid|conflict|"
+                    "not claim|no space' || true")
+    lines = [line for line in log.splitlines()
+             if line.strip() and "report a bug" not in line]
+    assert not lines
+    assert shell.run("cat /sys/class/misc/hw_random/rng_current").strip() == \
+        "virtio_rng.0"
+    assert shell.power_off() == 0
+
+
+def test_stops_while_writing(linux, image, report):
+    shell = boot(linux, "--disk", image, "--report", report.path)
+    shell.run("(while :; do dd if=/dev/zero of=/dev/vda bs=1M count=40; "
+              "done) >/dev/null 2>&1 & true")
+    shell.child.send("\x01x")
+    assert status_of(shell.child, timeout=BOOT) == 0
+    assert report.read()["exit_reason"] == "stopped"
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda p: None, "no such file"),
+    (lambda p: p.write_bytes(b""), "empty"),
+    (lambda p: p.write_bytes(b"x" * 1000), "multiple of 512"),
+    (lambda p: p.write_bytes(b"QFI\xfb" + bytes(508)), "qcow2"),
+    (lambda p: p.mkdir(), "directory"),
+])
+def test_bad_images(linux, tmp_path, make, words):
+    path = tmp_path / "disk.img"
+    make(path)
+    result = run(*linux, "--disk", path)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr and str(path) in result.stderr
+
+
+def test_image_in_use(linux, image):
+    shell = boot(linux, "--disk", image)
+    result = run(*linux, "--disk", image)
+    assert result.returncode == 1
+    assert "in use" in result.stderr
+    assert shell.power_off() == 0
+
+
+@pytest.mark.parametrize("value, words", [
+    ("", "path"),
+    ("disk.img,colour=red", "unknown option"),
+    ("disk.img,queues=0", "queues"),
+    ("disk.img,queues=x", "queues"),
+    ("disk.img,serial=" + "x" * 21, "characters"),
+    ("disk.img,format=qcow2", "unknown option"),
+])
+def test_bad_options(value, words):
+    result = subprocess.run([LODGE, "run", f"--disk={value}"],
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
