@@ -11,6 +11,7 @@
 #include "board/aml.h"
 #include "board/layout.h"
 #include "chip/acpi_pm.h"
+#include "chip/hpet.h"
 #include "chip/irqchip.h"
 #include "chip/reset.h"
 #include "chip/rtc.h"
@@ -19,9 +20,6 @@
 #define HEADER_SIZE	36
 #define HEADER_LENGTH	4 /* offsets in the header */
 #define HEADER_CHECKSUM 9
-
-#define RSDP_SIZE    36
-#define RSDP_V1_SIZE 20 /* what the first checksum covers */
 
 /* FADT flags (table 5.10) */
 #define FADT_WBINVD	 (1u << 0)
@@ -68,8 +66,7 @@ void acpi_table_end(struct table *out, uint32_t start)
 	uint32_t length = out->used - start;
 
 	table_put_u32(out, start + HEADER_LENGTH, length);
-	table_put_u8(out, start + HEADER_CHECKSUM,
-		     table_checksum(out, start, length));
+	table_sum(out, start + HEADER_CHECKSUM, start, length);
 }
 
 /* Three hexadecimal digits behind 'C': the name of a processor device. */
@@ -177,6 +174,23 @@ static uint32_t build_madt(struct table *out, unsigned int cpus)
 	return start;
 }
 
+/* HPET description table (IA-PC HPET specification, 3.2.4). */
+static uint32_t build_hpet(struct table *out, uint32_t id)
+{
+	uint32_t start = acpi_table_begin(out, "HPET", 1);
+
+	table_u32(out, id);
+	table_u8(out, 0); /* in memory, 64 bits */
+	table_u8(out, 64);
+	table_zero(out, 2);
+	table_u64(out, HPET_BASE);
+	table_u8(out, 0);   /* number */
+	table_u16(out, 100); /* shortest period in ticks */
+	table_u8(out, 0);   /* no page protection */
+	acpi_table_end(out, start);
+	return start;
+}
+
 /* Generic address (5.2.3.2) of an I/O port; length 0: none. */
 static void io_address(struct table *out, uint16_t port, uint8_t length)
 {
@@ -213,12 +227,16 @@ static void fadt_ports(struct table *out)
 	table_u8(out, RTC_CENTURY);
 }
 
-static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
+/* `facs`: its address, or 0: it is the first of the tables. */
+static uint32_t build_fadt(struct table *out, uint64_t facs, uint32_t dsdt)
 {
 	uint32_t start = acpi_table_begin(out, "FACP", 6);
 
-	table_u32(out, (uint32_t)facs);
-	table_u32(out, (uint32_t)dsdt);
+	if (facs)
+		table_u32(out, (uint32_t)facs);
+	else
+		table_pointer(out, 4, 0);
+	table_pointer(out, 4, dsdt);
 	table_zero(out, 2); /* reserved, power profile unspecified */
 	table_u16(out, IRQ_SCI);
 	table_zero(out, 8); /* no SMI command, always in ACPI mode */
@@ -234,7 +252,7 @@ static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
 	table_u8(out, 4);  /* minor version */
 	/* ACPI 6.4: of the two FACS addresses only one may be non-zero. */
 	table_u64(out, 0);
-	table_u64(out, dsdt);
+	table_pointer(out, 8, dsdt);
 	io_address(out, ACPI_PM_PM1_EVT, 4);
 	io_address(out, 0, 0);
 	io_address(out, ACPI_PM_PM1_CNT, 2);
@@ -249,40 +267,59 @@ static uint32_t build_fadt(struct table *out, uint64_t facs, uint64_t dsdt)
 	return start;
 }
 
-static void put_rsdp(struct table *out, uint32_t start, uint64_t xsdt)
+void acpi_build_rsdp(uint8_t rsdp[ACPI_RSDP_SIZE], uint64_t xsdt)
 {
-	struct table rsdp;
+	struct table out;
 
-	if (out->overflow)
-		return;
-	table_init(&rsdp, out->data + start, RSDP_SIZE, 0);
-	table_text(&rsdp, "RSD PTR ", 8, ' ');
-	table_u8(&rsdp, 0);
-	table_text(&rsdp, "LODGE", 6, ' ');
-	table_u8(&rsdp, 2);
-	table_u32(&rsdp, 0); /* no RSDT */
-	table_u32(&rsdp, RSDP_SIZE);
-	table_u64(&rsdp, xsdt);
-	table_u32(&rsdp, 0);
-	table_put_u8(&rsdp, 8, table_checksum(&rsdp, 0, RSDP_V1_SIZE));
-	table_put_u8(&rsdp, 32, table_checksum(&rsdp, 0, RSDP_SIZE));
+	table_init(&out, rsdp, ACPI_RSDP_SIZE, 0);
+	table_text(&out, "RSD PTR ", 8, ' ');
+	table_u8(&out, 0);
+	table_text(&out, "LODGE", 6, ' ');
+	table_u8(&out, 2);
+	table_u32(&out, 0); /* no RSDT */
+	table_u32(&out, ACPI_RSDP_SIZE);
+	table_u64(&out, xsdt);
+	table_u32(&out, 0);
+	table_sum(&out, ACPI_RSDP_SUM_V1, 0, ACPI_RSDP_V1_SIZE);
+	table_sum(&out, ACPI_RSDP_SUM, 0, ACPI_RSDP_SIZE);
+}
+
+static void put_facs(struct table *out)
+{
+	table_text(out, "FACS", 4, ' ');
+	table_u32(out, ACPI_FACS_SIZE);
+	table_zero(out, 24); /* signature, vectors, lock, flags */
+	table_u8(out, 2);    /* version */
+	table_zero(out, ACPI_FACS_SIZE - 33);
+}
+
+uint32_t acpi_build_tables(struct table *out,
+			   const struct acpi_machine *machine)
+{
+	uint32_t dsdt, table[4], xsdt;
+
+	if (!machine->facs)
+		put_facs(out);
+	dsdt = build_dsdt(out, machine);
+	table[0] = build_fadt(out, machine->facs, dsdt);
+	table[1] = build_madt(out, machine->cpus);
+	table[2] = acpi_build_mcfg(out, &machine->pci);
+	table[3] = build_hpet(out, machine->hpet);
+	xsdt = acpi_table_begin(out, "XSDT", 1);
+	for (unsigned int i = 0; i < 4; i++)
+		table_pointer(out, 8, table[i]);
+	acpi_table_end(out, xsdt);
+	return xsdt;
 }
 
 bool acpi_build(struct table *out, const struct acpi_machine *machine)
 {
-	uint32_t rsdp = out->used, dsdt, fadt, madt, mcfg, xsdt;
+	uint32_t rsdp = out->used, xsdt;
 
-	table_zero(out, RSDP_SIZE);
-	dsdt = build_dsdt(out, machine);
-	fadt = build_fadt(out, machine->facs, out->base + dsdt);
-	madt = build_madt(out, machine->cpus);
-	mcfg = acpi_build_mcfg(out, &machine->pci);
-	xsdt = acpi_table_begin(out, "XSDT", 1);
-	table_u64(out, out->base + fadt);
-	table_u64(out, out->base + madt);
-	table_u64(out, out->base + mcfg);
-	acpi_table_end(out, xsdt);
-	put_rsdp(out, rsdp, out->base + xsdt);
+	table_zero(out, ACPI_RSDP_SIZE);
+	xsdt = acpi_build_tables(out, machine);
+	if (!out->overflow)
+		acpi_build_rsdp(out->data + rsdp, out->base + xsdt);
 	return !out->overflow;
 }
 
@@ -291,9 +328,5 @@ void acpi_build_facs(uint8_t facs[ACPI_FACS_SIZE])
 	struct table out;
 
 	table_init(&out, facs, ACPI_FACS_SIZE, 0);
-	table_text(&out, "FACS", 4, ' ');
-	table_u32(&out, ACPI_FACS_SIZE);
-	table_zero(&out, 24); /* signature, vectors, lock, flags */
-	table_u8(&out, 2);    /* version */
-	table_zero(&out, ACPI_FACS_SIZE - 33);
+	put_facs(&out);
 }

@@ -59,8 +59,12 @@ static int write_low_memory(struct board *board)
 
 static int write_tables(struct board *board, uint8_t *buffer)
 {
-	const struct acpi_machine acpi = { board->cpus, LAYOUT_FACS,
-					   board->pci_layout };
+	const struct acpi_machine acpi = {
+		.cpus = board->cpus,
+		.facs = LAYOUT_FACS,
+		.hpet = hpet_id(&board->hpet),
+		.pci = board->pci_layout,
+	};
 	struct cpuid_regs cpu =
 		cpuid_query(&board->cpuid, &board->vm.cpu[0]->state, 0, 1, 0);
 	const struct smbios_machine smbios = {

@@ -97,3 +97,31 @@ uint8_t table_checksum(const struct table *table, uint32_t from, uint32_t count)
 		sum += table->data[i];
 	return (uint8_t)-sum;
 }
+
+void table_pointer(struct table *table, uint32_t size, uint32_t offset)
+{
+	struct table_links *links = table->links;
+
+	if (links && links->pointers < TABLE_LINKS_MAX) {
+		links->pointer[links->pointers].at = table->used;
+		links->pointer[links->pointers++].size = size;
+	} else if (links) {
+		table->overflow = true;
+	}
+	put(table, table->base + offset, size);
+}
+
+void table_sum(struct table *table, uint32_t at, uint32_t from,
+	       uint32_t count)
+{
+	struct table_links *links = table->links;
+
+	if (links && links->sums < TABLE_LINKS_MAX) {
+		links->sum[links->sums].at = at;
+		links->sum[links->sums].from = from;
+		links->sum[links->sums++].count = count;
+	} else if (links) {
+		table->overflow = true;
+	}
+	table_put_u8(table, at, table_checksum(table, from, count));
+}

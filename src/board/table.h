@@ -9,12 +9,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define TABLE_LINKS_MAX 32
+
+/* What has to be redone when the bytes come to lie elsewhere. */
+struct table_links {
+	struct {
+		uint32_t at, size; /* holds an address within the bytes */
+	} pointer[TABLE_LINKS_MAX];
+	struct {
+		uint32_t at, from, count; /* checksum of data[from ..] */
+	} sum[TABLE_LINKS_MAX];
+	unsigned int pointers, sums;
+};
+
 struct table {
 	uint8_t *data;
 	uint32_t size; /* of the buffer */
 	uint32_t used;
 	uint64_t base; /* guest-physical address of data[0] */
 	bool overflow; /* something did not fit; nothing is written then */
+	struct table_links *links; /* NULL: nobody wants to know */
 };
 
 void table_init(struct table *table, void *data, uint32_t size, uint64_t base);
@@ -37,6 +51,13 @@ void table_text(struct table *table, const char *text, uint32_t count,
 void table_put_u8(struct table *table, uint32_t offset, uint8_t value);
 void table_put_u16(struct table *table, uint32_t offset, uint16_t value);
 void table_put_u32(struct table *table, uint32_t offset, uint32_t value);
+
+/* The address of data[offset] in `size` bytes, 4 or 8. */
+void table_pointer(struct table *table, uint32_t size, uint32_t offset);
+
+/* Puts the checksum of data[from .. from + count) at `at`. */
+void table_sum(struct table *table, uint32_t at, uint32_t from,
+	       uint32_t count);
 
 /* The byte that makes data[from .. from + count) sum up to 0 mod 256. */
 uint8_t table_checksum(const struct table *table, uint32_t from,
