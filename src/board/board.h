@@ -34,6 +34,22 @@ struct board_disk {
 	const char *serial;  /* NULL: none */
 };
 
+/*
+ * Firmware to run instead of loading a kernel. The caller keeps all of it
+ * while the board lives; `vars` is written when the guest writes its flash.
+ */
+struct board_firmware {
+	const uint8_t *image; /* ends at 4 GiB */
+	uint64_t size;	      /* 64 KiB to 16 MiB, whole pages */
+	uint8_t *vars;	      /* flash below the image; size 0: none */
+	uint32_t vars_size;   /* whole blocks of 4 KiB */
+	bool boot_menu;	      /* offered at start */
+	bool serial_console;  /* BIOS: the screen on COM1 as well */
+	/* Device paths in the order to try, a line each. */
+	const char *boot_order;
+	uint32_t boot_order_size;
+};
+
 struct board_config {
 	const char *name;
 	unsigned int cpus;     /* 1 .. VM_CPUS_MAX */
@@ -41,6 +57,7 @@ struct board_config {
 	bool testdev;	       /* debug exit at 0xf4 and friends */
 	const struct engine *engine;
 	uint64_t engine_cache; /* engine_setup.cache */
+	const struct board_firmware *firmware; /* NULL: none */
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
 	const struct board_disk *disk; /* in the order of their slots */
@@ -85,7 +102,7 @@ struct boot_module {
 };
 
 struct board_boot {
-	enum boot_kind kind;
+	enum boot_kind kind; /* without firmware; the rest likewise */
 	const uint8_t *kernel;
 	uint64_t kernel_size;
 	const uint8_t *initrd; /* NULL: none; multiboot: the first module */

@@ -61,19 +61,36 @@ const struct state_class board_record_class = {
 
 /* --- memory --------------------------------------------------------------- */
 
+/* Below 1 MiB firmware works in copies of itself: RAM. */
+static int add_rom(struct board *board)
+{
+	const struct board_firmware *firmware = board->firmware;
+	struct memory *mem = &board->vm.memory;
+	int err = memory_add(mem, firmware ? MEMORY_RAM : MEMORY_ROM,
+			     gpa(LAYOUT_ROM), LAYOUT_ROM_END - LAYOUT_ROM,
+			     firmware ? "shadow RAM" : "ROM");
+
+	if (!err && firmware)
+		err = memory_add(mem, MEMORY_ROM,
+				 gpa(LAYOUT_4G - firmware->size),
+				 firmware->size, "firmware");
+	return err;
+}
+
 static int add_memory(struct board *board)
 {
 	struct memory *mem = &board->vm.memory;
 	uint64_t low =
 		board->memory < MEMORY_LOW_MAX ? board->memory : MEMORY_LOW_MAX;
-	int err = memory_init(mem, board->memory, LAYOUT_ROM_END - LAYOUT_ROM);
+	uint64_t rom = board->firmware ? board->firmware->size :
+					 LAYOUT_ROM_END - LAYOUT_ROM;
+	int err = memory_init(mem, board->memory, rom);
 
 	if (!err)
 		err = memory_add(mem, MEMORY_RAM, gpa(0), LAYOUT_LOW_END,
 				 "low RAM");
 	if (!err)
-		err = memory_add(mem, MEMORY_ROM, gpa(LAYOUT_ROM),
-				 LAYOUT_ROM_END - LAYOUT_ROM, "ROM");
+		err = add_rom(board);
 	if (!err && low > LAYOUT_HIGH)
 		err = memory_add(mem, MEMORY_RAM, gpa(LAYOUT_HIGH),
 				 low - LAYOUT_HIGH, "RAM");
@@ -240,6 +257,8 @@ static int add_chips(struct board *board, const struct board_config *config)
 				config->serial);
 	if (!err)
 		err = uart_init(&board->com2, vm, LAYOUT_COM2, &com2, NULL);
+	if (!err && config->firmware)
+		err = rom_init(&board->rom, board);
 	if (!err && config->testdev)
 		err = testdev_init(&board->testdev, vm, &any);
 	return err;
@@ -306,7 +325,8 @@ int board_build(const struct board_config *config, struct board **out)
 	if (!config->engine || !config->cpus || config->cpus > VM_CPUS_MAX ||
 	    config->memory < MIB || config->memory % MIB ||
 	    config->memory > MEMORY_SIZE_MAX ||
-	    config->disks > BOARD_DISKS_MAX)
+	    config->disks > BOARD_DISKS_MAX ||
+	    (config->firmware && rom_check(config->firmware)))
 		return -VM_EINVAL;
 	board = host_alloc(sizeof(*board));
 	if (!board)
@@ -315,11 +335,12 @@ int board_build(const struct board_config *config, struct board **out)
 	board->engine = config->engine;
 	board->cpus = config->cpus;
 	board->memory = config->memory;
+	board->firmware = config->firmware;
 	vm_init(&board->vm, board->name);
 	board->record.clock = &board->vm.clock;
 	board->record.memory_here = config->memory;
 	board->record.cpus_here = config->cpus;
-	cpuid_policy_init(&board->cpuid, config->cpus);
+	cpuid_policy_init(&board->cpuid, config->cpus, config->memory);
 	err = host_worker_create(&board->vm.worker, "devices");
 	if (!err)
 		err = add_memory(board);
@@ -405,6 +426,12 @@ int board_load(struct board *board, const struct board_boot *boot,
 	int err;
 
 	error->text[0] = 0;
+	if (board->firmware) {
+		err = rom_load(&board->rom);
+		for (unsigned int i = 0; i < board->cpus; i++)
+			x86_cpu_state_changed(board->vm.cpu[i]);
+		return err;
+	}
 	e820_build(&loader.map, board->memory);
 	host_lock(&board->vm.device_lock);
 	pci_layout_assign(&board->pci_layout, &board->pci);

@@ -24,6 +24,8 @@
 #include "chip/uart.h"
 #include "virtio/rng.h"
 
+#include "board/rom.h"
+
 #define BOARD_NAME_MAX 64
 
 /* What a saved state must agree on, and the VM's time. */
@@ -47,6 +49,8 @@ struct board {
 	unsigned int cpus_open;
 	struct cpuid_policy cpuid;
 	struct board_record record;
+	const struct board_firmware *firmware; /* NULL: none */
+	struct rom rom;
 
 	struct gsi_router router;
 	struct lapic_set lapics;

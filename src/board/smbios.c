@@ -225,30 +225,43 @@ static void structures(struct writer *w, const struct smbios_machine *m)
 	end(w, NULL, 0);
 }
 
-bool smbios_build(struct table *out, const struct smbios_machine *machine)
+bool smbios_build_structures(struct table *out,
+			     const struct smbios_machine *machine)
 {
 	struct writer w = { .out = out };
+
+	structures(&w, machine);
+	return !out->overflow;
+}
+
+void smbios_build_entry(struct table *out, uint64_t address, uint32_t size)
+{
+	uint32_t start = out->used;
+
+	table_text(out, "_SM3_", 5, 0);
+	table_u8(out, 0);
+	table_u8(out, ENTRY_SIZE);
+	table_u8(out, 3); /* version 3.0, docrev 0 */
+	table_u8(out, 0);
+	table_u8(out, 0);
+	table_u8(out, 1); /* entry point revision */
+	table_u8(out, 0);
+	table_u32(out, size);
+	table_u64(out, address);
+	table_put_u8(out, start + 5, table_checksum(out, start, ENTRY_SIZE));
+}
+
+bool smbios_build(struct table *out, const struct smbios_machine *machine)
+{
 	uint32_t entry = out->used, first;
+	struct table e;
 
 	table_zero(out, ENTRY_SIZE);
 	table_align(out, 16);
 	first = out->used;
-	structures(&w, machine);
-	if (!out->overflow) {
-		struct table e;
-
-		table_init(&e, out->data + entry, ENTRY_SIZE, 0);
-		table_text(&e, "_SM3_", 5, 0);
-		table_u8(&e, 0);
-		table_u8(&e, ENTRY_SIZE);
-		table_u8(&e, 3); /* version 3.0, docrev 0 */
-		table_u8(&e, 0);
-		table_u8(&e, 0);
-		table_u8(&e, 1); /* entry point revision */
-		table_u8(&e, 0);
-		table_u32(&e, out->used - first);
-		table_u64(&e, out->base + first);
-		table_put_u8(&e, 5, table_checksum(&e, 0, ENTRY_SIZE));
-	}
-	return !out->overflow;
+	if (!smbios_build_structures(out, machine))
+		return false;
+	table_init(&e, out->data + entry, ENTRY_SIZE, 0);
+	smbios_build_entry(&e, out->base + first, out->used - first);
+	return true;
 }

@@ -18,6 +18,13 @@ struct smbios_machine {
 	uint32_t cpu_features;	/* CPUID 1: EDX */
 };
 
+/* The structures alone. False: they do not fit. */
+bool smbios_build_structures(struct table *out,
+			     const struct smbios_machine *machine);
+
+/* The entry point (24 bytes) of `size` bytes of structures at `address`. */
+void smbios_build_entry(struct table *out, uint64_t address, uint32_t size);
+
 /* The entry point at the head of `out`, then the structures. */
 bool smbios_build(struct table *out, const struct smbios_machine *machine);
 

@@ -50,8 +50,13 @@ static const struct fw_cfg_item *find(const struct fw_cfg *cfg, uint16_t key)
 
 static void select_item(struct fw_cfg *cfg, uint32_t key)
 {
+	const struct fw_cfg_item *item;
+
 	cfg->key = key_of(key);
 	cfg->offset = 0;
+	item = find(cfg, cfg->key);
+	if (item && cfg->selected)
+		cfg->selected(cfg->selected_ctx, item);
 }
 
 /* Bytes of the selected item from the present offset on, `want` at most. */

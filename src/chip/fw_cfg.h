@@ -45,6 +45,10 @@ struct fw_cfg {
 	struct vm *vm;
 	struct fw_cfg_item item[FW_CFG_ITEMS_MAX];
 	unsigned int count, files;
+	/* Told before the first byte of an item is read, so that it can be
+	 * written just then; its size stays. NULL: nobody. */
+	void (*selected)(void *ctx, const struct fw_cfg_item *item);
+	void *selected_ctx;
 	uint8_t directory[4 + FW_CFG_ITEMS_MAX * 64];
 	uint16_t key;	 /* selected */
 	uint32_t offset; /* in the selected item */

@@ -17,6 +17,7 @@
 #include "x86/reg.h"
 #include "x86/state.h"
 
+#define PHYSICAL_BITS_USUAL 40
 #define OFFERED_XCR0 (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX)
 
 #define LAPIC_HZ 1000000000u
@@ -335,17 +336,31 @@ static void add_basic(struct cpuid_policy *p, struct cpuid_regs vendor)
 	add_xsave(p);
 }
 
-void cpuid_policy_init(struct cpuid_policy *p, unsigned int cpus)
+/* Room for RAM and three times as much for devices, 1 TiB at least; not
+ * more than the host has. */
+static uint8_t physical_bits(uint64_t memory)
+{
+	uint32_t host = host_leaf(0x80000008, 0).eax & 0xff;
+	uint32_t bits = PHYSICAL_BITS_USUAL;
+
+	while (bits < 52 && memory > (uint64_t)1 << (bits - 2))
+		bits++;
+	if (bits > host)
+		bits = host;
+	return (uint8_t)(bits < 36 ? 36 : bits);
+}
+
+void cpuid_policy_init(struct cpuid_policy *p, unsigned int cpus,
+		       uint64_t memory)
 {
 	struct cpuid_regs vendor = host_leaf(0, 0);
-	uint32_t bits = host_leaf(0x80000008, 0).eax & 0xff;
 
 	memset(p, 0, sizeof(*p));
 	p->cpus = cpus;
 	p->tsc_hz = host_tsc_hz();
 	p->tsc_base = host_tsc();
 	p->xcr0 = OFFERED_XCR0 & host_xcr0();
-	p->physical_bits = (uint8_t)(bits < 36 ? 36 : bits > 52 ? 52 : bits);
+	p->physical_bits = physical_bits(memory);
 	/* "AuthenticAMD", "HygonGenuine" */
 	p->amd = vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948;
 	add_basic(p, vendor);

@@ -39,10 +39,13 @@ struct cpuid_policy {
 };
 
 /*
- * Fills `policy` for a VM of `cpus` processors on this host's processor,
- * offering what the host has and the software CPU supports.
+ * Fills `policy` for a VM of `cpus` processors and `memory` bytes on this
+ * host's processor, offering what the host has and the software CPU
+ * supports. Physical addresses are not wider than the machine needs:
+ * firmware builds page tables for all of them.
  */
-void cpuid_policy_init(struct cpuid_policy *policy, unsigned int cpus);
+void cpuid_policy_init(struct cpuid_policy *policy, unsigned int cpus,
+		       uint64_t memory);
 
 /*
  * The guest's answer for processor `id` in its present state (OSXSAVE,

@@ -71,7 +71,7 @@ void fuzz_decode_open(void)
 	if (memory_init(&vm.memory, RAM_SIZE, 0) ||
 	    memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM_SIZE, "ram"))
 		abort();
-	cpuid_policy_init(&policy, 1);
+	cpuid_policy_init(&policy, 1, 1 << 20);
 	cpu = x86_cpu_create(&vm, 0, &policy);
 	if (!cpu || native_open(cpu))
 		abort();

@@ -31,7 +31,7 @@ int test_cpu_open(void **state)
 	if (memory_init(&w->vm.memory, TEST_RAM, 0) ||
 	    memory_add(&w->vm.memory, MEMORY_RAM, gpa(0), TEST_RAM, "ram"))
 		return -1;
-	cpuid_policy_init(&w->policy, 1);
+	cpuid_policy_init(&w->policy, 1, 1 << 20);
 	w->cpu = x86_cpu_create(&w->vm, 0, &w->policy);
 	if (!w->cpu || native_open(w->cpu))
 		return -1;

@@ -165,7 +165,7 @@ void rewrite_machine_open(void)
 	    memory_add(&vm.memory, MEMORY_ROM, gpa(ROM_AT), PAGE_SIZE, "rom") ||
 	    bus_add(&vm.mmio, MMIO_AT, PAGE_SIZE, "device", &device_ops, NULL))
 		abort();
-	cpuid_policy_init(&policy, 1);
+	cpuid_policy_init(&policy, 1, 1 << 20);
 	cpu = x86_cpu_create(&vm, 0, &policy);
 	vm.cpu[0] = cpu;
 	vm.cpu_count = 1;

@@ -24,7 +24,7 @@ static void start(unsigned int cpus)
 {
 	fake_host_reset();
 	fake_tsc_hz_set(2500000000u);
-	cpuid_policy_init(&policy, cpus);
+	cpuid_policy_init(&policy, cpus, 1 << 20);
 	x86_state_reset(&cpu, true);
 }
 
@@ -88,6 +88,16 @@ static void flags_agree_with_the_leaves(void **state)
 			 !!(query(0, 0xd, 1).eax & CPUID_XSAVES));
 	assert_int_equal(policy.physical_bits,
 			 query(0, 0x80000008, 0).eax & 0xff);
+	assert_in_range(policy.physical_bits, 36, 40);
+}
+
+/* As wide as the memory needs, if the host goes that far. */
+static void physical_addresses(void **state)
+{
+	unsigned int host = cpuid_host(0x80000008, 0).eax & 0xff;
+
+	cpuid_policy_init(&policy, 1, (uint64_t)1 << 40);
+	assert_int_equal(policy.physical_bits, host < 42 ? host : 42);
 }
 
 static void topology(void **state)
@@ -197,6 +207,7 @@ int main(void)
 		cmocka_unit_test(identity_is_the_hosts),
 		cmocka_unit_test(no_more_than_the_host_has),
 		cmocka_unit_test(flags_agree_with_the_leaves),
+		cmocka_unit_test(physical_addresses),
 		cmocka_unit_test(topology),
 		cmocka_unit_test(one_processor_has_no_siblings),
 		cmocka_unit_test(state_shows),
