@@ -51,6 +51,39 @@ static int take_append(void *config, const char *value)
 	return 0;
 }
 
+static int take_firmware(void *config, const char *value)
+{
+	struct rom_config *rom = &((struct run *)config)->machine.firmware;
+
+	if (!strcmp(value, "none")) {
+		rom->kind = ROM_NONE;
+	} else if (!strcmp(value, "bios")) {
+		rom->kind = ROM_BIOS;
+	} else if (!strcmp(value, "uefi")) {
+		rom->kind = ROM_UEFI;
+	} else if (strchr(value, '/')) {
+		rom->kind = ROM_FILE;
+		rom->path = value;
+	} else {
+		cli_error("run: --firmware %s: give none, bios, uefi or the "
+			  "path of an image", value);
+		return -1;
+	}
+	return 0;
+}
+
+static int take_uefi_vars(void *config, const char *value)
+{
+	((struct run *)config)->machine.firmware.vars = value;
+	return 0;
+}
+
+static int take_boot_menu(void *config, const char *value)
+{
+	((struct run *)config)->machine.firmware.boot_menu = true;
+	return 0;
+}
+
 static int take_module(void *config, const char *value)
 {
 	struct run *run = config;
@@ -304,6 +337,15 @@ static const struct option_spec run_options[] = {
 	{ "disk", "PATH[,OPTION...]",
 	  "a raw image as a virtio disk; repeats. Options:\n"
 	  "format=raw, readonly, serial=TEXT, queues=N", true, take_disk },
+	{ "firmware", "WHICH",
+	  "bios, uefi or the PATH of an image: boot as a real\n"
+	  "machine does; none loads a kernel (none)",
+	  false, take_firmware },
+	{ "uefi-vars", "FILE",
+	  "where UEFI keeps its variables; made when missing", false,
+	  take_uefi_vars },
+	{ "boot-menu", NULL, "let firmware offer its boot menu", false,
+	  take_boot_menu },
 	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },
 	{ "memory", "SIZE", "such as 256M or 2G (512M)", false, take_memory },
 	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
@@ -359,6 +401,14 @@ static int complete(struct run *run, struct guest *guest, char *append,
 
 	machine->module = run->module;
 	machine->disk = run->disk;
+	machine->firmware.serial_console = machine->serial != CONSOLE_NONE;
+	if (machine->firmware.kind != ROM_NONE) {
+		if (!machine->kernel)
+			return 0;
+		cli_error("run: --kernel %s: is for --firmware none; firmware "
+			  "boots from a medium", machine->kernel);
+		return -1;
+	}
 	if (machine->kernel) {
 		machine->append = run->append ? run->append : "console=ttyS0";
 		return 0;

@@ -37,6 +37,7 @@ struct machine {
 	const struct machine_config *config;
 	struct vmm_error *error;
 
+	struct rom_files rom;
 	struct image kernel, initrd;
 	struct image *module; /* config->module_count of them */
 	struct boot_module *boot_module;
@@ -264,6 +265,10 @@ static int open_images(struct machine *machine)
 	const struct machine_config *config = machine->config;
 	struct vmm_error *error = machine->error;
 
+	if (rom_open(&machine->rom, &config->firmware, error))
+		return -1;
+	if (!config->kernel)
+		return 0;
 	if (image_open(&machine->kernel, "kernel", config->kernel, error))
 		return -1;
 	if (config->initrd &&
@@ -312,6 +317,7 @@ static void close_disks(struct machine *machine)
 
 static void close_images(struct machine *machine)
 {
+	rom_close(&machine->rom);
 	image_close(&machine->kernel);
 	image_close(&machine->initrd);
 	if (machine->module)
@@ -345,6 +351,9 @@ static int build_board(struct machine *machine)
 		.testdev = config->testdev,
 		.engine = machine->engine,
 		.engine_cache = config->soft_cache,
+		.firmware = config->firmware.kind == ROM_NONE ?
+				    NULL :
+				    &machine->rom.firmware,
 		.serial = console_sink(machine->console),
 		.disk = disk,
 		.disks = config->disk_count,
@@ -388,8 +397,11 @@ static int load_guest(struct machine *machine)
 	for (unsigned int i = 0; i < vm->cpu_count && !rc; i++)
 		rc = machine->engine->put_state(vm->cpu[i]);
 	if (rc)
-		return vmm_error_set(machine->error, "kernel %s: cannot be loaded: %s",
-				     machine->config->kernel, strerror(-rc));
+		return vmm_error_set(machine->error, "%s: cannot be loaded: %s",
+				     machine->config->kernel ?
+					     machine->config->kernel :
+					     machine->rom.image.path,
+				     strerror(-rc));
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "vmm/console.h"
 #include "vmm/error.h"
 #include "vmm/profile.h"
+#include "vmm/rom.h"
 
 /* A raw image that the guest sees as a disk. */
 struct machine_disk {
@@ -24,13 +25,14 @@ struct machine_disk {
 
 struct machine_config {
 	const char *name;
-	const char *kernel;
+	const char *kernel; /* NULL: firmware boots from a medium */
 	const char *initrd; /* NULL: none */
 	const char *append; /* NULL: empty */
 	const char *const *module; /* multiboot modules after the initrd */
 	unsigned int module_count;
 	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
 	unsigned int disk_count;
+	struct rom_config firmware;
 	unsigned int cpus;
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	const char *engine; /* "auto", "kvm" or "soft" */
