@@ -393,6 +393,26 @@ static void help(void)
 	       "v that the guest writes to port 0xf4\ngives (v << 1) | 1.\n");
 }
 
+/* Firmware and what goes with it; 1: the options do not fit together. */
+static int check_firmware(struct machine_config *machine)
+{
+	struct rom_config *rom = &machine->firmware;
+
+	rom->serial_console = machine->serial != CONSOLE_NONE;
+	if (rom->vars && rom->kind != ROM_UEFI)
+		cli_error("run: --uefi-vars %s: goes with --firmware uefi",
+			  rom->vars);
+	else if (rom->boot_menu && rom->kind == ROM_NONE)
+		cli_error("run: --boot-menu: goes with --firmware bios or "
+			  "uefi");
+	else if (rom->kind != ROM_NONE && machine->kernel)
+		cli_error("run: --kernel %s: is for --firmware none; firmware "
+			  "boots from a medium", machine->kernel);
+	else
+		return 0;
+	return 1;
+}
+
 /* What is not told: the default guest, or the default command line. */
 static int complete(struct run *run, struct guest *guest, char *append,
 		    size_t size)
@@ -409,6 +429,8 @@ static int complete(struct run *run, struct guest *guest, char *append,
 			  "boots from a medium", machine->kernel);
 		return -1;
 	}
+	if (machine->firmware.kind != ROM_NONE)
+		return 0;
 	if (machine->kernel) {
 		machine->append = run->append ? run->append : "console=ttyS0";
 		return 0;
@@ -459,6 +481,8 @@ static int run_run(const struct command_context *context, int argc,
 		break;
 	}
 	if (check_cache(&run))
+		return MACHINE_USAGE;
+	if (check_firmware(&run.machine))
 		return MACHINE_USAGE;
 	if (complete(&run, &guest, append, sizeof(append)))
 		return MACHINE_FAILED;

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Firmware of the distribution, unmodified, up to its own shell."""
+import os
+import pathlib
+
+import pytest
+
+from conftest import ENGINE, run, spawn, status_of
+
+BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
+UEFI = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+LIMIT = 180
+
+needs_bios = pytest.mark.skipif(not BIOS.exists(),
+                                reason="package seabios is missing")
+needs_uefi = pytest.mark.skipif(not UEFI.exists(),
+                                reason="package ovmf is missing")
+
+
+def stop(child):
+    child.send("\x01x")
+    assert status_of(child) == 0
+
+
+@needs_bios
+@pytest.mark.parametrize("cpus, memory", [(1, "64M"), (4, "3G")])
+def test_bios_without_a_medium(cpus, memory):
+    child = spawn("run", "--firmware", "bios", "--engine", ENGINE, "--cpus",
+                  cpus, "--memory", memory, timeout=LIMIT)
+    child.expect(r"SeaBIOS \(version")
+    child.expect("No bootable device")
+    stop(child)
+
+
+@needs_bios
+def test_bios_from_a_path():
+    child = spawn("run", "--firmware", BIOS, "--engine", ENGINE,
+                  timeout=LIMIT)
+    child.expect(r"SeaBIOS \(version")
+    stop(child)
+
+
+def boot_shell(*args):
+    child = spawn("run", "--firmware", "uefi", "--engine", ENGINE, *args,
+                  timeout=LIMIT)
+    child.expect("any other key to continue")
+    child.send("\x1b")
+    child.expect("Shell> ")
+    return child
+
+
+@needs_uefi
+def test_uefi_shell_and_its_variables(tmp_path):
+    """A variable that is set is there after power-off, and after a kill."""
+    name = tmp_path / "vars.fd"
+    child = boot_shell("--uefi-vars", name)
+    child.send("set lodge kept\r")
+    child.expect("Shell> ")
+    second = run("run", "--firmware", "uefi", "--uefi-vars", name,
+                 "--engine", ENGINE)
+    assert second.returncode == 1
+    assert "another machine uses them" in second.stderr
+    child.send("reset -s\r")
+    assert status_of(child, timeout=LIMIT) == 0
+    child = boot_shell("--uefi-vars", name, "--cpus", 2)
+    child.send("set lodge\r")
+    child.expect(r"lodge [^\r]*kept")
+    child.expect("Shell> ")
+    child.send("set other too\r")
+    child.expect("Shell> ")
+    child.kill(9)
+    child.close()
+    child = boot_shell("--uefi-vars", name)
+    child.send("set other\r")
+    child.expect(r"other [^\r]*too")
+    stop(child)
+    assert os.listdir(tmp_path) == ["vars.fd"]
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--firmware", "coreboot"], "give none, bios, uefi or the path"),
+    (["--firmware", "bios", "--kernel", "vmlinuz"], "is for --firmware none"),
+    (["--uefi-vars", "x"], "--firmware uefi"),
+    (["--firmware", "bios", "--uefi-vars", "x"], "--firmware uefi"),
+    (["--boot-menu"], "--firmware"),
+])
+def test_wrong_usage(args, words):
+    result = run("run", *args)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_image_that_is_none(tmp_path):
+    path = tmp_path / "rom"
+    path.write_bytes(b"no firmware")
+    result = run("run", "--firmware", path, "--engine", ENGINE)
+    assert result.returncode == 1
+    assert "11 bytes are no firmware image" in result.stderr
+    result = run("run", "--firmware", tmp_path / "none", "--engine", ENGINE)
+    assert result.returncode == 1
+    assert "no such file" in result.stderr
+
+
+@needs_uefi
+def test_variables_of_another_size(tmp_path):
+    path = tmp_path / "vars"
+    path.write_bytes(b"x" * 4096)
+    result = run("run", "--firmware", "uefi", "--uefi-vars", path,
+                 "--engine", ENGINE)
+    assert result.returncode == 1
+    assert "move the file away" in result.stderr
