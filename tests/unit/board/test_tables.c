@@ -13,6 +13,7 @@
 #include "board/aml.h"
 #include "board/e820.h"
 #include "board/layout.h"
+#include "chip/hpet.h"
 #include "board/loader.h"
 #include "board/smbios.h"
 #include "chip/acpi_pm.h"
@@ -146,13 +147,18 @@ static void acpi_tables(void **state)
 
 		build(counts[i]);
 		xsdt = check_rsdp();
-		assert_int_equal(u32(xsdt + 4), 36 + 24);
+		assert_int_equal(u32(xsdt + 4), 36 + 32);
 		fadt = table_at(loader_u64(buffer + xsdt + 36), "FACP");
 		check_fadt(fadt);
 		table_at(u32(fadt + 40), "DSDT");
 		check_madt(table_at(loader_u64(buffer + xsdt + 44), "APIC"),
 			   counts[i]);
 		check_mcfg(table_at(loader_u64(buffer + xsdt + 52), "MCFG"));
+		assert_int_equal(loader_u64(buffer + 44 +
+					    table_at(loader_u64(buffer + xsdt +
+								60),
+						     "HPET")),
+				 HPET_BASE);
 		assert_true(out.used <= LAYOUT_SMBIOS - LAYOUT_TABLES);
 	}
 }
