@@ -421,14 +421,6 @@ static int complete(struct run *run, struct guest *guest, char *append,
 
 	machine->module = run->module;
 	machine->disk = run->disk;
-	machine->firmware.serial_console = machine->serial != CONSOLE_NONE;
-	if (machine->firmware.kind != ROM_NONE) {
-		if (!machine->kernel)
-			return 0;
-		cli_error("run: --kernel %s: is for --firmware none; firmware "
-			  "boots from a medium", machine->kernel);
-		return -1;
-	}
 	if (machine->firmware.kind != ROM_NONE)
 		return 0;
 	if (machine->kernel) {
