@@ -443,6 +443,7 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 {
 	struct native *n = ctx;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+	const struct x86_insn whole = *insn;
 	ZydisDecodedInstruction zi;
 	struct native_op op;
 
@@ -457,9 +458,13 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 	if (!find_shape(cpu, insn, &zi, operands, &op))
 		return false;
 	insn->native = add(n, &op);
-	insn->handler = insn->native
-				? ((struct native_op *)insn->native)->handler
-				: run_unstored;
+	if (insn->native) {
+		insn->handler = ((struct native_op *)insn->native)->handler;
+	} else {
+		/* It decodes the bytes, where the pointer lies. */
+		*insn = whole;
+		insn->handler = run_unstored;
+	}
 	return true;
 }
 

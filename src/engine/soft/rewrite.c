@@ -362,10 +362,11 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	if (block->source)
 		needed = X86_FLAGS_ARITH;
 	block->needs = (uint8_t)needed_at_front(block, class);
-	code = rewrite_entries(&t, needed);
+	/* Whatever is there instead may need flags. */
+	code = rewrite_entries(&t, needed || block->source);
 	front = t.live;
 	if (block->source)
-		rewrite_check_source(&t, needed);
+		rewrite_check_source(&t);
 	put_block(&t, class, live);
 	/* Behind a slow handler nothing is reached. */
 	if (!ends_by_itself(&class[block->count - 1]) ||

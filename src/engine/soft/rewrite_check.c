@@ -2,7 +2,8 @@
 /*
  * Blocks of pages whose code changes often (change.c): host code compares the
  * bytes in guest memory with those that it was made from, eight at a time,
- * and leaves when they differ. The run loop then decodes what is there.
+ * and leaves when they differ. The run loop then decodes what is there, which
+ * may want flags that this block does not.
  */
 #include "engine/soft/rewrite_impl.h"
 
@@ -32,7 +33,7 @@ static void restore_flags(struct emit *e)
 	emit_load(e, HOST_RAX, &rax);
 }
 
-void rewrite_check_source(struct rewrite *t, bool flags_live)
+void rewrite_check_source(struct rewrite *t)
 {
 	const struct block *b = t->block;
 	const uint8_t *bytes = block_bytes(t->block);
@@ -41,8 +42,7 @@ void rewrite_check_source(struct rewrite *t, bool flags_live)
 	struct emit *e = &t->e;
 	uint64_t v;
 
-	if (flags_live)
-		save_flags(e);
+	save_flags(e);
 	emit_const(e, HOST_R9, (uint64_t)(uintptr_t)b->source);
 	for (unsigned int at = 0; at < b->bytes; at += size) {
 		const struct emit_mem m = emit_at(HOST_R9, (int32_t)at);
@@ -60,11 +60,9 @@ void rewrite_check_source(struct rewrite *t, bool flags_live)
 	same = emit_jmp(e, 0);
 	while (jumps)
 		emit_land_32(e, differ[--jumps]);
-	if (flags_live)
-		restore_flags(e);
+	restore_flags(e);
 	emit_const(e, HOST_R9, b->rip);
 	emit_jmp(e, t->rw->leave);
 	emit_land_32(e, same);
-	if (flags_live)
-		restore_flags(e);
+	restore_flags(e);
 }

@@ -308,7 +308,7 @@ void rewrite_stub_load(struct rewriter *rw, struct emit *e);
 bool rewrite_may_run(const struct x86_cpu *cpu, const struct block *block);
 
 /* rewrite_check.c: leaves when the block's bytes are not what they were. */
-void rewrite_check_source(struct rewrite *t, bool flags_live);
+void rewrite_check_source(struct rewrite *t);
 
 /* rewrite_insn.c: false when the instruction is the interpreter's. */
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,

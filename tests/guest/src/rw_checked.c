@@ -96,6 +96,24 @@ static void flags_live(void)
 	}
 }
 
+/* clc; mov [rsi+64], edi; then what needs no flags, or setc al; ... ret */
+static void flags_wanted(void)
+{
+	static const u8 before[] = { 0xf8, 0x89, 0x7e, 0x40 };
+	static const u8 without[] = { 0x31, 0xc0, 0x90, 0x90, 0x90, 0x90,
+				      0xc3 };
+	static const u8 with[] = { 0x0f, 0x92, 0xc0, 0x0f, 0xb6, 0xc0, 0xc3 };
+
+	memcpy(code + 3072, before, sizeof(before));
+	for (u32 i = 0; i < 40; i++) {
+		memcpy(code + 3076, without, sizeof(without));
+		for (u32 k = 0; k < ROUNDS; k++)
+			check("eax without", run(code + 3072, k), 0);
+		memcpy(code + 3076, with, sizeof(with));
+		check("carry", run(code + 3072, i), 0);
+	}
+}
+
 /* lea eax, [rdi + imm8]; ret */
 static void put_lea(u8 *at, u8 n)
 {
@@ -137,5 +155,6 @@ void guest_main(void)
 	next_instruction((u8 *)MAP_BASE, code);
 	next_instruction(code, (u8 *)MAP_BASE);
 	flags_live();
+	flags_wanted();
 	data_beside_code();
 }

@@ -197,6 +197,16 @@ static void test_many_shapes(void **state)
 			-1);
 		assert_int_equal(get_xmm(cpu, 0), imm & 3);
 	}
+	/* The same from memory, in more bytes than a pointer leaves. */
+	for (imm = 0; imm < 256; imm++) {
+		for (i = 0; i < 4; i++)
+			test_data(cpu)[4 * i] = (uint8_t)i;
+		assert_int_equal(TEST_RUN(cpu, 0x66, 0x2e, 0x2e, 0x2e,
+					  0x2e, 0x2e, 0x0f, 0x70, 0x04, 0x25,
+					  0, 0, TEST_DATA >> 16, 0,
+					  (uint8_t)imm), -1);
+		assert_int_equal(get_xmm(cpu, 0), imm & 3);
+	}
 }
 
 int main(void)

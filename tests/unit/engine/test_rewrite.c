@@ -169,6 +169,9 @@ static struct difference compare_host(const struct program *p,
 		take_back_frame(&a);
 	else
 		a.cr2 = a.rip;
+	/* One signal for both, with an x87 exception pending either way. */
+	if (a.vector_number == X86_XM && host->vector_number == X86_MF)
+		host->vector_number = X86_XM;
 	if (a.vector_number != host->vector_number)
 		return (struct difference){ "exception", 0, a.vector_number,
 					    host->vector_number };
