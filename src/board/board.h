@@ -26,6 +26,7 @@ struct block;
 struct uart_sink;
 
 #define BOARD_DISKS_MAX 16
+#define BOARD_PORTS_MAX 8
 
 /* A disk on virtio. */
 struct board_disk {
@@ -62,6 +63,7 @@ struct board_config {
 	const struct uart_sink *serial;
 	const struct board_disk *disk; /* in the order of their slots */
 	unsigned int disks;
+	unsigned int ports; /* PCI Express slots to plug devices into */
 };
 
 struct board; /* everything of one machine, in one allocation */

@@ -215,6 +215,15 @@ static int add_disk(struct board *board, const struct board_disk *disk,
 				      PCI_DEVFN(slot, 0));
 }
 
+static int add_port(struct board *board, unsigned int index)
+{
+	struct pci_port *port = &board->port[index];
+	int err = pci_port_init(port, &board->vm, index + 1);
+
+	return err ? err : pci_attach(&board->pci.root, &port->pci,
+				      PCI_DEVFN(LAYOUT_SLOT_PORTS, index));
+}
+
 static int add_devices(struct board *board, const struct board_config *config)
 {
 	int err = virtio_rng_init(&board->rng, &board->vm);
@@ -224,6 +233,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
 	for (unsigned int i = 0; i < config->disks && !err; i++)
 		err = add_disk(board, &config->disk[i], LAYOUT_SLOT_DISKS + i);
+	for (unsigned int i = 0; i < config->ports && !err; i++)
+		err = add_port(board, i);
 	return err;
 }
 
@@ -326,6 +337,7 @@ int board_build(const struct board_config *config, struct board **out)
 	    config->memory < MIB || config->memory % MIB ||
 	    config->memory > MEMORY_SIZE_MAX ||
 	    config->disks > BOARD_DISKS_MAX ||
+	    config->ports > BOARD_PORTS_MAX ||
 	    (config->firmware && rom_check(config->firmware)))
 		return -VM_EINVAL;
 	board = host_alloc(sizeof(*board));

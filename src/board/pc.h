@@ -14,6 +14,7 @@
 #include "chip/irqchip.h"
 #include "chip/lapic.h"
 #include "chip/pci_host.h"
+#include "chip/pci_port.h"
 #include "chip/pic.h"
 #include "chip/pit.h"
 #include "chip/ps2_keyboard.h"
@@ -69,6 +70,7 @@ struct board {
 	struct pci_host pci;
 	struct ich9_lpc lpc;
 	struct virtio_rng rng;
+	struct pci_port port[BOARD_PORTS_MAX];
 	struct uart com1, com2;
 	struct testdev testdev;
 };

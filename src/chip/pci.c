@@ -285,6 +285,8 @@ int pci_attach(struct pci_bus *bus, struct pci_device *pci, unsigned int devfn)
 	bus->function[devfn] = pci;
 	pci->bus = bus;
 	pci->devfn = (uint8_t)devfn;
+	if (pci->below)
+		pci->below->host = bus->host;
 	if (pci->express && !bus->bridge &&
 	    pci_get(pci, pci->express + EXP_FLAGS, 2) >> 4 == EXP_TYPE_ENDPOINT)
 		pci_regs_add(pci, pci->express, integrated_regs,

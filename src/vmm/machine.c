@@ -22,6 +22,7 @@
 #include "vmm/report.h"
 
 #define NS_PER_S 1e9
+#define PORTS	 2 /* slots of PCI Express, empty */
 
 struct machine;
 
@@ -357,6 +358,7 @@ static int build_board(struct machine *machine)
 		.serial = console_sink(machine->console),
 		.disk = disk,
 		.disks = config->disk_count,
+		.ports = PORTS,
 	};
 	int rc;
 

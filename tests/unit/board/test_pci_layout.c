@@ -181,6 +181,35 @@ static void disks(void **state)
 	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
 }
 
+static const char two_ports[] =
+	"00:1c.0 060400 8086:2940 rev 02 root port io+ mem+ master+\n"
+	"  leads to 01-01\n"
+	"  memory c0100000-c02fffff\n"
+	"  prefetchable 0800000000-083fffffff\n"
+	"  [40] express, type 4\n"
+	"  [7c] MSI, vectors 1\n"
+	"00:1c.1 060400 8086:2940 rev 02 root port io+ mem+ master+\n"
+	"  leads to 02-02\n"
+	"  memory c0300000-c04fffff\n"
+	"  prefetchable 0840000000-087fffffff\n"
+	"  [40] express, type 4\n"
+	"  [7c] MSI, vectors 1\n";
+
+/* Empty slots have buses and room already. */
+static void ports(void **state)
+{
+	struct board_config config = { .ports = 2 };
+	struct board *board = build(&config);
+	char *at = strstr(listing, "00:1c.0");
+
+	assert_non_null(at);
+	*strstr(at, "00:1f.0") = '\0';
+	assert_string_equal(at, two_ports);
+	board_destroy(board);
+	config.ports = BOARD_PORTS_MAX + 1;
+	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
+}
+
 static void windows(void **state)
 {
 	struct pci_layout layout;
@@ -206,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bare_machine),
 		cmocka_unit_test(disks),
+		cmocka_unit_test(ports),
 		cmocka_unit_test(windows),
 	};
 
