@@ -252,6 +252,32 @@ static void indirect_tables_in(uint64_t format)
 }
 EACH_FORMAT(indirect_tables)
 
+/* 2.7.5.3.2: behind normal descriptors, and whatever WRITE says of it. */
+static void table_behind_chain(void **state)
+{
+	const struct driver_desc inner[] = {
+		{ DRIVER_DATA + 3, 3, 0 },
+		{ DRIVER_DATA + 0x1000, 64, VIRTQ_WRITE },
+	};
+	const struct driver_desc descs[] = {
+		{ DRIVER_DATA, 3, 0 },
+		{ DRIVER_DATA + 0x2000, 32, VIRTQ_INDIRECT | VIRTQ_WRITE },
+	};
+	uint16_t id;
+
+	start(INDIRECT);
+	driver_poke(&driver, DRIVER_DATA, "chains", 6);
+	put_table(DRIVER_DATA + 0x2000, false, inner, 2);
+	id = driver_offer(&driver, 0, descs, 2);
+	driver_notify(&driver, 0);
+	expect_text(id, "chains");
+	start(INDIRECT | PACKED);
+	put_table(DRIVER_DATA + 0x2000, true, inner, 2);
+	id = driver_offer(&driver, 0, &descs[1], 1);
+	driver_notify(&driver, 0);
+	expect_text(id, "ins");
+}
+
 /* Buffers come back in any order. */
 static void out_of_order_in(uint64_t format)
 {
@@ -935,6 +961,7 @@ int main(void)
 		TEST(moves_data),
 		TEST(chains),
 		TEST(indirect_tables),
+		TEST(table_behind_chain),
 		TEST(out_of_order),
 		TEST(takes_back),
 		TEST(interrupts),
