@@ -12,6 +12,7 @@
 #include "board/layout.h"
 #include "chip/acpi_pm.h"
 #include "chip/hpet.h"
+#include "chip/i8042.h"
 #include "chip/irqchip.h"
 #include "chip/reset.h"
 #include "chip/rtc.h"
@@ -31,6 +32,7 @@
 
 /* FADT boot architecture flags (table 5.11) */
 #define BOOT_LEGACY_DEVICES (1u << 0)
+#define BOOT_I8042	    (1u << 1)
 #define BOOT_NO_VGA	    (1u << 2)
 
 /* MADT (tables 5.21 to 5.26) */
@@ -95,10 +97,15 @@ static const struct {
 	const char *name, *id;
 	unsigned int unit;
 	struct aml_resources res;
+	bool of_display; /* there only with one */
 } legacy_devices[] = {
-	{ "RTC", "PNP0B00", 0, { 0x70, 2, IRQ_RTC } },
-	{ "COM1", "PNP0501", 1, { LAYOUT_COM1, 8, IRQ_COM1 } },
-	{ "COM2", "PNP0501", 2, { LAYOUT_COM2, 8, LAYOUT_IRQ_COM2 } },
+	{ "RTC", "PNP0B00", 0, { 0x70, 2, IRQ_RTC, 0 }, false },
+	{ "COM1", "PNP0501", 1, { LAYOUT_COM1, 8, IRQ_COM1, 0 }, false },
+	{ "COM2", "PNP0501", 2, { LAYOUT_COM2, 8, LAYOUT_IRQ_COM2, 0 }, false },
+	{ "KBD", "PNP0303", 0,
+	  { I8042_DATA_PORT, 1, I8042_IRQ_KEYBOARD, I8042_COMMAND_PORT },
+	  true },
+	{ "MOU", "PNP0F13", 0, { .irq = I8042_IRQ_MOUSE }, true },
 };
 
 static uint32_t build_dsdt(struct table *out,
@@ -121,9 +128,11 @@ static uint32_t build_dsdt(struct table *out,
 	}
 	for (unsigned int i = 0;
 	     i < sizeof(legacy_devices) / sizeof(legacy_devices[0]); i++)
-		legacy_device(&aml, legacy_devices[i].name,
-			      legacy_devices[i].id, legacy_devices[i].unit,
-			      &legacy_devices[i].res);
+		if (machine->display || !legacy_devices[i].of_display)
+			legacy_device(&aml, legacy_devices[i].name,
+				      legacy_devices[i].id,
+				      legacy_devices[i].unit,
+				      &legacy_devices[i].res);
 	acpi_pci_devices(&aml, &machine->pci);
 	aml_end(&aml);
 	aml_name_package(&aml, "\\_S5", s5, 4);
@@ -227,13 +236,13 @@ static void fadt_ports(struct table *out)
 	table_u8(out, RTC_CENTURY);
 }
 
-/* `facs`: its address, or 0: it is the first of the tables. */
-static uint32_t build_fadt(struct table *out, uint64_t facs, uint32_t dsdt)
+static uint32_t build_fadt(struct table *out,
+			   const struct acpi_machine *machine, uint32_t dsdt)
 {
 	uint32_t start = acpi_table_begin(out, "FACP", 6);
 
-	if (facs)
-		table_u32(out, (uint32_t)facs);
+	if (machine->facs)
+		table_u32(out, (uint32_t)machine->facs);
 	else
 		table_pointer(out, 4, 0);
 	table_pointer(out, 4, dsdt);
@@ -241,7 +250,8 @@ static uint32_t build_fadt(struct table *out, uint64_t facs, uint32_t dsdt)
 	table_u16(out, IRQ_SCI);
 	table_zero(out, 8); /* no SMI command, always in ACPI mode */
 	fadt_ports(out);
-	table_u16(out, BOOT_LEGACY_DEVICES | BOOT_NO_VGA);
+	table_u16(out, BOOT_LEGACY_DEVICES |
+			       (machine->display ? BOOT_I8042 : BOOT_NO_VGA));
 	table_u8(out, 0);
 	table_u32(out, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON |
 			       FADT_FIX_RTC | FADT_TMR_VAL_EXT |
@@ -301,7 +311,7 @@ uint32_t acpi_build_tables(struct table *out,
 	if (!machine->facs)
 		put_facs(out);
 	dsdt = build_dsdt(out, machine);
-	table[0] = build_fadt(out, machine->facs, dsdt);
+	table[0] = build_fadt(out, machine, dsdt);
 	table[1] = build_madt(out, machine->cpus);
 	table[2] = acpi_build_mcfg(out, &machine->pci);
 	table[3] = build_hpet(out, machine->hpet);

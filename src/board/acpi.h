@@ -23,6 +23,7 @@ struct acpi_machine {
 	/* Guest-physical; RAM that the map reserves. 0: with the tables. */
 	uint64_t facs;
 	uint32_t hpet; /* hpet_id() */
+	bool display; /* and keyboard and mouse */
 	struct pci_layout pci;
 };
 

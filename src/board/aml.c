@@ -262,11 +262,14 @@ void aml_resource_end(struct table *out)
 
 void aml_name_resources(struct aml *aml, const struct aml_resources *res)
 {
-	uint8_t bytes[16];
+	uint8_t bytes[24];
 	struct table out;
 
 	table_init(&out, bytes, sizeof(bytes), 0);
-	aml_resource_ports(&out, res->port, res->port_count);
+	if (res->port_count)
+		aml_resource_ports(&out, res->port, res->port_count);
+	if (res->second)
+		aml_resource_ports(&out, res->second, 1);
 	if (res->irq < 16) {
 		table_u8(&out, 0x22); /* IRQ descriptor (6.4.2.1) */
 		table_u16(&out, (uint16_t)(1u << res->irq));

@@ -64,11 +64,12 @@ void aml_name_eisa_id(struct aml *aml, const char *name, const char *id);
 void aml_name_package(struct aml *aml, const char *name, const uint64_t *values,
 		      uint8_t count);
 
-/* A legacy device's resources; irq above 15: none. */
+/* A legacy device's resources; irq above 15, second port 0: none. */
 struct aml_resources {
 	uint16_t port;
 	uint8_t port_count;
 	uint8_t irq;
+	uint16_t second; /* one more port */
 };
 
 /*

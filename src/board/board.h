@@ -23,6 +23,8 @@
 #include "x86/cpuid.h"
 
 struct block;
+struct frame;
+struct frame_rect;
 struct uart_sink;
 
 #define BOARD_DISKS_MAX 16
@@ -59,6 +61,10 @@ struct board_config {
 	const struct engine *engine;
 	uint64_t engine_cache; /* engine_setup.cache */
 	const struct board_firmware *firmware; /* NULL: none */
+	/* A display adapter, with keyboard and mouse told to the system. */
+	bool display;
+	const uint8_t *vga_rom; /* its BIOS; NULL: none */
+	uint32_t vga_rom_size;
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
 	const struct board_disk *disk; /* in the order of their slots */
@@ -79,6 +85,23 @@ void *board_engine_vm(struct board *board);
 /* Bytes from the outside world to COM1; gives how many were taken. */
 unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 				  unsigned int count);
+
+/*
+ * Brings the picture up to date and gives it to `use`, with the part that has
+ * changed since the last time. The device lock is held: be quick. False: no
+ * display, or no memory for the picture.
+ */
+bool board_draw(struct board *board,
+		void (*use)(void *ctx, const struct frame *frame,
+			    const struct frame_rect *changed),
+		void *ctx);
+
+/* A key (chip/key.h) goes down or up. */
+void board_key(struct board *board, unsigned int key, bool down);
+
+/* See ps2_mouse_move(). */
+void board_mouse(struct board *board, int x, int y, int wheel,
+		 unsigned int buttons);
 
 /* Power button (ACPI fixed event). */
 void board_power_button(struct board *board);

@@ -63,6 +63,7 @@ static int write_tables(struct board *board, uint8_t *buffer)
 		.cpus = board->cpus,
 		.facs = LAYOUT_FACS,
 		.hpet = hpet_id(&board->hpet),
+		.display = board->display,
 		.pci = board->pci_layout,
 	};
 	struct cpuid_regs cpu =

@@ -35,6 +35,7 @@
 #define LAYOUT_CMDLINE_MAX 0x4000u /* with the NUL */
 
 /* Devices on PCI bus 0, so that a guest finds them where they were. */
+#define LAYOUT_SLOT_VGA	  1
 #define LAYOUT_SLOT_RNG	  2
 #define LAYOUT_SLOT_DISKS 8 /* the first one */
 #define LAYOUT_SLOT_PORTS 28 /* root ports, a function each */

@@ -228,6 +228,10 @@ static int add_devices(struct board *board, const struct board_config *config)
 {
 	int err = virtio_rng_init(&board->rng, &board->vm);
 
+	if (!err && config->display)
+		err = vga_pci_init(&board->vga, &board->vm, &board->pci.root,
+				   PCI_DEVFN(LAYOUT_SLOT_VGA, 0),
+				   config->vga_rom, config->vga_rom_size);
 	if (!err)
 		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
@@ -348,6 +352,7 @@ int board_build(const struct board_config *config, struct board **out)
 	board->cpus = config->cpus;
 	board->memory = config->memory;
 	board->firmware = config->firmware;
+	board->display = config->display;
 	vm_init(&board->vm, board->name);
 	board->record.clock = &board->vm.clock;
 	board->record.memory_here = config->memory;
@@ -417,6 +422,39 @@ unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 	taken = uart_receive(&board->com1, data, count);
 	host_unlock(&board->vm.device_lock);
 	return taken;
+}
+
+bool board_draw(struct board *board,
+		void (*use)(void *ctx, const struct frame *frame,
+			    const struct frame_rect *changed),
+		void *ctx)
+{
+	const struct frame *frame = NULL;
+	struct frame_rect changed;
+
+	if (!board->display)
+		return false;
+	host_lock(&board->vm.device_lock);
+	frame = vga_draw(&board->vga.vga, &changed);
+	if (frame)
+		use(ctx, frame, &changed);
+	host_unlock(&board->vm.device_lock);
+	return frame;
+}
+
+void board_key(struct board *board, unsigned int key, bool down)
+{
+	host_lock(&board->vm.device_lock);
+	ps2_keyboard_key(&board->keyboard, key, down);
+	host_unlock(&board->vm.device_lock);
+}
+
+void board_mouse(struct board *board, int x, int y, int wheel,
+		 unsigned int buttons)
+{
+	host_lock(&board->vm.device_lock);
+	ps2_mouse_move(&board->mouse, x, y, wheel, buttons);
+	host_unlock(&board->vm.device_lock);
 }
 
 void board_power_button(struct board *board)

@@ -26,6 +26,7 @@
 #include "virtio/rng.h"
 
 #include "board/rom.h"
+#include "device/vga_pci.h"
 
 #define BOARD_NAME_MAX 64
 
@@ -69,6 +70,8 @@ struct board {
 	struct pci_layout pci_layout;
 	struct pci_host pci;
 	struct ich9_lpc lpc;
+	bool display;
+	struct vga_pci vga;
 	struct virtio_rng rng;
 	struct pci_port port[BOARD_PORTS_MAX];
 	struct uart com1, com2;

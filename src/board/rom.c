@@ -99,6 +99,7 @@ static void build_acpi(struct rom *rom)
 	const struct acpi_machine machine = {
 		.cpus = rom->board->cpus,
 		.hpet = hpet_id(&rom->board->hpet),
+		.display = rom->board->display,
 		.pci = layout_now(rom),
 	};
 	struct table_links links = { 0 };

@@ -352,6 +352,10 @@ static int build_board(struct machine *machine)
 		.testdev = config->testdev,
 		.engine = machine->engine,
 		.engine_cache = config->soft_cache,
+		.display = config->display ||
+			   config->firmware.kind != ROM_NONE,
+		.vga_rom = machine->rom.vga.data,
+		.vga_rom_size = (uint32_t)machine->rom.vga.size,
 		.firmware = config->firmware.kind == ROM_NONE ?
 				    NULL :
 				    &machine->rom.firmware,

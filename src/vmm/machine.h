@@ -33,6 +33,7 @@ struct machine_config {
 	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
 	unsigned int disk_count;
 	struct rom_config firmware;
+	bool display; /* an adapter even without firmware */
 	unsigned int cpus;
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	const char *engine; /* "auto", "kvm" or "soft" */

@@ -18,12 +18,15 @@
 #define IMAGE_MIN 0x10000u
 #define IMAGE_MAX 0x1000000u
 #define PAGE	  4096u
+#define VGA_MAX	  0x10000u
 
 /* Debian, Ubuntu; Fedora; Arch. The first that is there is taken. */
 static const char *const bios_paths[] = {
 	"/usr/share/seabios/bios-256k.bin",
 	"/usr/share/seabios/bios.bin",
 };
+
+static const char vga_path[] = "/usr/share/seabios/vgabios-stdvga.bin";
 
 static const struct {
 	const char *code, *vars;
@@ -59,8 +62,24 @@ static int open_image(struct rom_files *rom, const char *path,
 	return 0;
 }
 
+/* Of the same package; without it a BIOS writes to the serial port alone. */
+static int open_vga(struct rom_files *rom, struct vmm_error *error)
+{
+	if (!is_there(vga_path))
+		return 0;
+	if (image_open(&rom->vga, "VGA BIOS", vga_path, error))
+		return -1;
+	if (rom->vga.size > VGA_MAX)
+		return vmm_error_set(error, "VGA BIOS %s: %llu bytes are too "
+					    "many", vga_path,
+				     (unsigned long long)rom->vga.size);
+	return 0;
+}
+
 static int open_bios(struct rom_files *rom, struct vmm_error *error)
 {
+	if (open_vga(rom, error))
+		return -1;
 	for (unsigned int i = 0; i < COUNT(bios_paths); i++)
 		if (is_there(bios_paths[i]))
 			return open_image(rom, bios_paths[i], error);
@@ -197,6 +216,7 @@ void rom_close(struct rom_files *rom)
 	if (rom->vars_fd > 0)
 		close(rom->vars_fd);
 	image_close(&rom->image);
+	image_close(&rom->vga);
 	image_close(&rom->template);
 	rom->vars = NULL;
 	rom->vars_fd = -1;

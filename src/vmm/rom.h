@@ -30,6 +30,7 @@ struct rom_config {
 /* An open pair of firmware and variables; zeroed: none. */
 struct rom_files {
 	struct image image;
+	struct image vga;      /* VGA BIOS, for a BIOS */
 	struct image template; /* variables as distributions ship them */
 	uint8_t *vars;	       /* mapped */
 	uint32_t vars_size;
