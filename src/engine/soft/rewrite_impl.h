@@ -115,7 +115,8 @@ struct rewrite {
 	unsigned int access_now; /* number of the next of this instruction */
 	struct rewrite_share share[REWRITE_SHARES_MAX];
 	unsigned int share_count;
-	bool leading; /* a check for all of a share */
+	/* The share whose check for all is being emitted, or NULL. */
+	const struct rewrite_share *leading;
 	struct rewrite_out lead[REWRITE_SHARES_MAX];
 	unsigned int lead_count;
 };

@@ -156,10 +156,11 @@ struct extent {
 	bool write;
 };
 
-/* A share keeps its host address in r11 from here or to here. */
+/* A share keeps its host address in r11 from here or to here; not yet, while
+ * its own check is emitted. */
 static bool r11_taken(const struct rewrite *t)
 {
-	if (t->pass != PASS_SHARED)
+	if (t->pass != PASS_SHARED || (t->leading && !t->leading->place))
 		return false;
 	for (unsigned int i = 0; i < t->share_count; i++)
 		if (!t->share[i].place && t->share[i].first <= t->index &&
@@ -293,9 +294,9 @@ static struct emit_mem lead(struct rewrite *t, struct rewrite_share *s,
 	struct emit_mem sum = { .index = HOST_R10, .base = at.base };
 	unsigned int to = r11_taken(t) && s->place ? HOST_R10 : HOST_R11;
 
-	t->leading = true;
+	t->leading = s;
 	check(t, &at, &x);
-	t->leading = false;
+	t->leading = NULL;
 	s->origin = at.base == HOST_R9 ? s->low : -(int32_t)a->disp;
 	emit_lea(&t->e, true, to, &sum);
 	if (s->place)
