@@ -346,6 +346,8 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		sets |= class[i].needs;
 	}
 	if (sets & REWRITE_X87) { /* where WORD_X87 leads */
+		while ((size_t)(t.e.p - rw->code.write) % REWRITE_PLACE)
+			emit_8(&t.e, 0x90);
 		t.place = (uint32_t)(t.e.p - rw->code.write);
 		emit_64(&t.e, (uint64_t)(uintptr_t)block);
 	}

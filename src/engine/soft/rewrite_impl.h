@@ -17,7 +17,7 @@
 /* What is known of registers that are loaded on demand. */
 struct rewrite_live {
 	uint8_t sets; /* REWRITE_VECTORS, REWRITE_X87 */
-	bool placed;  /* WORD_X87 tells of this block */
+	uint8_t placed; /* WORD_X87 tells of what is before this index */
 	bool parked;  /* nothing is live */
 };
 
@@ -29,6 +29,12 @@ struct rewrite_load {
 	uint8_t what;
 	uint8_t index; /* of the instruction behind it */
 };
+
+/* WORD_X87: a place in code memory that holds the block's address, aligned to
+ * this, and in the low bits an instruction's index. */
+#define REWRITE_PLACE 32u
+
+_Static_assert(BLOCK_INSNS_MAX <= REWRITE_PLACE, "an index must fit");
 
 #define REWRITE_LOADS_MAX 4 /* a set is asked for once; others are known */
 
@@ -272,7 +278,7 @@ bool rewrite_state_insn(struct rewrite *t, const struct x86_insn *insn);
 
 /* Behind an x87 instruction: what the pointers to it will say. */
 void rewrite_x87_note(struct rewrite *t, const struct x86_insn *insn);
-void rewrite_x87_place(struct rewrite *t);
+void rewrite_x87_place(struct rewrite *t, unsigned int last);
 
 /*
  * In C code, before the state is looked at: the pointers, when host code was

@@ -351,7 +351,7 @@ void rewrite_load_again(struct rewrite *t, unsigned int index)
 	if (after->sets)
 		call_load(t, after->sets, rip_of(t, index) + insn->length);
 	if (after->placed)
-		rewrite_x87_place(t);
+		rewrite_x87_place(t, after->placed - 1u);
 }
 
 void rewrite_put_loads(struct rewrite *t)

@@ -6,7 +6,7 @@
  *
  * What the host's pointers hold would show host addresses to the guest.
  * Each block with x87 instructions notes where it is to be found instead
- * (WORD_X87); the instruction pointer and the opcode follow from that when
+ * (WORD_X87), once up to where it may be left; the instruction pointer and the opcode follow from that when
  * the registers have been parked. The operand pointer is stored at once.
  * Environments (FNSTENV, FNSAVE ...) and FNINIT are the interpreter's.
  */
@@ -22,25 +22,12 @@ static struct emit_mem area(unsigned int offset)
 
 /* --- pointers ----------------------------------------------------------------- */
 
-void rewrite_x87_place(struct rewrite *t)
+void rewrite_x87_place(struct rewrite *t, unsigned int last)
 {
 	const struct emit_mem place = rewrite_word(WORD_X87);
 
 	emit_rm_mem(&t->e, 0, false, 0xc7, 0, &place); /* mov */
-	emit_32(&t->e, t->place);
-}
-
-void rewrite_x87_note(struct rewrite *t, const struct x86_insn *insn)
-{
-	const struct emit_mem fdp = area(FPU_FDP);
-
-	if (insn->mem) {
-		rewrite_address(t, insn);
-		emit_store(&t->e, HOST_R9, &fdp);
-	}
-	if (!t->live.placed)
-		rewrite_x87_place(t);
-	t->live.placed = true;
+	emit_32(&t->e, t->place | last);
 }
 
 static bool sets_pointers(const struct x86_insn *insn)
@@ -48,6 +35,63 @@ static bool sets_pointers(const struct x86_insn *insn)
 	const struct native_op *op = native_plain(insn);
 
 	return op && op->flags & NATIVE_X87;
+}
+
+/* A conditional jump: nothing behind it may have been run. */
+static bool may_leave(const struct x86_insn *insn)
+{
+	if (insn->encoding != X86_LEGACY)
+		return false;
+	if (insn->map == X86_MAP_0F)
+		return (insn->opcode & 0xf0) == 0x80;
+	return insn->map == X86_MAP_ONE && ((insn->opcode & 0xf0) == 0x70 ||
+					    (insn->opcode & 0xfc) == 0xe0);
+}
+
+/* The last that sets pointers from `index` to where the block may be left. */
+static unsigned int last_from(const struct block *block, unsigned int index)
+{
+	unsigned int last = index;
+
+	for (; index < block->count && !may_leave(&block->insn[index]);
+	     index++)
+		if (sets_pointers(&block->insn[index]))
+			last = index;
+	return last;
+}
+
+void rewrite_x87_note(struct rewrite *t, const struct x86_insn *insn)
+{
+	const struct emit_mem fdp = area(FPU_FDP);
+	unsigned int last;
+
+	if (insn->mem) {
+		rewrite_address(t, insn);
+		emit_store(&t->e, HOST_R9, &fdp);
+	}
+	if (t->live.placed > t->index)
+		return;
+	last = last_from(t->block, t->index);
+	rewrite_x87_place(t, last);
+	t->live.placed = (uint8_t)(last + 1);
+}
+
+/*
+ * The instruction that the pointers are of, when `last` was noted and host
+ * code called C at `index`: the latest before that, or `last` from the time
+ * before.
+ */
+static unsigned int find_pointers(const struct block *block,
+				  unsigned int last, unsigned int index)
+{
+	unsigned int i = index;
+
+	if (index > last)
+		return last;
+	while (i-- > 0 && !may_leave(&block->insn[i]))
+		if (sets_pointers(&block->insn[i]))
+			return i;
+	return last;
 }
 
 void rewrite_x87_settle(struct rewriter *rw, struct x86_cpu *cpu,
@@ -61,14 +105,10 @@ void rewrite_x87_settle(struct rewriter *rw, struct x86_cpu *cpu,
 	if (!place)
 		return;
 	atomic_store_explicit(word, 0, memory_order_relaxed);
-	memcpy(&block, rw->code.write + place, sizeof(block));
-	/* Before `index`; otherwise it ran the last time round. */
-	i = block == at ? index : 0;
-	while (i-- > 0 && !sets_pointers(&block->insn[i]))
-		;
-	if (i >= block->count)
-		for (i = block->count; !sets_pointers(&block->insn[--i]);)
-			;
+	i = place % REWRITE_PLACE;
+	memcpy(&block, rw->code.write + (place - i), sizeof(block));
+	if (block == at)
+		i = find_pointers(block, i, index);
 	fpu_set16(&cpu->state, FPU_FOP,
 		  (uint16_t)((block->insn[i].opcode & 7) << 8 |
 			     block->insn[i].modrm));
