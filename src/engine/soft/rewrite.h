@@ -99,6 +99,7 @@ enum rewrite_kind {
 	/* Of 16- and 32-bit code alone: */
 	REWRITE_INC_DEC, /* 40-4F */
 	REWRITE_OFFSET,	 /* A0-A3 */
+	REWRITE_STRING,	 /* MOVS, STOS, LODS, not repeated */
 	REWRITE_PUSH_RM,
 	REWRITE_VECTOR,
 	REWRITE_VZERO,

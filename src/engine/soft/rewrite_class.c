@@ -116,6 +116,11 @@ static struct rewrite_class narrow_byte(const struct x86_insn *insn,
 		return make(REWRITE_OFFSET, false, 0, 0);
 	case 0xa2 ... 0xa3:
 		return make(REWRITE_OFFSET, true, 0, 0);
+	case 0xa4 ... 0xa5:
+	case 0xaa ... 0xad:
+		return insn->prefix & (X86_PFX_REP | X86_PFX_REPNE) ?
+			       none :
+			       make(REWRITE_STRING, insn->opcode < 0xac, 0, 0);
 	case 0xc9:
 		return make(REWRITE_LEAVE, false, 0, 0);
 	case 0xe2 ... 0xe3:

@@ -148,6 +148,76 @@ static void move_offset(struct rewrite *t, const struct x86_insn *insn)
 	put_move(&t->e, opcode, insn->opsize, HOST_RAX, &at);
 }
 
+/* Host operand of a string instruction: at RSI or RDI. */
+static struct emit_mem string_at(struct rewrite *t,
+				 const struct x86_insn *insn,
+				 unsigned int guest, bool write)
+{
+	unsigned int seg = guest == X86_RDI ? X86_ES : insn->seg;
+	const struct rewrite_access a = {
+		.base = (uint8_t)guest,
+		.index = X86_NO_REG,
+		.seg = rewrite_is_flat(t, seg) ? 0 : (uint8_t)seg,
+		.adsize = insn->adsize,
+		.size = insn->opsize,
+		.align = 1,
+		.write = write,
+		.share = -1,
+	};
+
+	return rewrite_reach(t, &a);
+}
+
+/* The pointer goes upwards; r9 is used. */
+static void advance(struct rewrite *t, const struct x86_insn *insn,
+		    unsigned int reg)
+{
+	const struct emit_mem next = emit_at(reg, insn->opsize);
+
+	if (insn->adsize == 4) {
+		emit_lea(&t->e, false, reg, &next);
+	} else {
+		emit_lea(&t->e, false, HOST_R9, &next);
+		assign(&t->e, 2, reg, HOST_R9);
+	}
+}
+
+/* MOVS, STOS and LODS upwards; downwards they are the interpreter's. */
+static bool string(struct rewrite *t, const struct x86_insn *insn)
+{
+	const struct emit_mem flags =
+		emit_gs(offsetof(struct x86_state, rflags));
+	const struct emit_mem word = rewrite_word(WORD_TARGET);
+	unsigned int size = insn->opsize, byte = size > 1, value = HOST_RAX;
+	bool loads = insn->opcode >= 0xac, moves = insn->opcode <= 0xa5;
+	struct emit_mem at;
+
+	if (t->flags_live)
+		return false;
+	emit_rm_mem(&t->e, 0, false, 0xf7, 0, &flags); /* test */
+	emit_32(&t->e, X86_FLAG_DF);
+	rewrite_miss(t, emit_jcc(&t->e, 5, 0), HOST_RCX);
+	if (loads || moves) {
+		at = string_at(t, insn, X86_RSI, false);
+		put_move(&t->e, 0x8a | byte, size, loads ? HOST_RAX : HOST_R9,
+			 &at);
+	}
+	if (moves)
+		emit_store(&t->e, HOST_R9, &word);
+	if (!loads) {
+		at = string_at(t, insn, X86_RDI, true);
+		if (moves) {
+			value = rewrite_spare(t, &at);
+			emit_load(&t->e, value, &word);
+		}
+		put_move(&t->e, 0x88 | byte, size, value, &at);
+		advance(t, insn, HOST_RDI);
+	}
+	if (loads || moves)
+		advance(t, insn, HOST_RSI);
+	return true;
+}
+
 bool rewrite_narrow_insn(struct rewrite *t, const struct x86_insn *insn,
 			 const struct rewrite_class *class)
 {
@@ -176,6 +246,8 @@ bool rewrite_narrow_insn(struct rewrite *t, const struct x86_insn *insn,
 	case REWRITE_OFFSET:
 		move_offset(t, insn);
 		return true;
+	case REWRITE_STRING:
+		return string(t, insn);
 	default:
 		return false;
 	}
