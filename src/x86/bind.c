@@ -275,7 +275,10 @@ bool x86_ends_block(const struct x86_insn *insn)
 {
 	unsigned int op = insn->opcode, reg = insn->modrm >> 3 & 7;
 
-	if (insn->handler == x86_run_slow || insn->handler == undefined)
+	/* STI's shadow covers what follows: one block for both. */
+	if (insn->handler == x86_run_slow)
+		return insn->slow != x86_sti;
+	if (insn->handler == undefined)
 		return true;
 	if (insn->encoding != X86_LEGACY)
 		return false;

@@ -175,6 +175,8 @@ void x86_update_mode(struct x86_cpu *cpu)
 		mode |= X86_MODE_SUPER_AC;
 		cpu->tlb = &cpu->tlbs[X86_TLB_SUPER_AC];
 	}
+	if (cpu->cpl == 1 || cpu->cpl == 2)
+		mode |= X86_MODE_INNER;
 	if (s->rflags & X86_FLAG_TF || (s->dr[7] & 0xff &&
 					code_breakpoint(s->dr[7])))
 		mode |= X86_MODE_TRACE;

@@ -170,6 +170,7 @@ struct x86_reach {
 #define X86_MODE_AVX	 0x1000u /* CR4.OSXSAVE and XCR0.AVX and not TS */
 #define X86_MODE_AVX512	 0x2000u
 #define X86_MODE_SUPER_AC 0x4000u /* SMAP suspended: X86_TLB_SUPER_AC */
+#define X86_MODE_INNER	 0x10000u /* CPL 1 or 2 */
 #define X86_MODE_BITS	 20 /* room for all of them */
 
 /*

@@ -159,13 +159,18 @@ static inline uint64_t block_linear(const struct x86_cpu *cpu)
 	return (uint32_t)(cpu->state.rip + cpu->state.seg[X86_CS].base);
 }
 
+static inline uint64_t block_key_of(const struct block_cache *cache,
+				    uint32_t mode)
+{
+	unsigned int side = mode & X86_MODE_USER ? BLOCK_USER : BLOCK_SUPER;
+
+	return cache->translation[side] << X86_MODE_BITS | mode;
+}
+
 static inline uint64_t block_key(const struct block_cache *cache,
 				 const struct x86_cpu *cpu)
 {
-	unsigned int side = cpu->mode & X86_MODE_USER ? BLOCK_USER :
-							BLOCK_SUPER;
-
-	return cache->translation[side] << X86_MODE_BITS | cpu->mode;
+	return block_key_of(cache, cpu->mode);
 }
 
 /* The block at cs:rip, when it was found there before; else NULL. */

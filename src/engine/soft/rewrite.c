@@ -48,6 +48,8 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	word[WORD_MASK_16] = PAGE_MASK | 15;
 	word[WORD_MASK_32] = PAGE_MASK | 31;
 	word[WORD_MASK_JUMP] = JUMP_MASK;
+	word[WORD_MASK_TSD] = X86_CR4_TSD;
+	rw->rdtscp = cpu->cpuid->rdtscp;
 	word[WORD_MXCSR] = FPU_MXCSR_INIT;
 	rewrite_flush(rw, cpu);
 	return 0;
@@ -414,7 +416,6 @@ bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 		return false;
 	rewrite_link_to(rw, cpu, block, of);
 	flags_in(cpu);
-	rw->of = of;
 	rw->segment = block->segment;
 	return true;
 }

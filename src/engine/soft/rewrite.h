@@ -68,6 +68,7 @@ enum rewrite_word {
 	WORD_MASK_16,	/* page number and the bits that are clear when */
 	WORD_MASK_32,	/* aligned to 16, to 32, */
 	WORD_MASK_JUMP, /* index of the jump table */
+	WORD_MASK_TSD,	/* CR4.TSD */
 	WORD_LIVE,	/* bytes: the host holds the vectors, x87 */
 	WORD_X87,	/* where the last x87 instruction is to be found, or 0 */
 	WORD_MXCSR,	/* of C code */
@@ -103,6 +104,8 @@ enum rewrite_kind {
 	REWRITE_PUSH_RM,
 	REWRITE_VECTOR,
 	REWRITE_VZERO,
+	REWRITE_PUSH_MEM, /* FF /6 in 64-bit code */
+	REWRITE_SYSTEM,	 /* rewrite_system.c; goes on behind it */
 	REWRITE_JCC,
 	REWRITE_JMP,
 	REWRITE_CALL,
@@ -110,6 +113,7 @@ enum rewrite_kind {
 	REWRITE_JMP_RM,
 	REWRITE_CALL_RM,
 	REWRITE_LOOP, /* E2, E3; of 16- and 32-bit code alone */
+	REWRITE_ENTER, /* SYSCALL, SYSRET */
 };
 
 /* What becomes of the registers in ModRM, see rewrite_modrm_use(). */
@@ -126,6 +130,10 @@ struct rewrite_class {
 	uint16_t flags_killed; /* X86_FLAG_* replaced whatever they were */
 };
 
+/* rewrite_system.c */
+struct rewrite_class rewrite_system_class(const struct x86_insn *insn,
+					  uint32_t mode);
+
 /* rewrite_class.c */
 struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 				       uint32_t mode);
@@ -136,12 +144,18 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
  */
 unsigned int rewrite_modrm_use(const struct x86_insn *insn);
 
-/* Modes that have a return stack each. */
-#define REWRITE_STACKS 4
+/* Kinds of mode that have a return stack each. */
+enum {
+	REWRITE_STACK_SUPER,
+	REWRITE_STACK_USER,
+	REWRITE_STACK_AC, /* X86_MODE_SUPER_AC */
+	REWRITE_STACKS,
+};
 
 struct rewrite_stack {
 	/* block_key() and block_segment() that what is on it belongs to */
 	uint64_t of, segment;
+	uint64_t key;
 	uintptr_t top, bottom;
 };
 
@@ -160,14 +174,14 @@ struct rewriter {
 	uint64_t interpret_last; /* the same with the way back in WORD_BACK */
 	void *stack_memory;
 	struct rewrite_stack stack[REWRITE_STACKS];
-	unsigned int stack_now; /* the one in WORD_RETURN */
+	uint32_t stack_now; /* the one in WORD_RETURN */
+	bool rdtscp; /* the guest may use it */
 	uint64_t park;	    /* call: see rewrite_park() */
 	/* call: r9: rip to leave to when it cannot be; uses r9-r11 */
 	uint64_t load_vectors, load_x87;
 	uint64_t secret[2]; /* what keys are made of, beside block_key() and
 			     * block_segment() */
-	/* block_key() and block_segment() of the host code being run */
-	uint64_t of, segment;
+	uint64_t segment; /* block_segment() of the host code being run */
 	/* The jump by which host code was left last: where it wanted to go,
 	 * under which block_key() and block_segment(), and its struct
 	 * rewrite_link. NULL: none. */

@@ -9,8 +9,7 @@
 
 #define BYTES 8u
 
-/* rax to WORD_TARGET, the flags to WORD_FLAGS. */
-static void save_flags(struct emit *e)
+void rewrite_save_flags(struct emit *e)
 {
 	const struct emit_mem rax = rewrite_word(WORD_TARGET);
 	const struct emit_mem flags = rewrite_word(WORD_FLAGS);
@@ -21,7 +20,7 @@ static void save_flags(struct emit *e)
 	emit_store(e, HOST_RAX, &flags);
 }
 
-static void restore_flags(struct emit *e)
+void rewrite_restore_flags(struct emit *e)
 {
 	const struct emit_mem rax = rewrite_word(WORD_TARGET);
 	const struct emit_mem flags = rewrite_word(WORD_FLAGS);
@@ -42,7 +41,7 @@ void rewrite_check_source(struct rewrite *t)
 	struct emit *e = &t->e;
 	uint64_t v;
 
-	save_flags(e);
+	rewrite_save_flags(e);
 	emit_const(e, HOST_R9, (uint64_t)(uintptr_t)b->source);
 	for (unsigned int at = 0; at < b->bytes; at += size) {
 		const struct emit_mem m = emit_at(HOST_R9, (int32_t)at);
@@ -60,9 +59,9 @@ void rewrite_check_source(struct rewrite *t)
 	same = emit_jmp(e, 0);
 	while (jumps)
 		emit_land_32(e, differ[--jumps]);
-	restore_flags(e);
+	rewrite_restore_flags(e);
 	emit_const(e, HOST_R9, b->rip);
 	emit_jmp(e, t->rw->leave);
 	emit_land_32(e, same);
-	restore_flags(e);
+	rewrite_restore_flags(e);
 }

@@ -86,6 +86,10 @@ static struct rewrite_class group5(const struct x86_insn *insn)
 		return make(REWRITE_CALL_RM, false, 0, 0);
 	case 4:
 		return make(REWRITE_JMP_RM, false, 0, 0);
+	case 6:
+		return insn->mem && !(insn->prefix & X86_PFX_OPSIZE) ?
+			       make(REWRITE_PUSH_MEM, true, 0, 0) :
+			       none;
 	default:
 		return none;
 	}
@@ -304,6 +308,8 @@ struct rewrite_class rewrite_classify(const struct x86_insn *insn,
 		class = two_byte(insn);
 	if (insn->map == X86_MAP_ONE && narrow)
 		class = narrow_byte(insn, class);
+	if (class.kind == REWRITE_NOT)
+		return rewrite_system_class(insn, mode);
 	/* LOCK elsewhere is #UD, to the host too. */
 	if ((insn->prefix & X86_PFX_LOCK) && !x86_pick_locked(insn))
 		return none;

@@ -314,6 +314,14 @@ void rewrite_stub_load(struct rewriter *rw, struct emit *e);
 /* False: the block computes, and an exception is unmasked. */
 bool rewrite_may_run(const struct x86_cpu *cpu, const struct block *block);
 
+/* rewrite_system.c: false when the instruction is the interpreter's. */
+bool rewrite_system(struct rewrite *t, const struct x86_insn *insn);
+
+/* rewrite_check.c: the host's flags to WORD_FLAGS, and back; rax is kept in
+ * WORD_TARGET meanwhile. */
+void rewrite_save_flags(struct emit *e);
+void rewrite_restore_flags(struct emit *e);
+
 /* rewrite_check.c: leaves when the block's bytes are not what they were. */
 void rewrite_check_source(struct rewrite *t);
 

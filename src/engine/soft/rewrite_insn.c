@@ -421,6 +421,20 @@ static bool rename_push(struct rewrite *t, const struct x86_insn *insn)
 	return true;
 }
 
+static bool push_memory(struct rewrite *t, const struct x86_insn *insn)
+{
+	const struct emit_mem value = rewrite_word(WORD_TARGET);
+	struct emit_mem at = rewrite_operand(t, insn, 8, 1, false);
+
+	emit_load(&t->e, HOST_R9, &at);
+	emit_store(&t->e, HOST_R9, &value);
+	at = rewrite_word_at(t, X86_RSP, -8, true);
+	emit_load(&t->e, HOST_R9, &value);
+	emit_store(&t->e, HOST_R9, &at);
+	move_stack(t, -8);
+	return true;
+}
+
 static bool rename_pop(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem from = rewrite_word_at(t, X86_RSP, 0, false);
@@ -474,6 +488,11 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 	case REWRITE_PUSH_IMM:
 		rewrite_push_const(t, insn->imm);
 		return true;
+	case REWRITE_PUSH_MEM:
+		return push_memory(t, insn);
+	case REWRITE_SYSTEM:
+	case REWRITE_ENTER:
+		return rewrite_system(t, insn);
 	case REWRITE_POP:
 		return rename_pop(t, insn);
 	case REWRITE_LEAVE:

@@ -12,6 +12,7 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
+#include "engine/soft/soft.h"
 #include "vm/error.h"
 
 /* Bytes of a return stack. The lower half is room for what a signal needs. */
@@ -65,34 +66,6 @@ void rewrite_links_close(struct rewriter *rw)
 	host_free(rw->stack_memory);
 }
 
-static void clear_stack(struct rewriter *rw, struct rewrite_stack *stack,
-			uint64_t of, uint64_t segment)
-{
-	*(uint64_t *)stack->bottom = rw->return_miss;
-	stack->top = stack->bottom;
-	stack->of = of;
-	stack->segment = segment;
-}
-
-/* Makes the stack of the present mode what rsp will point to. */
-static void set_stack(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
-{
-	unsigned int i = (cpu->mode & X86_MODE_USER ? 1 : 0) |
-			 (cpu->mode & X86_MODE_SUPER_AC ? 2 : 0);
-	struct rewrite_stack *stack = &rw->stack[i];
-	uint64_t segment = block_segment(cpu);
-
-	rw->stack[rw->stack_now].top = get_word(cpu, WORD_RETURN);
-	if (stack->of != of || stack->segment != segment ||
-	    !(stack->top & STACK_OK))
-		clear_stack(rw, stack, of, segment);
-	rw->stack_now = i;
-	set_word(cpu, WORD_RETURN, stack->top);
-	set_word(cpu, WORD_BOTTOM, stack->bottom);
-}
-
-/* --- keys ----------------------------------------------------------------- */
-
 /* SplitMix64's mixing. */
 static uint64_t mix(uint64_t z, uint64_t secret)
 {
@@ -111,11 +84,73 @@ static uint64_t key_for(const struct rewriter *rw, uint64_t of,
 	return (segment ? mix(z + segment, rw->secret[1]) : z) | 1;
 }
 
+static void clear_stack(struct rewriter *rw, struct rewrite_stack *stack,
+			uint64_t of, uint64_t segment)
+{
+	*(uint64_t *)stack->bottom = rw->return_miss;
+	stack->top = stack->bottom;
+	stack->of = of;
+	stack->segment = segment;
+	stack->key = key_for(rw, of, segment);
+}
+
+static void ready_stack(struct rewriter *rw, unsigned int i, uint64_t of,
+			uint64_t segment)
+{
+	struct rewrite_stack *stack = &rw->stack[i];
+
+	if (stack->of != of || stack->segment != segment)
+		clear_stack(rw, stack, of, segment);
+}
+
+/* 64-bit host code goes from one kind of mode to another by itself: each
+ * one's stack and key are those of the present translations. */
+static void ready_stacks(struct rewriter *rw, struct x86_cpu *cpu)
+{
+	static const uint32_t kind[REWRITE_STACKS] = {
+		[REWRITE_STACK_USER] = X86_MODE_USER,
+		[REWRITE_STACK_AC] = X86_MODE_SUPER_AC,
+	};
+	const struct soft_cpu *soft = cpu->engine;
+	uint32_t others = cpu->mode &
+			  ~(X86_MODE_USER | X86_MODE_AC | X86_MODE_SUPER_AC);
+
+	for (unsigned int i = 0; i < REWRITE_STACKS; i++)
+		ready_stack(rw, i,
+			    block_key_of(&soft->cache, others | kind[i]), 0);
+}
+
+/* Makes the stack of the present mode what rsp will point to. */
+static void set_stack(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
+{
+	struct rewrite_stack *stack;
+	unsigned int i = REWRITE_STACK_SUPER;
+
+	if (cpu->mode & X86_MODE_USER)
+		i = REWRITE_STACK_USER;
+	else if (cpu->mode & X86_MODE_SUPER_AC)
+		i = REWRITE_STACK_AC;
+	stack = &rw->stack[i];
+	rw->stack[rw->stack_now].top = get_word(cpu, WORD_RETURN);
+	if (cpu->mode & X86_MODE_CODE64)
+		ready_stacks(rw, cpu);
+	else
+		ready_stack(rw, i, of, block_segment(cpu));
+	if (!(stack->top & STACK_OK))
+		clear_stack(rw, stack, stack->of, stack->segment);
+	rw->stack_now = i;
+	set_word(cpu, WORD_RETURN, stack->top);
+	set_word(cpu, WORD_BOTTOM, stack->bottom);
+}
+
+/* --- keys ----------------------------------------------------------------- */
+
 void rewrite_set_key(struct rewriter *rw, struct x86_cpu *cpu, uint64_t of)
 {
-	uint64_t key = key_for(rw, of, block_segment(cpu));
+	uint64_t key;
 
 	set_stack(rw, cpu, of);
+	key = rw->stack[rw->stack_now].key;
 	/* The stores are fences, and dear. */
 	if (get_word(cpu, WORD_KEY) != key)
 		atomic_store(&cpu->fast.word[WORD_KEY], key);
@@ -200,6 +235,7 @@ void rewrite_link_to(struct rewriter *rw, struct x86_cpu *cpu,
 
 void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
 {
+	const struct soft_cpu *soft = cpu->engine;
 	uint64_t site = get_word(cpu, WORD_SITE);
 
 	if (!site)
@@ -207,7 +243,8 @@ void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
 	rw->link_site = (uint8_t *)(uintptr_t)site -
 			(rw->code.exec - rw->code.write);
 	rw->link_target = cpu->state.rip;
-	rw->link_of = rw->of;
+	/* By itself host code changes the mode, but no translation. */
+	rw->link_of = block_key(&soft->cache, cpu);
 	rw->link_segment = rw->segment;
 	set_word(cpu, WORD_COUNT, LINK_AGAIN);
 }
