@@ -119,7 +119,7 @@ class Machine:
     def report(self, name):
         text, status = self.get(name)
         assert status == 0, text
-        return json.loads(text[text.rindex("\n{"):])
+        return json.JSONDecoder().raw_decode(text, text.rindex("\n{") + 1)[0]
 
 
 def boot(folder, table):
@@ -182,6 +182,13 @@ def test_linux(machine, name, cpus, mib):
                           re.M).groups()
     assert int(seen) == cpus
     assert 0.8 * mib < int(kib) / 1024 < mib
+
+
+def test_disk(machine):
+    """A virtio disk: messages by KVM, and what was written is there."""
+    text, _ = machine.get("one")
+    disk = re.search(r"^DISK (\w{32})", text, re.M)
+    assert disk and disk[1] == re.search(r"^IMAGE (\w{32})", text, re.M)[1]
 
 
 def test_linux_says_nothing_odd(machine):
