@@ -15,6 +15,10 @@ import tempfile
 import time
 
 
+UEFI_CODE = '/usr/share/OVMF/OVMF_CODE_4M.fd'
+UEFI_VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd'
+
+
 class BenchError(Exception):
     """One line for the user."""
 
@@ -165,6 +169,10 @@ class Machine:
     def start(self, kernel, initrd, append):
         return Process(self.name, self.command(kernel, initrd, append))
 
+    def firmware_command(self, kind, variables):
+        """`kind`: bios, or uefi with a copy of its variables."""
+        raise NotImplementedError
+
     def version(self):
         raise NotImplementedError
 
@@ -175,6 +183,10 @@ class Lodge(Machine):
                 '--kernel', kernel, '--initrd', initrd, '--append', append,
                 '--cpus', str(self.cpus),
                 '--memory', f'{memory_mib or self.memory_mib}M']
+
+    def firmware_command(self, kind, variables):
+        return [self.program, 'run', '--engine', 'soft', '--firmware', kind,
+                '--memory', f'{self.memory_mib}M']
 
     def version(self):
         return output_of([self.program, 'version'])
@@ -188,6 +200,16 @@ class Qemu(Machine):
                 '-cpu', 'max', '-smp', str(self.cpus),
                 '-m', f'{self.memory_mib}M', '-kernel', kernel,
                 '-initrd', initrd, '-append', append]
+
+    def firmware_command(self, kind, variables):
+        command = [self.program, '-nographic', '-net', 'none',
+                   '-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi',
+                   '-cpu', 'max', '-m', f'{self.memory_mib}M']
+        if kind == 'uefi':
+            flash = 'if=pflash,format=raw'
+            command += ['-drive', f'{flash},readonly=on,file={UEFI_CODE}',
+                        '-drive', f'{flash},file={variables}']
+        return command
 
     def version(self):
         return output_of([self.program, '--version'])

@@ -47,6 +47,7 @@ QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
 IDLE_SECONDS = 5
 SETTLE_SECONDS = 2
 STARTS = 5  # to the first instruction
+FIRMWARE_STARTS = 3
 
 
 def default_append():
@@ -126,6 +127,7 @@ class Setup:
                              'package qemu-system-x86')
         folder = build / 'bench'
         folder.mkdir(exist_ok=True)
+        self.variables = folder / 'variables'
         self.program = str(build_program(folder, args.cc))
         self.initrd = str(build_initrd(folder, pathlib.Path(self.program)))
         self.report = str(folder / 'report.json')
@@ -270,6 +272,21 @@ def two_busy(setup):
     return ratios
 
 
+def firmware(setup, kind, words):
+    """Seconds until firmware of both machines says that it has no medium."""
+    seconds = {}
+    for machine in (setup.qemu, setup.lodge):
+        runs = []
+        for _ in range(FIRMWARE_STARTS):
+            if kind == 'uefi':
+                shutil.copy(guests.UEFI_VARIABLES, setup.variables)
+            command = machine.firmware_command(kind, setup.variables)
+            with guests.Process(machine.name, command) as process:
+                runs.append(process.wait_for(words, BOOT_LIMIT))
+        seconds[machine.name] = statistics.median(runs)
+    return seconds
+
+
 def measure_figures(setup, rounds):
     machines = [setup.qemu, setup.lodge]
     boots = {m.name: [] for m in machines}
@@ -288,6 +305,10 @@ def measure_figures(setup, rounds):
                {m: median(b[0] for b in boots[m]) for m in boots}),
         figure('start to power-off', 's', '0.6 x QEMU', '0.3 x QEMU',
                power_off),
+        figure('SeaBIOS to its end, no medium', 's', '0.67 x QEMU', '',
+               firmware(setup, 'bios', rb'No bootable device')),
+        figure('OVMF to its shell', 's', '0.67 x QEMU', '',
+               firmware(setup, 'uefi', rb'any other key to continue')),
         figure('start to first instruction, 256 MiB', 'ms', '10', '',
                {'lodge': first * 1e3}),
         figure('rewriting, an instruction', 'µs', '1', '',
