@@ -3,8 +3,9 @@
  * PCI in the ACPI tables: the host bridge with its windows (_CRS), interrupt
  * routes (_PRT, ACPI 6.4 6.2.13) and the hand-over of PCI Express features
  * (_OSC, PCI Firmware 3.2, 4.5); the motherboard's own resources; MCFG (PCI
- * Firmware 4.1.2). Routes are those of chip/pci_irq.c to IOAPIC inputs.
- * Left out: routes for systems that use the 8259A pair.
+ * Firmware 4.1.2). Routes are those of chip/pci_irq.c to IOAPIC inputs, or,
+ * for a system that has said by _PIC (5.8.1) that it uses the 8259A pair, to
+ * the ISA interrupts that firmware sets.
  */
 #include "board/acpi.h"
 #include "board/aml.h"
@@ -47,7 +48,8 @@ static void windows(struct aml *aml, const struct pci_layout *pci)
 	aml_buffer(aml, bytes, out.used);
 }
 
-static void route(struct aml *aml, unsigned int device, unsigned int pin)
+static void route(struct aml *aml, unsigned int device, unsigned int pin,
+		  bool ioapic)
 {
 	unsigned int pirq = pci_root_pirq(device, pin);
 
@@ -55,17 +57,44 @@ static void route(struct aml *aml, unsigned int device, unsigned int pin)
 	aml_integer(aml, device << 16 | 0xffff);
 	aml_integer(aml, pin);
 	aml_integer(aml, 0); /* no link device */
-	aml_integer(aml, ICH9_GSI_FIRST + pirq);
+	aml_integer(aml, ioapic ? ICH9_GSI_FIRST + pirq
+				: pci_layout_isa(pirq));
 	aml_end(aml);
 }
 
-static void routes(struct aml *aml)
+static void routes(struct aml *aml, const char *name, bool ioapic)
 {
-	aml_name_begin(aml, "_PRT");
+	aml_name_begin(aml, name);
 	aml_package_begin(aml, 31 * 4);
 	for (unsigned int device = 1; device < 32; device++)
 		for (unsigned int pin = 0; pin < 4; pin++)
-			route(aml, device, pin);
+			route(aml, device, pin, ioapic);
+	aml_end(aml);
+}
+
+static void choose_routes(struct aml *aml)
+{
+	routes(aml, "PRTP", false);
+	routes(aml, "PRTA", true);
+	aml_method_begin(aml, "_PRT", 0);
+	aml_if_begin(aml);
+	aml_reference(aml, "PICF");
+	aml_op(aml, AML_RETURN);
+	aml_reference(aml, "PRTA");
+	aml_end(aml);
+	aml_op(aml, AML_RETURN);
+	aml_reference(aml, "PRTP");
+	aml_end(aml);
+}
+
+/* A system tells which interrupt controllers it uses: 1 for APICs. */
+static void pic_method(struct aml *aml)
+{
+	aml_name_integer(aml, "\\PICF", 0);
+	aml_method_begin(aml, "\\_PIC", 1);
+	aml_op(aml, AML_STORE);
+	aml_op(aml, AML_ARG0);
+	aml_reference(aml, "PICF");
 	aml_end(aml);
 }
 
@@ -151,6 +180,7 @@ static void motherboard(struct aml *aml, const struct pci_layout *pci)
 
 void acpi_pci_devices(struct aml *aml, const struct pci_layout *pci)
 {
+	pic_method(aml);
 	motherboard(aml, pci);
 	aml_device_begin(aml, "PCI0");
 	aml_name_eisa_id(aml, "_HID", "PNP0A08"); /* PCI Express */
@@ -159,7 +189,7 @@ void acpi_pci_devices(struct aml *aml, const struct pci_layout *pci)
 	aml_name_integer(aml, "_SEG", 0);
 	aml_name_integer(aml, "_BBN", 0);
 	windows(aml, pci);
-	routes(aml);
+	choose_routes(aml);
 	osc(aml);
 	aml_end(aml);
 }

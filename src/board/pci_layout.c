@@ -174,13 +174,10 @@ static void number(struct pci_bus *bus, unsigned int own, unsigned int *next)
 	}
 }
 
-/*
- * For systems that know the 8259A pair alone: PIRQs in turn to ISA interrupts
- * 10 and 11, which firmware sets to level-triggered.
- */
-static unsigned int isa_line(unsigned int pirq)
+/* PIRQ A, B, E, F and C, D, G, H: as PC firmware shares them out. */
+unsigned int pci_layout_isa(unsigned int pirq)
 {
-	return 10 + (pirq & 1);
+	return pirq & 2 ? 11 : 10;
 }
 
 static void route_pirqs(struct pci_host *host)
@@ -190,7 +187,7 @@ static void route_pirqs(struct pci_host *host)
 	for (unsigned int i = 0; lpc && i < PCI_PIRQS; i++)
 		pci_config_write(lpc, i < 4 ? ICH9_PIRQ_A + i
 					    : ICH9_PIRQ_E + i - 4,
-				 1, isa_line(i));
+				 1, pci_layout_isa(i));
 }
 
 static void turn_on(void *ctx, struct pci_device *pci)
@@ -209,7 +206,7 @@ static void turn_on(void *ctx, struct pci_device *pci)
 	pci_config_write(pci, PCI_COMMAND, 2, command);
 	if (pci->pin)
 		pci_config_write(pci, PCI_IRQ_LINE, 1,
-				 isa_line(pci_pirq(pci)));
+				 pci_layout_isa(pci_pirq(pci)));
 }
 
 void pci_layout_assign(const struct pci_layout *layout, struct pci_host *host)

@@ -27,6 +27,12 @@ void pci_layout_init(struct pci_layout *layout, uint64_t memory,
 		     unsigned int physical_bits);
 
 /*
+ * The ISA interrupt, 10 or 11, that PIRQ 0-7 is routed to for systems that
+ * know the 8259A pair alone; both are level-triggered.
+ */
+unsigned int pci_layout_isa(unsigned int pirq);
+
+/*
  * Numbers the buses, gives every BAR and bridge window its address and turns
  * decoding on. A BAR that finds no room stays off, with a line in the log.
  */

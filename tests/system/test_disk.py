@@ -56,6 +56,18 @@ def test_reads_and_writes(linux, image, cpus):
     assert md5(data[16 * MIB:24 * MIB]) == wrote
 
 
+@pytest.mark.parametrize("words", ["pci=nomsi", "pci=nomsi noapic",
+                                   "pci=nomsi acpi=off noapic"])
+def test_interrupt_pins(linux, image, words):
+    """By the IOAPIC, and by the 8259A pair with ACPI and without."""
+    shell = boot([*linux[:-1], f"{linux[-1]} {words}"], "--disk", image)
+    controller = "XT-PIC" if "noapic" in words else "IO-APIC"
+    shell.run(f"grep -q '{controller}.*virtio' /proc/interrupts")
+    assert guest_md5(shell, "/dev/vda") == md5(image.read_bytes())
+    shell.child.send("\x01x")
+    assert status_of(shell.child) == 0
+
+
 def test_survives_reboots(linux, image):
     shell = boot(linux, "--cpus", "2", "--disk", image)
     wrote = copy_random(shell, "/dev/vda")

@@ -108,7 +108,7 @@ static void expect(const char *golden)
 static const char bare[] =
 	"00:00.0 060000 8086:29c0 rev 00 host bridge io- mem- master-\n"
 	"00:02.0 00ff00 1af4:1044 rev 01 rng io- mem+ master-\n"
-	"  interrupt pin 1, line 10\n"
+	"  interrupt pin 1, line 11\n"
 	"  BAR 1: 32-bit memory at c0004000, size 4096\n"
 	"  BAR 4: 64-bit memory at c0000000, size 16384\n"
 	"  [40] vendor's, type 1\n"
@@ -146,7 +146,7 @@ static const char with_disks[] =
 	"  [98] MSI-X, vectors 2\n"
 	"  [a4] express, type 9\n"
 	"00:09.0 010000 1af4:1042 rev 01 blk io- mem+ master-\n"
-	"  interrupt pin 1, line 11\n"
+	"  interrupt pin 1, line 10\n"
 	"  BAR 1: 32-bit memory at c000e000, size 4096\n"
 	"  BAR 4: 64-bit memory at c0008000, size 16384\n"
 	"  [40] vendor's, type 1\n"
