@@ -295,6 +295,18 @@ static int take_perf_map(void *config, const char *value)
 	return 0;
 }
 
+static int take_gdb(void *config, const char *value)
+{
+	((struct run *)config)->machine.gdb.where = value;
+	return 0;
+}
+
+static int take_gdb_wait(void *config, const char *value)
+{
+	((struct run *)config)->machine.gdb.wait = true;
+	return 0;
+}
+
 static int take_testdev(void *config, const char *value)
 {
 	((struct run *)config)->machine.testdev = true;
@@ -371,6 +383,11 @@ static const struct option_spec run_options[] = {
 	  false, take_profile_symbols },
 	{ "perf-map", NULL, "write /tmp/perf-PID.map for perf report", false,
 	  take_perf_map },
+	{ "gdb", "WHERE",
+	  "let a debugger in: PORT (of this computer),\n"
+	  "ADDRESS:PORT or unix:PATH", false, take_gdb },
+	{ "gdb-wait", NULL, "run nothing before the debugger says so", false,
+	  take_gdb_wait },
 	{ "testdev", NULL, "add the device of CPU test kernels", false,
 	  take_testdev },
 	{ "log-level", "LEVEL", "error, warn, info or debug (warn)", false,
@@ -476,6 +493,10 @@ static int run_run(const struct command_context *context, int argc,
 		return MACHINE_USAGE;
 	if (check_firmware(&run.machine))
 		return MACHINE_USAGE;
+	if (run.machine.gdb.wait && !run.machine.gdb.where) {
+		cli_error("run: --gdb-wait: goes with --gdb");
+		return MACHINE_USAGE;
+	}
 	if (complete(&run, &guest, append, sizeof(append)))
 		return MACHINE_FAILED;
 	status = machine_run(&run.machine, &error);

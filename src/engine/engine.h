@@ -19,12 +19,22 @@ enum engine_exit_reason {
 	ENGINE_KICKED,	/* X86_REQ_KICK or vm->request */
 	ENGINE_CRASHED, /* triple fault */
 	ENGINE_FAILED,	/* the host or the engine: `error`, `what` */
+	ENGINE_DEBUG,	/* what a debugger waits for: `stop`, `address` */
+};
+
+/* Why a processor under a debugger stopped. */
+enum engine_stop {
+	ENGINE_STOP_BREAK, /* at one of x86_debug.at, before it */
+	ENGINE_STOP_WATCH, /* behind an access to `address` */
+	ENGINE_STOP_STEP,  /* its one instruction is done */
 };
 
 struct engine_exit {
 	enum engine_exit_reason reason;
 	int error;	  /* negative errno for ENGINE_FAILED */
 	const char *what; /* static text */
+	enum engine_stop stop;
+	uint64_t address;
 };
 
 /* Reason counters of one vCPU, for reports. */
@@ -79,6 +89,15 @@ struct engine {
 	int (*get_state)(struct x86_cpu *cpu);
 
 	void (*stats)(struct x86_cpu *cpu, struct engine_stats *stats);
+
+	/*
+	 * What a debugger waits for from now on, and whether the processor
+	 * executes one instruction only. `debug` stays in place, and changes
+	 * only before another call; NULL: no debugger any more. While the
+	 * vCPU does not run. NULL: this engine cannot be debugged.
+	 */
+	void (*debug)(struct x86_cpu *cpu, const struct x86_debug *debug,
+		      bool step);
 
 	/* NULL: the engine has no profile. */
 	const struct engine_profile_ops *profile;

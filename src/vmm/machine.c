@@ -55,6 +55,8 @@ struct machine {
 	int signals; /* signalfd, or -1 */
 	sigset_t old_mask;
 	struct profile profile;
+	struct pause pause;
+	struct gdb_socket *gdb; /* NULL: nobody debugs */
 	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
 	struct machine_cpu cpu[VM_CPUS_MAX];
 };
@@ -74,6 +76,15 @@ static const struct ending {
 
 /* --- processors --------------------------------------------------------- */
 
+/* Nobody goes on before the debugger has been told. */
+static void stop_for_gdb(struct machine_cpu *own)
+{
+	struct machine *machine = own->machine;
+
+	gdb_stopped(gdb_socket_gdb(machine->gdb), own->cpu->id, &own->exit);
+	loop_wake(machine->loop);
+}
+
 static void cpu_thread(void *ctx)
 {
 	struct machine_cpu *own = ctx;
@@ -84,7 +95,12 @@ static void cpu_thread(void *ctx)
 		machine->first_run = host_monotonic_ns();
 	profile_enter(&machine->profile, &own->sampler, own->cpu);
 	while (atomic_load(&vm->request) == VM_RUN) {
+		if (!pause_enter(&machine->pause, own->cpu->id))
+			break;
 		machine->engine->run(own->cpu, &own->exit);
+		if (own->exit.reason == ENGINE_DEBUG)
+			stop_for_gdb(own);
+		pause_leave(&machine->pause, own->cpu->id);
 		if (own->exit.reason == ENGINE_CRASHED)
 			vm_ask(vm, VM_CRASH);
 		if (own->exit.reason == ENGINE_FAILED)
@@ -108,6 +124,7 @@ static void machine_asked(void *ctx, enum vm_request request)
 	struct machine *machine = ctx;
 
 	kick_all(machine);
+	pause_release(&machine->pause);
 	console_release(machine->console);
 	loop_wake(machine->loop);
 }
@@ -158,6 +175,8 @@ static void loop_woken(void *ctx)
 		loop_stop(machine->loop);
 	else
 		console_woken(machine->console);
+	if (machine->gdb)
+		gdb_woken(gdb_socket_gdb(machine->gdb));
 }
 
 static void signal_came(void *ctx, uint32_t events)
@@ -333,11 +352,20 @@ static int choose_engine(struct machine *machine)
 {
 	char *why = machine->engine_reason;
 
-	machine->engine = engine_choose(machine->config->engine, why,
-					sizeof(machine->engine_reason));
+	const size_t size = sizeof(machine->engine_reason);
+	const char *name = machine->config->engine;
+
+	machine->engine = engine_choose(name, why, size);
+	if (machine->engine && machine->config->gdb.where &&
+	    !machine->engine->debug && !strcmp(name, "auto"))
+		machine->engine = engine_choose("soft", why, size);
 	if (!machine->engine)
-		return vmm_error_set(machine->error, "engine %s: %s",
-				     machine->config->engine, why);
+		return vmm_error_set(machine->error, "engine %s: %s", name,
+				     why);
+	if (machine->config->gdb.where && !machine->engine->debug)
+		return vmm_error_set(machine->error,
+				     "engine %s: cannot be debugged; give "
+				     "--engine soft with --gdb", name);
 	return 0;
 }
 
@@ -445,8 +473,14 @@ static int set_up_loop(struct machine *machine)
 	if (rc)
 		return vmm_error_set(machine->error, "event loop: %s",
 				     strerror(-rc));
-	return console_start(machine->console, machine->loop,
-			     &machine_console_ops, machine, machine->error);
+	if (console_start(machine->console, machine->loop,
+			  &machine_console_ops, machine, machine->error))
+		return -1;
+	if (!machine->gdb)
+		return 0;
+	gdb_set_machine(gdb_socket_gdb(machine->gdb), vm, machine->engine,
+			&machine->pause);
+	return gdb_socket_start(machine->gdb, machine->loop, machine->error);
 }
 
 static int set_up(struct machine *machine)
@@ -456,6 +490,11 @@ static int set_up(struct machine *machine)
 	if (config->report &&
 	    outfile_check("report", config->report, machine->error))
 		return -1;
+	if (config->gdb.where &&
+	    gdb_socket_open(&machine->gdb, config->gdb.where, machine->error))
+		return -1;
+	if (config->gdb.wait)
+		pause_ask(&machine->pause);
 	if (open_images(machine) || open_disks(machine) ||
 	    choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
@@ -489,7 +528,7 @@ static enum vm_request run_once(struct machine *machine)
 	struct vm *vm = machine->vm;
 	int rc;
 
-	clock_start(&vm->clock);
+	pause_begin(&machine->pause, vm, machine->engine);
 	vm_resume_devices(vm);
 	rc = start_cpus(machine);
 	if (!rc)
@@ -500,7 +539,7 @@ static enum vm_request run_once(struct machine *machine)
 		vm_ask(vm, VM_FAIL);
 	}
 	join_cpus(machine);
-	clock_stop(&vm->clock);
+	pause_finish(&machine->pause);
 	return atomic_load(&vm->request);
 }
 
@@ -614,6 +653,9 @@ static int finish(struct machine *machine, enum vm_request request)
 	machine->console = NULL;
 	if (request == VM_CRASH)
 		tell_crash(machine);
+	if (machine->gdb)
+		gdb_ended(gdb_socket_gdb(machine->gdb), request == VM_CRASH,
+			  status);
 	if (request == VM_FAIL)
 		tell_failure(machine);
 	if (request == VM_POWER_OFF && machine->config->testdev && code) {
@@ -637,6 +679,8 @@ static void tear_down(struct machine *machine)
 		sigprocmask(SIG_SETMASK, &machine->old_mask, NULL);
 	}
 	profile_close(&machine->profile);
+	gdb_socket_close(machine->gdb);
+	pause_fini(&machine->pause);
 	if (machine->board)
 		board_destroy(machine->board);
 	loop_destroy(machine->loop);
@@ -658,6 +702,7 @@ int machine_run(const struct machine_config *config, struct vmm_error *error)
 	machine->config = config;
 	machine->error = error;
 	machine->signals = -1;
+	pause_init(&machine->pause);
 	if (!set_up(machine)) {
 		greet(machine);
 		status = finish(machine, run(machine));

@@ -11,6 +11,7 @@
 
 #include "vmm/console.h"
 #include "vmm/error.h"
+#include "vmm/gdb_socket.h"
 #include "vmm/profile.h"
 #include "vmm/rom.h"
 
@@ -44,6 +45,7 @@ struct machine_config {
 	bool testdev;
 	const char *report; /* file; NULL: none */
 	struct profile_config profile;
+	struct gdb_config gdb;
 	uint64_t process_start; /* host_monotonic_ns() time */
 };
 

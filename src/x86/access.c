@@ -61,6 +61,10 @@ static enum x86_result cut(struct x86_cpu *cpu, uint64_t linear,
 	unsigned int room = PAGE_SIZE - (unsigned int)(linear & 0xfff);
 	enum x86_result r;
 
+	if (__builtin_expect(cpu->debug && cpu->in_block, 0) &&
+	    !(access & X86_SYSTEM) &&
+	    x86_debug_watch(cpu->debug, linear, size, access & X86_WRITE))
+		return x86_raise(cpu, X86_AGAIN);
 	if (misaligned(cpu, linear, size, access))
 		return x86_raise_error(cpu, X86_AC, 0);
 	p->first = size < room ? size : room;
@@ -73,6 +77,12 @@ static enum x86_result cut(struct x86_cpu *cpu, uint64_t linear,
 		      &p->page[1]);
 }
 
+/* True when somebody may watch data. */
+static bool watching(const struct x86_cpu *cpu)
+{
+	return cpu->state.dr[7] & 0xff || cpu->debug;
+}
+
 /* Notes which data breakpoints the access hits (SDM vol. 3, 17.2.5). */
 static void watch(struct x86_cpu *cpu, uint64_t linear, unsigned int size,
 		  enum x86_access access)
@@ -82,6 +92,9 @@ static void watch(struct x86_cpu *cpu, uint64_t linear, unsigned int size,
 
 	if (access & X86_SYSTEM)
 		return;
+	if (cpu->debug && !cpu->watch_hit)
+		cpu->watch_hit = x86_debug_watch(cpu->debug, linear, size,
+						 access & X86_WRITE);
 	for (unsigned int i = 0; i < 4; i++) {
 		unsigned int kind = dr7 >> (16 + 4 * i) & 3;
 		uint64_t len = length[dr7 >> (18 + 4 * i) & 3];
@@ -224,7 +237,7 @@ enum x86_result x86_read_slow(struct x86_cpu *cpu, uint64_t linear, void *buf,
 	if (p.first < size)
 		take(cpu, &p.page[1], (uint8_t *)buf + p.first,
 		     size - p.first);
-	if (cpu->state.dr[7] & 0xff)
+	if (watching(cpu))
 		watch(cpu, linear, size, access);
 	return X86_NEXT;
 }
@@ -242,7 +255,7 @@ enum x86_result x86_write_slow(struct x86_cpu *cpu, uint64_t linear,
 	if (p.first < size)
 		put(cpu, &p.page[1], (const uint8_t *)buf + p.first,
 		    size - p.first);
-	if (cpu->state.dr[7] & 0xff)
+	if (watching(cpu))
 		watch(cpu, linear, size, access);
 	return X86_NEXT;
 }
@@ -266,7 +279,7 @@ enum x86_result x86_pointer(struct x86_cpu *cpu, uint64_t linear,
 		note(cpu, &p.page[0], size);
 		cpu->noted_early = p.page[0].gpa;
 	}
-	if (cpu->state.dr[7] & 0xff)
+	if (watching(cpu))
 		watch(cpu, linear, size, access);
 	return X86_NEXT;
 }

@@ -19,6 +19,7 @@
 #include "vm/host.h"
 #include "vm/vm.h"
 #include "x86/cpuid.h"
+#include "x86/debug.h"
 #include "x86/reg.h"
 #include "x86/state.h"
 
@@ -66,6 +67,12 @@ struct x86_apic {
 	const struct x86_apic_ops *ops; /* NULL: no APIC */
 	void *object;
 };
+
+/*
+ * No vector: the instruction is to be executed once more, by x86_step(). Comes
+ * out of handlers that an engine runs with `in_block` set.
+ */
+#define X86_AGAIN 0xff
 
 /* An exception on its way. */
 struct x86_fault {
@@ -224,6 +231,16 @@ struct x86_cpu {
 	uint32_t pauses; /* executed */
 	/* Data and I/O breakpoints just hit, as DR6 bits 0-3: #DB trap. */
 	uint8_t debug_hits;
+
+	/*
+	 * Of a debugger outside: what it waits for (NULL: none is there), how
+	 * to execute, and the watched range that x86_step() touched. While
+	 * `in_block`, accesses to watched ranges raise X86_AGAIN instead.
+	 */
+	const struct x86_debug *debug;
+	uint8_t debug_step; /* enum x86_debug_step */
+	bool in_block;
+	const struct x86_watch *watch_hit;
 
 	_Atomic uint32_t request; /* X86_REQ_* */
 	struct host_event wake;	  /* waits here while halted */

@@ -283,10 +283,14 @@ static enum x86_result page_fault(struct x86_cpu *cpu, uint64_t linear,
 	return x86_raise_page(cpu, linear, error);
 }
 
-/* True when DR7 watches data in the page. */
+/* True when DR7 or a debugger outside watches data in the page. */
 static bool watched(const struct x86_cpu *cpu, uint64_t page)
 {
 	uint64_t dr7 = cpu->state.dr[7];
+
+	if (cpu->debug && (x86_debug_watch(cpu->debug, page, PAGE_SIZE, true) ||
+			   x86_debug_watch(cpu->debug, page, PAGE_SIZE, false)))
+		return true;
 
 	for (unsigned int i = 0; i < 4; i++)
 		if (dr7 >> (2 * i) & 3 && dr7 >> (16 + 4 * i) & 1 &&
@@ -333,7 +337,7 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 		may &= ~MMU_WRITE;
 	if (r->kind != MEMORY_RAM || mmu_page_flags(cpu, r, w->gpa))
 		may &= ~MMU_WRITE;
-	if (cpu->state.dr[7] & 0xff && watched(cpu, page))
+	if ((cpu->state.dr[7] & 0xff || cpu->debug) && watched(cpu, page))
 		may &= ~(MMU_READ | MMU_WRITE);
 
 	e->read = may & MMU_READ ? tag : x86_tlb_none(i);

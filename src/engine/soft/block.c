@@ -227,6 +227,8 @@ static void decode_row(struct x86_cpu *cpu, struct block *b,
 	       at + X86_INSN_MAX < UINT8_MAX) {
 		struct x86_insn *insn = &b->insn[b->count];
 
+		if (soft_is_cut(cpu, b->address + at))
+			break;
 		if (x86_decode(insn, bytes + at, size - at, cpu->mode) <= 0)
 			break;
 		insn->offset = (uint8_t)at;

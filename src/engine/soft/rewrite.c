@@ -363,7 +363,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		live[i] = needed;
 	}
 	/* Where other bytes are found instead, these may need other flags. */
-	if (block->source)
+	if (block->source || cpu->debug) /* a debugger sees them all */
 		needed = X86_FLAGS_ARITH;
 	block->needs = (uint8_t)needed_at_front(block, class);
 	/* Whatever is there instead may need flags. */
@@ -452,7 +452,9 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	soft->cache.running = block;
 	if (soft->profile)
 		soft_profile_before(soft->profile);
+	cpu->in_block = true;
 	r = insn->handler(cpu, insn);
+	cpu->in_block = false;
 	if (soft->profile)
 		soft_profile_after(soft->profile, block, insn, r);
 	if (r == X86_NEXT && (rewrite_asked(cpu) || !soft->cache.running)) {
@@ -464,7 +466,7 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	if (r == X86_FAULT) {
 		cpu->state.rip = rip;
 		x86_flags(cpu);
-		r = x86_deliver_fault(cpu);
+		r = soft_deliver(cpu);
 	}
 	if (r == X86_BRANCH && (code = soft_resume(soft)))
 		return (uintptr_t)code;

@@ -16,7 +16,7 @@ static enum x86_result deliver(struct x86_cpu *cpu,
 
 	cpu->state.rip = cpu->mode & X86_MODE_CODE64 ? rip : (uint32_t)rip;
 	x86_flags(cpu);
-	return x86_deliver_fault(cpu);
+	return soft_deliver(cpu);
 }
 
 static enum x86_result run_block(struct soft_cpu *soft, struct x86_cpu *cpu,
@@ -28,10 +28,12 @@ static enum x86_result run_block(struct soft_cpu *soft, struct x86_cpu *cpu,
 	cpu->block_rip = cpu->state.rip;
 	cpu->block_page = block->address >> PAGE_SHIFT;
 	soft->cache.running = block;
+	cpu->in_block = true;
 	do {
 		r = insn->handler(cpu, insn);
 		insn++;
 	} while (r == X86_NEXT);
+	cpu->in_block = false;
 	soft->cache.running = NULL;
 	cpu->instructions += (uint64_t)(insn - block->insn);
 	if (__builtin_expect(r == X86_FAULT, 0))
@@ -63,7 +65,12 @@ static bool is_hot(struct soft_cpu *soft, const struct block *block)
 static bool one_at_a_time(const struct x86_cpu *cpu)
 {
 	return (cpu->mode & X86_MODE_TRACE) || cpu->state.int_shadow ||
-	       (cpu->state.dr[7] & 0xff);
+	       (cpu->state.dr[7] & 0xff) || cpu->debug_step;
+}
+
+static enum x86_result run_one(struct soft_cpu *soft, struct x86_cpu *cpu)
+{
+	return cpu->debug ? soft_debug_step(soft, cpu) : x86_step(cpu);
 }
 
 const uint8_t *soft_resume(struct soft_cpu *soft)
@@ -117,7 +124,7 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 	enum x86_result r;
 
 	if (__builtin_expect(one_at_a_time(cpu), 0))
-		return x86_step(cpu);
+		return run_one(soft, cpu);
 	block = block_known(&soft->cache, cpu);
 	if (__builtin_expect(block == NULL, 0)) {
 		r = block_find(soft, cpu, &block);
@@ -126,7 +133,7 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 			return x86_deliver_fault(cpu);
 		}
 		if (!block)
-			return x86_step(cpu);
+			return run_one(soft, cpu);
 	}
 	if (!block->code && is_hot(soft, block)) {
 		if (block->source && soft_page_calms(soft, block))
@@ -157,6 +164,13 @@ static bool must_leave(struct soft_cpu *soft, struct x86_cpu *cpu,
 		exit->reason = ENGINE_CRASHED;
 		return true;
 	}
+	if (soft->stopped) {
+		soft->stopped = false;
+		exit->reason = ENGINE_DEBUG;
+		exit->stop = soft->stop;
+		exit->address = soft->stop_address;
+		return true;
+	}
 	if (atomic_fetch_and(&cpu->request, ~X86_REQ_KICK) & X86_REQ_KICK) {
 		soft->kicks++;
 		return true;
@@ -174,6 +188,13 @@ static void wait_for_event(struct x86_cpu *cpu)
 	       atomic_load(&cpu->vm->request) == VM_RUN)
 		host_event_wait(&cpu->wake, UINT64_MAX);
 	cpu->work = X86_WORK_RUN;
+}
+
+/* A debugger's step is one of the program: interrupts wait. */
+static bool holds_events(const struct x86_cpu *cpu)
+{
+	return cpu->debug_step == X86_DEBUG_STEP &&
+	       cpu->state.activity == X86_RUNNING && !cpu->state.fault_pending;
 }
 
 void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
@@ -194,7 +215,8 @@ void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
 		if (__builtin_expect(events_due(cpu), 0)) {
 			x86_flags(cpu);
 			soft_notice_code(soft);
-			r = x86_take_events(cpu);
+			if (!holds_events(cpu))
+				r = x86_take_events(cpu);
 		}
 		if (r == X86_NEXT)
 			r = run_some(soft, cpu);

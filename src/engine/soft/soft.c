@@ -212,5 +212,6 @@ const struct engine engine_soft = {
 	.put_state = soft_put_state,
 	.get_state = soft_get_state,
 	.stats = soft_stats,
+	.debug = soft_debug,
 	.profile = &soft_profile_ops,
 };

@@ -36,6 +36,14 @@ struct soft_cpu {
 	uint64_t ring_seen;
 	uint64_t kicks;
 	struct soft_profile *profile; /* NULL: none is wanted */
+
+	/* Of a debugger: offsets in pages that no block goes across, a bit
+	 * each; whether TLB tags are withheld; what the run ended for. */
+	uint64_t cut[PAGE_SIZE / 64];
+	bool watches;
+	bool stopped;
+	enum engine_stop stop;
+	uint64_t stop_address;
 };
 
 /*
@@ -71,6 +79,25 @@ void soft_flush(struct soft_cpu *soft);
  * needed.
  */
 const uint8_t *soft_resume(struct soft_cpu *soft);
+
+/* debug.c: engine.debug of this engine. */
+void soft_debug(struct x86_cpu *cpu, const struct x86_debug *debug, bool step);
+
+/* One instruction alone; none, and X86_STOP, where a breakpoint is. */
+enum x86_result soft_debug_step(struct soft_cpu *soft, struct x86_cpu *cpu);
+
+/* Delivers cpu->fault, or has its instruction executed alone. */
+enum x86_result soft_deliver(struct x86_cpu *cpu);
+
+/* True when a block must not hold the instruction at linear `address`, but
+ * soft_debug_step() executes it. */
+static inline bool soft_is_cut(const struct x86_cpu *cpu, uint64_t address)
+{
+	const struct soft_cpu *soft = cpu->engine;
+	unsigned int at = (unsigned int)(address & 0xfff);
+
+	return cpu->debug && soft->cut[at / 64] >> (at % 64) & 1;
+}
 
 /* engine.run of this engine. */
 void soft_run(struct x86_cpu *cpu, struct engine_exit *exit);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Breakpoints and watchpoints of a GDB session. Those "in software" and "in
+ * hardware" are the same here: the engine compares addresses, and guest
+ * memory and debug registers stay as they are.
+ */
+#include <string.h>
+
+#include "vmm/gdb_impl.h"
+
+/* No longer watched range makes sense; and pages times ranges stay few. */
+#define WATCH_SIZE_MAX 4096
+
+static const char *set_break(struct gdb *gdb, uint64_t at, char type,
+			     bool insert)
+{
+	struct x86_debug *debug = &gdb->debug;
+	unsigned int i;
+
+	for (i = 0; i < debug->breaks; i++)
+		if (debug->at[i] == at && gdb->break_type[i] == (uint8_t)type)
+			break;
+	if (insert && i == debug->breaks) {
+		if (i == X86_BREAKS_MAX)
+			return GDB_BAD_ARGUMENT;
+		debug->at[i] = at;
+		gdb->break_type[i] = (uint8_t)type;
+		debug->breaks++;
+	} else if (!insert && i < debug->breaks) {
+		debug->breaks--;
+		debug->at[i] = debug->at[debug->breaks];
+		gdb->break_type[i] = gdb->break_type[debug->breaks];
+	}
+	return "OK";
+}
+
+static const char *set_watch(struct gdb *gdb, uint64_t at, uint64_t size,
+			     char type, bool insert)
+{
+	struct x86_debug *debug = &gdb->debug;
+	unsigned int i;
+
+	if (!size || size > WATCH_SIZE_MAX || at + (size - 1) < at)
+		return GDB_BAD_ARGUMENT;
+	for (i = 0; i < debug->watches; i++)
+		if (debug->watch[i].first == at &&
+		    debug->watch[i].size == size &&
+		    gdb->watch_type[i] == (uint8_t)type)
+			break;
+	if (insert && i == debug->watches) {
+		if (i == X86_WATCHES_MAX)
+			return GDB_BAD_ARGUMENT;
+		debug->watch[i] = (struct x86_watch){
+			.first = at,
+			.size = size,
+			.read = type != '2',
+			.write = type != '3',
+		};
+		gdb->watch_type[i] = (uint8_t)type;
+		debug->watches++;
+	} else if (!insert && i < debug->watches) {
+		debug->watches--;
+		debug->watch[i] = debug->watch[debug->watches];
+		gdb->watch_type[i] = gdb->watch_type[debug->watches];
+	}
+	return "OK";
+}
+
+const char *gdb_set_point(struct gdb *gdb, const char *text, bool insert)
+{
+	char type = *text;
+	uint64_t at, size;
+
+	if (type < '0' || type > '4')
+		return "";
+	text++;
+	if (!gdb_skip(&text, ',') || !gdb_number(&text, &at) ||
+	    !gdb_skip(&text, ',') || !gdb_number(&text, &size))
+		return GDB_BAD_ARGUMENT;
+	/* Conditions and commands (";...") are never announced. */
+	if (*text)
+		return GDB_BAD_ARGUMENT;
+	return type < '2' ? set_break(gdb, at, type, insert) :
+			    set_watch(gdb, at, size, type, insert);
+}
+
+char gdb_type_of(const struct gdb *gdb, const struct gdb_stop *stop)
+{
+	const struct x86_debug *debug = &gdb->debug;
+
+	if (stop->why == ENGINE_STOP_BREAK)
+		for (unsigned int i = 0; i < debug->breaks; i++)
+			if (debug->at[i] == stop->address)
+				return (char)gdb->break_type[i];
+	if (stop->why == ENGINE_STOP_WATCH)
+		for (unsigned int i = 0; i < debug->watches; i++)
+			if (debug->watch[i].first == stop->address)
+				return (char)gdb->watch_type[i];
+	return 0;
+}

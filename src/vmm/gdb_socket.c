@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The GDB stub's socket; see gdb_socket.h. While an answer waits for the
+ * debugger to read it, nothing more is read from it.
+ */
+#include "vmm/gdb_socket.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define OUT_MAX	 (1u << 20)
+#define READ_MAX 4096u
+
+struct gdb_socket {
+	struct gdb *gdb;
+	struct loop *loop;
+	int listener, peer; /* -1: none */
+	char unlink[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	bool closing; /* when all is sent */
+	bool writing; /* the loop watches for room */
+	size_t out_size;
+	char out[OUT_MAX];
+};
+
+/* --- the connection ---------------------------------------------------------- */
+
+static void drop_peer(struct gdb_socket *s)
+{
+	if (s->peer < 0)
+		return;
+	if (s->loop)
+		loop_remove(s->loop, s->peer);
+	close(s->peer);
+	s->peer = -1;
+	s->out_size = 0;
+	s->closing = s->writing = false;
+}
+
+static void flush(struct gdb_socket *s)
+{
+	bool rest;
+
+	while (s->out_size) {
+		ssize_t n = send(s->peer, s->out, s->out_size,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			s->out_size = 0; /* reading will find the end */
+		if (n <= 0)
+			break;
+		s->out_size -= (size_t)n;
+		memmove(s->out, s->out + n, s->out_size);
+	}
+	rest = s->out_size;
+	if (s->loop && rest != s->writing)
+		loop_change(s->loop, s->peer, rest ? LOOP_WRITE : LOOP_READ);
+	s->writing = rest;
+}
+
+static void send_bytes(void *ctx, const char *data, size_t size)
+{
+	struct gdb_socket *s = ctx;
+
+	if (s->peer < 0)
+		return;
+	if (size > OUT_MAX - s->out_size) {
+		s->closing = true;
+		return;
+	}
+	memcpy(s->out + s->out_size, data, size);
+	s->out_size += size;
+	flush(s);
+}
+
+static void close_when_sent(void *ctx)
+{
+	((struct gdb_socket *)ctx)->closing = true;
+}
+
+static void peer_ready(void *ctx, uint32_t events)
+{
+	struct gdb_socket *s = ctx;
+	char data[READ_MAX];
+	ssize_t n = 1;
+
+	if (s->writing) {
+		flush(s);
+		if (events & LOOP_HUP)
+			n = 0;
+	} else if (!gdb_may_receive(s->gdb)) {
+		return;
+	} else {
+		n = recv(s->peer, data, sizeof(data), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n > 0)
+			gdb_receive(s->gdb, data, (size_t)n);
+	}
+	if (n <= 0 || (s->closing && !s->out_size)) {
+		drop_peer(s);
+		gdb_disconnected(s->gdb);
+	}
+}
+
+static void listener_ready(void *ctx, uint32_t events)
+{
+	struct gdb_socket *s = ctx;
+	int fd, one = 1;
+
+	if (!gdb_may_receive(s->gdb))
+		return;
+	fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (s->peer >= 0 ||
+	    loop_add(s->loop, fd, LOOP_READ, peer_ready, s)) {
+		close(fd);
+		return;
+	}
+	/* Fails for Unix sockets, which do not wait anyway. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	s->peer = fd;
+	gdb_connected(s->gdb);
+}
+
+/* --- listening ---------------------------------------------------------------- */
+
+/* True when nobody listens at a socket that is there. */
+static bool is_left_over(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat status;
+	bool dead = false;
+
+	if (fd < 0)
+		return false;
+	if (!lstat(address->sun_path, &status) && S_ISSOCK(status.st_mode))
+		dead = connect(fd, (const struct sockaddr *)address,
+			       sizeof(*address)) &&
+		       errno == ECONNREFUSED;
+	close(fd);
+	return dead;
+}
+
+static int listen_unix(struct gdb_socket *s, const char *path,
+		       struct vmm_error *error)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct sockaddr *any = (const struct sockaddr *)&address;
+	mode_t mask;
+	int rc;
+
+	if (!*path || strlen(path) >= sizeof(address.sun_path))
+		return vmm_error_set(error, "gdb socket %s: give a path of 1 "
+				     "to %zu characters", path,
+				     sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (s->listener < 0)
+		return vmm_error_set(error, "gdb socket %s: %s", path,
+				     strerror(errno));
+	if (is_left_over(&address))
+		unlink(path);
+	/* Whoever may connect has the machine. */
+	mask = umask(0077);
+	rc = bind(s->listener, any, sizeof(address));
+	umask(mask);
+	if (rc && errno == EADDRINUSE)
+		return vmm_error_set(error, "gdb socket %s: in use; give "
+				     "another path", path);
+	if (rc)
+		return vmm_error_set(error, "gdb socket %s: %s", path,
+				     strerror(errno));
+	strcpy(s->unlink, path);
+	return 0;
+}
+
+/* "PORT", "ADDRESS:PORT" or "[ADDRESS]:PORT" to two strings. */
+static bool split(const char *where, char *host, size_t size,
+		  const char **port)
+{
+	const char *colon = strrchr(where, ':');
+	size_t length = colon ? (size_t)(colon - where) : 0;
+
+	*port = colon ? colon + 1 : where;
+	snprintf(host, size, "127.0.0.1");
+	if (!**port || strspn(*port, "0123456789") != strlen(*port) ||
+	    strtoul(*port, NULL, 10) > 65535)
+		return false;
+	if (!colon)
+		return true;
+	if (length > 2 && where[0] == '[' && colon[-1] == ']') {
+		where++;
+		length -= 2;
+	}
+	if (!length || length >= size)
+		return false;
+	memcpy(host, where, length);
+	host[length] = '\0';
+	return true;
+}
+
+static int listen_at(struct gdb_socket *s, const struct addrinfo *info,
+		     const char *where, struct vmm_error *error)
+{
+	int one = 1;
+
+	s->listener = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (s->listener < 0)
+		return vmm_error_set(error, "gdb port %s: %s", where,
+				     strerror(errno));
+	setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (!bind(s->listener, info->ai_addr, info->ai_addrlen))
+		return 0;
+	if (errno == EADDRINUSE)
+		return vmm_error_set(error, "gdb port %s: in use; give "
+				     "another one, or 0 for any", where);
+	return vmm_error_set(error, "gdb port %s: %s", where, strerror(errno));
+}
+
+static int listen_tcp(struct gdb_socket *s, const char *where,
+		      struct vmm_error *error)
+{
+	const struct addrinfo hints = {
+		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct addrinfo *info;
+	const char *port;
+	char host[64];
+	int rc;
+
+	if (!split(where, host, sizeof(host), &port) ||
+	    getaddrinfo(host, port, &hints, &info))
+		return vmm_error_set(error, "gdb port %s: give PORT, "
+				     "ADDRESS:PORT with a numeric address, or "
+				     "unix:PATH", where);
+	rc = listen_at(s, info, where, error);
+	freeaddrinfo(info);
+	return rc;
+}
+
+static void tell_where(const struct gdb_socket *s)
+{
+	struct sockaddr_storage address;
+	struct sockaddr *any = (struct sockaddr *)&address;
+	socklen_t size = sizeof(address);
+	char host[64], port[16];
+
+	if (s->unlink[0])
+		fprintf(stderr, "lodge: gdb: target remote %s\n", s->unlink);
+	else if (!getsockname(s->listener, any, &size) &&
+		 !getnameinfo(any, size, host, sizeof(host), port,
+			      sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
+		fprintf(stderr, "lodge: gdb: target remote %s%s%s:%s\n",
+			any->sa_family == AF_INET6 ? "[" : "", host,
+			any->sa_family == AF_INET6 ? "]" : "", port);
+}
+
+int gdb_socket_open(struct gdb_socket **out, const char *where,
+		    struct vmm_error *error)
+{
+	struct gdb_socket *s = calloc(1, sizeof(*s));
+	struct gdb_send send = { send_bytes, close_when_sent, s };
+	int rc;
+
+	*out = s;
+	if (!s)
+		return vmm_error_set(error, "gdb: out of memory");
+	s->listener = s->peer = -1;
+	s->gdb = gdb_create(&send);
+	if (!s->gdb)
+		rc = vmm_error_set(error, "gdb: out of memory");
+	else if (!strncmp(where, "unix:", 5))
+		rc = listen_unix(s, where + 5, error);
+	else
+		rc = listen_tcp(s, where, error);
+	if (!rc && listen(s->listener, 1))
+		rc = vmm_error_set(error, "gdb port %s: %s", where,
+				   strerror(errno));
+	if (rc) {
+		gdb_socket_close(s);
+		*out = NULL;
+	}
+	return rc;
+}
+
+int gdb_socket_start(struct gdb_socket *s, struct loop *loop,
+		     struct vmm_error *error)
+{
+	int rc = loop_add(loop, s->listener, LOOP_READ, listener_ready, s);
+
+	if (rc)
+		return vmm_error_set(error, "gdb: %s", strerror(-rc));
+	s->loop = loop;
+	tell_where(s);
+	return 0;
+}
+
+void gdb_socket_close(struct gdb_socket *s)
+{
+	if (!s)
+		return;
+	drop_peer(s);
+	if (s->listener >= 0) {
+		if (s->loop)
+			loop_remove(s->loop, s->listener);
+		close(s->listener);
+	}
+	if (s->unlink[0])
+		unlink(s->unlink);
+	gdb_destroy(s->gdb);
+	free(s);
+}
+
+struct gdb *gdb_socket_gdb(struct gdb_socket *s)
+{
+	return s->gdb;
+}

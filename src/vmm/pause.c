@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gate that a machine's processors pass before each run; see pause.h.
+ * What keeps a processor's thread outside of engine->run() (a full console)
+ * counts as stopped, so that the event loop never waits for itself.
+ */
+#include "vmm/pause.h"
+
+#include <x86intrin.h>
+
+void pause_init(struct pause *pause)
+{
+	*pause = (struct pause){ .open = PAUSE_NONE };
+	pthread_mutex_init(&pause->lock, NULL);
+	pthread_cond_init(&pause->changed, NULL);
+}
+
+void pause_fini(struct pause *pause)
+{
+	pthread_cond_destroy(&pause->changed);
+	pthread_mutex_destroy(&pause->lock);
+}
+
+void pause_begin(struct pause *pause, struct vm *vm,
+		 const struct engine *engine)
+{
+	pause->vm = vm;
+	pause->engine = engine;
+	pause->released = atomic_load(&vm->request) != VM_RUN;
+	pause->began = true;
+	pause->inside = 0;
+	pause->tsc = __rdtsc();
+	if (pause->open)
+		clock_start(&vm->clock);
+}
+
+void pause_finish(struct pause *pause)
+{
+	pause->began = false;
+	clock_stop(&pause->vm->clock);
+}
+
+void pause_release(struct pause *pause)
+{
+	pthread_mutex_lock(&pause->lock);
+	pause->released = true;
+	pthread_cond_broadcast(&pause->changed);
+	pthread_mutex_unlock(&pause->lock);
+}
+
+bool pause_enter(struct pause *pause, unsigned int cpu)
+{
+	uint64_t bit = (uint64_t)1 << cpu;
+	bool enter;
+
+	pthread_mutex_lock(&pause->lock);
+	while (!(pause->open & bit) && !pause->released)
+		pthread_cond_wait(&pause->changed, &pause->lock);
+	enter = !pause->released;
+	if (enter)
+		pause->inside |= bit;
+	pthread_mutex_unlock(&pause->lock);
+	return enter;
+}
+
+void pause_leave(struct pause *pause, unsigned int cpu)
+{
+	pthread_mutex_lock(&pause->lock);
+	pause->inside &= ~((uint64_t)1 << cpu);
+	if (!pause->open)
+		pthread_cond_broadcast(&pause->changed);
+	pthread_mutex_unlock(&pause->lock);
+}
+
+void pause_ask(struct pause *pause)
+{
+	uint64_t inside;
+
+	pthread_mutex_lock(&pause->lock);
+	pause->open = 0;
+	inside = pause->inside;
+	pthread_mutex_unlock(&pause->lock);
+	for (unsigned int i = 0; inside; i++, inside >>= 1)
+		if (inside & 1)
+			pause->engine->kick(pause->vm->cpu[i]);
+}
+
+void pause_all(struct pause *pause)
+{
+	pause_ask(pause);
+	pthread_mutex_lock(&pause->lock);
+	while (pause->inside)
+		pthread_cond_wait(&pause->changed, &pause->lock);
+	pthread_mutex_unlock(&pause->lock);
+	if (pause->began && pause->vm->clock.running) {
+		clock_stop(&pause->vm->clock);
+		pause->tsc = __rdtsc();
+	}
+}
+
+/* Guests' counters go on from where they were. */
+static void skip_tsc(struct pause *pause)
+{
+	uint64_t passed = __rdtsc() - pause->tsc;
+
+	for (unsigned int i = 0; i < pause->vm->cpu_count; i++) {
+		struct x86_cpu *cpu = pause->vm->cpu[i];
+
+		cpu->state.tsc_offset -= passed;
+		pause->engine->put_state(cpu);
+	}
+}
+
+void pause_end(struct pause *pause, uint64_t cpus)
+{
+	if (pause->began && !pause->vm->clock.running) {
+		skip_tsc(pause);
+		clock_start(&pause->vm->clock);
+	}
+	pthread_mutex_lock(&pause->lock);
+	pause->open = cpus;
+	pthread_cond_broadcast(&pause->changed);
+	pthread_mutex_unlock(&pause->lock);
+}

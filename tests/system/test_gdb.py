@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A debugger on the machine: our own small client, and stock gdb."""
+import socket
+import struct
+
+import pytest
+
+import tiny
+from conftest import ENGINE, run
+from gdb_client import RAX, RBX, RIP, Client, Debugged
+
+pytestmark = pytest.mark.skipif(ENGINE != "soft",
+                                reason="only the soft engine is debugged")
+
+START = tiny.BASE + tiny.CODE
+DATA = tiny.BASE + 0x1000
+# inc eax; mov [DATA], eax; jmp back: 1, 5 and 2 bytes
+COUNT = b"\x31\xC0" + b"\x40\xA3" + struct.pack("<I", DATA) + b"\xEB\xF8"
+LOOP = START + 2
+
+
+@pytest.fixture
+def debug(make_kernel):
+    """Starts a tiny kernel under the debugger."""
+    started = []
+
+    def start(code, data=b"\0" * 16, *options, **kwargs):
+        it = Debugged([*make_kernel(code, data), *options], **kwargs)
+        started.append(it)
+        return it
+    yield start
+    for it in started:
+        it.__exit__()
+
+
+def set_point(client, kind, address, size=1):
+    assert client.ask(f"Z{kind},{address:x},{size:x}") == "OK"
+
+
+def remove_point(client, kind, address, size=1):
+    assert client.ask(f"z{kind},{address:x},{size:x}") == "OK"
+
+
+# --- stopping and going on ------------------------------------------------------
+
+def test_waits_and_runs_to_the_end(debug):
+    it = debug(tiny.text("hello\n") + tiny.power_off())
+    client = it.connect()
+    assert client.ask("?").startswith("T05thread:1;")
+    assert client.register(RIP) == START
+    assert client.ask("c") == "W00"
+    out, err, status = it.end()
+    assert out == "hello\n" and status == 0, err
+
+
+def test_attaches_to_a_running_guest(debug):
+    it = debug(COUNT, wait=False)
+    client = it.connect()
+    client.no_ack()
+    assert START <= client.register(RIP) < START + len(COUNT)
+    before = client.register(RAX)
+    for _ in range(1000):
+        client.send("vCont;c")
+        assert client.interrupt().startswith("T02")
+    assert client.register(RAX) != before
+    assert client.ask("D") == "OK"
+    client = it.connect()
+    assert client.ask("?").startswith("T05")
+
+
+def test_goes_on_when_the_debugger_leaves(debug):
+    it = debug(tiny.text("x") + tiny.power_off())
+    client = it.connect()
+    set_point(client, 0, START)
+    client.close()
+    assert it.end()[2] == 0
+
+
+def test_kill_stops_the_machine(debug):
+    it = debug(COUNT)
+    client = it.connect()
+    client.send("k")
+    assert it.end()[2] == 0
+
+
+def test_crash_is_told(debug):
+    it = debug(tiny.TRIPLE_FAULT, tiny.NO_IDT)
+    assert it.connect().ask("c") == "X06"
+    assert it.end()[2] == 3
+
+
+def test_monitor_reset_stops_at_the_start(debug):
+    it = debug(COUNT)
+    client = it.connect()
+    for _ in range(5):
+        assert client.ask("s").startswith("T05")
+    assert client.register(RIP) != START
+    client.monitor("reset")
+    assert client.register(RIP) == START
+    client.ask("s")
+    assert client.register(RIP) == START + 2
+
+
+# --- stepping, breakpoints and watchpoints ----------------------------------------
+
+def test_steps(debug):
+    client = debug(COUNT).connect()
+    for rip in START + 2, START + 3, START + 8, START + 2, START + 3:
+        assert client.ask("vCont;s:1").startswith("T05thread:1;")
+        assert client.register(RIP) == rip
+    assert client.register(RAX) == 2
+    assert client.memory(DATA, 4) == struct.pack("<I", 1)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_breakpoint(debug, kind):
+    """In code that has long been hot, and again each time round."""
+    it = debug(COUNT, wait=False)
+    client = it.connect()
+    assert client.ask("qSupported:swbreak+;hwbreak+").find("swbreak+") >= 0
+    set_point(client, kind, LOOP + 1)
+    word = ["swbreak", "hwbreak"][kind]
+    assert client.ask("c") == f"T05thread:1;{word}:;"
+    before = client.register(RAX)
+    assert client.register(RIP) == LOOP + 1
+    assert client.memory(LOOP, 2) == b"\x40\xA3"
+    for n in range(1, 4):
+        assert client.ask("s").startswith("T05")
+        assert client.ask("c").startswith("T05")
+        assert client.register(RAX) == before + n
+    remove_point(client, kind, LOOP + 1)
+    client.send("c")
+    assert client.interrupt().startswith("T02")
+
+
+def test_breakpoint_leaves_no_trace(debug):
+    """The guest adds up its own code, with a breakpoint in it."""
+    code = (b"\xBE" + struct.pack("<I", START) +  # mov esi, START
+            b"\xB9\x40\0\0\0\x31\xC0"  # mov ecx, 64; xor eax, eax
+            b"\x0F\xB6\x16\x01\xD0\x46\xE2\xF8" +  # movzx, add, inc, loop
+            b"\x90" + tiny.power_off())
+    code = code.ljust(64, b"\x90")
+    client = debug(code).connect()
+    set_point(client, 0, START + code.index(b"\xE2\xF8") + 2)
+    set_point(client, 1, START + 1)
+    assert client.ask("c").startswith("T05")
+    assert client.register(RAX) == sum(code)
+
+
+@pytest.mark.parametrize("kind, hits", [(2, 1), (3, 2), (4, 2)])
+def test_watchpoint(debug, kind, hits):
+    """A loop that runs hot before it touches the watched word."""
+    loop = (b"\xB9\x00\x00\x01\x00"  # mov ecx, 65536
+            b"\xA3" + struct.pack("<I", DATA + 8) + b"\xE2\xF9")
+    write = b"\xB8\x78\x56\x34\x12\xA3" + struct.pack("<I", DATA)
+    read = b"\x8B\x1D" + struct.pack("<I", DATA)
+    code = loop + write + b"\x90" + read + b"\x90" + tiny.power_off()
+    client = debug(code).connect()
+    set_point(client, kind, DATA, 4)
+    word = {2: "watch", 3: "rwatch", 4: "awatch"}[kind]
+    behind = {1: START + len(loop + write),
+              2: START + len(loop + write) + 1 + len(read)}
+    first = 1 if kind != 3 else 2
+    for hit in range(first, hits + 1):
+        assert client.ask("c") == f"T05thread:1;{word}:{DATA:x};"
+        assert client.register(RIP) == behind[hit]
+    assert client.register(RBX) == (0x12345678 if hits == 2 else
+                                    client.register(RBX))
+    assert client.ask("c") == "W00"
+
+
+def test_debug_registers_are_the_guests(debug):
+    """What the guest reads from DR0, DR6 and DR7 has no breakpoint in it."""
+    code = (b"\x0F\x21\xC0\x0F\x21\xF3\x0F\x21\xF9" +  # dr0, dr6, dr7
+            b"\x90" + tiny.power_off())
+    client = debug(code).connect()
+    set_point(client, 1, START + 9)
+    set_point(client, 2, DATA, 4)
+    assert client.ask("c").startswith("T05")
+    assert client.register(RAX) == 0
+    assert client.register(RBX) == 0xFFFF0FF0
+    assert client.register(2) == 0x400
+
+
+# --- registers and memory ---------------------------------------------------------
+
+def test_registers(debug):
+    client = debug(COUNT).connect()
+    whole = client.ask("g")
+    assert client.ask("G" + whole) == "OK"
+    assert client.ask("g") == whole
+    assert client.ask("P0=8877665544332211") == "OK"
+    assert client.register(RAX) == 0x1122334455667788
+    assert client.ask("g")[:16] == "8877665544332211"
+    xml = client.ask("qXfer:features:read:target.xml:0,fff") + \
+        client.ask("qXfer:features:read:target.xml:fff,fff")
+    assert xml.count("<reg ") == 16 + 8 + 16 + 17 + 2 + 6
+    assert client.ask("p100") == "E16"
+    # xmm3 keeps its 16 bytes
+    assert client.ask("P2b=" + "5a" * 16) == "OK"
+    assert client.ask("p2b") == "5a" * 16
+
+
+def test_memory(debug):
+    client = debug(COUNT).connect()
+    assert client.memory(START, len(COUNT)) == COUNT
+    assert client.ask(f"M{DATA:x},4:01020304") == "OK"
+    assert client.memory(DATA, 4) == b"\1\2\3\4"
+    assert client.ask("m10000000,4") == "E0e"
+    assert client.ask("M10000000,1:00") == "E0e"
+    # code that is written to runs as written: xor eax, eax -> mov al, 7
+    assert client.ask(f"M{START:x},2:b007") == "OK"
+    client.ask("s")
+    assert client.register(RAX) & 0xFF == 7
+
+
+def test_monitor(debug):
+    client = debug(COUNT).connect()
+    assert "cr0" in client.monitor("info registers").lower()
+    assert "ram" in client.monitor("info mem")
+    assert f"{START:016x} -> {START:016x}" in client.monitor(
+        f"info tlb {START:x}")
+    assert "physical" in client.monitor("phys on")
+    assert client.memory(START, 2) == COUNT[:2]
+    assert "linear" in client.monitor("phys off")
+    assert "help" in client.monitor("help")
+    assert "no such command" in client.monitor("frobnicate")
+
+
+def test_threads(debug):
+    client = debug(COUNT, b"\0" * 16, "--cpus", "3").connect()
+    assert client.ask("qfThreadInfo") == "m1,2,3"
+    assert client.ask("qsThreadInfo") == "l"
+    assert "not started" in bytes.fromhex(
+        client.ask("qThreadExtraInfo,2")).decode()
+    assert client.ask("Hg2") == "OK"
+    assert client.register(RIP) != START
+    assert client.ask("Hg1") == "OK"
+    assert client.register(RIP) == START
+    assert client.ask("T3") == "OK" and client.ask("T4") == "E16"
+    assert client.ask("vCont;s:1;c").startswith("T05thread:1;")
+
+
+# --- bad input ----------------------------------------------------------------------
+
+def test_bad_packets(debug):
+    it = debug(COUNT)
+    client = it.connect()
+    client.raw(b"$g#00")
+    assert client.byte() == b"-"
+    for text in ("m", "m1", "m,", "mffffffffffffffff,ffffffff", "Z0", "Z9,1,1",
+                 "Z2,0,0", "Z2,ffffffffffffffff,10", "P", "P0=", "G00", "Hx1",
+                 "Hg99", "vCont", "vCont;", "vCont;s:99", "vCont;x", "qRcmd,1",
+                 "qXfer:features:read:target.xml:ffffffff,10", "T", "p",
+                 "M0,10:00", "M0,ffffffffffffffff:", "", "\x7f", "vNothing"):
+        answer = client.ask(text)
+        assert answer == "" or answer[0] == "E", (text, answer)
+    client.raw(b"$" + b"m" * 100000 + b"#00")
+    assert client.byte() == b"-"
+    assert client.ask("?").startswith("T05")
+
+
+def test_second_debugger_is_turned_away(debug):
+    it = debug(COUNT)
+    first = it.connect()
+    assert first.ask("?").startswith("T05")
+    second = it.connect()
+    with pytest.raises((EOFError, ConnectionError)):
+        second.ask("?")
+    assert first.ask("?").startswith("T05")
+
+
+def test_port_in_use(make_kernel):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(*make_kernel(COUNT), "--gdb", port)
+    assert result.returncode == 1
+    assert result.stderr == (f"lodge: gdb port {port}: in use; give another "
+                             "one, or 0 for any\n")
+
+
+@pytest.mark.parametrize("where", ["x", "70000", "host:1", "1.2.3.4:", ""])
+def test_bad_address(make_kernel, where):
+    result = run(*make_kernel(COUNT), "--gdb", where)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "ADDRESS:PORT" in result.stderr
+
+
+def test_wait_needs_gdb(make_kernel):
+    result = run(*make_kernel(COUNT), "--gdb-wait")
+    assert result.returncode == 2 and "--gdb" in result.stderr
+
+
+def test_unix_socket(debug, tmp_path):
+    path = tmp_path / "gdb"
+    it = debug(COUNT, where=f"unix:{path}")
+    client = Client(str(path))
+    assert client.ask("?").startswith("T05")
+    client.send("k")
+    assert it.end()[2] == 0
+    assert not path.exists()
