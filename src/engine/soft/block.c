@@ -158,9 +158,20 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
 	return true;
 }
 
+/* True unless the block's instruction ends in another page now. */
+static bool ends_there(struct x86_cpu *cpu, const struct block *b)
+{
+	gpa_t address;
+
+	return !b->crosses ||
+	       (!x86_fetch_translate(cpu, (b->linear | (PAGE_SIZE - 1)) + 1,
+				     &address) &&
+		address.v == block_second(b)->address);
+}
+
 /* Finds it, and drops what is out of date on the way. */
 static struct block *hash_find(struct block_cache *cache,
-			       const struct x86_cpu *cpu, uint64_t address,
+			       struct x86_cpu *cpu, uint64_t address,
 			       uint64_t linear)
 {
 	struct block **at = &cache->hash[hash_of(address, cpu->mode)], *b;
@@ -170,9 +181,11 @@ static struct block *hash_find(struct block_cache *cache,
 			    b->mode == cpu->mode &&
 			    b->segment == block_segment(cpu);
 
-		if (same && block_is_current(b))
+		bool current = same && block_is_current(b);
+
+		if (current && ends_there(cpu, b))
 			return b;
-		if (!same) {
+		if (!same || current) {
 			at = &b->next;
 			continue;
 		}
@@ -194,6 +207,8 @@ static size_t size_of(unsigned int count, unsigned int bytes)
 
 static size_t size_of_block(const struct block *b)
 {
+	if (b->crosses)
+		return size_of(b->count, sizeof(struct block_second));
 	return size_of(b->count, b->source ? b->bytes : 0u);
 }
 
@@ -216,14 +231,15 @@ static void enter_hash(struct block_cache *cache, struct block *b)
 }
 
 /* Goes on decoding the row from `bytes`, where the block begins, which has
- * `size` up to the page's end. */
+ * `size` up to the page's end. It is to have up to `count` instructions. */
 static void decode_row(struct x86_cpu *cpu, struct block *b,
-		       const uint8_t *bytes, unsigned int size)
+		       const uint8_t *bytes, unsigned int size,
+		       unsigned int count)
 {
 	unsigned int at = b->bytes;
 	bool end = false;
 
-	while (!end && b->count < BLOCK_INSNS_MAX &&
+	while (!end && b->count < count &&
 	       at + X86_INSN_MAX < UINT8_MAX) {
 		struct x86_insn *insn = &b->insn[b->count];
 
@@ -246,23 +262,25 @@ static void decode_row(struct x86_cpu *cpu, struct block *b,
 }
 
 /* How often the code there runs, as far as that is known. */
-static unsigned int warmth(struct block_cache *cache,
-			   const struct x86_cpu *cpu, const struct block *b,
-			   uint64_t away)
+static unsigned int warmth(struct block_cache *cache, struct x86_cpu *cpu,
+			   const struct block *b, uint64_t away)
 {
 	uint64_t address = b->address + away;
 	const struct block *other;
 
 	if ((address ^ b->address) & PAGE_MASK)
 		return 0;
+	/* Whoever does not go there must not look at the page behind. */
+	if (block_may_cross(address))
+		return *heat_of(cache, address);
 	other = hash_find(cache, cpu, address, b->linear + away);
 	return other && other->code ? UINT8_MAX : *heat_of(cache, address);
 }
 
 /* True for a row that ends with a conditional jump forward that is seldom
  * taken. */
-static bool falls_through(struct block_cache *cache,
-			  const struct x86_cpu *cpu, const struct block *b)
+static bool falls_through(struct block_cache *cache, struct x86_cpu *cpu,
+			  const struct block *b)
 {
 	const struct x86_insn *last = &b->insn[b->count - 1];
 
@@ -285,11 +303,11 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX, UINT8_MAX))
 		return NULL;
 	memcpy(b, block, size);
-	while (host && !b->source && rows++ < BLOCK_ROWS_MAX &&
+	while (host && !b->source && !b->crosses && rows++ < BLOCK_ROWS_MAX &&
 	       falls_through(cache, cpu, b)) {
 		unsigned int count = b->count;
 
-		decode_row(cpu, b, host, left);
+		decode_row(cpu, b, host, left, BLOCK_INSNS_MAX);
 		if (b->count == count)
 			break;
 	}
@@ -297,6 +315,45 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 	block->state--; /* out of date */
 	enter_hash(cache, b);
 	return b;
+}
+
+/*
+ * Decodes the block's only instruction, of which `size` bytes at `host` are in
+ * its page, as one that goes on in the page behind. Leaves the block empty
+ * when it does not, or when it cannot be kept.
+ */
+static void decode_across(struct soft_cpu *soft, struct x86_cpu *cpu,
+			  struct block *b, const uint8_t *host,
+			  unsigned int size)
+{
+	uint64_t linear = b->linear + size;
+	struct memory *mem = &cpu->vm->memory;
+	struct block_second second;
+	uint8_t bytes[X86_INSN_MAX];
+	const uint8_t *behind;
+	int64_t page;
+	gpa_t address;
+
+	/* 0: more bytes are wanted; only then the page behind is looked at. */
+	if (b->source || size >= X86_INSN_MAX || !linear ||
+	    (!(cpu->mode & X86_MODE_CODE64) && linear > UINT32_MAX) ||
+	    x86_decode(b->insn, host, size, cpu->mode) ||
+	    x86_fetch_translate(cpu, linear, &address))
+		return;
+	behind = memory_for_read(mem, address, X86_INSN_MAX);
+	page = memory_page_index(mem, address);
+	if (!behind || page < 0)
+		return;
+	second.address = address.v;
+	second.page = &soft->soft->page[page];
+	second.state = soft_open_page(soft, (uint64_t)page, behind);
+	if (soft_page_is_checked(second.state))
+		return;
+	memcpy(bytes, host, size);
+	memcpy(bytes + size, behind, X86_INSN_MAX - size);
+	decode_row(cpu, b, bytes, X86_INSN_MAX, 1);
+	b->crosses = true;
+	memcpy(&b->insn[b->count + 1u], &second, sizeof(second));
 }
 
 /* Decodes and keeps the block at `address`; NULL: it cannot be kept. */
@@ -332,7 +389,10 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	cpu->work = X86_WORK_DECODE;
 	b->count = 0;
 	b->bytes = 0;
-	decode_row(cpu, b, host, size);
+	b->crosses = false;
+	decode_row(cpu, b, host, size, BLOCK_INSNS_MAX);
+	if (!b->count)
+		decode_across(soft, cpu, b, host, size);
 	cpu->work = X86_WORK_RUN;
 	if (soft->profile)
 		soft_profile_decoded(soft->profile, b);
@@ -354,11 +414,10 @@ static bool beyond_limit(const struct x86_cpu *cpu, const struct block *b)
 		       cpu->state.seg[X86_CS].limit;
 }
 
-/* From now on `linear` leads to `b`, until the translation changes. */
-static void note_jump(struct block_cache *cache, const struct x86_cpu *cpu,
-		      uint64_t linear, struct block *b)
+/* `jump` speaks of this page. */
+static void note_page(struct block_cache *cache, const struct x86_cpu *cpu,
+		      uint64_t linear)
 {
-	struct block_jump *j = &cache->jump[block_slot(linear)];
 	bool user = cpu->mode & X86_MODE_USER;
 	unsigned int bit = page_bit(linear);
 
@@ -366,6 +425,17 @@ static void note_jump(struct block_cache *cache, const struct x86_cpu *cpu,
 		(uint64_t)1 << (bit % 64);
 	if (!user && !x86_fetches_global(cpu, linear))
 		cache->local_super = true;
+}
+
+/* From now on `linear` leads to `b`, until the translation changes. */
+static void note_jump(struct block_cache *cache, const struct x86_cpu *cpu,
+		      uint64_t linear, struct block *b)
+{
+	struct block_jump *j = &cache->jump[block_slot(linear)];
+
+	note_page(cache, cpu, linear);
+	if (b->crosses)
+		note_page(cache, cpu, (linear | (PAGE_SIZE - 1)) + 1);
 	j->linear = linear;
 	j->key = block_key(cache, cpu);
 	j->block = b;

@@ -5,12 +5,17 @@
  *
  * A block is a row of decoded instructions that lie in one page and end
  * behind the first one that may go elsewhere. When it is kept, it goes on
- * behind up to three conditional jumps forward that are seldom taken. The row ends with a marker whose
- * handler leaves the block. Blocks never outlive their bytes: every page of
+ * behind up to three conditional jumps forward that are seldom taken. The row
+ * ends with a marker whose handler leaves the block. Blocks never outlive their bytes: every page of
  * guest memory has a state in struct soft_vm, a block remembers the one that
  * it was decoded in, and a write to a page that holds decoded code
  * (MEM_PAGE_CODE) moves the page on to the next. Where code is written again
  * and again, blocks compare their bytes instead: change.c.
+ *
+ * An instruction that ends in the page behind is a block of its own, which
+ * remembers both pages and their states. Its first byte says too little of
+ * where it ends: that page's translation is asked for whenever it is looked
+ * up, and a jump to the last bytes of a page counts as one to another page.
  *
  * A vCPU that decodes the first block of a page withdraws its own write tags
  * for it and asks the other vCPUs to do the same (soft_open_page()). They
@@ -65,7 +70,15 @@ struct block {
 	 * table. */
 	uint16_t poll, indirect;
 	uint8_t needs; /* sets that must be live, once it is rewritten */
+	bool crosses;  /* it is one instruction, which block_second() ends */
 	struct x86_insn insn[];
+};
+
+/* The page where an instruction ends that began in another. */
+struct block_second {
+	uint64_t address; /* guest-physical */
+	const _Atomic uint64_t *page; /* as in struct block */
+	uint64_t state;
 };
 
 /* Where a linear address was last seen to lead. */
@@ -130,12 +143,33 @@ static inline uint8_t *block_bytes(struct block *b)
 	return (uint8_t *)&b->insn[b->count + 1u];
 }
 
+/* Behind the row of a block that crosses. */
+static inline const struct block_second *block_second(const struct block *b)
+{
+	return (const struct block_second *)&b->insn[b->count + 1u];
+}
+
+/* True where an instruction may begin that ends in the page behind. */
+static inline bool block_may_cross(uint64_t linear)
+{
+	return (linear & (PAGE_SIZE - 1)) > PAGE_SIZE - X86_INSN_MAX;
+}
+
+static inline bool block_second_is_current(const struct block *b)
+{
+	const struct block_second *second = block_second(b);
+
+	return atomic_load_explicit(second->page, memory_order_acquire) ==
+	       second->state;
+}
+
 /* True while the block is what its bytes in guest memory say. */
 static inline bool block_is_current(struct block *b)
 {
 	return atomic_load_explicit(b->page, memory_order_acquire) ==
 		       b->state &&
-	       (!b->source || !memcmp(b->source, block_bytes(b), b->bytes));
+	       (!b->source || !memcmp(b->source, block_bytes(b), b->bytes)) &&
+	       (!b->crosses || block_second_is_current(b));
 }
 
 /*
@@ -202,8 +236,8 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 
 /*
  * The block at cs:rip: X86_NEXT and *block. *block is NULL when the code
- * there cannot be kept (an instruction across pages, not in memory, cut by
- * the segment's limit): then one x86_step() is due. X86_FAULT: the fetch
+ * there cannot be kept (not in memory, cut by the segment's limit, across
+ * pages one of which is checked): then one x86_step() is due. X86_FAULT: the fetch
  * faults.
  */
 enum x86_result block_find(struct soft_cpu *soft, struct x86_cpu *cpu,

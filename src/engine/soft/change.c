@@ -145,14 +145,21 @@ bool soft_page_calms(struct soft_cpu *soft, const struct block *block)
 	return true;
 }
 
+static void make_hot(struct soft_vm *soft, const _Atomic uint64_t *page)
+{
+	_Atomic uint8_t *flags =
+		&soft->vm->memory.page_flags[page - soft->page];
+
+	if (!(atomic_load(flags) & MEM_PAGE_HOT))
+		atomic_fetch_or(flags, MEM_PAGE_HOT);
+}
+
 void soft_page_is_hot(struct soft_cpu *soft, const struct block *block)
 {
-	struct soft_vm *shared = soft->soft;
-	_Atomic uint8_t *flags =
-		&shared->vm->memory.page_flags[block->page - shared->page];
-
-	if (!block->source && !(atomic_load(flags) & MEM_PAGE_HOT))
-		atomic_fetch_or(flags, MEM_PAGE_HOT);
+	if (!block->source)
+		make_hot(soft->soft, block->page);
+	if (block->crosses)
+		make_hot(soft->soft, block_second(block)->page);
 }
 
 /* Of one-byte opcodes with a memory operand: it is read at most. */

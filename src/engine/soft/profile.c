@@ -213,14 +213,27 @@ static enum profile_reason reason_of(const struct soft_profile *p,
 	return PROFILE_UNKNOWN;
 }
 
+/* The instruction's bytes; false: they are not in memory any more. */
+static bool read_bytes(const struct x86_cpu *cpu, const struct block *block,
+		       const struct x86_insn *insn, uint8_t *bytes)
+{
+	const struct memory *mem = &cpu->vm->memory;
+	uint64_t address = block->address + insn->offset;
+	uint32_t left = PAGE_SIZE - (uint32_t)(address & (PAGE_SIZE - 1));
+	uint32_t first = insn->length < left ? insn->length : left;
+
+	if (memory_read(mem, gpa(address), bytes, first))
+		return false;
+	return first == insn->length ||
+	       !memory_read(mem, gpa(block_second(block)->address),
+			    bytes + first, insn->length - first);
+}
+
 static ZydisMnemonic mnemonic_of(const struct x86_cpu *cpu,
 				 const struct block *block,
 				 const struct x86_insn *insn)
 {
-	const uint8_t *bytes =
-		memory_for_read(&cpu->vm->memory,
-				gpa(block->address + insn->offset),
-				insn->length);
+	uint8_t bytes[X86_INSN_MAX];
 	ZydisDecodedInstruction zi;
 	ZydisDecoder decoder;
 
@@ -233,7 +246,7 @@ static ZydisMnemonic mnemonic_of(const struct x86_cpu *cpu,
 	else
 		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16,
 				 ZYDIS_STACK_WIDTH_16);
-	if (!bytes ||
+	if (!read_bytes(cpu, block, insn, bytes) ||
 	    ZYAN_FAILED(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes,
 						      insn->length, &zi)))
 		return ZYDIS_MNEMONIC_INVALID;

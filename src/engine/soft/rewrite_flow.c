@@ -16,14 +16,18 @@
  * Jumps within a page lead to their target's block once they have been
  * patched: both ends share the page, so whatever mapping led to one leads to
  * the other. A patched jump to another page remembers the key under which it
- * was made, and compares.
+ * was made, and compares. So does one to the page's last bytes, where an
+ * instruction may be that ends in another page.
  */
 #include "engine/soft/rewrite_impl.h"
 
-/* True when `rip` is in the block's page. */
+/* True when what is at `rip` is in the block's page, to its end. */
 static bool same_page(const struct rewrite *t, uint64_t rip)
 {
-	return !((rewrite_linear(t, rip) ^ t->block->linear) & PAGE_MASK);
+	uint64_t linear = rewrite_linear(t, rip);
+
+	return !((linear ^ t->block->linear) & PAGE_MASK) &&
+	       !block_may_cross(linear);
 }
 
 /* --- entries ---------------------------------------------------------- */
