@@ -99,6 +99,9 @@ bool board_draw(struct board *board,
 /* A key (chip/key.h) goes down or up. */
 void board_key(struct board *board, unsigned int key, bool down);
 
+/* Bytes of the keyboard that the guest has not read yet. */
+unsigned int board_keys_unread(struct board *board);
+
 /* See ps2_mouse_move(). */
 void board_mouse(struct board *board, int x, int y, int wheel,
 		 unsigned int buttons);

@@ -449,6 +449,16 @@ void board_key(struct board *board, unsigned int key, bool down)
 	host_unlock(&board->vm.device_lock);
 }
 
+unsigned int board_keys_unread(struct board *board)
+{
+	unsigned int count;
+
+	host_lock(&board->vm.device_lock);
+	count = board->keyboard.queue.count;
+	host_unlock(&board->vm.device_lock);
+	return count;
+}
+
 void board_mouse(struct board *board, int x, int y, int wheel,
 		 unsigned int buttons)
 {

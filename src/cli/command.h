@@ -21,6 +21,13 @@ struct command {
 };
 
 extern const struct command command_run;
+extern const struct command command_list;
+extern const struct command command_status;
+extern const struct command command_stop;
+extern const struct command command_reset;
+extern const struct command command_screenshot;
+extern const struct command command_keys;
+extern const struct command command_inspect;
 extern const struct command command_host;
 
 #endif

@@ -35,6 +35,13 @@ static const struct command command_help = {
 
 static const struct command *const commands[] = {
 	&command_run,
+	&command_list,
+	&command_status,
+	&command_stop,
+	&command_reset,
+	&command_screenshot,
+	&command_keys,
+	&command_inspect,
 	&command_host,
 	&command_version,
 	&command_help,

@@ -17,11 +17,11 @@
 #include "vm/memory.h"
 #include "vm/vm.h"
 #include "vmm/machine.h"
+#include "vmm/runtime.h"
 
 #define MIB	    ((uint64_t)1 << 20)
 #define MEMORY_MIN  (4 * MIB)
 #define MODULES_MAX 32
-#define NAME_MAX_LEN 63
 
 struct run {
 	struct machine_config machine;
@@ -29,6 +29,7 @@ struct run {
 	const char *module[MODULES_MAX];
 	struct machine_disk disk[CLI_DISKS_MAX];
 	const char *soft_cache; /* as given; NULL: not */
+	const char *display; /* likewise */
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -225,15 +226,25 @@ static int take_name(void *config, const char *value)
 {
 	struct run *run = config;
 
-	if (!*value || strlen(value) > NAME_MAX_LEN ||
-	    strspn(value, "abcdefghijklmnopqrstuvwxyz"
-			  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
-		    strlen(value)) {
+	if (!runtime_name_valid(value)) {
 		cli_error("run: --name %s: give 1 to %d letters, digits and "
-			  "- _ .", value, NAME_MAX_LEN);
+			  "- _ . with no . first", value, RUNTIME_NAME_MAX);
 		return -1;
 	}
+	run->machine.any_name = false;
 	run->machine.name = value;
+	return 0;
+}
+
+static int take_display(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (strcmp(value, "none") && strcmp(value, "std")) {
+		cli_error("run: --display %s: give none or std", value);
+		return -1;
+	}
+	run->display = value;
 	return 0;
 }
 
@@ -365,7 +376,12 @@ static const struct option_spec run_options[] = {
 	{ "soft-cache", "SIZE",
 	  "memory for code that the software processor keeps\n"
 	  "(24M for each processor)", false, take_soft_cache },
-	{ "name", "NAME", "the machine's name (lodge)", false, take_name },
+	{ "name", "NAME",
+	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
+	  take_name },
+	{ "display", "WHICH",
+	  "none, or std: a VGA adapter (std with firmware)", false,
+	  take_display },
 	{ "serial", "WHERE",
 	  "the serial console: stdio, file:PATH, pty or none\n(stdio)", false,
 	  take_serial },
@@ -438,6 +454,8 @@ static int complete(struct run *run, struct guest *guest, char *append,
 
 	machine->module = run->module;
 	machine->disk = run->disk;
+	machine->display = run->display ? !strcmp(run->display, "std") :
+				machine->firmware.kind != ROM_NONE;
 	if (machine->firmware.kind != ROM_NONE)
 		return 0;
 	if (machine->kernel) {
@@ -466,6 +484,7 @@ static int run_run(const struct command_context *context, int argc,
 	struct run run = {
 		.machine = {
 			.name = "lodge",
+			.any_name = true,
 			.cpus = 1,
 			.memory = 512 * MIB,
 			.engine = "auto",

@@ -17,6 +17,7 @@
 #include "board/board.h"
 #include "host/linux/block_file.h"
 #include "host/linux/thread.h"
+#include "vmm/control.h"
 #include "vmm/image.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
@@ -47,6 +48,8 @@ struct machine {
 
 	const struct engine *engine;
 	char engine_reason[200];
+	struct control *control; /* NULL: none */
+	const char *name;
 	struct console *console;
 	struct loop *loop;
 	struct board *board;
@@ -374,14 +377,13 @@ static int build_board(struct machine *machine)
 	const struct machine_config *config = machine->config;
 	struct board_disk disk[BOARD_DISKS_MAX] = { 0 };
 	const struct board_config board_config = {
-		.name = config->name,
+		.name = machine->name,
 		.cpus = config->cpus,
 		.memory = config->memory,
 		.testdev = config->testdev,
 		.engine = machine->engine,
 		.engine_cache = config->soft_cache,
-		.display = config->display ||
-			   config->firmware.kind != ROM_NONE,
+		.display = config->display,
 		.vga_rom = machine->rom.vga.data,
 		.vga_rom_size = (uint32_t)machine->rom.vga.size,
 		.firmware = config->firmware.kind == ROM_NONE ?
@@ -456,6 +458,41 @@ static int watch_signals(struct machine *machine)
 			signal_came, machine);
 }
 
+/*
+ * A name that was given is kept or the run does not start; without one, a
+ * host that has no place for the socket can still run the machine.
+ */
+static int open_control(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+
+	machine->name = config->name;
+	if (!control_open(&machine->control, config->name, config->any_name,
+			  machine->error)) {
+		machine->name = control_name(machine->control);
+		return 0;
+	}
+	if (!config->any_name)
+		return -1;
+	host_log(HOST_LOG_WARN, "%s", machine->error->text);
+	machine->error->text[0] = '\0';
+	return 0;
+}
+
+static int start_control(struct machine *machine)
+{
+	const struct control_target target = {
+		.board = machine->board,
+		.engine = machine->engine->name,
+		.memory = machine->config->memory,
+		.start = machine->config->process_start,
+	};
+
+	return machine->control ? control_start(machine->control,
+						machine->loop, &target) :
+				  0;
+}
+
 static int set_up_loop(struct machine *machine)
 {
 	struct vm *vm = machine->vm;
@@ -470,6 +507,8 @@ static int set_up_loop(struct machine *machine)
 		vm->asked_ctx = machine;
 		rc = watch_signals(machine);
 	}
+	if (!rc)
+		rc = start_control(machine);
 	if (rc)
 		return vmm_error_set(machine->error, "event loop: %s",
 				     strerror(-rc));
@@ -495,8 +534,8 @@ static int set_up(struct machine *machine)
 		return -1;
 	if (config->gdb.wait)
 		pause_ask(&machine->pause);
-	if (open_images(machine) || open_disks(machine) ||
-	    choose_engine(machine) ||
+	if (open_control(machine) || open_images(machine) ||
+	    open_disks(machine) || choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
 			 config->kernel, machine->error))
 		return -1;
@@ -593,7 +632,7 @@ static void tell_crash(struct machine *machine)
 	}
 	vmm_error_set(machine->error,
 		      "%s crashed: triple fault (state above)",
-		      machine->config->name);
+		      machine->name);
 }
 
 static void tell_failure(struct machine *machine)
@@ -673,6 +712,7 @@ static int finish(struct machine *machine, enum vm_request request)
 static void tear_down(struct machine *machine)
 {
 	console_close(machine->console);
+	control_close(machine->control);
 	if (machine->signals >= 0) {
 		loop_remove(machine->loop, machine->signals);
 		close(machine->signals);

@@ -26,6 +26,7 @@ struct machine_disk {
 
 struct machine_config {
 	const char *name;
+	bool any_name; /* or one like it that no running machine has */
 	const char *kernel; /* NULL: firmware boots from a medium */
 	const char *initrd; /* NULL: none */
 	const char *append; /* NULL: empty */
@@ -34,7 +35,7 @@ struct machine_config {
 	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
 	unsigned int disk_count;
 	struct rom_config firmware;
-	bool display; /* an adapter even without firmware */
+	bool display; /* an adapter, keyboard and mouse */
 	unsigned int cpus;
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	const char *engine; /* "auto", "kvm" or "soft" */

@@ -35,11 +35,14 @@ def test_no_command_shows_usage():
 def test_help_lists_commands(args):
     result = run(*args)
     assert result.returncode == 0
-    for word in ("run", "host", "version", "help"):
+    for word in ("run", "list", "status", "stop", "reset", "screenshot",
+                 "keys", "inspect", "host", "version", "help"):
         assert f"\n  {word} " in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "host", "version", "help"])
+@pytest.mark.parametrize("command", [
+    "run", "list", "status", "stop", "reset", "screenshot", "keys", "inspect",
+    "host", "version", "help"])
 def test_help_of_a_command(command):
     by_name, by_option = run("help", command), run(command, "--help")
     assert by_name.returncode == by_option.returncode == 0

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands that look at running machines and end them: list, status, stop,
+ * reset.
+ */
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "cli/option.h"
+#include "cli/target.h"
+#include "vmm/machine.h"
+#include "vmm/remote.h"
+
+#define PATIENCE     30 /* seconds for an answer */
+#define STOP_TIMEOUT 60 /* seconds for a guest to power off */
+
+/* The text and number of a status, "" and 0 when missing. */
+static const char *text_of(const json_t *status, const char *name)
+{
+	const char *text = json_string_value(json_object_get(status, name));
+
+	return text ? text : "";
+}
+
+static long long number_of(const json_t *status, const char *name)
+{
+	return json_integer_value(json_object_get(status, name));
+}
+
+static void print_age(double seconds)
+{
+	unsigned long s = seconds > 0 ? (unsigned long)seconds : 0;
+
+	if (s >= 86400)
+		printf("%lu days ", s / 86400);
+	printf("%lu:%02lu:%02lu", s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+/* --- list ------------------------------------------------------------------- */
+
+static void print_row(const json_t *status)
+{
+	printf("%-20s %-6s %4lld %6lld MiB %8lld  ", text_of(status, "name"),
+	       text_of(status, "engine"), number_of(status, "cpus"),
+	       number_of(status, "memory") >> 20, number_of(status, "pid"));
+	print_age(json_real_value(json_object_get(status, "seconds")));
+	printf("\n");
+}
+
+static void collect(void *ctx, const json_t *status)
+{
+	json_array_append(ctx, (json_t *)status);
+}
+
+static void print_list(const json_t *list)
+{
+	const json_t *status;
+	size_t i;
+
+	if (json_array_size(list))
+		printf("%-20s %-6s %4s %10s %8s  %s\n", "NAME", "ENGINE",
+		       "CPUS", "MEMORY", "PID", "RUNS FOR");
+	json_array_foreach(list, i, status)
+		print_row(status);
+}
+
+static void help_list(void)
+{
+	printf("usage: lodge list [--json]\n\n"
+	       "Lists your running machines.\n\n"
+	       "  --json                print a JSON list of objects\n");
+}
+
+static int run_list(const struct command_context *context, int argc,
+		    char **argv)
+{
+	struct target target = { .command = "list", .words_max = 0 };
+	struct vmm_error error;
+	json_t *list;
+
+	if (target_parse(&target, TARGET_JSON, argc, argv))
+		return target_status(&target, help_list);
+	list = json_array();
+	if (remote_each(collect, list, &error)) {
+		json_decref(list);
+		cli_error("%s", error.text);
+		return MACHINE_FAILED;
+	}
+	if (target.json)
+		target_print_json(list);
+	else
+		print_list(list);
+	json_decref(list);
+	return MACHINE_OK;
+}
+
+const struct command command_list = {
+	.name = "list",
+	.summary = "list the running machines",
+	.run = run_list,
+	.help = help_list,
+};
+
+/* --- status ----------------------------------------------------------------- */
+
+static void print_status(const json_t *status)
+{
+	printf("name       %s\nengine     %s\nprocessors %lld\n"
+	       "memory     %lld MiB\npid        %lld\nruns for   ",
+	       text_of(status, "name"), text_of(status, "engine"),
+	       number_of(status, "cpus"), number_of(status, "memory") >> 20,
+	       number_of(status, "pid"));
+	print_age(json_real_value(json_object_get(status, "seconds")));
+	printf("\n");
+}
+
+static void help_status(void)
+{
+	printf("usage: lodge status [--json] NAME\n\n"
+	       "Tells about one running machine.\n\n"
+	       "  --json                print a JSON object\n");
+}
+
+static int run_status(const struct command_context *context, int argc,
+		      char **argv)
+{
+	struct target target = { .command = "status", .words_min = 1,
+				 .words_max = 1 };
+	json_t *status;
+
+	if (target_parse(&target, TARGET_JSON, argc, argv))
+		return target_status(&target, help_status);
+	status = target_call(&target, "status", NULL, PATIENCE, NULL);
+	target_close(&target);
+	if (!status)
+		return MACHINE_FAILED;
+	if (target.json)
+		target_print_json(status);
+	else
+		print_status(status);
+	json_decref(status);
+	return MACHINE_OK;
+}
+
+const struct command command_status = {
+	.name = "status",
+	.summary = "tell about a running machine",
+	.run = run_status,
+	.help = help_status,
+};
+
+/* --- stop, reset ------------------------------------------------------------ */
+
+static void help_stop(void)
+{
+	printf("usage: lodge stop [--force] NAME\n\n"
+	       "Presses a machine's power button and waits up to %d seconds "
+	       "for its guest to\npower off.\n\n"
+	       "  --force               end it at once, whatever the guest "
+	       "does\n", STOP_TIMEOUT);
+}
+
+static int run_stop(const struct command_context *context, int argc,
+		    char **argv)
+{
+	struct target target = { .command = "stop", .words_min = 1,
+				 .words_max = 1 };
+	json_t *result;
+	int status = MACHINE_FAILED;
+
+	if (target_parse(&target, TARGET_FORCE, argc, argv))
+		return target_status(&target, help_stop);
+	result = target_call(&target, "stop",
+			     json_pack("{sb}", "force", (int)target.force),
+			     PATIENCE, NULL);
+	if (result && remote_wait_end(&target.remote, STOP_TIMEOUT))
+		cli_error("stop: %s still runs: its guest does not heed the "
+			  "power button; lodge stop --force %s ends it",
+			  target.word[0], target.word[0]);
+	else if (result)
+		status = MACHINE_OK;
+	json_decref(result);
+	target_close(&target);
+	return status;
+}
+
+const struct command command_stop = {
+	.name = "stop",
+	.summary = "press a machine's power button, or end it",
+	.run = run_stop,
+	.help = help_stop,
+};
+
+static void help_reset(void)
+{
+	printf("usage: lodge reset NAME\n\n"
+	       "Presses a machine's reset button.\n");
+}
+
+static int run_reset(const struct command_context *context, int argc,
+		     char **argv)
+{
+	struct target target = { .command = "reset", .words_min = 1,
+				 .words_max = 1 };
+	json_t *result;
+
+	if (target_parse(&target, 0, argc, argv))
+		return target_status(&target, help_reset);
+	result = target_call(&target, "reset", NULL, PATIENCE, NULL);
+	target_close(&target);
+	json_decref(result);
+	return result ? MACHINE_OK : MACHINE_FAILED;
+}
+
+const struct command command_reset = {
+	.name = "reset",
+	.summary = "press a machine's reset button",
+	.run = run_reset,
+	.help = help_reset,
+};

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands for a machine's display and keyboard: screenshot, keys.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/option.h"
+#include "cli/png.h"
+#include "cli/target.h"
+#include "vmm/keyname.h"
+#include "vmm/machine.h"
+
+#define PATIENCE 30 /* seconds for an answer */
+
+/* --- screenshot ------------------------------------------------------------- */
+
+static void help_screenshot(void)
+{
+	printf("usage: lodge screenshot NAME FILE.png\n\n"
+	       "Writes what a machine's display shows as a PNG image.\n");
+}
+
+static int write_picture(const json_t *result, int fd, const char *path)
+{
+	json_int_t width = json_integer_value(json_object_get(result, "width"));
+	json_int_t height =
+		json_integer_value(json_object_get(result, "height"));
+	int rc = -EPROTO;
+
+	if (fd >= 0 && width > 0 && height > 0 && width <= PNG_SIDE_MAX &&
+	    height <= PNG_SIDE_MAX)
+		rc = png_write(path, fd, (unsigned int)width,
+			       (unsigned int)height);
+	if (rc)
+		cli_error("screenshot: %s: %s", path, strerror(-rc));
+	return rc;
+}
+
+static int run_screenshot(const struct command_context *context, int argc,
+			  char **argv)
+{
+	struct target target = { .command = "screenshot", .words_min = 2,
+				 .words_max = 2 };
+	int fd = -1, rc = -1;
+	json_t *result;
+
+	if (target_parse(&target, 0, argc, argv))
+		return target_status(&target, help_screenshot);
+	result = target_call(&target, "screenshot", NULL, PATIENCE, &fd);
+	if (result)
+		rc = write_picture(result, fd, target.word[1]);
+	if (fd >= 0)
+		close(fd);
+	json_decref(result);
+	target_close(&target);
+	return rc ? MACHINE_FAILED : MACHINE_OK;
+}
+
+const struct command command_screenshot = {
+	.name = "screenshot",
+	.summary = "save what a machine's display shows",
+	.run = run_screenshot,
+	.help = help_screenshot,
+};
+
+/* --- keys ------------------------------------------------------------------- */
+
+static void help_keys(void)
+{
+	printf("usage: lodge keys NAME TEXT|KEY...\n\n"
+	       "Types on a machine's keyboard, one argument after another, as "
+	       "fast as the guest\nreads. An argument that names a key is that "
+	       "key: enter, esc, tab, backspace,\nup, down, left, right, home, "
+	       "end, pageup, pagedown, insert, delete, f1 to f12,\nspace, "
+	       "print, pause, menu, capslock, numlock, with others held as in\n"
+	       "ctrl-alt-delete (ctrl, shift, alt, altgr, meta). Any other is "
+	       "typed as on a US\nkeyboard; so is what follows \"text:\".\n");
+}
+
+static json_t *input_of(char **word, int words)
+{
+	static const char mark[] = "text:";
+	json_t *input = json_array();
+	struct keystroke stroke;
+
+	for (int i = 0; i < words; i++) {
+		const char *text = word[i];
+		const char *kind = "text";
+
+		if (!strncmp(text, mark, strlen(mark)))
+			text += strlen(mark);
+		else if (keyname_parse(text, &stroke))
+			kind = "key";
+		json_array_append_new(input, json_pack("{ss}", kind, text));
+	}
+	return input;
+}
+
+static int run_keys(const struct command_context *context, int argc,
+		    char **argv)
+{
+	struct target target = { .command = "keys", .words_min = 2,
+				 .words_max = INT_MAX };
+	json_t *result;
+
+	if (target_parse(&target, 0, argc, argv))
+		return target_status(&target, help_keys);
+	result = target_call(&target, "keys",
+			     json_pack("{so}", "input",
+				       input_of(target.word + 1,
+						target.words - 1)),
+			     0, NULL);
+	json_decref(result);
+	target_close(&target);
+	return result ? MACHINE_OK : MACHINE_FAILED;
+}
+
+const struct command command_keys = {
+	.name = "keys",
+	.summary = "type on a machine's keyboard",
+	.run = run_keys,
+	.help = help_keys,
+};

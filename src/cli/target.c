@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Words and switches of commands on running machines.
+ */
+#include "cli/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/option.h"
+#include "vmm/machine.h"
+
+static bool take_switch(struct target *target, unsigned int switches,
+			const char *arg)
+{
+	if (switches & TARGET_JSON && !strcmp(arg, "--json"))
+		target->json = true;
+	else if (switches & TARGET_FORCE && !strcmp(arg, "--force"))
+		target->force = true;
+	else if (!strcmp(arg, "--help") || !strcmp(arg, "-h"))
+		target->help = true;
+	else
+		return false;
+	return true;
+}
+
+int target_parse(struct target *target, unsigned int switches, int argc,
+		 char **argv)
+{
+	int i = 0;
+
+	for (; i < argc && !strncmp(argv[i], "-", 1) && argv[i][1]; i++) {
+		if (take_switch(target, switches, argv[i]))
+			continue;
+		cli_error("%s: unknown option %s; see lodge help %s",
+			  target->command, argv[i], target->command);
+		return -1;
+	}
+	/* A switch may also follow the only words that there are. */
+	while (argc > i && argc - i > target->words_min &&
+	       take_switch(target, switches, argv[argc - 1]))
+		argc--;
+	target->word = argv + i;
+	target->words = argc - i;
+	if (target->help)
+		return -1;
+	if (target->words < target->words_min)
+		cli_error("%s: %s missing; see lodge help %s", target->command,
+			  target->words ? "an argument is" :
+					  "a machine's name is",
+			  target->command);
+	else if (target->words > target->words_max)
+		cli_error("%s: unexpected argument \"%s\"; see lodge help %s",
+			  target->command, target->word[target->words_max],
+			  target->command);
+	else
+		return 0;
+	return -1;
+}
+
+int target_status(const struct target *target, void (*help)(void))
+{
+	if (!target->help)
+		return MACHINE_USAGE;
+	help();
+	return MACHINE_OK;
+}
+
+json_t *target_call(struct target *target, const char *command, json_t *more,
+		    unsigned int seconds, int *fd)
+{
+	struct vmm_error error;
+	json_t *result = NULL;
+
+	if (!target->open && remote_open(&target->remote, target->word[0],
+					 &error)) {
+		json_decref(more);
+	} else {
+		target->open = true;
+		result = remote_call(&target->remote, command, more, seconds,
+				     fd, &error);
+	}
+	if (!result)
+		cli_error("%s: %s", target->command, error.text);
+	return result;
+}
+
+void target_close(struct target *target)
+{
+	if (target->open)
+		remote_close(&target->remote);
+	target->open = false;
+}
+
+void target_print_json(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	printf("\n");
+}

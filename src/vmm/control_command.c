@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of the control protocol, on the loop's thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "board/board.h"
+#include "device/frame.h"
+#include "vmm/control_impl.h"
+
+#define NS_PER_S 1e9
+
+static void do_status(struct control_machine *machine, const json_t *request,
+		      struct control_reply *reply)
+{
+	const struct control_target *target = &machine->target;
+	struct vm *vm = board_vm(target->board);
+	uint64_t run = host_monotonic_ns() - target->start;
+
+	reply->result = json_pack(
+		"{sssssisIsfsi}", "name", machine->name, "engine",
+		target->engine, "cpus", (int)vm->cpu_count, "memory",
+		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
+		"pid", (int)getpid());
+}
+
+static void do_inspect(struct control_machine *machine, const json_t *request,
+		       struct control_reply *reply)
+{
+	reply->result = control_inspect(machine->target.board);
+}
+
+/* --- power ------------------------------------------------------------------ */
+
+static void do_stop(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply)
+{
+	struct board *board = machine->target.board;
+	const json_t *force = json_object_get(request, "force");
+
+	if (force && !json_is_boolean(force)) {
+		control_refuse(reply, "bad-request",
+			       "\"force\" is true or false");
+		return;
+	}
+	if (json_is_true(force))
+		vm_ask(board_vm(board), VM_STOP);
+	else
+		board_power_button(board);
+	reply->result = json_object();
+}
+
+static void do_reset(struct control_machine *machine, const json_t *request,
+		     struct control_reply *reply)
+{
+	vm_ask(board_vm(machine->target.board), VM_RESET);
+	reply->result = json_object();
+}
+
+/* --- screen ----------------------------------------------------------------- */
+
+struct picture {
+	uint32_t width, height;
+	uint32_t *pixels; /* NULL: no memory */
+};
+
+static size_t picture_size(const struct picture *picture)
+{
+	return (size_t)picture->width * picture->height *
+	       sizeof(*picture->pixels);
+}
+
+/* Held: the device lock. */
+static void copy_frame(void *ctx, const struct frame *frame,
+		       const struct frame_rect *changed)
+{
+	struct picture *picture = ctx;
+
+	picture->width = frame->width;
+	picture->height = frame->height;
+	picture->pixels = malloc(picture_size(picture));
+	if (picture->pixels)
+		memcpy(picture->pixels, frame->pixels, picture_size(picture));
+}
+
+/* A memory file with the pixels, or a negative errno. */
+static int picture_file(const struct picture *picture)
+{
+	int fd = memfd_create("screenshot", MFD_CLOEXEC);
+	size_t size = picture_size(picture), done = 0;
+	int rc = fd < 0 ? -errno : 0;
+
+	while (!rc && done < size) {
+		ssize_t n = write(fd, (const char *)picture->pixels + done,
+				  size - done);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			rc = n ? -errno : -EIO;
+	}
+	if (rc && fd >= 0)
+		close(fd);
+	return rc ? rc : fd;
+}
+
+static void do_screenshot(struct control_machine *machine,
+			  const json_t *request, struct control_reply *reply)
+{
+	struct picture picture = { 0 };
+	int fd;
+
+	if (!board_draw(machine->target.board, copy_frame, &picture)) {
+		control_refuse(reply, "no-display",
+			       "%s has no display; run it with --display std",
+			       machine->name);
+		return;
+	}
+	fd = picture.pixels ? picture_file(&picture) : -ENOMEM;
+	free(picture.pixels);
+	if (fd < 0) {
+		control_refuse(reply, "failed", "no memory for the picture");
+		return;
+	}
+	reply->fd = fd;
+	reply->result = json_pack("{sisiss}", "width", (int)picture.width,
+				  "height", (int)picture.height, "format",
+				  "xrgb8888");
+}
+
+/* --- keys ------------------------------------------------------------------- */
+
+struct strokes {
+	struct keystroke stroke[TYPING_MAX];
+	unsigned int count;
+};
+
+/* False with a refusal. */
+static bool add_stroke(struct strokes *strokes, const struct keystroke *stroke,
+		       struct control_reply *reply)
+{
+	if (strokes->count == TYPING_MAX) {
+		control_refuse(reply, "bad-request",
+			       "more than %d keystrokes at a time",
+			       TYPING_MAX);
+		return false;
+	}
+	strokes->stroke[strokes->count++] = *stroke;
+	return true;
+}
+
+static bool add_text(struct strokes *strokes, const char *text,
+		     struct control_reply *reply)
+{
+	struct keystroke stroke;
+
+	for (; *text; text++) {
+		if (!keyname_of_char(*text, &stroke)) {
+			control_refuse(reply, "bad-request",
+				       "a US keyboard does not type character "
+				       "0x%02x", (unsigned char)*text);
+			return false;
+		}
+		if (!add_stroke(strokes, &stroke, reply))
+			return false;
+	}
+	return true;
+}
+
+/* {"text": "..."} or {"key": "..."} */
+static bool add_item(struct strokes *strokes, const json_t *item,
+		     struct control_reply *reply)
+{
+	const char *text = json_string_value(json_object_get(item, "text"));
+	const char *key = json_string_value(json_object_get(item, "key"));
+	struct keystroke stroke;
+
+	if (text && !key)
+		return add_text(strokes, text, reply);
+	if (!key || text) {
+		control_refuse(reply, "bad-request",
+			       "\"input\" is a list of {\"text\": ...} and "
+			       "{\"key\": ...}");
+		return false;
+	}
+	if (keyname_parse(key, &stroke))
+		return add_stroke(strokes, &stroke, reply);
+	control_refuse(reply, "bad-request", "no key \"%.40s\"", key);
+	return false;
+}
+
+static void type(struct control_machine *machine, const json_t *input,
+		 struct strokes *strokes, struct control_reply *reply)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(input, i, item)
+		if (!add_item(strokes, item, reply))
+			return;
+	if (!strokes->count) {
+		control_refuse(reply, "bad-request",
+			       "\"input\" has nothing to type");
+		return;
+	}
+	typing_start(machine->typing, strokes->stroke, strokes->count);
+	reply->later = true;
+}
+
+static void do_keys(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply)
+{
+	struct strokes *strokes;
+
+	if (typing_busy(machine->typing)) {
+		control_refuse(reply, "busy",
+			       "other keys are being typed; try again");
+		return;
+	}
+	strokes = malloc(sizeof(*strokes));
+	if (!strokes) {
+		control_refuse(reply, "failed", "out of memory");
+		return;
+	}
+	strokes->count = 0;
+	type(machine, json_object_get(request, "input"), strokes, reply);
+	free(strokes);
+}
+
+/* --- the list --------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*run)(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
+} commands[] = {
+	{ "status", do_status },
+	{ "inspect", do_inspect },
+	{ "screenshot", do_screenshot },
+	{ "keys", do_keys },
+	{ "stop", do_stop },
+	{ "reset", do_reset },
+};
+
+void control_command(struct control_machine *machine, const char *command,
+		     const json_t *request, struct control_reply *reply)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, command))
+			continue;
+		commands[i].run(machine, request, reply);
+		if (!reply->code && !reply->later && !reply->result)
+			control_refuse(reply, "failed", "out of memory");
+		return;
+	}
+	control_refuse(reply, "unknown-command", "no command \"%.40s\"",
+		       command);
+}

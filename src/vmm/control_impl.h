@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the server of a control socket and its commands.
+ */
+#ifndef LODGE_VMM_CONTROL_IMPL_H
+#define LODGE_VMM_CONTROL_IMPL_H
+
+#include <jansson.h>
+
+#include "vmm/control.h"
+#include "vmm/typing.h"
+
+struct control_machine {
+	const char *name;
+	struct control_target target;
+	struct typing *typing;
+};
+
+/* What a command answers: `result`, else an error, else that comes later. */
+struct control_reply {
+	json_t *result;
+	int fd; /* goes with the result; -1: none */
+	const char *code; /* of an error; NULL: none */
+	char message[200];
+	bool later; /* typing_done tells */
+};
+
+/* Runs one request; `reply` was set to nothing, with fd -1. */
+void control_command(struct control_machine *machine, const char *command,
+		     const json_t *request, struct control_reply *reply);
+
+/* Sets an error. */
+void control_refuse(struct control_reply *reply, const char *code,
+		    const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Devices, PCI, interrupt routes, memory map (control_inspect.c). */
+json_t *control_inspect(struct board *board);
+
+#endif
