@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A debugger on the machine: our own small client, and stock gdb."""
+import shutil
 import socket
 import struct
+import subprocess
 
 import pytest
 
 import tiny
 from conftest import ENGINE, run
 from gdb_client import RAX, RBX, RIP, Client, Debugged
+from test_linux import boot
 
 pytestmark = pytest.mark.skipif(ENGINE != "soft",
                                 reason="only the soft engine is debugged")
@@ -300,3 +303,70 @@ def test_unix_socket(debug, tmp_path):
     client.send("k")
     assert it.end()[2] == 0
     assert not path.exists()
+
+
+# --- stock gdb on Linux --------------------------------------------------------------
+
+def symbol_file(folder, symbols):
+    """A file with these names for gdb: code that takes no room."""
+    start = min(symbols.values())
+    source, made = folder / "symbols.s", folder / "symbols"
+    source.write_text(
+        '.section .code, "ax", @nobits\n.skip 0x4000000\n' + "".join(
+            f".globl {name}\n.type {name}, @function\n"
+            f".set {name}, .code + {at - start:#x}\n"
+            for name, at in symbols.items()))
+    subprocess.run(["as", "-o", f"{made}.o", source], check=True)
+    subprocess.run(["ld", f"--section-start=.code={start:#x}", "-e", "0", "-o",
+                    made, f"{made}.o"], check=True)
+    return made
+
+
+def gdb(place, *commands, timeout=120):
+    words = ["gdb", "-nx", "-q", "-batch", "-ex", "set confirm off",
+             "-ex", f"target remote {place}"]
+    for command in commands:
+        words += ["-ex", command]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.skipif(not shutil.which("gdb") or not shutil.which("as"),
+                    reason="gdb or as is not installed")
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_linux(linux, tmp_path, cpus):
+    """Stops at a kernel symbol, looks around, steps, watches a word of the
+    kernel, and lets it go on to its end."""
+    place = tmp_path / "gdb"
+    shell = boot(linux, "--cpus", cpus, "--gdb", f"unix:{place}")
+    names = "__x64_sys_sethostname|do_syscall_64|jiffies_64|linux_banner"
+    symbols = {name: int(at, 16) for at, _, name in (
+        line.split()[:3] for line in shell.run(
+            f"grep -E ' ({names})$' /proc/kallsyms").splitlines())}
+    debugger = gdb(
+        place, f"symbol-file {symbol_file(tmp_path, symbols)}",
+        "break *&__x64_sys_sethostname", "continue",
+        "printf \"stop %lx\\n\", $pc",
+        "backtrace 2", "stepi", "stepi", "printf \"stop %lx\\n\", $pc",
+        "info threads", "x/s &linux_banner", "delete",
+        "watch *(unsigned long long *)&jiffies_64", "continue", "delete",
+        "monitor info registers", "detach")
+    # Then the guest has been stopped.
+    while not debugger.stdout.readline().startswith("Breakpoint 1 at"):
+        assert debugger.poll() is None
+    shell.child.sendline("hostname debugged")
+    output, _ = debugger.communicate(timeout=120)
+    shell.wait()
+    at = symbols["__x64_sys_sethostname"]
+    assert f"stop {at:x}\n" in output, output
+    first, second = [int(line.split()[1], 16) for line in output.splitlines()
+                     if line.startswith("stop ")]
+    assert first < second < first + 30, output
+    assert "in __x64_sys_sethostname" in output, output
+    assert "in do_syscall_64" in output, output
+    assert "Linux version" in output, output
+    assert output.count("(processor ") == cpus, output
+    assert "Old value = " in output and "New value = " in output, output
+    assert "efer" in output.lower()
+    assert shell.run("hostname") == "debugged"
+    assert shell.power_off() == 0
