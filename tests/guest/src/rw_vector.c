@@ -161,12 +161,14 @@ static void two_tasks(enum way w)
 	memset(tasks[1].fpu, 0, sizeof(tasks[1].fpu));
 	fpu_out(&tasks[1]);
 	lapic_write(LAPIC_LVT_TIMER, 0x20040);
+	lapic_write(LAPIC_INIT, 200000);
 	irq_on();
 	run_x87(&tasks[0]);
 	while (!tasks[1].over)
 		pause();
 	irq_off();
 	lapic_write(LAPIC_LVT_TIMER, 0x10040);
+	lapic_write(LAPIC_INIT, 0);
 	asm volatile("clts");
 	check_task("the first", &tasks[0], 3);
 	check_task("the second", &tasks[1], 2);
@@ -256,12 +258,9 @@ static void divide_x87(u16 fcw, bool traps)
 
 void guest_main(void)
 {
-	u32 first = 200000;
-
 	write_cr0((read_cr0() & ~(ulong)CR0_TS) | 0x22); /* MP, NE */
 	lapic_init();
 	lapic_write(LAPIC_DIVIDE, 0xb);
-	lapic_write(LAPIC_INIT, first);
 	trap_hook_set(0x40, timer);
 	trap_hook_set(NM, not_available);
 	two_tasks(FXSAVE);
@@ -272,7 +271,6 @@ void guest_main(void)
 			     "d"(0));
 		two_tasks(XSAVE);
 	}
-	lapic_write(LAPIC_INIT, 0);
 
 	trap_hook_set(CALL, kernel_call);
 	idt_set(CALL, (ulong)trap_stubs[CALL], SEL_CODE, 0xee, 0);
