@@ -41,7 +41,7 @@ int main(int argc, char **argv)
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
 	uint64_t seed =
 		argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
-	char input[512];
+	char input[1024]; /* 30 of the longest, and more */
 
 	printf("%lu inputs, seed %" PRIu64 "\n", count, seed);
 	state = seed * 0x9e3779b97f4a7c15ull | 1;
