@@ -27,14 +27,17 @@ struct frame;
 struct frame_rect;
 struct uart_sink;
 
-#define BOARD_DISKS_MAX 16
+#define BOARD_DISKS_MAX 18
+#define BOARD_SATA_MAX  6
 #define BOARD_PORTS_MAX 8
 
-/* A disk on virtio. */
+/* A disk on virtio or SATA, or a CD on SATA. */
 struct board_disk {
 	struct block *block; /* stays the caller's, longer than the board */
 	unsigned int queues; /* 0: one for each processor */
 	const char *serial;  /* NULL: none */
+	bool sata; /* on the next port of the AHCI controller */
+	bool cd;   /* SATA: a CD-ROM drive with this medium */
 };
 
 /*
@@ -67,7 +70,8 @@ struct board_config {
 	uint32_t vga_rom_size;
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
-	const struct board_disk *disk; /* in the order of their slots */
+	/* In the order of their slots; BOARD_SATA_MAX of them on SATA. */
+	const struct board_disk *disk;
 	unsigned int disks;
 	unsigned int ports; /* PCI Express slots to plug devices into */
 };

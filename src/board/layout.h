@@ -39,6 +39,7 @@
 #define LAYOUT_SLOT_RNG	  2
 #define LAYOUT_SLOT_DISKS 8 /* the first one */
 #define LAYOUT_SLOT_PORTS 28 /* root ports, a function each */
+#define LAYOUT_SLOT_SATA  31 /* its function 2; beside the LPC bridge */
 
 /* Serial ports; the other legacy lines are named in chip/irqchip.h. */
 #define LAYOUT_IRQ_COM2 3

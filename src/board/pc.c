@@ -7,6 +7,7 @@
 
 #include "board/layout.h"
 #include "board/loader.h"
+#include "device/ahci.h"
 #include "virtio/blk.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
@@ -224,6 +225,38 @@ static int add_port(struct board *board, unsigned int index)
 				      PCI_DEVFN(LAYOUT_SLOT_PORTS, index));
 }
 
+/* A controller for the disks that want one; with none there is none. */
+static int add_sata(struct board *board, const struct board_config *config)
+{
+	unsigned int ports = 0;
+	struct ahci *ahci;
+	int err;
+
+	for (unsigned int i = 0; i < config->disks; i++)
+		ports += config->disk[i].sata;
+	if (!ports)
+		return 0;
+	if (ports > BOARD_SATA_MAX)
+		return -VM_EINVAL;
+	err = ahci_create(&ahci, &board->vm);
+	if (err)
+		return err;
+	ports = 0;
+	for (unsigned int i = 0; i < config->disks; i++) {
+		const struct board_disk *disk = &config->disk[i];
+		const struct ahci_drive drive = {
+			.block = disk->block,
+			.serial = disk->serial,
+			.cd = disk->cd,
+		};
+
+		if (disk->sata)
+			ahci_add(ahci, ports++, &drive);
+	}
+	return pci_attach(&board->pci.root, ahci_pci(ahci),
+			  PCI_DEVFN(LAYOUT_SLOT_SATA, 2));
+}
+
 static int add_devices(struct board *board, const struct board_config *config)
 {
 	int err = virtio_rng_init(&board->rng, &board->vm);
@@ -236,10 +269,12 @@ static int add_devices(struct board *board, const struct board_config *config)
 		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
 	for (unsigned int i = 0; i < config->disks && !err; i++)
-		err = add_disk(board, &config->disk[i], LAYOUT_SLOT_DISKS + i);
+		if (!config->disk[i].sata)
+			err = add_disk(board, &config->disk[i],
+				       LAYOUT_SLOT_DISKS + i);
 	for (unsigned int i = 0; i < config->ports && !err; i++)
 		err = add_port(board, i);
-	return err;
+	return err ? err : add_sata(board, config);
 }
 
 static int add_chips(struct board *board, const struct board_config *config)

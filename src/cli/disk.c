@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PATH[,format=raw][,readonly][,serial=TEXT][,queues=N]
+ * PATH[,format=raw][,bus=virtio|ahci][,readonly][,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
@@ -52,6 +52,10 @@ static int take_option(struct machine_disk *disk, const char *option)
 		disk->readonly = true;
 	} else if (!strcmp(option, "format=raw")) {
 		disk->raw = true;
+	} else if (!strcmp(option, "bus=ahci")) {
+		disk->sata = true;
+	} else if (!strcmp(option, "bus=virtio")) {
+		disk->sata = false;
 	} else if (!strncmp(option, "serial=", 7)) {
 		disk->serial = option + 7;
 		if (strlen(disk->serial) <= SERIAL_MAX && *disk->serial)
@@ -63,7 +67,8 @@ static int take_option(struct machine_disk *disk, const char *option)
 		return take_queues(disk, option + 7);
 	} else {
 		cli_error("run: --disk: unknown option \"%s\"; there are "
-			  "format=raw, readonly, serial=TEXT and queues=N "
+			  "format=raw, bus=virtio, bus=ahci, readonly, "
+			  "serial=TEXT and queues=N "
 			  "(a comma in a path is written twice)", option);
 		return -1;
 	}

@@ -6,6 +6,8 @@
 #include "vmm/machine.h"
 
 #define CLI_DISKS_MAX 16
+#define CLI_CDS_MAX   2
+#define CLI_SATA_MAX  6 /* disks and CDs on it */
 
 /*
  * PATH and options, separated by commas; a comma in the path is written

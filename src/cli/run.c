@@ -27,7 +27,10 @@ struct run {
 	struct machine_config machine;
 	const char *append;
 	const char *module[MODULES_MAX];
-	struct machine_disk disk[CLI_DISKS_MAX];
+	/* Disks, then CDs. */
+	struct machine_disk disk[CLI_DISKS_MAX + CLI_CDS_MAX];
+	const char *cd[CLI_CDS_MAX];
+	unsigned int cds;
 	const char *soft_cache; /* as given; NULL: not */
 	const char *display; /* likewise */
 };
@@ -106,6 +109,18 @@ static int take_disk(void *config, const char *value)
 		return -1;
 	}
 	return disk_parse(value, &run->disk[run->machine.disk_count++]);
+}
+
+static int take_cdrom(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (run->cds == CLI_CDS_MAX) {
+		cli_error("run: more than %d CDs", CLI_CDS_MAX);
+		return -1;
+	}
+	run->cd[run->cds++] = value;
+	return 0;
 }
 
 static int take_cpus(void *config, const char *value)
@@ -359,7 +374,10 @@ static const struct option_spec run_options[] = {
 	  "a multiboot module after the initrd; repeats", true, take_module },
 	{ "disk", "PATH[,OPTION...]",
 	  "a raw image as a virtio disk; repeats. Options:\n"
-	  "format=raw, readonly, serial=TEXT, queues=N", true, take_disk },
+	  "format=raw, bus=virtio, bus=ahci (a SATA disk),\n"
+	  "readonly, serial=TEXT, queues=N", true, take_disk },
+	{ "cdrom", "ISO", "an image as a CD in a SATA drive; twice at most",
+	  true, take_cdrom },
 	{ "firmware", "WHICH",
 	  "bios, uefi or the PATH of an image: boot as a real\n"
 	  "machine does; none loads a kernel (none)",
@@ -446,6 +464,29 @@ static int check_firmware(struct machine_config *machine)
 	return 1;
 }
 
+/* CDs behind the disks; 1: more drives than a controller has ports. */
+static int add_cds(struct run *run)
+{
+	struct machine_config *machine = &run->machine;
+	unsigned int sata = 0;
+
+	for (unsigned int i = 0; i < run->cds; i++)
+		run->disk[machine->disk_count++] = (struct machine_disk){
+			.path = run->cd[i],
+			.readonly = true,
+			.raw = true,
+			.sata = true,
+			.cd = true,
+		};
+	for (unsigned int i = 0; i < machine->disk_count; i++)
+		sata += run->disk[i].sata;
+	if (sata <= CLI_SATA_MAX)
+		return 0;
+	cli_error("run: %u SATA disks and CDs; there is room for %d, put disks "
+		  "on bus=virtio", sata, CLI_SATA_MAX);
+	return 1;
+}
+
 /* What is not told: the default guest, or the default command line. */
 static int complete(struct run *run, struct guest *guest, char *append,
 		    size_t size)
@@ -510,7 +551,7 @@ static int run_run(const struct command_context *context, int argc,
 	}
 	if (check_cache(&run))
 		return MACHINE_USAGE;
-	if (check_firmware(&run.machine))
+	if (add_cds(&run) || check_firmware(&run.machine))
 		return MACHINE_USAGE;
 	if (run.machine.gdb.wait && !run.machine.gdb.where) {
 		cli_error("run: --gdb-wait: goes with --gdb");

@@ -112,3 +112,25 @@ int image_check(const struct image *image, struct vmm_error *error)
 				     image->path);
 	return 0;
 }
+
+#define ISO_VOLUME 0x8001 /* the name of the first volume descriptor */
+
+int image_check_iso(const char *path, struct vmm_error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char name[5] = "";
+	struct stat status;
+	bool iso;
+
+	if (fd < 0)
+		return 0;
+	iso = fstat(fd, &status) || S_ISDIR(status.st_mode) ||
+	      (pread(fd, name, sizeof(name), ISO_VOLUME) == sizeof(name) &&
+	       !memcmp(name, "CD001", sizeof(name)));
+	close(fd);
+	if (iso)
+		return 0;
+	return vmm_error_set(error, "cdrom %s: no ISO 9660 image; give a .iso "
+				    "file, or use --disk for other images",
+			     path);
+}

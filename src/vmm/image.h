@@ -45,6 +45,12 @@ void image_close(struct image *image);
 int image_check(const struct image *image, struct vmm_error *error);
 
 /*
+ * Refuses a file that is no ISO 9660 image (ECMA-119, 8.1). What cannot be read
+ * at all is left to whoever opens it.
+ */
+int image_check_iso(const char *path, struct vmm_error *error);
+
+/*
  * Refuses a Linux initrd that the kernel could not unpack, as far as its
  * frames tell without decompressing: neither cpio nor a compression that
  * Linux knows, or cut short.

@@ -17,6 +17,7 @@
 #include "board/board.h"
 #include "host/linux/block_file.h"
 #include "host/linux/thread.h"
+#include "vmm/boot_order.h"
 #include "vmm/control.h"
 #include "vmm/image.h"
 #include "vmm/outfile.h"
@@ -45,6 +46,7 @@ struct machine {
 	struct boot_module *boot_module;
 	struct board_boot boot;
 	struct block *disk[BOARD_DISKS_MAX];
+	char boot_order[BOOT_ORDER_MAX];
 
 	const struct engine *engine;
 	char engine_reason[200];
@@ -323,11 +325,19 @@ static int open_disks(struct machine *machine)
 		const struct machine_disk *disk = &machine->config->disk[i];
 		struct block_error why;
 
+		if (disk->cd && image_check_iso(disk->path, machine->error))
+			return -1;
 		if (block_file_open(&machine->disk[i], disk->path,
 				    disk->readonly, disk->raw, &why))
-			return vmm_error_set(machine->error, "disk %s: %s",
+			return vmm_error_set(machine->error, "%s %s: %s",
+					     disk->cd ? "cdrom" : "disk",
 					     disk->path, why.text);
 	}
+	boot_order_write(machine->boot_order, machine->config->disk,
+			 machine->config->disk_count);
+	machine->rom.firmware.boot_order = machine->boot_order;
+	machine->rom.firmware.boot_order_size =
+		(uint32_t)strlen(machine->boot_order);
 	return 0;
 }
 
@@ -401,6 +411,8 @@ static int build_board(struct machine *machine)
 			.block = machine->disk[i],
 			.queues = config->disk[i].queues,
 			.serial = config->disk[i].serial,
+			.sata = config->disk[i].sata,
+			.cd = config->disk[i].cd,
 		};
 	rc = board_build(&board_config, &machine->board);
 

@@ -15,13 +15,15 @@
 #include "vmm/profile.h"
 #include "vmm/rom.h"
 
-/* A raw image that the guest sees as a disk. */
+/* A raw image that the guest sees as a disk, or as a CD. */
 struct machine_disk {
 	const char *path;
 	bool readonly;
 	bool raw; /* said so: take it whatever it looks like */
 	unsigned int queues; /* 0: one for each processor */
 	const char *serial;  /* NULL: none */
+	bool sata; /* else virtio */
+	bool cd;   /* SATA, readonly: an ISO 9660 image */
 };
 
 struct machine_config {

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SATA controller as in ICH9 (8086:2922): AHCI 1.3.1 with six ports, each with
+ * a disk, a CD-ROM drive or nothing, over any struct block.
+ */
+#ifndef LODGE_DEVICE_AHCI_H
+#define LODGE_DEVICE_AHCI_H
+
+#include "chip/pci.h"
+#include "vm/block.h"
+
+#define AHCI_PORTS  6
+#define AHCI_SERIAL 20 /* characters */
+
+struct ahci;
+
+struct ahci_drive {
+	struct block *block; /* stays the caller's */
+	const char *serial;  /* NULL: one made of the port; cut at AHCI_SERIAL */
+	bool cd;
+};
+
+/* -ENOMEM, -ENOSPC. The VM's end frees it. */
+int ahci_create(struct ahci **ahci, struct vm *vm);
+
+/* Plugs a drive in. Only while the machine is being built. */
+void ahci_add(struct ahci *ahci, unsigned int port,
+	      const struct ahci_drive *drive);
+
+/* Its function, for pci_attach(). */
+struct pci_device *ahci_pci(struct ahci *ahci);
+
+extern const struct device_class ahci_class;
+
+#endif

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of a command through a port (AHCI 1.3.1, 4.2.2, 5.3, 5.5, 6.2): its
+ * header, frame and PRD table out of guest memory, its data, its end. Each
+ * word of those is read once and checked before it is used. Out of the table
+ * a request takes as many pieces at a time as it has spans; the rest follows
+ * when those are through.
+ */
+#include "device/ahci_impl.h"
+
+#include "vm/bytes.h"
+#include "vm/error.h"
+
+#define PRD_SIZE_MASK 0x3fffffu
+
+static uint32_t get32(const uint8_t *from)
+{
+	return (uint32_t)from[0] | (uint32_t)from[1] << 8 |
+	       (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
+}
+
+static bool current(const struct ahci_request *r)
+{
+	return r->generation == r->port->generation;
+}
+
+/* --- the PRD table ---------------------------------------------------------------- */
+
+/* One piece of at most `size` bytes at the cursor; 0: the table ends. */
+static uint32_t next_piece(struct ahci_request *r, uint64_t size,
+			   uint64_t *addr)
+{
+	while (r->prd < r->prds) {
+		uint8_t entry[AHCI_PRD];
+		uint32_t bytes;
+
+		if (pci_dma_read(&r->port->ahci->pci,
+				 r->prdt + (uint64_t)r->prd * AHCI_PRD, entry,
+				 sizeof(entry)))
+			return 0;
+		bytes = (get32(entry + 12) & PRD_SIZE_MASK) | 1;
+		bytes++;
+		/* The guest may change the table meanwhile. */
+		if (r->prd_at < bytes) {
+			*addr = ((uint64_t)get32(entry + 4) << 32 |
+				 (get32(entry) & ~1u)) + r->prd_at;
+			bytes -= r->prd_at;
+			return bytes < size ? bytes : (uint32_t)size;
+		}
+		r->prd++;
+		r->prd_at = 0;
+	}
+	return 0;
+}
+
+/*
+ * Maps a piece; a piece that lies over a seam of guest memory is cut there.
+ * How much was mapped; 0: it is nowhere.
+ */
+static uint32_t map_piece(struct ahci_request *r, uint64_t addr,
+			  uint32_t size, bool to_guest, struct span *span)
+{
+	struct pci_device *pci = &r->port->ahci->pci;
+
+	for (;;) {
+		void *data = to_guest ?
+			pci_dma_for_write(pci, addr, size) :
+			(void *)pci_dma_for_read(pci, addr, size);
+
+		if (data) {
+			*span = (struct span){ data, size };
+			return size;
+		}
+		/* At most a page's end away from a seam. */
+		if ((addr & 0xfff) + size <= 0x1000)
+			return 0;
+		if ((addr ^ (addr + size - 1)) >> 20)
+			size = 0x100000 - (uint32_t)(addr & 0xfffff);
+		else
+			size = 0x1000 - (uint32_t)(addr & 0xfff);
+	}
+}
+
+/* Takes back what is over a whole number of sectors. */
+static void give_back(struct ahci_request *r, unsigned int excess)
+{
+	while (excess) {
+		struct span *last = &r->span[r->io.spans - 1];
+		unsigned int part = last->size < excess ?
+					    (unsigned int)last->size : excess;
+
+		last->size -= part;
+		excess -= part;
+		r->io.length -= part;
+		r->moved -= part;
+		if (!last->size)
+			r->io.spans--;
+	}
+}
+
+/* The next part of the transfer as spans; false: nowhere to put it. */
+static bool gather(struct ahci_request *r)
+{
+	bool to_guest = r->io.op == BLOCK_READ;
+	unsigned int prd = r->prd, excess;
+	uint32_t prd_at = r->prd_at, got;
+	uint64_t addr;
+
+	r->io.span = r->span;
+	r->io.spans = 0;
+	r->io.length = 0;
+	while (r->io.length < r->left && r->io.spans < AHCI_SPANS) {
+		got = next_piece(r, r->left - r->io.length, &addr);
+		if (got)
+			got = map_piece(r, addr, got, to_guest,
+					&r->span[r->io.spans]);
+		if (!got)
+			return false;
+		r->prd_at += got;
+		r->io.length += got;
+		r->moved += got;
+		r->io.spans++;
+		/* Where a whole number of sectors ended last. */
+		excess = r->io.length % ATA_SECTOR;
+		if (r->prd_at >= excess) {
+			prd = r->prd;
+			prd_at = r->prd_at - excess;
+		}
+	}
+	excess = r->io.length % ATA_SECTOR;
+	if (excess) {
+		r->prd = prd;
+		r->prd_at = prd_at;
+		give_back(r, excess);
+	}
+	return r->io.length;
+}
+
+bool ahci_fetch(struct ahci_request *r, uint32_t size)
+{
+	for (uint32_t at = 0, part; at < size; at += part) {
+		uint64_t addr;
+
+		part = next_piece(r, size - at, &addr);
+		if (!part || pci_dma_read(&r->port->ahci->pci, addr,
+					  r->buffer + at, part)) {
+			ahci_port_raise(r->port, part ? AHCI_IS_HBFS
+						      : AHCI_IS_OFS);
+			return false;
+		}
+		r->prd_at += part;
+		r->moved += part;
+	}
+	return true;
+}
+
+/* --- the end of a command ------------------------------------------------------------ */
+
+static void put_moved(struct ahci_request *r)
+{
+	uint8_t count[4];
+
+	for (unsigned int i = 0; i < 4; i++)
+		count[i] = (uint8_t)(r->moved >> 8 * i);
+	pci_dma_write(&r->port->ahci->pci, r->header + 4, count,
+		      sizeof(count));
+}
+
+static void over(struct ahci_request *r)
+{
+	struct ahci_port *port = r->port;
+
+	port->started &= ~(1u << r->slot);
+	port->queued_now = port->queued_now && port->started;
+}
+
+bool ahci_end(struct ahci_request *r)
+{
+	struct ahci_port *port = r->port;
+
+	over(r);
+	if (r->protocol == AHCI_QUEUED) {
+		ahci_port_bits_frame(port, 1u << r->tag, ATA_DRDY, 0);
+		return false;
+	}
+	put_moved(r);
+	port->ci &= ~(1u << r->slot);
+	if (r->protocol == AHCI_PIO_IN)
+		ahci_port_pio_frame(port, r->fis, ATA_SECTOR, true);
+	else
+		ahci_port_register_frame(port, r->fis, ATA_DRDY | ATA_DSC, 0,
+					 true);
+	return false;
+}
+
+/* ACS-2, A.14: what the log of queued errors tells. */
+static void log_queued(struct ahci_request *r, uint8_t error)
+{
+	struct ahci_port *port = r->port;
+
+	port->ncq_error = true;
+	memset(port->log, 0, sizeof(port->log));
+	port->log[0] = r->protocol == AHCI_QUEUED ? (uint8_t)r->tag : 0x80;
+	port->log[2] = ATA_DRDY | ATA_ERR;
+	port->log[3] = error;
+	memcpy(port->log + 4, r->fis + 4, 10);
+}
+
+bool ahci_fail(struct ahci_request *r, uint8_t error)
+{
+	struct ahci_port *port = r->port;
+
+	over(r);
+	if (r->protocol == AHCI_QUEUED) {
+		log_queued(r, error);
+		ahci_port_bits_frame(port, 0, ATA_DRDY | ATA_ERR, error);
+		return false;
+	}
+	ahci_port_register_frame(port, r->fis,
+				 ATA_DRDY | ATA_DSC | ATA_ERR, error, true);
+	return false;
+}
+
+bool ahci_answer(struct ahci_request *r, uint32_t size)
+{
+	for (uint32_t at = 0, part; at < size; at += part) {
+		uint64_t addr;
+
+		part = next_piece(r, size - at, &addr);
+		if (!part)
+			break; /* shorter than the answer: cut */
+		if (pci_dma_write(&r->port->ahci->pci, addr, r->buffer + at,
+				  part)) {
+			over(r);
+			ahci_port_raise(r->port, AHCI_IS_HBFS);
+			return false;
+		}
+		r->prd_at += part;
+		r->moved += part;
+	}
+	return ahci_end(r);
+}
+
+/* --- data ------------------------------------------------------------------------------ */
+
+static bool next_part(struct ahci_request *r)
+{
+	if (!gather(r)) {
+		over(r);
+		ahci_port_raise(r->port, r->prd < r->prds ? AHCI_IS_HBFS
+							  : AHCI_IS_OFS);
+		return false;
+	}
+	r->io.offset = r->offset;
+	r->offset += r->io.length;
+	r->left -= r->io.length;
+	return true;
+}
+
+bool ahci_transfer(struct ahci_request *r, bool write, uint64_t offset,
+		   uint64_t size)
+{
+	r->io.op = write ? BLOCK_WRITE : BLOCK_READ;
+	r->offset = offset;
+	r->left = size;
+	if (write && r->port->block->readonly)
+		return ahci_fail(r, ATA_ABRT);
+	return next_part(r);
+}
+
+bool ahci_submit(struct ahci_request *r, enum block_op op)
+{
+	r->io.op = op;
+	r->io.span = NULL;
+	r->io.spans = 0;
+	return true;
+}
+
+static void note_data(struct ahci_request *r)
+{
+	for (unsigned int i = 0; r->io.op == BLOCK_READ && i < r->io.spans;
+	     i++)
+		memory_note_host(&r->port->ahci->vm->memory, r->span[i].data,
+				 r->span[i].size);
+}
+
+/* A step of the request is over; true: the next one is to be submitted. */
+static bool stepped(struct ahci_request *r)
+{
+	note_data(r);
+	if (!current(r) || r->port->stopped)
+		return false;
+	if (r->io.error && r->io.op != BLOCK_DISCARD) {
+		if (r->port->cd)
+			ahci_cd_failed(r->port);
+		return ahci_fail(r, r->port->cd ? 3 << 4 | ATA_ABRT
+				 : r->io.op == BLOCK_READ ? ATA_UNC
+							  : ATA_ABRT);
+	}
+	if (r->trim)
+		return ahci_disk_trim(r);
+	if (r->left)
+		return next_part(r);
+	if (r->then_flush) {
+		r->then_flush = false;
+		r->io.offset = r->io.length = 0;
+		return ahci_submit(r, BLOCK_FLUSH);
+	}
+	return ahci_end(r);
+}
+
+/* --- requests --------------------------------------------------------------------------- */
+
+static struct ahci_request *take_request(struct ahci_port *port)
+{
+	struct ahci *ahci = port->ahci;
+	struct ahci_request *r = ahci->free;
+
+	if (r)
+		ahci->free = r->next;
+	else
+		r = host_alloc(sizeof(*r));
+	if (!r)
+		return NULL;
+	r->port = port;
+	r->generation = port->generation;
+	r->protocol = AHCI_NO_DATA;
+	r->prd = 0;
+	r->prd_at = r->moved = 0;
+	r->left = 0;
+	r->trim = r->then_flush = false;
+	r->io = (struct block_request){ .ctx = r };
+	port->under_way++;
+	ahci->under_way++;
+	return r;
+}
+
+static void free_request(struct ahci_request *r)
+{
+	struct ahci *ahci = r->port->ahci;
+
+	r->port->under_way--;
+	r->next = ahci->free;
+	ahci->free = r;
+	if (r->port->ci)
+		host_work_queue(ahci->vm->worker, &ahci->work);
+	if (!--ahci->under_way) {
+		ahci->resetting = false;
+		host_event_set(&ahci->idle);
+	}
+}
+
+static void request_done(struct block_request *io);
+
+/* Held: the device lock, which is given back meanwhile. */
+static void run(struct ahci_request *r, bool submit)
+{
+	struct host_lock *lock = &r->port->ahci->vm->device_lock;
+
+	while (submit) {
+		r->io.done = request_done;
+		host_unlock(lock);
+		submit = block_submit(r->port->block, &r->io);
+		host_lock(lock);
+		if (!submit)
+			return;
+		submit = stepped(r);
+	}
+	free_request(r);
+}
+
+/* Any thread, no lock held. */
+static void request_done(struct block_request *io)
+{
+	struct ahci_request *r = io->ctx;
+	struct host_lock *lock = &r->port->ahci->vm->device_lock;
+
+	host_lock(lock);
+	run(r, stepped(r));
+	host_unlock(lock);
+}
+
+/* --- the command list ---------------------------------------------------------------------- */
+
+/* Copies header and table's head; false: they are nowhere. */
+static bool fetch_command(struct ahci_request *r)
+{
+	struct ahci_port *port = r->port;
+	const struct pci_device *pci = &port->ahci->pci;
+	uint8_t header[16];
+	uint64_t table;
+
+	r->header = ((uint64_t)port->clbu << 32 | port->clb) +
+		    r->slot * AHCI_HEADER;
+	if (pci_dma_read(pci, r->header, header, sizeof(header)))
+		return false;
+	r->flags = get32(header);
+	r->prds = r->flags >> 16;
+	table = (uint64_t)get32(header + 12) << 32 |
+		(get32(header + 8) & ~0x7fu);
+	r->prdt = table + AHCI_TABLE_PRDT;
+	return !pci_dma_read(pci, table, r->fis, sizeof(r->fis)) &&
+	       !pci_dma_read(pci, table + AHCI_TABLE_PACKET, r->packet,
+			     sizeof(r->packet));
+}
+
+/* A frame that writes the control register: software reset. */
+static bool control_frame(struct ahci_request *r)
+{
+	struct ahci_port *port = r->port;
+	bool srst = r->fis[15] & 4;
+
+	over(r);
+	port->ci &= ~(1u << r->slot);
+	if (port->srst && !srst) {
+		port->ncq_error = false;
+		port->multiple = 0;
+		port->attention = port->cd;
+		ahci_port_signature(port);
+	}
+	port->srst = srst;
+	return false;
+}
+
+static bool is_queued(const uint8_t *fis)
+{
+	return fis[2] == 0x60 || fis[2] == 0x61;
+}
+
+/* Whether a slot is one to start now; it is under way then. */
+static bool start(struct ahci_port *port, unsigned int slot)
+{
+	struct ahci_request *r = take_request(port);
+	bool queued, submit;
+
+	if (!r)
+		return false;
+	r->slot = slot;
+	port->started |= 1u << slot;
+	if (!fetch_command(r) || r->fis[0] != FIS_H2D || !port->block) {
+		over(r);
+		ahci_port_raise(port, AHCI_IS_HBFS);
+		run(r, false);
+		return false;
+	}
+	queued = (r->fis[1] & 0x80) && is_queued(r->fis) && !port->cd;
+	if (!queued && port->queued_now && (r->fis[1] & 0x80)) {
+		log_queued(r, ATA_ABRT);
+		submit = ahci_fail(r, ATA_ABRT);
+	} else if (!(r->fis[1] & 0x80)) {
+		submit = control_frame(r);
+	} else if (queued) {
+		port->queued_now = true;
+		port->ci &= ~(1u << slot);
+		submit = ahci_disk_command(r);
+	} else {
+		port->tfd |= ATA_BSY;
+		submit = port->cd ? ahci_cd_command(r) : ahci_disk_command(r);
+	}
+	run(r, submit);
+	return true;
+}
+
+/* The next slot to start, or -1. Others wait for one that is not queued. */
+static int next_slot(const struct ahci_port *port)
+{
+	uint32_t waiting = port->ci & ~port->started;
+
+	if (!(port->cmd & AHCI_CMD_ST) || port->stopped || !waiting ||
+	    (port->ssts & 0xf) != 3 || (port->started && !port->queued_now))
+		return -1;
+	return __builtin_ctz(waiting);
+}
+
+void ahci_work(void *ctx)
+{
+	struct ahci *ahci = ctx;
+
+	host_lock(&ahci->vm->device_lock);
+	for (unsigned int i = 0; i < AHCI_PORTS; i++) {
+		struct ahci_port *port = &ahci->port[i];
+		int slot;
+
+		while (!ahci->still && (slot = next_slot(port)) >= 0 &&
+		       start(port, (unsigned int)slot))
+			;
+	}
+	host_unlock(&ahci->vm->device_lock);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Boot order as Open Firmware device paths, in the form that SeaBIOS and OVMF
+ * read out of fw_cfg's file "bootorder".
+ */
+#include "vmm/boot_order.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "board/layout.h"
+
+static void add_path(char *text, const struct machine_disk *disk,
+		     unsigned int index, unsigned int port)
+{
+	size_t used = strlen(text);
+
+	if (disk->sata)
+		snprintf(text + used, BOOT_ORDER_MAX - used,
+			 "/pci@i0cf8/pci8086,2922@%x,2/drive@%x/disk@0\n",
+			 LAYOUT_SLOT_SATA, port);
+	else
+		snprintf(text + used, BOOT_ORDER_MAX - used,
+			 "/pci@i0cf8/scsi@%x/disk@0,0\n",
+			 LAYOUT_SLOT_DISKS + index);
+}
+
+static void add_all(char *text, const struct machine_disk *disk,
+		    unsigned int count, bool cd)
+{
+	unsigned int port = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		if (disk[i].cd == cd)
+			add_path(text, &disk[i], i, port);
+		port += disk[i].sata;
+	}
+}
+
+void boot_order_write(char text[BOOT_ORDER_MAX],
+		      const struct machine_disk *disk, unsigned int count)
+{
+	text[0] = '\0';
+	add_all(text, disk, count, true);
+	add_all(text, disk, count, false);
+}

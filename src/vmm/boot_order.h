@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which disks firmware shall try, and in what order. */
+#ifndef LODGE_VMM_BOOT_ORDER_H
+#define LODGE_VMM_BOOT_ORDER_H
+
+#include "vmm/machine.h"
+
+#define BOOT_ORDER_MAX 1024
+
+/*
+ * A device path a line: CDs, then disks, each in the order given. Empty
+ * without any.
+ */
+void boot_order_write(char text[BOOT_ORDER_MAX],
+		      const struct machine_disk *disk, unsigned int count);
+
+#endif
