@@ -39,13 +39,13 @@ static bool misaligned(const struct x86_cpu *cpu, uint64_t linear,
 static enum x86_result locate(struct x86_cpu *cpu, uint64_t linear,
 			      enum x86_access access, struct mmu_page *page)
 {
-	unsigned int i = x86_tlb_index(linear);
+	const struct x86_tlb *tlb =
+		access & X86_SYSTEM ? &cpu->tlbs[X86_TLB_SUPER] : cpu->tlb;
 	const struct x86_tlb_entry *e =
-		access & X86_SYSTEM ? &cpu->tlbs[X86_TLB_SUPER].entry[i] :
-				      &cpu->tlb->entry[i];
-	uint64_t tag = access & X86_WRITE ? e->write : e->read;
+		&tlb->table[access & X86_WRITE ? X86_TLB_WRITE : X86_TLB_READ]
+			 .entry[x86_tlb_index(linear)];
 
-	if (x86_tlb_hit(tag, linear, 1)) {
+	if (x86_tlb_hit(e->tag, linear, 1)) {
 		page->host = (uint8_t *)(e->addend + linear);
 		page->region = NULL;
 		page->apic = false;
@@ -330,8 +330,8 @@ enum x86_result x86_fetch_translate(struct x86_cpu *cpu, uint64_t linear,
 	enum x86_result r;
 
 	linear = wrap(cpu, linear, X86_EXEC);
-	e = x86_tlb_at(cpu, linear);
-	if (x86_tlb_hit(e->exec, linear, 1) &&
+	e = x86_tlb_at(cpu, linear, X86_TLB_EXEC);
+	if (x86_tlb_hit(e->tag, linear, 1) &&
 	    host_to_gpa(cpu, (const uint8_t *)(e->addend + linear), address))
 		return X86_NEXT;
 	r = mmu_walk(cpu, linear, X86_EXEC, &page);

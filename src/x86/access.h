@@ -97,10 +97,11 @@ enum x86_result x86_linear_slow(struct x86_cpu *cpu, unsigned int seg,
 				uint64_t ea, unsigned int size,
 				enum x86_access access, uint64_t *linear);
 
-static inline struct x86_tlb_entry *x86_tlb_at(struct x86_cpu *cpu,
-					       uint64_t linear)
+static inline const struct x86_tlb_entry *
+x86_tlb_at(const struct x86_cpu *cpu, uint64_t linear,
+	   enum x86_tlb_access access)
 {
-	return &cpu->tlb->entry[x86_tlb_index(linear)];
+	return &cpu->tlb->table[access].entry[x86_tlb_index(linear)];
 }
 
 /* True when the TLB knows that instructions at `linear` are fetched from a
@@ -108,10 +109,11 @@ static inline struct x86_tlb_entry *x86_tlb_at(struct x86_cpu *cpu,
 static inline bool x86_fetches_global(const struct x86_cpu *cpu,
 				      uint64_t linear)
 {
+	const struct x86_tlb_table *t = &cpu->tlb->table[X86_TLB_EXEC];
 	unsigned int i = x86_tlb_index(linear);
 
-	return x86_tlb_hit(cpu->tlb->entry[i].exec, linear, 1) &&
-	       cpu->tlb->global[i / 64] >> (i % 64) & 1;
+	return x86_tlb_hit(t->entry[i].tag, linear, 1) &&
+	       t->global[i / 64] >> (i % 64) & 1;
 }
 
 /* True when `size` bytes at `linear` lie in one page. */
@@ -123,9 +125,9 @@ static inline bool x86_in_page(uint64_t linear, unsigned int size)
 static inline __attribute__((always_inline)) enum x86_result
 x86_read(struct x86_cpu *cpu, uint64_t linear, void *buf, unsigned int size)
 {
-	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear);
+	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear, X86_TLB_READ);
 
-	if (__builtin_expect(x86_tlb_hit(e->read, linear, size) &&
+	if (__builtin_expect(x86_tlb_hit(e->tag, linear, size) &&
 			     !(cpu->mode & X86_MODE_AC), 1)) {
 		memcpy(buf, (const void *)(e->addend + linear), size);
 		return X86_NEXT;
@@ -137,9 +139,9 @@ static inline __attribute__((always_inline)) enum x86_result
 x86_write(struct x86_cpu *cpu, uint64_t linear, const void *buf,
 	  unsigned int size)
 {
-	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear);
+	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear, X86_TLB_WRITE);
 
-	if (__builtin_expect(x86_tlb_hit(e->write, linear, size) &&
+	if (__builtin_expect(x86_tlb_hit(e->tag, linear, size) &&
 			     !(cpu->mode & X86_MODE_AC), 1)) {
 		memcpy((void *)(e->addend + linear), buf, size);
 		return X86_NEXT;

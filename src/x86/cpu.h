@@ -83,7 +83,9 @@ struct x86_fault {
 };
 
 /*
- * Software TLB, direct-mapped. A tag is the negated linear page address, so
+ * Software TLB, direct-mapped, with tables of their own for reads, writes and
+ * fetches: a stream of loads and one of stores whose pages fall on the same
+ * index leave each other alone. A tag is the negated linear page address, so
  * that tag + linear is the offset in the page and a single comparison with
  * PAGE_SIZE - size tells both that the page is the entry's and that the
  * access does not straddle. A set tag says that accesses of that kind go
@@ -94,9 +96,7 @@ struct x86_fault {
 #define X86_TLB_BITS 11
 #define X86_TLB_SIZE (1u << X86_TLB_BITS)
 struct x86_tlb_entry {
-	uint64_t read;
-	uint64_t write;
-	uint64_t exec;
+	uint64_t tag;
 	uintptr_t addend; /* host address = addend + linear */
 };
 
@@ -136,13 +136,25 @@ enum x86_tlb_kind {
 	X86_TLB_KINDS,
 };
 
-struct x86_tlb {
+/* And of those, one per access. What reads and writes goes by the second. */
+enum x86_tlb_access {
+	X86_TLB_READ,
+	X86_TLB_WRITE,
+	X86_TLB_EXEC,
+	X86_TLB_ACCESSES,
+};
+
+struct x86_tlb_table {
 	struct x86_tlb_entry entry[X86_TLB_SIZE];
 	bool used; /* since the last flush */
-	/* One bit an entry that may hold tags: makes a flush cheap. */
+	/* One bit an entry that may hold a tag: makes a flush cheap. */
 	uint64_t filled[X86_TLB_SIZE / 64];
 	/* And one that a CR3 write keeps, of those: its page is global. */
 	uint64_t global[X86_TLB_SIZE / 64];
+};
+
+struct x86_tlb {
+	struct x86_tlb_table table[X86_TLB_ACCESSES];
 };
 
 /* Where large pages may have left entries behind. size 0: nowhere. */

@@ -321,15 +321,47 @@ static bool is_global(const struct x86_cpu *cpu, const struct walk *w)
 	       w->step[w->count - 1].value & PTE_G;
 }
 
-static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
-		 uint64_t linear, const struct walk *w, unsigned int may,
-		 const struct memory_region *r)
+static unsigned int wanted(enum x86_access access)
 {
-	struct x86_tlb *t = &cpu->tlbs[kind];
+	if (access & X86_WRITE)
+		return MMU_WRITE;
+	return access & X86_EXEC ? MMU_EXEC : MMU_READ;
+}
+
+/*
+ * Enters a page into one table. `evict`: in another page's place, too; what
+ * is known of the page itself always changes.
+ */
+static void enter(struct x86_tlb_table *t, uint64_t linear, uintptr_t addend,
+		  bool allowed, bool global, bool evict)
+{
 	unsigned int i = x86_tlb_index(linear);
-	struct x86_tlb_entry *e = &t->entry[i];
-	uint64_t page = linear & PAGE_MASK, tag = x86_tlb_tag(linear);
+	uint64_t tag = x86_tlb_tag(linear), none = x86_tlb_none(i);
 	uint64_t bit = (uint64_t)1 << (i % 64);
+	struct x86_tlb_entry *e = &t->entry[i];
+
+	if (!allowed) {
+		if (e->tag == tag)
+			e->tag = none;
+		return;
+	}
+	if (e->tag != tag && e->tag != none && !evict)
+		return;
+	e->tag = tag;
+	e->addend = addend;
+	t->filled[i / 64] |= bit;
+	t->global[i / 64] = (t->global[i / 64] & ~bit) | (global ? bit : 0);
+	t->used = true;
+}
+
+static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
+		 enum x86_access access, uint64_t linear, const struct walk *w,
+		 unsigned int may, const struct memory_region *r)
+{
+	static const uint8_t right[X86_TLB_ACCESSES] = { MMU_READ, MMU_WRITE,
+							 MMU_EXEC };
+	uintptr_t addend = (uintptr_t)r->host + (w->gpa - r->base) - linear;
+	uint64_t page = linear & PAGE_MASK;
 	bool global = is_global(cpu, w);
 
 	/* D still has to be set by a write; the last step tells. */
@@ -340,13 +372,9 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 	if ((cpu->state.dr[7] & 0xff || cpu->debug) && watched(cpu, page))
 		may &= ~(MMU_READ | MMU_WRITE);
 
-	e->read = may & MMU_READ ? tag : x86_tlb_none(i);
-	e->write = may & MMU_WRITE ? tag : x86_tlb_none(i);
-	e->exec = may & MMU_EXEC ? tag : x86_tlb_none(i);
-	e->addend = (uintptr_t)r->host + (w->gpa - r->base) - linear;
-	t->filled[i / 64] |= bit;
-	t->global[i / 64] = (t->global[i / 64] & ~bit) | (global ? bit : 0);
-	t->used = true;
+	for (unsigned int n = 0; n < X86_TLB_ACCESSES; n++)
+		enter(&cpu->tlbs[kind].table[n], linear, addend,
+		      may & right[n], global, wanted(access) == right[n]);
 	if (w->size > PAGE_SIZE)
 		note_large(cpu, linear, w->size, global);
 }
@@ -360,13 +388,6 @@ static bool is_apic(const struct x86_cpu *cpu, uint64_t addr)
 	       (base & (X86_APIC_BASE_ENABLE | X86_APIC_BASE_X2APIC)) ==
 		       X86_APIC_BASE_ENABLE &&
 	       ((addr ^ base) & PAGE_MASK) == 0;
-}
-
-static unsigned int wanted(enum x86_access access)
-{
-	if (access & X86_WRITE)
-		return MMU_WRITE;
-	return access & X86_EXEC ? MMU_EXEC : MMU_READ;
 }
 
 static enum x86_result walk_page(struct x86_cpu *cpu, uint64_t linear,
@@ -405,7 +426,7 @@ static enum x86_result walk_page(struct x86_cpu *cpu, uint64_t linear,
 	page->region = r;
 	if (r->kind == MEMORY_RAM || !(access & X86_WRITE))
 		page->host = r->host + (w.gpa - r->base);
-	fill(cpu, kind, linear, &w, may, r);
+	fill(cpu, kind, access, linear, &w, may, r);
 	return X86_NEXT;
 }
 

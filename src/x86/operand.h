@@ -131,12 +131,12 @@ struct modify {
 X86_INLINE enum x86_result modify_at(struct x86_cpu *cpu, struct modify *m,
 				     unsigned int size, uint64_t *v)
 {
-	const struct x86_tlb_entry *e = x86_tlb_at(cpu, m->linear);
+	const struct x86_tlb_entry *e = x86_tlb_at(cpu, m->linear,
+						   X86_TLB_WRITE);
 	enum x86_result r;
 
 	*v = 0;
-	if (__builtin_expect(x86_tlb_hit(e->write, m->linear, size) &&
-			     e->read == e->write &&
+	if (__builtin_expect(x86_tlb_hit(e->tag, m->linear, size) &&
 			     !(cpu->mode & X86_MODE_AC), 1)) {
 		m->host = (void *)(e->addend + m->linear);
 	} else {

@@ -102,9 +102,11 @@ static inline enum x86_result x86_read_table(struct x86_cpu *cpu,
 					     unsigned int size)
 {
 	const struct x86_tlb_entry *e =
-		&cpu->tlbs[X86_TLB_SUPER].entry[x86_tlb_index(linear)];
+		&cpu->tlbs[X86_TLB_SUPER]
+			 .table[X86_TLB_READ]
+			 .entry[x86_tlb_index(linear)];
 
-	if (x86_tlb_hit(e->read, linear, size)) {
+	if (x86_tlb_hit(e->tag, linear, size)) {
 		memcpy(buf, (const void *)(e->addend + linear), size);
 		return X86_NEXT;
 	}

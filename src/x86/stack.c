@@ -91,9 +91,10 @@ static uint8_t *frame_host(struct x86_cpu *cpu, const struct x86_stack *stack,
 					    ? &cpu->tlbs[X86_TLB_SUPER]
 					    : cpu->tlb;
 	const struct x86_tlb_entry *e =
-		&tlb->entry[x86_tlb_index(linear)];
+		&tlb->table[write ? X86_TLB_WRITE : X86_TLB_READ]
+			 .entry[x86_tlb_index(linear)];
 
-	if (!x86_tlb_hit(write ? e->write : e->read, linear, bytes) ||
+	if (!x86_tlb_hit(e->tag, linear, bytes) ||
 	    cpu->mode & X86_MODE_AC)
 		return NULL;
 	return (uint8_t *)(e->addend + linear);

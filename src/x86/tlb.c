@@ -8,20 +8,25 @@
 
 #define WORDS (X86_TLB_SIZE / 64)
 
-static void clear_tags(struct x86_tlb *t, unsigned int i)
-{
-	struct x86_tlb_entry *e = &t->entry[i];
+#define TABLES (X86_TLB_KINDS * X86_TLB_ACCESSES)
 
-	e->read = e->write = e->exec = x86_tlb_none(i);
+static struct x86_tlb_table *table(struct x86_cpu *cpu, unsigned int n)
+{
+	return &cpu->tlbs[n / X86_TLB_ACCESSES].table[n % X86_TLB_ACCESSES];
+}
+
+static void clear_tag(struct x86_tlb_table *t, unsigned int i)
+{
+	t->entry[i].tag = x86_tlb_none(i);
 }
 
 void x86_tlb_init(struct x86_cpu *cpu)
 {
-	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
-		struct x86_tlb *t = &cpu->tlbs[kind];
+	for (unsigned int n = 0; n < TABLES; n++) {
+		struct x86_tlb_table *t = table(cpu, n);
 
 		for (unsigned int i = 0; i < X86_TLB_SIZE; i++)
-			clear_tags(t, i);
+			clear_tag(t, i);
 		memset(t->filled, 0, sizeof(t->filled));
 		memset(t->global, 0, sizeof(t->global));
 		t->used = false;
@@ -30,7 +35,7 @@ void x86_tlb_init(struct x86_cpu *cpu)
 }
 
 /* Empties a table, but for entries with a bit in `global` when `keep`. */
-static void empty(struct x86_tlb *t, bool keep)
+static void empty(struct x86_tlb_table *t, bool keep)
 {
 	uint64_t left = 0;
 
@@ -39,7 +44,7 @@ static void empty(struct x86_tlb *t, bool keep)
 		uint64_t bits = t->filled[w] & ~kept;
 
 		for (; bits; bits &= bits - 1)
-			clear_tags(t, w * 64 + (unsigned int)
+			clear_tag(t, w * 64 + (unsigned int)
 					       __builtin_ctzll(bits));
 		t->filled[w] = t->global[w] = kept;
 		left |= kept;
@@ -49,9 +54,9 @@ static void empty(struct x86_tlb *t, bool keep)
 
 static void flush(struct x86_cpu *cpu, bool all)
 {
-	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++)
-		if (cpu->tlbs[kind].used)
-			empty(&cpu->tlbs[kind], !all);
+	for (unsigned int n = 0; n < TABLES; n++)
+		if (table(cpu, n)->used)
+			empty(table(cpu, n), !all);
 	for (unsigned int half = 0; half < 2; half++)
 		if (all || !cpu->large[half].global)
 			cpu->large[half].size = 0;
@@ -78,15 +83,12 @@ static bool lies_in(uint64_t tag, uint64_t first, uint64_t size)
 	return 0 - tag - first < size;
 }
 
-/* Clears the entry's tags when it maps a page of [first, first + size). */
-static void drop(struct x86_tlb *t, unsigned int i, uint64_t first,
+/* Clears the entry's tag when it maps a page of [first, first + size). */
+static void drop(struct x86_tlb_table *t, unsigned int i, uint64_t first,
 		 uint64_t size)
 {
-	const struct x86_tlb_entry *e = &t->entry[i];
-
-	if (lies_in(e->read, first, size) || lies_in(e->write, first, size) ||
-	    lies_in(e->exec, first, size))
-		clear_tags(t, i);
+	if (lies_in(t->entry[i].tag, first, size))
+		clear_tag(t, i);
 }
 
 /* Drops what a large page at `first` may have left behind. */
@@ -99,8 +101,8 @@ static void drop_large(struct x86_cpu *cpu, uint64_t first, uint64_t size)
 		slots = X86_TLB_SIZE;
 	words = (unsigned int)slots / 64;
 	word = x86_tlb_index(first) / 64;
-	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
-		struct x86_tlb *t = &cpu->tlbs[kind];
+	for (unsigned int n = 0; n < TABLES; n++) {
+		struct x86_tlb_table *t = table(cpu, n);
 
 		if (!t->used)
 			continue;
@@ -126,8 +128,8 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 	if (large)
 		drop_large(cpu, first, size);
 	else
-		for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++)
-			drop(&cpu->tlbs[kind], i, first, size);
+		for (unsigned int n = 0; n < TABLES; n++)
+			drop(table(cpu, n), i, first, size);
 	if (cpu->page_flushed)
 		cpu->page_flushed(cpu, first, size);
 	else if (cpu->tlb_flushed)
@@ -139,7 +141,7 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
 	uintptr_t page = (uintptr_t)host & PAGE_MASK;
 
 	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
-		struct x86_tlb *t = &cpu->tlbs[kind];
+		struct x86_tlb_table *t = &cpu->tlbs[kind].table[X86_TLB_WRITE];
 
 		if (!t->used)
 			continue;
@@ -151,8 +153,8 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
 						 __builtin_ctzll(bits);
 				struct x86_tlb_entry *e = &t->entry[n];
 
-				if (!host || e->addend - e->write == page)
-					e->write = x86_tlb_none(n);
+				if (!host || e->addend - e->tag == page)
+					clear_tag(t, n);
 			}
 		}
 	}

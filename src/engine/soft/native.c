@@ -104,9 +104,8 @@ INLINE enum x86_result map(struct x86_cpu *cpu, const struct x86_insn *insn,
 			&m->linear);
 	if (r != X86_NEXT)
 		return no_operand(cpu, op, m->linear);
-	e = x86_tlb_at(cpu, m->linear);
-	if (__builtin_expect(!x86_tlb_hit(write ? e->write : e->read,
-					  m->linear, op->size) ||
+	e = x86_tlb_at(cpu, m->linear, write ? X86_TLB_WRITE : X86_TLB_READ);
+	if (__builtin_expect(!x86_tlb_hit(e->tag, m->linear, op->size) ||
 				     cpu->mode & X86_MODE_AC || private ||
 				     m->linear & (op->align - 1u),
 			     0))

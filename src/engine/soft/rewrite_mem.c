@@ -7,7 +7,7 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
-#define ENTRY_SHIFT 5 /* sizeof(struct x86_tlb_entry) */
+#define ENTRY_SHIFT 4 /* sizeof(struct x86_tlb_entry) */
 
 _Static_assert(sizeof(struct x86_tlb_entry) == 1u << ENTRY_SHIFT,
 	       "the TLB's index is shifted by this");
@@ -114,8 +114,8 @@ static struct emit_mem linear_address(struct rewrite *t,
 	return emit_at(HOST_R9, 0);
 }
 
-/* gs offset of the table for this block's mode. */
-static size_t table_offset(const struct rewrite *t)
+/* gs offset of the table for this block's mode and the access. */
+static size_t table_offset(const struct rewrite *t, bool write)
 {
 	unsigned int kind = X86_TLB_SUPER;
 
@@ -123,20 +123,23 @@ static size_t table_offset(const struct rewrite *t)
 		kind = X86_TLB_USER;
 	else if (t->block->mode & X86_MODE_SUPER_AC)
 		kind = X86_TLB_SUPER_AC;
-	return offsetof(struct x86_cpu, tlbs) + kind * sizeof(struct x86_tlb);
+	return offsetof(struct x86_cpu, tlbs) + kind * sizeof(struct x86_tlb) +
+	       (write ? X86_TLB_WRITE : X86_TLB_READ) *
+		       sizeof(struct x86_tlb_table) +
+	       offsetof(struct x86_tlb_table, entry);
 }
 
 static struct emit_mem tag_at(const struct rewrite *t, unsigned int scale,
 			      bool write)
 {
-	return emit_gs_index(HOST_R10, scale, table_offset(t) +
-			     (write ? offsetof(struct x86_tlb_entry, write) :
-				      offsetof(struct x86_tlb_entry, read)));
+	return emit_gs_index(HOST_R10, scale, table_offset(t, write) +
+			     offsetof(struct x86_tlb_entry, tag));
 }
 
-static struct emit_mem addend_at(const struct rewrite *t, unsigned int scale)
+static struct emit_mem addend_at(const struct rewrite *t, unsigned int scale,
+				 bool write)
 {
-	return emit_gs_index(HOST_R10, scale, table_offset(t) +
+	return emit_gs_index(HOST_R10, scale, table_offset(t, write) +
 			     offsetof(struct x86_tlb_entry, addend));
 }
 
@@ -188,7 +191,7 @@ static void check_with_flags(struct rewrite *t, const struct emit_mem *at,
 {
 	const uint32_t mask = (X86_TLB_SIZE - 1) << ENTRY_SHIFT;
 	const struct emit_mem tag = tag_at(t, 0, x->write);
-	const struct emit_mem addend = addend_at(t, 0);
+	const struct emit_mem addend = addend_at(t, 0, x->write);
 	unsigned int ea = address_in(t, at), offset = HOST_R9;
 	/* Rotating by this brings the bits that must be clear to the top. */
 	unsigned int low = (unsigned int)__builtin_ctz(x->align);
@@ -225,9 +228,9 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 {
 	const struct emit_mem rcx = rewrite_word(WORD_RCX);
 	const struct emit_mem tag = tag_at(t, 3, x->write);
-	const struct emit_mem addend = addend_at(t, 3);
-	const struct emit_mem times4 = { .base = HOST_NONE,
-					 .index = HOST_R10, .scale = 2 };
+	const struct emit_mem addend = addend_at(t, 3, x->write);
+	const struct emit_mem times2 = { .base = HOST_R10,
+					 .index = HOST_R10 };
 	enum rewrite_word mask = x->align == 16 ? WORD_MASK_16 :
 				 x->align == 32 ? WORD_MASK_32 :
 						  WORD_MASK_PAGE;
@@ -249,7 +252,7 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 		ea = keep;
 	last.index = (uint8_t)ea;
 	emit_pext_gs(e, HOST_R10, ea, rewrite_word_offset(WORD_MASK_TLB));
-	emit_lea(e, true, HOST_R10, &times4);
+	emit_lea(e, true, HOST_R10, &times2);
 	emit_load(e, HOST_RCX, &tag);
 	emit_lea(e, true, HOST_RCX, &last);
 	emit_pext_gs(e, HOST_RCX, HOST_RCX, rewrite_word_offset(mask));

@@ -647,14 +647,15 @@ static void refused_accesses_mark_nothing(void **state)
 
 /* --- the TLB -------------------------------------------------------------- */
 
-static const struct x86_tlb_entry *entry(void)
+static bool has(enum x86_tlb_access access, uint64_t linear)
 {
-	return x86_tlb_at(bench.cpu, LINEAR);
+	return x86_tlb_hit(x86_tlb_at(bench.cpu, linear, access)->tag, linear,
+			   1);
 }
 
-static bool set(uint64_t tag)
+static bool set(enum x86_tlb_access access)
 {
-	return x86_tlb_hit(tag, LINEAR, 1);
+	return has(access, LINEAR);
 }
 
 static void tags_follow_rights(void **state)
@@ -664,16 +665,16 @@ static void tags_follow_rights(void **state)
 	map_long(P | W | U | NX);
 	enter_long(3, 0);
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
-	assert_true(set(entry()->read));
-	assert_false(set(entry()->write));
-	assert_false(set(entry()->exec));
+	assert_true(set(X86_TLB_READ));
+	assert_false(set(X86_TLB_WRITE));
+	assert_false(set(X86_TLB_EXEC));
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
-	assert_true(set(entry()->write));
+	assert_true(set(X86_TLB_WRITE));
 	x86_tlb_flush(bench.cpu);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
 	/* D is set already: a read gives the write tag too. */
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
-	assert_true(set(entry()->write));
+	assert_true(set(X86_TLB_WRITE));
 }
 
 static void page_flags_withhold_write_tags(void **state)
@@ -684,19 +685,19 @@ static void page_flags_withhold_write_tags(void **state)
 	enter_long(0, 0);
 	atomic_store(&mem->page_flags[DATA >> 12], MEM_PAGE_CODE);
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
-	assert_false(set(entry()->write));
-	assert_true(set(entry()->read));
+	assert_false(set(X86_TLB_WRITE));
+	assert_true(set(X86_TLB_READ));
 	atomic_store(&mem->page_flags[DATA >> 12], 0);
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
-	assert_true(set(entry()->write));
+	assert_true(set(X86_TLB_WRITE));
 	/* Dirty log: the first write is seen, the second is free. */
 	memory_dirty_log(mem, true);
 	x86_tlb_protect(bench.cpu, NULL);
-	assert_false(set(entry()->write));
+	assert_false(set(X86_TLB_WRITE));
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
 	assert_int_equal(atomic_load(&mem->page_flags[DATA >> 12]), 0);
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
-	assert_true(set(entry()->write));
+	assert_true(set(X86_TLB_WRITE));
 }
 
 static void protect_one_page(void **state)
@@ -707,10 +708,10 @@ static void protect_one_page(void **state)
 	enter_long(0, 0);
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
 	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA + 0x1000), 1));
-	assert_true(set(entry()->write));
+	assert_true(set(X86_TLB_WRITE));
 	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA), 1));
-	assert_false(set(entry()->write));
-	assert_true(set(entry()->read));
+	assert_false(set(X86_TLB_WRITE));
+	assert_true(set(X86_TLB_READ));
 }
 
 static void count_flush(struct x86_cpu *cpu, bool all)
@@ -728,9 +729,9 @@ static void flush_page(void **state)
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
 	assert_int_equal(load(LINEAR + 0x1000, &v), X86_NEXT);
 	x86_tlb_flush_page(bench.cpu, LINEAR + 0x1234);
-	assert_true(set(entry()->read));
+	assert_true(set(X86_TLB_READ));
 	x86_tlb_flush_page(bench.cpu, LINEAR + 0x234);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
 	assert_int_equal(bench.flushes, 2);
 }
 
@@ -744,27 +745,95 @@ static void local_flush_keeps_global(void **state)
 	/* Without CR4.PGE the bit means nothing. */
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
 	x86_tlb_flush_local(bench.cpu);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
 	bench.cpu->state.cr4 |= X86_CR4_PGE;
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
 	assert_int_equal(load(LINEAR + 0x1000, &v), X86_NEXT);
 	x86_tlb_flush_local(bench.cpu);
-	assert_true(set(entry()->read));
+	assert_true(set(X86_TLB_READ));
 	assert_true(x86_fetches_global(bench.cpu, LINEAR + 0xfff));
 	assert_false(x86_fetches_global(bench.cpu, LINEAR + 0x1000));
-	assert_false(x86_tlb_hit(entry()[1].read, LINEAR + 0x1000, 1));
+	assert_false(has(X86_TLB_READ, LINEAR + 0x1000));
 	x86_tlb_flush_page(bench.cpu, LINEAR);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
 	/* The entry's next page is not global. */
 	poke(PT, DATA | P | W);
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
 	assert_false(x86_fetches_global(bench.cpu, LINEAR));
 	x86_tlb_flush_local(bench.cpu);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
 	poke(PT, DATA | P | W | G);
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
 	x86_tlb_flush(bench.cpu);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
+}
+
+/* Two pages that fall on the same entries, one read and one written. */
+static void streams_leave_each_other_alone(void **state)
+{
+	const uint64_t other = LINEAR + X86_TLB_SIZE * PAGE_SIZE;
+	struct memory *mem = &bench.vm.memory;
+	uint64_t walks, v;
+
+	map_long(P | W);
+	poke(PD + (other >> 21 & 511) * 8, PT | P | W);
+	enter_long(0, 0);
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	assert_int_equal(store(other, 1), X86_NEXT);
+	walks = bench.cpu->stat_walk;
+	for (unsigned int i = 0; i < 16; i++) {
+		assert_int_equal(store(other + i * 8, i), X86_NEXT);
+		assert_int_equal(load(LINEAR + i * 8, &v), X86_NEXT);
+		assert_int_equal(v, i);
+	}
+	assert_int_equal(bench.cpu->stat_walk, walks);
+	assert_true(has(X86_TLB_READ, LINEAR));
+	assert_true(has(X86_TLB_WRITE, other));
+	assert_false(has(X86_TLB_READ, other));
+	/* Each goes by itself. */
+	x86_tlb_flush_page(bench.cpu, LINEAR);
+	assert_false(has(X86_TLB_READ, LINEAR));
+	assert_true(has(X86_TLB_WRITE, other));
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA), 1));
+	assert_true(has(X86_TLB_READ, LINEAR));
+	assert_false(has(X86_TLB_WRITE, other));
+}
+
+/* A walk for one access replaces what the others knew of the page. */
+static void a_walk_renews_the_page(void **state)
+{
+	uint64_t v;
+
+	map_long(P);
+	enter_long(0, 0);
+	poke(DATA + 0x5000, 0x55);
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	poke(PT, (DATA + 0x5000) | P | W);
+	assert_int_equal(store(LINEAR + 8, 1), X86_NEXT);
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	assert_int_equal(v, 0x55);
+}
+
+/* Each table has its own bits for global pages. */
+static void global_by_access(void **state)
+{
+	const uint64_t other = LINEAR + X86_TLB_SIZE * PAGE_SIZE;
+	uint64_t v;
+
+	map_long(P | W);
+	poke(PT, DATA | P | W | G);
+	poke(PD + (other >> 21 & 511) * 8, (DATA + 0x6000) | P | W);
+	poke(DATA + 0x6000 + (other >> 12 & 511) * 8, DATA | P | W);
+	enter_long(0, 0);
+	bench.cpu->state.cr4 |= X86_CR4_PGE;
+	assert_int_equal(load(LINEAR, &v), X86_NEXT);
+	assert_int_equal(store(other, 1), X86_NEXT);
+	x86_tlb_flush_local(bench.cpu);
+	assert_true(has(X86_TLB_READ, LINEAR));
+	assert_false(has(X86_TLB_WRITE, other));
+	x86_tlb_flush(bench.cpu);
+	assert_false(has(X86_TLB_READ, LINEAR));
 }
 
 static void flush_large_page(void **state)
@@ -880,7 +949,7 @@ static void data_breakpoints(void **state)
 	cpu->state.dr[7] = 0x400 | 1 | 4 | 9u << 16 | 3u << 20;
 	assert_int_equal(load(LINEAR + 8, &v), X86_NEXT);
 	assert_int_equal(cpu->debug_hits, 0);
-	assert_false(set(entry()->read));
+	assert_false(set(X86_TLB_READ));
 	assert_int_equal(store(LINEAR + 15, 1), X86_NEXT);
 	assert_int_equal(cpu->debug_hits, 3);
 	cpu->debug_hits = 0;
@@ -920,6 +989,9 @@ int main(void)
 		TEST(protect_one_page),
 		TEST(flush_page),
 		TEST(local_flush_keeps_global),
+		TEST(streams_leave_each_other_alone),
+		TEST(a_walk_renews_the_page),
+		TEST(global_by_access),
 		TEST(flush_large_page),
 		TEST(straddling_write_is_all_or_nothing),
 		TEST(pointers),

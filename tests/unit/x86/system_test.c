@@ -438,6 +438,12 @@ static void time_stamp(void **state)
 	assert_ud(cpu, RUN(cpu, x86_group_0f01, 0x0f, 0x01, 0xf9));
 }
 
+static bool reads_at(struct x86_cpu *cpu, uint64_t linear)
+{
+	return x86_tlb_hit(x86_tlb_at(cpu, linear, X86_TLB_READ)->tag, linear,
+			   1);
+}
+
 static void invalidations(void **state)
 {
 	struct x86_cpu *cpu = rich(rig_long(state, 0));
@@ -445,10 +451,10 @@ static void invalidations(void **state)
 	uint64_t v;
 
 	assert_int_equal(x86_read(cpu, 0x8000, &v, 8), X86_NEXT);
-	assert_true(x86_tlb_hit(x86_tlb_at(cpu, 0x8000)->read, 0x8000, 1));
+	assert_true(reads_at(cpu, 0x8000));
 	s->gpr[X86_RBX] = 0x8000;
 	RUNS(cpu, x86_group_0f01, 0x0f, 0x01, 0x3b); /* INVLPG [RBX] */
-	assert_false(x86_tlb_hit(x86_tlb_at(cpu, 0x8000)->read, 0x8000, 1));
+	assert_false(reads_at(cpu, 0x8000));
 	/* INVPCID RAX, [RBX] */
 	rig_poke(cpu, 0x8000, 0, 8);
 	rig_poke(cpu, 0x8008, 0x1234, 8);
