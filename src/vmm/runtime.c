@@ -125,61 +125,61 @@ static int remove_socket(int folder, const char *name)
 }
 
 /* 0, -EADDRINUSE when a machine has the name, or another negative errno. */
-static int listen_as(struct runtime_socket *socket_, const char *name)
+static int listen_as(struct runtime_socket *sock, const char *name)
 {
 	struct sockaddr_un address;
 	int rc;
 
-	if (in_use(socket_->folder, name))
+	if (in_use(sock->folder, name))
 		return -EADDRINUSE;
-	rc = remove_socket(socket_->folder, name);
+	rc = remove_socket(sock->folder, name);
 	if (rc)
 		return rc;
-	socket_->fd =
+	sock->fd =
 		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (socket_->fd < 0)
+	if (sock->fd < 0)
 		return -errno;
-	address_of(&address, socket_->folder, name);
-	if (bind(socket_->fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(socket_->fd, BACKLOG)) {
+	address_of(&address, sock->folder, name);
+	if (bind(sock->fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(sock->fd, BACKLOG)) {
 		rc = -errno;
-		close(socket_->fd);
-		socket_->fd = -1;
+		close(sock->fd);
+		sock->fd = -1;
 		return rc;
 	}
-	snprintf(socket_->name, sizeof(socket_->name), "%s", name);
+	snprintf(sock->name, sizeof(sock->name), "%s", name);
 	return 0;
 }
 
-static int listen_any(struct runtime_socket *socket_, const char *name)
+static int listen_any(struct runtime_socket *sock, const char *name)
 {
-	int rc = listen_as(socket_, name);
+	int rc = listen_as(sock, name);
 
 	for (unsigned int i = 2; rc == -EADDRINUSE && i < TRIES; i++) {
 		char numbered[RUNTIME_NAME_MAX + 12];
 
 		snprintf(numbered, sizeof(numbered), "%.50s-%u", name, i);
-		rc = listen_as(socket_, numbered);
+		rc = listen_as(sock, numbered);
 	}
 	return rc;
 }
 
-int runtime_listen(struct runtime_socket *socket_, const char *name, bool any,
+int runtime_listen(struct runtime_socket *sock, const char *name, bool any,
 		   struct vmm_error *error)
 {
 	int rc;
 
-	socket_->fd = -1;
-	socket_->folder = runtime_open(error);
-	if (socket_->folder < 0)
+	sock->fd = -1;
+	sock->folder = runtime_open(error);
+	if (sock->folder < 0)
 		return -1;
-	flock(socket_->folder, LOCK_EX);
-	rc = any ? listen_any(socket_, name) : listen_as(socket_, name);
-	flock(socket_->folder, LOCK_UN);
+	flock(sock->folder, LOCK_EX);
+	rc = any ? listen_any(sock, name) : listen_as(sock, name);
+	flock(sock->folder, LOCK_UN);
 	if (!rc)
 		return 0;
-	close(socket_->folder);
-	socket_->folder = -1;
+	close(sock->folder);
+	sock->folder = -1;
 	if (rc == -EADDRINUSE)
 		return vmm_error_set(error, "name %s: a running machine has "
 				     "it; give another with --name", name);
@@ -187,18 +187,18 @@ int runtime_listen(struct runtime_socket *socket_, const char *name, bool any,
 			     strerror(-rc));
 }
 
-void runtime_close(struct runtime_socket *socket_)
+void runtime_close(struct runtime_socket *sock)
 {
-	if (socket_->fd >= 0) {
-		flock(socket_->folder, LOCK_EX);
-		remove_socket(socket_->folder, socket_->name);
-		close(socket_->fd);
-		flock(socket_->folder, LOCK_UN);
+	if (sock->fd >= 0) {
+		flock(sock->folder, LOCK_EX);
+		remove_socket(sock->folder, sock->name);
+		close(sock->fd);
+		flock(sock->folder, LOCK_UN);
 	}
-	if (socket_->folder >= 0)
-		close(socket_->folder);
-	socket_->fd = -1;
-	socket_->folder = -1;
+	if (sock->folder >= 0)
+		close(sock->folder);
+	sock->fd = -1;
+	sock->folder = -1;
 }
 
 static int is_socket(const struct dirent *entry)

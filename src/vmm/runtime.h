@@ -33,11 +33,11 @@ struct runtime_socket {
  * that no running machine has. What a dead process left is taken over. -1
  * with `error`, nothing open.
  */
-int runtime_listen(struct runtime_socket *socket, const char *name, bool any,
+int runtime_listen(struct runtime_socket *sock, const char *name, bool any,
 		   struct vmm_error *error);
 
 /* Closes the socket and takes its name away. */
-void runtime_close(struct runtime_socket *socket);
+void runtime_close(struct runtime_socket *sock);
 
 /*
  * Connects to the machine `name` in `folder`: a blocking descriptor, or

