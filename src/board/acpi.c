@@ -236,6 +236,15 @@ static void fadt_ports(struct table *out)
 	table_u8(out, RTC_CENTURY);
 }
 
+/* How to enter ACPI mode: firmware may have left it, a bare machine is in it. */
+static void fadt_smi(struct table *out, bool firmware)
+{
+	table_u32(out, firmware ? ACPI_PM_SMI_CMD : 0);
+	table_u8(out, firmware ? ACPI_PM_ENABLE : 0);
+	table_u8(out, firmware ? ACPI_PM_DISABLE : 0);
+	table_zero(out, 2); /* no S4 by firmware, no performance states */
+}
+
 static uint32_t build_fadt(struct table *out,
 			   const struct acpi_machine *machine, uint32_t dsdt)
 {
@@ -248,7 +257,7 @@ static uint32_t build_fadt(struct table *out,
 	table_pointer(out, 4, dsdt);
 	table_zero(out, 2); /* reserved, power profile unspecified */
 	table_u16(out, IRQ_SCI);
-	table_zero(out, 8); /* no SMI command, always in ACPI mode */
+	fadt_smi(out, !machine->facs);
 	fadt_ports(out);
 	table_u16(out, BOOT_LEGACY_DEVICES |
 			       (machine->display ? BOOT_I8042 : BOOT_NO_VGA));

@@ -341,6 +341,8 @@ static void acpi_by_script(void **state)
 	assert_int_equal(number(fadt + 140, 8), number(fadt + 40, 4));
 	assert_memory_equal(table_at(number(fadt + 36, 4)), "FACS", 4);
 	assert_int_equal(number(fadt + 36, 4) % 64, 0);
+	assert_int_equal(number(fadt + 48, 4), 0xb2); /* into ACPI mode */
+	assert_int_equal(fadt[52], 0x02);
 	assert_int_equal(number(find_table(xsdt, "MCFG") + 44, 8), 0xe0000000);
 	assert_int_equal(number(find_table(xsdt, "HPET") + 44, 8), 0xfed00000);
 	assert_int_equal(number(find_table(xsdt, "APIC") + 4, 4), 44 + 3 * 8 +
