@@ -83,6 +83,22 @@ void x86_tlb_flush_local(struct x86_cpu *cpu);
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear);
 
 /*
+ * Protection-key rights, two bits a key (access, write disabled): of user
+ * pages (PKRU, which lies in the XSAVE area) and of supervisor pages.
+ * Setting them drops what the TLB holds by the old ones.
+ */
+static inline uint32_t x86_pkru(const struct x86_state *s)
+{
+	uint32_t v;
+
+	memcpy(&v, s->xsave + X86_XSAVE_PKRU, sizeof(v));
+	return v;
+}
+
+void x86_set_pkru(struct x86_cpu *cpu, uint32_t value);
+void x86_set_pkrs(struct x86_cpu *cpu, uint32_t value);
+
+/*
  * Withdraws write tags: of the page with this host address range, or all
  * when `host` is NULL (a page became a code page; dirty log started).
  */

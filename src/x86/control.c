@@ -19,7 +19,7 @@
 #define CR0_PAGING (X86_CR0_PG | X86_CR0_PE | X86_CR0_WP)
 #define CR4_PAGING                                                      \
 	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE |      \
-	 X86_CR4_SMEP | X86_CR4_SMAP)
+	 X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_PKS)
 
 #define DR6_FIXED    0xffff0ff0u
 #define DR6_WRITABLE 0x0000e00fu
@@ -102,6 +102,8 @@ static uint64_t cr4_allowed(const struct cpuid_policy *p)
 	bits |= p->xsave ? X86_CR4_OSXSAVE : 0;
 	bits |= p->smep ? X86_CR4_SMEP : 0;
 	bits |= p->smap ? X86_CR4_SMAP : 0;
+	bits |= p->pku ? X86_CR4_PKE : 0;
+	bits |= p->pks ? X86_CR4_PKS : 0;
 	return bits;
 }
 

@@ -151,6 +151,8 @@ struct x86_tlb_table {
 	uint64_t filled[X86_TLB_SIZE / 64];
 	/* And one that a CR3 write keeps, of those: its page is global. */
 	uint64_t global[X86_TLB_SIZE / 64];
+	/* And one whose rights a protection key other than 0 gave. */
+	uint64_t keyed[X86_TLB_SIZE / 64];
 };
 
 struct x86_tlb {

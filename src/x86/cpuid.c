@@ -5,7 +5,7 @@
  * one package. Intel SDM vol. 2, CPUID; AMD64 APM vol. 3, appendix E;
  * Documentation/virt/kvm/x86/cpuid.rst of Linux for leaves 0x40000000.
  *
- * Not offered: AVX-512 (set OFFERED_XCR0 and add its feature bits), MPX, PKU,
+ * Not offered: AVX-512 (set OFFERED_XCR0 and add its feature bits), MPX,
  * CET, RTM, MONITOR, SVM, VMX, SGX, AMX, 5-level paging, VME, performance
  * counters, speculation control by MSR.
  */
@@ -58,6 +58,9 @@
 #define EXT_1_EDX \
 	(CPUID_SYSCALL | CPUID_NX | CPUID_PAGE_1G | CPUID_RDTSCP | CPUID_LM)
 
+/* Made by page walks alone. */
+#define LEAF_7_ECX_ALWAYS (CPUID_PKU | CPUID_PKS)
+
 /* Components of the XSAVE area beyond x87 and SSE, by XCR0 bit. */
 static const struct {
 	uint16_t offset, size;
@@ -66,9 +69,10 @@ static const struct {
 	[5] = { X86_XSAVE_OPMASK, 64 },
 	[6] = { X86_XSAVE_ZMM_HI256, 512 },
 	[7] = { X86_XSAVE_HI16_ZMM, 1024 },
+	[9] = { X86_XSAVE_PKRU, 8 },
 };
 
-#define XSAVE_COMPONENTS 8
+#define XSAVE_COMPONENTS 10
 
 struct cpuid_regs cpuid_host(uint32_t leaf, uint32_t subleaf)
 {
@@ -173,7 +177,7 @@ static void add_features(struct cpuid_policy *p)
 	r = host_leaf(7, 0);
 	r.eax = 0;
 	r.ebx = (r.ebx & LEAF_7_EBX) | CPUID_TSC_ADJUST;
-	r.ecx &= LEAF_7_ECX;
+	r.ecx = (r.ecx & LEAF_7_ECX) | LEAF_7_ECX_ALWAYS;
 	r.edx &= LEAF_7_EDX;
 	if (!p->amd)
 		r.edx |= CPUID_ARCH_CAPS;
@@ -188,6 +192,8 @@ static void add_features(struct cpuid_policy *p)
 	p->rdseed = r.ebx & CPUID_RDSEED;
 	p->umip = r.ecx & CPUID_UMIP;
 	p->rdpid = r.ecx & CPUID_RDPID;
+	p->pku = r.ecx & CPUID_PKU;
+	p->pks = r.ecx & CPUID_PKS;
 	p->arch_caps = r.edx & CPUID_ARCH_CAPS;
 	add(p, 7, 0, r);
 }
@@ -359,7 +365,7 @@ void cpuid_policy_init(struct cpuid_policy *p, unsigned int cpus,
 	p->cpus = cpus;
 	p->tsc_hz = host_tsc_hz();
 	p->tsc_base = host_tsc();
-	p->xcr0 = OFFERED_XCR0 & host_xcr0();
+	p->xcr0 = (OFFERED_XCR0 & host_xcr0()) | X86_XCR0_PKRU;
 	p->physical_bits = physical_bits(memory);
 	/* "AuthenticAMD", "HygonGenuine" */
 	p->amd = vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948;
@@ -382,6 +388,10 @@ static void adjust(const struct cpuid_policy *p,
 			r->ecx |= CPUID_OSXSAVE;
 		if (no_apic)
 			r->edx &= ~CPUID_APIC;
+		break;
+	case 7:
+		if (subleaf == 0 && state->cr4 & X86_CR4_PKE)
+			r->ecx |= CPUID_OSPKE;
 		break;
 	case 0xb:
 		r->edx = id;

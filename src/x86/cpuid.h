@@ -34,14 +34,14 @@ struct cpuid_policy {
 	/* Features that handlers ask about often. */
 	bool pcid, smep, smap, umip, fsgsbase, rdtscp, nx, page_1g, xsaves;
 	bool rdpid, invpcid, rdrand, rdseed, xsave, xgetbv1, auto_ibrs;
-	bool arch_caps;
+	bool arch_caps, pku, pks;
 	bool amd; /* vendor AMD or Hygon; else taken for Intel */
 };
 
 /*
  * Fills `policy` for a VM of `cpus` processors and `memory` bytes on this
  * host's processor, offering what the host has and the software CPU
- * supports. Physical addresses are not wider than the machine needs:
+ * supports, and what it does without the host's help. Physical addresses are not wider than the machine needs:
  * firmware builds page tables for all of them.
  */
 void cpuid_policy_init(struct cpuid_policy *policy, unsigned int cpus,

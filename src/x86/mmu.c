@@ -6,8 +6,8 @@
  *
  * A walk touches nothing until the access is known to be allowed; then it
  * sets A and D by compare-exchange, for other processors walk (and the guest
- * changes) the same tables meanwhile. Left out: 5-level paging, protection
- * keys, PCID tags (every CR3 load flushes all but global pages).
+ * changes) the same tables meanwhile. Left out: 5-level paging, PCID
+ * tags (every CR3 load flushes all but global pages).
  */
 #include "x86/mmu.h"
 
@@ -19,6 +19,7 @@
 #define PTE_PS	    0x080u
 #define PTE_G	    0x100u
 #define PTE_NX	    ((uint64_t)1 << 63)
+#define PTE_KEY_SHIFT 59
 #define PTE_ADDRESS 0x000ffffffffff000u
 
 #define LEVELS 4
@@ -229,6 +230,39 @@ static bool mark(struct x86_cpu *cpu, struct walk *w, bool write)
 	return true;
 }
 
+/* The page's protection key; 0 as well where there are none. */
+static unsigned int key_of(const struct x86_cpu *cpu, const struct walk *w)
+{
+	const struct x86_state *s = &cpu->state;
+
+	if (!w->size || !(s->efer & X86_EFER_LMA) ||
+	    !(s->cr4 & (w->all & PTE_U ? X86_CR4_PKE : X86_CR4_PKS)))
+		return 0;
+	return w->step[w->count - 1].value >> PTE_KEY_SHIFT & 15;
+}
+
+/*
+ * What the page's protection key forbids (SDM vol. 3, 4.6.2). It binds user
+ * and supervisor accesses alike, fetches never.
+ */
+static unsigned int key_denies(const struct x86_cpu *cpu,
+			       enum x86_tlb_kind kind, const struct walk *w)
+{
+	const struct x86_state *s = &cpu->state;
+	bool user = w->all & PTE_U;
+	uint32_t keys = user ? x86_pkru(s) : (uint32_t)s->pkrs;
+
+	if (!w->size || !(s->efer & X86_EFER_LMA) ||
+	    !(s->cr4 & (user ? X86_CR4_PKE : X86_CR4_PKS)))
+		return 0;
+	keys >>= 2 * key_of(cpu, w);
+	if (keys & 1)
+		return MMU_READ | MMU_WRITE;
+	if (keys & 2 && (kind == X86_TLB_USER || s->cr0 & X86_CR0_WP))
+		return MMU_WRITE;
+	return 0;
+}
+
 /* What a walk lets accesses through one of the TLB's tables do. */
 static unsigned int rights(const struct x86_cpu *cpu, enum x86_tlb_kind kind,
 			   const struct walk *w)
@@ -258,16 +292,26 @@ static unsigned int rights(const struct x86_cpu *cpu, enum x86_tlb_kind kind,
 	/* Without NXE a set bit 63 was found reserved before. */
 	if (w->any & PTE_NX)
 		r &= ~MMU_EXEC;
-	return r;
+	return r & ~key_denies(cpu, kind, w);
+}
+
+static unsigned int wanted(enum x86_access access)
+{
+	if (access & X86_WRITE)
+		return MMU_WRITE;
+	return access & X86_EXEC ? MMU_EXEC : MMU_READ;
 }
 
 static enum x86_result page_fault(struct x86_cpu *cpu, uint64_t linear,
 				  enum x86_access access,
-				  enum x86_tlb_kind kind, enum walk_end why)
+				  enum x86_tlb_kind kind, enum walk_end why,
+				  const struct walk *w)
 {
 	const struct x86_state *s = &cpu->state;
 	uint32_t error = 0;
 
+	if (why == WALK_DONE && key_denies(cpu, kind, w) & wanted(access))
+		error |= X86_PF_PK;
 	if (why != WALK_ABSENT)
 		error |= X86_PF_P;
 	if (why == WALK_RESERVED)
@@ -321,19 +365,12 @@ static bool is_global(const struct x86_cpu *cpu, const struct walk *w)
 	       w->step[w->count - 1].value & PTE_G;
 }
 
-static unsigned int wanted(enum x86_access access)
-{
-	if (access & X86_WRITE)
-		return MMU_WRITE;
-	return access & X86_EXEC ? MMU_EXEC : MMU_READ;
-}
-
 /*
  * Enters a page into one table. `evict`: in another page's place, too; what
  * is known of the page itself always changes.
  */
 static void enter(struct x86_tlb_table *t, uint64_t linear, uintptr_t addend,
-		  bool allowed, bool global, bool evict)
+		  bool allowed, bool global, bool keyed, bool evict)
 {
 	unsigned int i = x86_tlb_index(linear);
 	uint64_t tag = x86_tlb_tag(linear), none = x86_tlb_none(i);
@@ -351,6 +388,7 @@ static void enter(struct x86_tlb_table *t, uint64_t linear, uintptr_t addend,
 	e->addend = addend;
 	t->filled[i / 64] |= bit;
 	t->global[i / 64] = (t->global[i / 64] & ~bit) | (global ? bit : 0);
+	t->keyed[i / 64] = (t->keyed[i / 64] & ~bit) | (keyed ? bit : 0);
 	t->used = true;
 }
 
@@ -362,7 +400,7 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 							 MMU_EXEC };
 	uintptr_t addend = (uintptr_t)r->host + (w->gpa - r->base) - linear;
 	uint64_t page = linear & PAGE_MASK;
-	bool global = is_global(cpu, w);
+	bool global = is_global(cpu, w), keyed = key_of(cpu, w);
 
 	/* D still has to be set by a write; the last step tells. */
 	if (w->size && !(w->step[w->count - 1].value & PTE_D))
@@ -374,7 +412,8 @@ static void fill(struct x86_cpu *cpu, enum x86_tlb_kind kind,
 
 	for (unsigned int n = 0; n < X86_TLB_ACCESSES; n++)
 		enter(&cpu->tlbs[kind].table[n], linear, addend,
-		      may & right[n], global, wanted(access) == right[n]);
+		      may & right[n], global, keyed,
+		      wanted(access) == right[n]);
 	if (w->size > PAGE_SIZE)
 		note_large(cpu, linear, w->size, global);
 }
@@ -408,10 +447,10 @@ static enum x86_result walk_page(struct x86_cpu *cpu, uint64_t linear,
 	do {
 		end = walk(cpu, linear, &w);
 		if (end != WALK_DONE)
-			return page_fault(cpu, linear, access, kind, end);
+			return page_fault(cpu, linear, access, kind, end, &w);
 		may = rights(cpu, kind, &w);
 		if (!(may & wanted(access)))
-			return page_fault(cpu, linear, access, kind, end);
+			return page_fault(cpu, linear, access, kind, end, &w);
 	} while (!mark(cpu, &w, access & X86_WRITE));
 
 	page->gpa = w.gpa;

@@ -142,6 +142,7 @@ const uint32_t x86_msr_list[] = {
 	X86_MSR_MTRR_BASE0 + 13, X86_MSR_MTRR_BASE0 + 14,
 	X86_MSR_MTRR_BASE0 + 15, X86_MSR_MTRR_DEF_TYPE,
 	X86_MSR_KVM_WALL,	X86_MSR_KVM_SYSTEM,
+	X86_MSR_PKRS,
 };
 const unsigned int x86_msr_count =
 	sizeof(x86_msr_list) / sizeof(x86_msr_list[0]);
@@ -383,6 +384,9 @@ static bool read_special(struct x86_cpu *cpu, uint32_t index, uint64_t *value)
 	case X86_MSR_XSS:
 		*value = s->xss;
 		return cpu->cpuid->xsaves;
+	case X86_MSR_PKRS:
+		*value = s->pkrs;
+		return cpu->cpuid->pks;
 	case X86_MSR_ARCH_CAPS:
 		*value = ARCH_CAPS;
 		return cpu->cpuid->arch_caps;
@@ -436,6 +440,11 @@ static bool write_special(struct x86_cpu *cpu, uint32_t index, uint64_t value)
 		if (!cpu->cpuid->xsaves || value & ~cpu->cpuid->xss)
 			return false;
 		s->xss = value;
+		return true;
+	case X86_MSR_PKRS:
+		if (!cpu->cpuid->pks || value >> 32)
+			return false;
+		x86_set_pkrs(cpu, (uint32_t)value);
 		return true;
 	case MSR_MCG_CTL:
 		return true;

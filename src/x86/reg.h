@@ -57,6 +57,8 @@
 #define X86_CR4_OSXSAVE	   0x040000u
 #define X86_CR4_SMEP	   0x100000u
 #define X86_CR4_SMAP	   0x200000u
+#define X86_CR4_PKE	   0x400000u
+#define X86_CR4_PKS	   0x1000000u
 
 #define X86_EFER_SCE   0x0001u
 #define X86_EFER_LME   0x0100u
@@ -69,6 +71,7 @@
 #define X86_XCR0_SSE	 0x02u
 #define X86_XCR0_AVX	 0x04u
 #define X86_XCR0_AVX512	 0xe0u
+#define X86_XCR0_PKRU	 0x200u
 
 #define X86_DE	0  /* divide error */
 #define X86_DB	1  /* debug */
@@ -95,6 +98,7 @@
 #define X86_PF_U  0x04u
 #define X86_PF_R  0x08u /* reserved bit */
 #define X86_PF_I  0x10u /* instruction fetch */
+#define X86_PF_PK 0x20u /* protection key */
 
 #define X86_MSR_TSC		0x00000010u
 #define X86_MSR_APIC_BASE	0x0000001bu
@@ -118,6 +122,7 @@
 #define X86_MSR_PAT		0x00000277u
 #define X86_MSR_MTRR_DEF_TYPE	0x000002ffu
 #define X86_MSR_TSC_DEADLINE	0x000006e0u
+#define X86_MSR_PKRS		0x000006e1u
 #define X86_MSR_X2APIC		0x00000800u /* .. 0x8ff */
 #define X86_MSR_XSS		0x00000da0u
 #define X86_MSR_KVM_WALL	0x4b564d00u

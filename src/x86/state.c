@@ -150,6 +150,7 @@ static const struct field fields[] = {
 	F64(spec_ctrl),
 	F64(xss),
 	F64(debugctl),
+	F64(pkrs),
 	F64(mtrr_def_type),
 	F64S(mtrr_fixed, 11),
 	F64S(mtrr_base, X86_MTRR_VARIABLE),

@@ -74,7 +74,8 @@ enum x86_activity {
 #define X86_XSAVE_OPMASK       832  /* component 5: 8 x 8 */
 #define X86_XSAVE_ZMM_HI256    896  /* component 6: 16 x 32 */
 #define X86_XSAVE_HI16_ZMM     1408 /* component 7: 16 x 64 */
-#define X86_XSAVE_END	       2432
+#define X86_XSAVE_PKRU	       2432 /* component 9: 4 bytes of 8 */
+#define X86_XSAVE_END	       2440
 
 #define X86_MTRR_VARIABLE 8
 
@@ -96,7 +97,7 @@ struct x86_state {
 	uint64_t tsc_offset; /* guest TSC = host TSC + tsc_offset */
 	uint64_t tsc_adjust, tsc_aux;
 	uint64_t apic_base; /* IA32_APIC_BASE */
-	uint64_t pat, misc_enable, spec_ctrl, xss, debugctl;
+	uint64_t pat, misc_enable, spec_ctrl, xss, debugctl, pkrs;
 	uint64_t mtrr_def_type;
 	uint64_t mtrr_fixed[11];
 	uint64_t mtrr_base[X86_MTRR_VARIABLE], mtrr_mask[X86_MTRR_VARIABLE];

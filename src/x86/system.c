@@ -4,7 +4,7 @@
  * registers: group 0F 01, the interrupt flag, PUSHF and POPF, HLT, MSRs,
  * CPUID, the time-stamp counter, TLB invalidation, random numbers. Intel SDM
  * vol. 2; AMD64 APM vol. 3. Left out (#UD, as CPUID says): MONITOR, MWAIT,
- * VMX, SVM, RTM, protection keys, CLZERO; virtual interrupt flag (VME, PVI).
+ * VMX, SVM, RTM, CLZERO; virtual interrupt flag (VME, PVI).
  */
 #include "x86/access.h"
 #include "x86/control.h"
@@ -176,7 +176,7 @@ static enum x86_result get_xcr(struct x86_cpu *cpu)
 		return refuse(cpu);
 	if (index == 1) {
 		memcpy(&in_use, cpu->state.xsave + X86_XSAVE_HEADER, 8);
-		v &= in_use;
+		v &= in_use | X86_XCR0_PKRU;
 	}
 	set_edx_eax(cpu, v);
 	return X86_NEXT;
@@ -189,6 +189,28 @@ static enum x86_result set_xcr(struct x86_cpu *cpu)
 	if (cpu->cpl || (uint32_t)cpu->state.gpr[X86_RCX])
 		return refuse(cpu);
 	return x86_set_xcr0(cpu, get_edx_eax(cpu));
+}
+
+static enum x86_result read_pkru(struct x86_cpu *cpu)
+{
+	if (!(cpu->state.cr4 & X86_CR4_PKE))
+		return undefined(cpu);
+	if ((uint32_t)cpu->state.gpr[X86_RCX])
+		return refuse(cpu);
+	set_edx_eax(cpu, x86_pkru(&cpu->state));
+	return X86_NEXT;
+}
+
+static enum x86_result write_pkru(struct x86_cpu *cpu)
+{
+	const uint64_t *gpr = cpu->state.gpr;
+
+	if (!(cpu->state.cr4 & X86_CR4_PKE))
+		return undefined(cpu);
+	if ((uint32_t)gpr[X86_RCX] || (uint32_t)gpr[X86_RDX])
+		return refuse(cpu);
+	x86_set_pkru(cpu, (uint32_t)gpr[X86_RAX]);
+	return X86_NEXT;
 }
 
 static enum x86_result read_tsc(struct x86_cpu *cpu)
@@ -228,6 +250,10 @@ static enum x86_result register_form(struct x86_cpu *cpu,
 		return get_xcr(cpu);
 	case 0xd1:
 		return set_xcr(cpu);
+	case 0xee:
+		return read_pkru(cpu);
+	case 0xef:
+		return write_pkru(cpu);
 	case 0xf8:
 		return x86_swapgs(cpu, insn);
 	case 0xf9:

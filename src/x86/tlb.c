@@ -29,6 +29,7 @@ void x86_tlb_init(struct x86_cpu *cpu)
 			clear_tag(t, i);
 		memset(t->filled, 0, sizeof(t->filled));
 		memset(t->global, 0, sizeof(t->global));
+		memset(t->keyed, 0, sizeof(t->keyed));
 		t->used = false;
 	}
 	memset(cpu->large, 0, sizeof(cpu->large));
@@ -134,6 +135,60 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 		cpu->page_flushed(cpu, first, size);
 	else if (cpu->tlb_flushed)
 		cpu->tlb_flushed(cpu, true);
+}
+
+/*
+ * Takes tags of reads and writes from entries with a key, whatever the key.
+ * That is seldom: without keys in use there are none. Fetches obey no key.
+ */
+static void drop_keyed(struct x86_cpu *cpu)
+{
+	uint64_t any = 0;
+
+	for (unsigned int n = 0; n < TABLES; n++) {
+		struct x86_tlb_table *t = table(cpu, n);
+
+		if (!t->used || n % X86_TLB_ACCESSES == X86_TLB_EXEC)
+			continue;
+		for (unsigned int w = 0; w < WORDS; w++) {
+			uint64_t bits = t->keyed[w] & t->filled[w];
+
+			any |= bits;
+			t->keyed[w] = 0;
+			for (; bits; bits &= bits - 1)
+				clear_tag(t, w * 64 + (unsigned int)
+						      __builtin_ctzll(bits));
+		}
+	}
+	if (any && cpu->tlb_flushed)
+		cpu->tlb_flushed(cpu, true);
+}
+
+/* Rights of keys changed; `changed` has two bits a key. */
+static void keys_changed(struct x86_cpu *cpu, uint32_t changed)
+{
+	if (changed & 3)
+		x86_tlb_flush(cpu);
+	else if (changed)
+		drop_keyed(cpu);
+}
+
+void x86_set_pkru(struct x86_cpu *cpu, uint32_t value)
+{
+	uint32_t changed = value ^ x86_pkru(&cpu->state);
+
+	memcpy(cpu->state.xsave + X86_XSAVE_PKRU, &value, sizeof(value));
+	if (cpu->state.cr4 & X86_CR4_PKE)
+		keys_changed(cpu, changed);
+}
+
+void x86_set_pkrs(struct x86_cpu *cpu, uint32_t value)
+{
+	uint32_t changed = value ^ (uint32_t)cpu->state.pkrs;
+
+	cpu->state.pkrs = value;
+	if (cpu->state.cr4 & X86_CR4_PKS)
+		keys_changed(cpu, changed);
 }
 
 void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)

@@ -37,6 +37,7 @@ static const struct xsave_component components[] = {
 	[5] = { X86_XSAVE_OPMASK, 64 },
 	[6] = { X86_XSAVE_ZMM_HI256, 512 },
 	[7] = { X86_XSAVE_HI16_ZMM, 1024 },
+	[9] = { X86_XSAVE_PKRU, 8 },
 };
 
 #define COMPONENT_COUNT (sizeof(components) / sizeof(components[0]))
@@ -302,7 +303,7 @@ static unsigned int component_bytes(const struct x86_cpu *cpu, unsigned int i)
 		return components[i].size;
 	if (i == 7)
 		return 0;
-	return i == 5 ? 64 : components[i].size / 2;
+	return i == 5 || i == 9 ? components[i].size : components[i].size / 2;
 }
 
 static uint64_t requested(const struct x86_cpu *cpu)
@@ -458,7 +459,9 @@ static void restore_extended(struct x86_cpu *cpu, unsigned int i,
 {
 	uint8_t *to = cpu->state.xsave + components[i].offset;
 
-	if (from)
+	if (i == 9)
+		x86_set_pkru(cpu, from ? get32(from) : 0);
+	else if (from)
 		memcpy(to, from, component_bytes(cpu, i));
 	else
 		memset(to, 0, component_bytes(cpu, i));

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "x86/cpuid_reg.h"
+#include "x86/reg.h"
 
 #define ENTRIES_MAX 256
 
@@ -90,12 +91,12 @@ static void merge_features(struct kvm_cpuid_entry2 *entry,
  * Leaf 0xd: the host's instructions lay the area out. KVM itself keeps EBX of
  * subleaves 0 and 1 up to date with XCR0 and XSS.
  */
-static void merge_xsave(struct kvm_cpuid_entry2 *entry,
+static void merge_xsave(const struct kvm_cpu *own,
+			struct kvm_cpuid_entry2 *entry,
 			const struct kvm_cpuid2 *all)
 {
 	const struct kvm_cpuid_entry2 *can =
 		find_supported(all, 0xd, entry->index);
-	uint64_t offered = entry->eax | (uint64_t)entry->edx << 32;
 
 	if (!can)
 		return;
@@ -105,13 +106,32 @@ static void merge_xsave(struct kvm_cpuid_entry2 *entry,
 			entry->ecx = can->ecx;
 		return;
 	}
+	entry->eax = (uint32_t)own->xcr0;
+	entry->edx = (uint32_t)(own->xcr0 >> 32);
 	entry->ebx = entry->ecx = 576; /* legacy area and header */
 	for (uint32_t i = 2; i < 63; i++) {
 		can = find_supported(all, 0xd, i);
-		if (offered >> i & 1 && can &&
+		if (own->xcr0 >> i & 1 && can &&
 		    can->ebx + can->eax > entry->ecx)
 			entry->ecx = can->ebx + can->eax;
 	}
+}
+
+/* The extended state that this KVM gives guests on this host. */
+static uint64_t supported_xcr0(const struct kvm_cpuid2 *all)
+{
+	const struct kvm_cpuid_entry2 *can = find_supported(all, 0xd, 0);
+
+	return can ? can->eax | (uint64_t)can->edx << 32 :
+		     X86_XCR0_X87 | X86_XCR0_SSE;
+}
+
+/* A subleaf of 0xd whose component the guest does not get here. */
+static bool is_absent_component(const struct kvm_cpu *own,
+				const struct cpuid_leaf *leaf)
+{
+	return leaf->leaf == 0xd && leaf->subleaf >= 2 &&
+	       leaf->subleaf < 64 && !(own->xcr0 >> leaf->subleaf & 1);
 }
 
 static void fill_entry(const struct kvm_cpu *own, const struct cpuid_leaf *leaf,
@@ -135,7 +155,7 @@ static void fill_entry(const struct kvm_cpu *own, const struct cpuid_leaf *leaf,
 	};
 	merge_features(entry, find_supported(all, leaf->leaf, subleaf));
 	if (leaf->leaf == 0xd)
-		merge_xsave(entry, all);
+		merge_xsave(own, entry, all);
 }
 
 int kvm_set_cpuid(struct kvm_cpu *own)
@@ -155,9 +175,11 @@ int kvm_set_cpuid(struct kvm_cpu *own)
 		err = -errno;
 		goto out;
 	}
+	own->xcr0 = policy->xcr0 & supported_xcr0(all);
 	for (unsigned int i = 0; i < policy->count; i++)
-		fill_entry(own, &policy->leaf[i], all, &mine->entries[i]);
-	mine->nent = policy->count;
+		if (!is_absent_component(own, &policy->leaf[i]))
+			fill_entry(own, &policy->leaf[i], all,
+				   &mine->entries[mine->nent++]);
 	if (ioctl(own->fd, KVM_SET_CPUID2, mine))
 		err = -errno;
 out:

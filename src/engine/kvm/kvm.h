@@ -50,6 +50,7 @@ struct kvm_cpu {
 	int fd;
 	struct kvm_run *run;
 	_Atomic pid_t thread; /* that is in run(), or 0 */
+	uint64_t xcr0; /* components that the guest may use: cpuid.c */
 	bool native; /* cpu->native was opened for emulation */
 	uint8_t cr8; /* travels with the registers; the LAPIC holds it */
 	int taken; /* vector that KVM has accepted and not delivered; or -1 */

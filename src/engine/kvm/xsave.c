@@ -31,6 +31,7 @@ static const struct {
 	{ 5, X86_XSAVE_OPMASK, 64 },
 	{ 6, X86_XSAVE_ZMM_HI256, 512 },
 	{ 7, X86_XSAVE_HI16_ZMM, 1024 },
+	{ 9, X86_XSAVE_PKRU, 8 },
 };
 
 #define COMPONENTS (sizeof(components) / sizeof(components[0]))
@@ -43,7 +44,7 @@ static void move_components(const struct kvm_cpu *own, uint8_t *ours,
 		uint32_t size = components[i].size;
 		uint8_t *mine = ours + components[i].offset;
 
-		if (!(own->kvm->cpuid->xcr0 >> components[i].number & 1) ||
+		if (!(own->xcr0 >> components[i].number & 1) ||
 		    at + size > sizeof(struct kvm_xsave))
 			continue;
 		if (to_kvm)
@@ -58,7 +59,7 @@ int kvm_put_xsave(struct kvm_cpu *own)
 	struct x86_state *s = &own->cpu->state;
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1,
 				 .xcrs[0] = { .xcr = 0, .value = s->xcr0 } };
-	uint64_t in_use = own->kvm->cpuid->xcr0;
+	uint64_t in_use = own->xcr0;
 	struct kvm_xsave area = { 0 };
 	uint8_t *to = (uint8_t *)&area;
 

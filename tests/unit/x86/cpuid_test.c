@@ -62,11 +62,11 @@ static void no_more_than_the_host_has(void **state)
 	r = query(0, 7, 0);
 	host = cpuid_host(7, 0);
 	assert_int_equal(r.ebx & ~(host.ebx | CPUID_TSC_ADJUST), 0);
-	assert_int_equal(r.ecx & ~host.ecx, 0);
-	/* HLE, MPX, RTM, AVX-512 F; PKU, OSPKE, CET, LA57 */
+	assert_int_equal(r.ecx & ~(host.ecx | CPUID_PKU | CPUID_PKS), 0);
+	/* HLE, MPX, RTM, AVX-512 F; OSPKE, CET, LA57 */
 	assert_int_equal(r.ebx & (1u << 4 | 1u << 11 | 1u << 14 | 1u << 16),
 			 0);
-	assert_int_equal(r.ecx & (1u << 3 | 1u << 4 | 1u << 7 | 1u << 16), 0);
+	assert_int_equal(r.ecx & (1u << 4 | 1u << 7 | 1u << 16), 0);
 	r = query(0, 0x80000001, 0);
 	host = cpuid_host(0x80000001, 0);
 	assert_int_equal(r.edx & ~(host.edx | CPUID_SYSCALL), 0);
@@ -84,6 +84,8 @@ static void flags_agree_with_the_leaves(void **state)
 	assert_int_equal(policy.pcid, !!(query(0, 1, 0).ecx & CPUID_PCID));
 	assert_int_equal(policy.smap, !!(query(0, 7, 0).ebx & CPUID_SMAP));
 	assert_int_equal(policy.umip, !!(query(0, 7, 0).ecx & CPUID_UMIP));
+	assert_int_equal(policy.pku, !!(query(0, 7, 0).ecx & CPUID_PKU));
+	assert_int_equal(policy.pks, !!(query(0, 7, 0).ecx & CPUID_PKS));
 	assert_int_equal(policy.xsaves,
 			 !!(query(0, 0xd, 1).eax & CPUID_XSAVES));
 	assert_int_equal(policy.physical_bits,
@@ -137,6 +139,9 @@ static void state_shows(void **state)
 	assert_false(query(0, 1, 0).ecx & CPUID_OSXSAVE);
 	cpu.cr4 |= X86_CR4_OSXSAVE;
 	assert_true(query(0, 1, 0).ecx & CPUID_OSXSAVE);
+	assert_false(query(0, 7, 0).ecx & CPUID_OSPKE);
+	cpu.cr4 |= X86_CR4_PKE;
+	assert_true(query(0, 7, 0).ecx & CPUID_OSPKE);
 	assert_true(query(0, 1, 0).edx & CPUID_APIC);
 	cpu.apic_base &= ~(uint64_t)X86_APIC_BASE_ENABLE;
 	assert_false(query(0, 1, 0).edx & CPUID_APIC);
@@ -150,9 +155,15 @@ static void xsave_sizes(void **state)
 	assert_int_equal(query(0, 0xd, 0).eax, policy.xcr0);
 	cpu.xcr0 = 1;
 	assert_int_equal(query(0, 0xd, 0).ebx, 576);
+	assert_int_equal(query(0, 0xd, 0).ecx, X86_XSAVE_PKRU + 8);
+	assert_int_equal(query(0, 0xd, 9).eax, 8);
+	assert_int_equal(query(0, 0xd, 9).ebx, X86_XSAVE_PKRU);
+	cpu.xcr0 = X86_XCR0_PKRU | 3;
+	assert_int_equal(query(0, 0xd, 0).ebx, X86_XSAVE_PKRU + 8);
+	if (policy.xsaves)
+		assert_int_equal(query(0, 0xd, 1).ebx, 584);
 	if (!(policy.xcr0 & X86_XCR0_AVX))
 		return;
-	assert_int_equal(query(0, 0xd, 0).ecx, 832);
 	cpu.xcr0 = 7;
 	assert_int_equal(query(0, 0xd, 0).ebx, 832);
 	assert_int_equal(query(0, 0xd, 1).ebx, 832);

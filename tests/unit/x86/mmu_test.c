@@ -467,6 +467,49 @@ static const struct rights_case rights_cases[] = {
 	  X86_WRITE | X86_SYSTEM, X86_PF_W },
 };
 
+#define AD 0x400u /* of key 5 */
+#define WD 0x800u
+#define PKE X86_CR4_PKE
+#define PKS X86_CR4_PKS
+#define KEYED (P | W | (uint64_t)5 << 59)
+
+/* Only in long mode: in others bits 59 to 62 are reserved. */
+static const struct key_case {
+	struct rights_case access;
+	uint32_t keys; /* PKRU and PKRS */
+} key_cases[] = {
+	{ { "PKE off", KEYED | U, 1, 1, 0, 3, 0, X86_WRITE, OK }, AD | WD },
+	{ { "other keys", KEYED | U, 1, 1, PKE, 3, 0, X86_WRITE, OK }, ~(AD |
+	    WD) },
+	{ { "AD, user", KEYED | U, 1, 1, PKE, 3, 0, X86_READ, X86_PF_P |
+	    X86_PF_U | X86_PF_PK }, AD },
+	{ { "AD, supervisor, no WP", KEYED | U, 0, 1, PKE, 0, 0, X86_WRITE,
+	    X86_PF_P | X86_PF_W | X86_PF_PK }, AD },
+	{ { "AD, fetch", KEYED | U, 1, 1, PKE, 3, 0, X86_EXEC, OK }, AD },
+	{ { "AD and SMAP", KEYED | U, 1, 1, PKE | X86_CR4_SMAP, 0, 0,
+	    X86_READ, X86_PF_P | X86_PF_PK }, AD },
+	{ { "AD, system access", KEYED | U, 1, 1, PKE, 3, 0, X86_READ |
+	    X86_SYSTEM, X86_PF_P | X86_PF_PK }, AD },
+	{ { "AD, supervisor's page", KEYED, 1, 1, PKE, 0, 0, X86_READ, OK },
+	    AD },
+	{ { "WD, user reads", KEYED | U, 1, 1, PKE, 3, 0, X86_READ, OK }, WD },
+	{ { "WD, user, no WP", KEYED | U, 0, 1, PKE, 3, 0, X86_WRITE, X86_PF_P
+	    | X86_PF_U | X86_PF_W | X86_PF_PK }, WD },
+	{ { "WD, supervisor", KEYED | U, 1, 1, PKE, 0, 0, X86_WRITE, X86_PF_P
+	    | X86_PF_W | X86_PF_PK }, WD },
+	{ { "WD, supervisor, no WP", KEYED | U, 0, 1, PKE, 0, 0, X86_WRITE, OK
+	    }, WD },
+	{ { "key of an absent page", (uint64_t)5 << 59, 1, 1, PKE, 3, 0,
+	    X86_READ, X86_PF_U }, AD },
+	{ { "reserved bit first", KEYED | U | (uint64_t)1 << 40, 1, 1, PKE, 3,
+	    0, X86_READ, X86_PF_P | X86_PF_R | X86_PF_U }, AD },
+	{ { "PKS, AD", KEYED, 1, 1, PKS, 0, 0, X86_READ, X86_PF_P | X86_PF_PK
+	    }, AD },
+	{ { "PKS, WD, no WP", KEYED, 0, 1, PKS, 0, 0, X86_WRITE, OK }, WD },
+	{ { "PKS, user's page", KEYED | U, 1, 1, PKS, 0, 0, X86_WRITE, OK },
+	    AD },
+};
+
 static enum x86_result access_as(enum x86_access access, uint64_t linear)
 {
 	uint64_t v = 0;
@@ -509,6 +552,46 @@ static void rights_in_long_mode(void **state)
 		map_long(rights_cases[i].flags);
 		check_rights(&rights_cases[i], X86_EFER_LME | X86_EFER_LMA);
 	}
+}
+
+static void keys_in_long_mode(void **state)
+{
+	for (unsigned int i = 0; i < sizeof(key_cases) / sizeof(*key_cases);
+	     i++) {
+		const struct rights_case *c = &key_cases[i].access;
+
+		print_message("%s\n", c->what);
+		map_long(c->flags);
+		x86_set_pkru(bench.cpu, key_cases[i].keys);
+		x86_set_pkrs(bench.cpu, key_cases[i].keys);
+		check_rights(c, X86_EFER_LME | X86_EFER_LMA);
+	}
+}
+
+/* What the TLB holds follows the rights. */
+static void keys_change_under_the_tlb(void **state)
+{
+	const uint32_t error = X86_PF_P | X86_PF_U | X86_PF_PK;
+	struct x86_cpu *cpu;
+	uint64_t v;
+
+	map_long(KEYED | U);
+	cpu = enter_long(3, PKE);
+	x86_set_pkru(cpu, 0);
+	assert_int_equal(store(LINEAR, 7), X86_NEXT);
+	x86_set_pkru(cpu, WD);
+	assert_page_fault(store(LINEAR, 8), LINEAR, error | X86_PF_W);
+	assert_loads(LINEAR, 7);
+	x86_set_pkru(cpu, AD);
+	assert_page_fault(load(LINEAR, &v), LINEAR, error);
+	x86_set_pkru(cpu, 0);
+	assert_int_equal(store(LINEAR, 9), X86_NEXT);
+	/* Key 0 is that of pages without a thought of keys. */
+	map_long(P | W | U);
+	x86_tlb_flush(cpu);
+	assert_loads(LINEAR, 9);
+	x86_set_pkru(cpu, 1);
+	assert_page_fault(load(LINEAR, &v), LINEAR, error);
 }
 
 static void rights_in_pae_mode(void **state)
@@ -977,6 +1060,8 @@ int main(void)
 		TEST(pdptes_load_with_cr3),
 		TEST(cr3_has_reserved_bits),
 		TEST(rights_in_long_mode),
+		TEST(keys_in_long_mode),
+		TEST(keys_change_under_the_tlb),
 		TEST(rights_in_pae_mode),
 		TEST(rights_combine_over_levels),
 		TEST(reserved_bits_by_level),

@@ -45,6 +45,7 @@ static struct x86_cpu *start(void **state)
 		.nx = true,
 		.rdtscp = true,
 		.xsaves = true,
+		.pks = true,
 		.tsc_hz = 2000000000,
 	};
 	cpu->cpuid = &policy;
@@ -80,6 +81,7 @@ static void plain_registers_keep_values(void **state)
 			value = 1;
 		else if (index == X86_MSR_TSC_AUX ||
 			 index == X86_MSR_SFMASK ||
+			 index == X86_MSR_PKRS ||
 			 index == X86_MSR_SYSENTER_CS)
 			value = 0x1234;
 		else if (index == X86_MSR_MTRR_DEF_TYPE)
@@ -91,6 +93,19 @@ static void plain_registers_keep_values(void **state)
 		assert_int_equal(get(cpu, index), value);
 		assert_true(set(cpu, index, old) || !old);
 	}
+}
+
+static void rights_of_keys_have_32_bits(void **state)
+{
+	struct x86_cpu *cpu = start(state);
+	uint64_t v;
+
+	assert_true(set(cpu, X86_MSR_PKRS, UINT32_MAX));
+	assert_false(set(cpu, X86_MSR_PKRS, (uint64_t)1 << 32));
+	assert_int_equal(get(cpu, X86_MSR_PKRS), UINT32_MAX);
+	policy.pks = false;
+	assert_false(x86_msr_read(cpu, X86_MSR_PKRS, &v));
+	assert_false(set(cpu, X86_MSR_PKRS, 0));
 }
 
 static void bases_must_be_canonical(void **state)
@@ -306,6 +321,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(plain_registers_keep_values),
+		TEST(rights_of_keys_have_32_bits),
 		TEST(bases_must_be_canonical),
 		TEST(memory_types),
 		TEST(efer_rules),

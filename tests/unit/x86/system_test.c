@@ -65,6 +65,7 @@ static struct x86_cpu *rich(struct x86_cpu *cpu)
 		.pcid = true,
 		.smep = true,
 		.smap = true,
+		.pku = true,
 		.umip = true,
 		.fsgsbase = true,
 		.rdtscp = true,
@@ -400,9 +401,29 @@ static void access_flag_instructions(void **state)
 	assert_ud(cpu, RUN(cpu, x86_group_0f01, 0x0f, 0x01, 0xcb));
 }
 
+static void key_rights(void **state)
+{
+	struct x86_cpu *cpu = rich(rig_long(state, 3));
+	struct x86_state *s = &cpu->state;
+
+	s->cr4 |= X86_CR4_PKE;
+	s->gpr[X86_RAX] = 0x1234567880000001;
+	s->gpr[X86_RCX] = s->gpr[X86_RDX] = (uint64_t)1 << 32;
+	RUNS(cpu, x86_group_0f01, 0x0f, 0x01, 0xef); /* WRPKRU */
+	assert_int_equal(x86_pkru(s), 0x80000001);
+	s->gpr[X86_RAX] = 0;
+	RUNS(cpu, x86_group_0f01, 0x0f, 0x01, 0xee); /* RDPKRU */
+	assert_int_equal(s->gpr[X86_RAX], 0x80000001);
+	assert_int_equal(s->gpr[X86_RDX], 0);
+	s->gpr[X86_RDX] = 1;
+	assert_gp(cpu, RUN(cpu, x86_group_0f01, 0x0f, 0x01, 0xef));
+	s->gpr[X86_RCX] = 1;
+	assert_gp(cpu, RUN(cpu, x86_group_0f01, 0x0f, 0x01, 0xee));
+}
+
 static void what_does_not_exist(void **state)
 {
-	/* MONITOR MWAIT VMLAUNCH VMRUN XEND RDPKRU MONITORX CLZERO ... */
+	/* MONITOR MWAIT VMLAUNCH VMRUN XEND, RDPKRU without PKE, MONITORX CLZERO ... */
 	const uint8_t modrm[] = { 0xc8, 0xc9, 0xc2, 0xd8, 0xd5, 0xee, 0xfa,
 				  0xfc, 0xc0, 0xff };
 	struct x86_cpu *cpu = rich(rig_long(state, 0));
@@ -745,6 +766,7 @@ int main(void)
 		TEST(umip),
 		TEST(extended_control_register),
 		TEST(access_flag_instructions),
+		TEST(key_rights),
 		TEST(what_does_not_exist),
 		TEST(time_stamp),
 		TEST(invalidations),
