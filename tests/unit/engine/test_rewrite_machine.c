@@ -405,6 +405,7 @@ static void run_rewritten(struct soft_cpu *soft, struct block *block)
 			soft_flush(soft);
 			return;
 		}
+		soft_page_is_hot(soft, block);
 	}
 	rewrite_set_key(&soft->rewriter, cpu, of);
 	if (rewrite_run(&soft->rewriter, cpu, block, of) == X86_NEXT)
