@@ -8,6 +8,7 @@
 #include "x86/access.h"
 
 #include "x86/mmu.h"
+#include "x86/segment.h"
 
 /* An access cut at its page boundary. */
 struct pieces {
@@ -26,6 +27,14 @@ static uint64_t wrap(const struct x86_cpu *cpu, uint64_t linear,
 	    (access & X86_SYSTEM && cpu->mode & X86_MODE_LONG))
 		return linear;
 	return (uint32_t)linear;
+}
+
+/* Both ends of an access; looked at before any paging. */
+static bool canonical(const struct x86_cpu *cpu, uint64_t linear,
+		      unsigned int size, enum x86_access access)
+{
+	return x86_is_canonical(wrap(cpu, linear, access)) &&
+	       x86_is_canonical(wrap(cpu, linear + size - 1, access));
 }
 
 static bool misaligned(const struct x86_cpu *cpu, uint64_t linear,
@@ -65,10 +74,12 @@ static enum x86_result cut(struct x86_cpu *cpu, uint64_t linear,
 	    !(access & X86_SYSTEM) &&
 	    x86_debug_watch(cpu->debug, linear, size, access & X86_WRITE))
 		return x86_raise(cpu, X86_AGAIN);
+	linear = wrap(cpu, linear, access);
+	if (!canonical(cpu, linear, size, access))
+		return x86_raise_error(cpu, X86_GP, 0);
 	if (misaligned(cpu, linear, size, access))
 		return x86_raise_error(cpu, X86_AC, 0);
 	p->first = size < room ? size : room;
-	linear = wrap(cpu, linear, access);
 	r = locate(cpu, linear, access, &p->page[0]);
 	if (r || p->first == size)
 		return r;
@@ -291,6 +302,8 @@ enum x86_result x86_probe(struct x86_cpu *cpu, uint64_t linear,
 	struct mmu_page page;
 	enum x86_result r;
 
+	if (size && !canonical(cpu, linear, size, access))
+		return x86_raise_error(cpu, X86_GP, 0);
 	if (misaligned(cpu, linear, size, access))
 		return x86_raise_error(cpu, X86_AC, 0);
 	while (linear != end) {

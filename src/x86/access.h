@@ -193,7 +193,8 @@ x86_linear(struct x86_cpu *cpu, unsigned int seg, uint64_t ea,
 		 * raises #GP. The stack's raises #SS here.
 		 */
 		if (seg != X86_SS ||
-		    (uint64_t)((int64_t)(ea << 16) >> 16) == ea) {
+		    ((uint64_t)((int64_t)(ea << 16) >> 16) == ea &&
+		     (ea & 0xfff) <= PAGE_SIZE - size)) {
 			*linear = seg >= X86_FS ?
 					  ea + cpu->state.seg[seg].base :
 					  ea;

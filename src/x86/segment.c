@@ -33,7 +33,8 @@ enum x86_result x86_linear_slow(struct x86_cpu *cpu, unsigned int seg,
 
 	if (cpu->mode & X86_MODE_CODE64) {
 		*linear = seg >= X86_FS ? ea + s->base : ea;
-		if (x86_is_canonical(*linear))
+		if (x86_is_canonical(*linear) &&
+		    x86_is_canonical(*linear + size - 1))
 			return X86_NEXT;
 		return x86_raise_error(cpu, vector, 0);
 	}

@@ -681,6 +681,17 @@ static void non_canonical_addresses(void **state)
 	assert_int_equal(x86_fetch_translate(cpu, 0x800000000000, &at),
 			 X86_FAULT);
 	assert_int_equal(cpu->fault.vector, X86_GP);
+	/* It does before paging: its first byte's page is absent. */
+	poke(PT + 511 * 8, 0);
+	x86_tlb_flush(cpu);
+	assert_page_fault(load(0x7ffffffffff8, &v), 0x7ffffffffff8, 0);
+	assert_int_equal(load(0x7ffffffffffc, &v), X86_FAULT);
+	assert_int_equal(cpu->fault.vector, X86_GP);
+	assert_int_equal(store(0x7ffffffffff9, 1), X86_FAULT);
+	assert_int_equal(cpu->fault.vector, X86_GP);
+	assert_int_equal(x86_probe(cpu, 0x7ffffffffffc, 8, X86_WRITE),
+			 X86_FAULT);
+	assert_int_equal(cpu->fault.vector, X86_GP);
 }
 
 /* --- A and D -------------------------------------------------------------- */

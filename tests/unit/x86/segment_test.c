@@ -170,6 +170,13 @@ static void canonical_addresses(void **state)
 		     0);
 	assert_fault(cpu, linear(cpu, X86_SS, 1ull << 47, 1, X86_READ),
 		     X86_SSF, 0);
+	assert_int_equal(linear(cpu, X86_SS, 0x7ffffffffff8, 8, X86_READ),
+			 X86_NEXT);
+	assert_fault(cpu, linear(cpu, X86_SS, 0x7ffffffffff9, 8, X86_READ),
+		     X86_SSF, 0);
+	assert_fault(cpu, linear(cpu, X86_SS, 0xffff7fffffffffff, 2,
+				 X86_WRITE),
+		     X86_SSF, 0);
 }
 
 /* 0F 00 /what with a register operand. */
