@@ -85,12 +85,26 @@ static enum x86_result jump(ARGS)
 	return go(cpu, insn, following(cpu, insn) + insn->imm);
 }
 
+/* The stack's fault comes before that of a target which is not canonical. */
+static enum x86_result refuse_call(struct x86_cpu *cpu)
+{
+	uint64_t linear;
+	enum x86_result r = stack_linear(cpu, cpu->state.gpr[X86_RSP] - 8, 8,
+					 X86_WRITE, &linear);
+
+	if (!r)
+		r = x86_probe(cpu, linear, 8, X86_WRITE);
+	return r ? r : x86_raise_error(cpu, X86_GP, 0);
+}
+
 static enum x86_result call_to(ARGS, uint64_t target)
 {
 	unsigned int size = cpu->mode & X86_MODE_CODE64 ? 8 : insn->opsize;
 	uint64_t back = truncate(following(cpu, insn), size);
 	enum x86_result r = check_target(cpu, insn, &target);
 
+	if (r && cpu->mode & X86_MODE_CODE64)
+		return refuse_call(cpu);
 	if (!r)
 		r = push_value(cpu, back, size);
 	if (r)

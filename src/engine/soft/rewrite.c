@@ -318,6 +318,12 @@ static bool ends_by_itself(const struct rewrite_class *last)
 	return last->kind >= REWRITE_JCC || last->kind == REWRITE_NOT;
 }
 
+static bool is_indirect(const struct rewrite_class *class)
+{
+	return class->kind == REWRITE_RET || class->kind == REWRITE_JMP_RM ||
+	       class->kind == REWRITE_CALL_RM;
+}
+
 bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block)
 {
@@ -347,7 +353,8 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		class[i] = classify(block, &block->insn[i]);
 		sets |= class[i].needs;
 	}
-	if (sets & REWRITE_X87) { /* where WORD_X87 leads */
+	/* Where WORD_X87 and WORD_BRANCH lead. */
+	if (sets & REWRITE_X87 || is_indirect(&class[block->count - 1])) {
 		while ((size_t)(t.e.p - rw->code.write) % REWRITE_PLACE)
 			emit_8(&t.e, 0x90);
 		t.place = (uint32_t)(t.e.p - rw->code.write);
@@ -430,6 +437,8 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	flags_out(cpu);
 	rewrite_x87_settle(rw, cpu, NULL, 0);
+	if (rewrite_take_back(rw, cpu))
+		return x86_deliver_fault(cpu);
 	rewrite_link_from(rw, cpu);
 	return r;
 }
@@ -446,6 +455,7 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	enum x86_result r;
 
 	flags_out(cpu);
+	rewrite_forget_branch(cpu);
 	rewrite_x87_settle(&soft->rewriter, cpu, block, index);
 	cpu->block_rip = block->rip;
 	cpu->block_page = block->address >> PAGE_SHIFT;

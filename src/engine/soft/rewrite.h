@@ -72,6 +72,8 @@ enum rewrite_word {
 	WORD_LIVE,	/* bytes: the host holds the vectors, x87 */
 	WORD_X87,	/* where the last x87 instruction is to be found, or 0 */
 	WORD_MXCSR,	/* of C code */
+	WORD_BRANCH,	/* the last indirect branch, as WORD_X87, or 0 */
+	WORD_UNDER,	/* what a call's return address has overwritten */
 	WORD_SHARED,	/* host addresses of shared checks */
 	WORD_SHARED_END = WORD_SHARED + REWRITE_SHARE_WORDS,
 };

@@ -227,6 +227,17 @@ static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 		rewrite_go(t, next);
 }
 
+/* For rewrite_take_back(). */
+static void note_branch(struct rewrite *t)
+{
+	const struct emit_mem word = rewrite_word(WORD_BRANCH);
+
+	if (rewrite_narrow(t))
+		return;
+	emit_rm_mem(&t->e, 0, false, 0xc7, 0, &word); /* mov */
+	emit_32(&t->e, t->place | t->index);
+}
+
 /* The operand of an indirect jump or call into r9. */
 static void read_target(struct rewrite *t, const struct x86_insn *insn)
 {
@@ -253,14 +264,15 @@ static uint64_t return_address(const struct rewrite *t,
 	return rewrite_narrow(t) && insn->opsize == 2 ? (uint16_t)next : next;
 }
 
-static void push_return_address(struct rewrite *t, const struct x86_insn *insn)
+static void push_return_address(struct rewrite *t, const struct x86_insn *insn,
+				bool indirect)
 {
 	uint64_t next = return_address(t, insn);
 
 	if (rewrite_narrow(t))
 		rewrite_narrow_push(t, insn->opsize, next);
 	else
-		rewrite_push_const(t, next);
+		rewrite_push_const(t, next, indirect);
 }
 
 /*
@@ -295,7 +307,7 @@ static void call_direct(struct rewrite *t, const struct x86_insn *insn)
 {
 	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
 
-	push_return_address(t, insn);
+	push_return_address(t, insn, false);
 	if (target == next) { /* to learn its own address: no return */
 		rewrite_go(t, next);
 		return;
@@ -316,12 +328,13 @@ static void call_indirect(struct rewrite *t, const struct x86_insn *insn)
 	if (insn->mem || insn->rm == X86_RSP || rewrite_narrow(t)) {
 		read_target(t, insn);
 		emit_store(&t->e, HOST_R9, &target);
-		push_return_address(t, insn);
+		push_return_address(t, insn, true);
 		emit_load(&t->e, HOST_R9, &target);
 	} else {
-		push_return_address(t, insn);
+		push_return_address(t, insn, true);
 		read_target(t, insn);
 	}
+	note_branch(t);
 	rewrite_look_up(&t->e, true);
 	put_return_site(t, insn);
 }
@@ -354,10 +367,12 @@ bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 					      (uint32_t)insn->imm);
 		else
 			rewrite_pop_r9(t, (uint32_t)insn->imm);
+		note_branch(t);
 		emit_8(&t->e, 0xc3);
 		return true;
 	case REWRITE_JMP_RM:
 		read_target(t, insn);
+		note_branch(t);
 		rewrite_look_up(&t->e, false);
 		return true;
 	case REWRITE_CALL_RM:

@@ -240,7 +240,8 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 
 /* CALL's and RET's part of the stack; RET's drops `more` bytes too. Use r9
  * and r10. */
-void rewrite_push_const(struct rewrite *t, uint64_t value);
+/* `keep`: what lies there goes to WORD_UNDER first. */
+void rewrite_push_const(struct rewrite *t, uint64_t value, bool keep);
 void rewrite_pop_r9(struct rewrite *t, uint32_t more);
 
 /* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
@@ -340,6 +341,15 @@ void rewrite_exits(struct rewrite *t);
 
 /* Jump or call to the guest address in r9, by the table; uses r10. */
 void rewrite_look_up(struct emit *e, bool call);
+
+/*
+ * No look-up finds a target that is not canonical, so host code is left
+ * behind the branch, which should have faulted. True: it has been taken back,
+ * and cpu->fault raised.
+ */
+bool rewrite_take_back(struct rewriter *rw, struct x86_cpu *cpu);
+/* From here on another than WORD_BRANCH decides on rip. */
+void rewrite_forget_branch(struct x86_cpu *cpu);
 
 /* rewrite_link.c: -ENOMEM; forgets all jumps, table and returns. */
 int rewrite_links_open(struct rewriter *rw);

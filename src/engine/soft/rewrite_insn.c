@@ -486,7 +486,7 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 	case REWRITE_PUSH:
 		return rename_push(t, insn);
 	case REWRITE_PUSH_IMM:
-		rewrite_push_const(t, insn->imm);
+		rewrite_push_const(t, insn->imm, false);
 		return true;
 	case REWRITE_PUSH_MEM:
 		return push_memory(t, insn);

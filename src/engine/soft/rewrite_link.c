@@ -14,6 +14,10 @@
 
 #include "engine/soft/soft.h"
 #include "vm/error.h"
+#include "x86/access.h"
+#include "x86/flags.h"
+#include "x86/reg.h"
+#include "x86/segment.h"
 
 /* Bytes of a return stack. The lower half is room for what a signal needs. */
 #define STACK_SIZE 0x8000u
@@ -231,6 +235,7 @@ void rewrite_link_to(struct rewriter *rw, struct x86_cpu *cpu,
 	}
 	rw->link_site = NULL;
 	set_word(cpu, WORD_SITE, 0);
+	rewrite_forget_branch(cpu);
 }
 
 void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
@@ -247,4 +252,46 @@ void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
 	rw->link_of = block_key(&soft->cache, cpu);
 	rw->link_segment = rw->segment;
 	set_word(cpu, WORD_COUNT, LINK_AGAIN);
+}
+
+/* --- branches to nowhere --------------------------------------------------- */
+
+void rewrite_forget_branch(struct x86_cpu *cpu)
+{
+	set_word(cpu, WORD_BRANCH, 0);
+}
+
+/* Undoes what RET or CALL did to the stack. */
+static void take_back_stack(struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+	uint64_t *rsp = &cpu->state.gpr[X86_RSP];
+	uint64_t under = get_word(cpu, WORD_UNDER);
+
+	if (insn->opcode != 0xff) {
+		*rsp -= 8 + (uint32_t)insn->imm;
+	} else if ((insn->modrm >> 3 & 7) == 2) {
+		/* It was just written there: nothing can fail. */
+		x86_write(cpu, *rsp, &under, sizeof(under));
+		*rsp += 8;
+	}
+}
+
+bool rewrite_take_back(struct rewriter *rw, struct x86_cpu *cpu)
+{
+	uint64_t place = get_word(cpu, WORD_BRANCH);
+	const struct x86_insn *insn;
+	const struct block *block;
+
+	/* A direct jump has a site. */
+	if (x86_is_canonical(cpu->state.rip) || !place ||
+	    get_word(cpu, WORD_SITE))
+		return false;
+	memcpy(&block, rw->code.write + place / REWRITE_PLACE * REWRITE_PLACE,
+	       sizeof(block));
+	insn = &block->insn[place % REWRITE_PLACE];
+	take_back_stack(cpu, insn);
+	cpu->state.rip = block->rip + insn->offset;
+	x86_flags(cpu);
+	x86_raise_error(cpu, X86_GP, 0);
+	return true;
 }

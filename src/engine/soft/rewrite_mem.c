@@ -375,11 +375,16 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 	return rewrite_reach(t, &a);
 }
 
-void rewrite_push_const(struct rewrite *t, uint64_t value)
+void rewrite_push_const(struct rewrite *t, uint64_t value, bool keep)
 {
 	const struct emit_mem top = emit_at(HOST_R8, -8);
 	const struct emit_mem to = rewrite_word_at(t, X86_RSP, -8, true);
+	const struct emit_mem under = rewrite_word(WORD_UNDER);
 
+	if (keep) {
+		emit_load(&t->e, HOST_R9, &to);
+		emit_store(&t->e, HOST_R9, &under);
+	}
 	if (value == (uint64_t)(int64_t)(int32_t)value) {
 		emit_rm_mem(&t->e, 0, true, 0xc7, 0, &to);
 		emit_32(&t->e, (uint32_t)value);

@@ -294,6 +294,7 @@ static bool put_sysret(struct rewrite *t)
 	const struct emit_mem star =
 		emit_gs(offsetof(struct x86_state, star) + 6);
 	const struct emit_mem above = emit_at(HOST_R9, 16);
+	const struct emit_mem branch = rewrite_word(WORD_BRANCH);
 	uint32_t mode = (t->block->mode & ~X86_MODE_SUPER_AC) | X86_MODE_USER;
 	unsigned int from = t->block->mode & X86_MODE_SUPER_AC ?
 				    REWRITE_STACK_AC :
@@ -317,6 +318,9 @@ static bool put_sysret(struct rewrite *t)
 	put_segments(e, (unsigned int)-8, 3);
 	enter_side(t, from, &user, mode);
 	load_flags(e);
+	/* Not WORD_BRANCH's: faults at the target when that is no address. */
+	emit_rm_mem(e, 0, false, 0xc7, 0, &branch);
+	emit_32(e, 0);
 	go_to(t, NULL, 0);
 	put_slow(t, slow, 2);
 	return true;

@@ -505,6 +505,12 @@ static void add_condition(struct drawing *d, uint32_t target)
 	add_jcc(d, cc, target);
 }
 
+/* Most often 0: what makes an address not canonical. */
+static uint64_t draw_nowhere(void)
+{
+	return random_below(24) ? 0 : 1ull << (47 + random_below(17));
+}
+
 /* mov r, target; never rsp */
 static unsigned int add_constant(struct drawing *d, uint32_t target)
 {
@@ -517,7 +523,7 @@ static unsigned int add_constant(struct drawing *d, uint32_t target)
 
 		draw_put(&c, 0x48 | r >> 3);
 		draw_put(&c, 0xb8 | (r & 7));
-		draw_put_value(&c, target, 8);
+		draw_put_value(&c, target | draw_nowhere(), 8);
 		draw_add_piece(d, &c);
 	} else { /* lea r, [rip + x] */
 		add_near(d, 0x58d48 | (r >> 3) << 2 | (r & 7) << 19, 3,
@@ -562,7 +568,7 @@ static void add_by_memory(struct drawing *d, uint32_t target)
 	c.length = 0;
 	draw_put_value(&c, 0x2504c7, 3);
 	draw_put_value(&c, word + 4, 4);
-	draw_put_value(&c, 0, 4);
+	draw_put_value(&c, draw_nowhere() >> 32, 4);
 	draw_add_piece(d, &c);
 	add_near(d, random_below(2) ? 0x25ff : 0x15ff, 2, word);
 }
