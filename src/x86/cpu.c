@@ -153,6 +153,25 @@ static uint32_t mode_of_vectors(const struct x86_state *s)
 	return mode;
 }
 
+/* What x86_load_real_segment() makes of attributes is there already, and no
+ * base makes the segments flat ones. */
+static bool steady(const struct x86_state *s, uint32_t mode)
+{
+	const unsigned int kept = X86_ATTR_G | X86_ATTR_DB | X86_ATTR_AVL;
+	const unsigned int data = X86_ATTR_P | X86_ATTR_S | X86_TYPE_WRITE |
+				  X86_TYPE_ACCESSED;
+	unsigned int differ = 0;
+
+	if (mode & (X86_MODE_PROT | X86_MODE_VM86 | X86_MODE_TRACE |
+		    X86_MODE_SUPER_AC) ||
+	    s->seg[X86_CS].limit == UINT32_MAX)
+		return false;
+	for (unsigned int i = 0; i < 6; i++)
+		differ |= s->seg[i].attr ^
+			  (i == X86_CS ? data | X86_TYPE_CODE : data);
+	return !(differ & ~kept);
+}
+
 void x86_update_mode(struct x86_cpu *cpu)
 {
 	const struct x86_state *s = &cpu->state;
@@ -182,6 +201,7 @@ void x86_update_mode(struct x86_cpu *cpu)
 		mode |= X86_MODE_TRACE;
 	if (!(mode & X86_MODE_CODE64))
 		set_reach(cpu, mode);
+	cpu->steady = steady(s, mode);
 	cpu->mode = mode;
 }
 

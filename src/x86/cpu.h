@@ -224,6 +224,9 @@ struct x86_cpu {
 	/* Derived: x86_update_mode() recomputes it from state. */
 	uint32_t mode;
 	uint8_t cpl;
+	/* Real mode in which a selector stands for a base and nothing else:
+	 * loading one leaves all of this as it is, see x86_mode_stays(). */
+	bool steady;
 	struct x86_tlb *tlb; /* &tlbs[...] for cpl and AC */
 	struct x86_reach reach[6]; /* by enum x86_seg; not in 64-bit code */
 
@@ -332,6 +335,14 @@ void x86_cpu_request(struct x86_cpu *cpu, uint32_t bits);
 /* Recomputes mode, cpl, tlb and reach after CRx, EFER, a segment register
  * or RFLAGS changed. */
 void x86_update_mode(struct x86_cpu *cpu);
+
+/* True when x86_update_mode() would change nothing, if nothing but RFLAGS and
+ * the selectors and bases of real-mode segments changed since. */
+static inline bool x86_mode_stays(const struct x86_cpu *cpu)
+{
+	return cpu->steady &&
+	       !(cpu->state.rflags & (X86_FLAG_TF | X86_FLAG_AC));
+}
 
 /* Raises an exception: fills cpu->fault and returns X86_FAULT. */
 enum x86_result x86_raise(struct x86_cpu *cpu, uint8_t vector);

@@ -285,7 +285,8 @@ static enum x86_result deliver_real(struct x86_cpu *cpu,
 	cpu->state.rflags &= ~clear;
 	cpu->state.rip = to[0];
 	cpu->next_rip = to[0];
-	x86_update_mode(cpu);
+	if (!x86_mode_stays(cpu))
+		x86_update_mode(cpu);
 	return X86_NEXT;
 }
 

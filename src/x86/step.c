@@ -209,6 +209,17 @@ enum x86_result x86_step(struct x86_cpu *cpu)
 	return r == X86_STOP ? X86_STOP : X86_BRANCH;
 }
 
+/* Of what the mode depends on, these change RFLAGS and segments at most. */
+static bool loads_segments(const struct x86_insn *insn)
+{
+	x86_handler *slow = insn->slow;
+
+	return slow == x86_mov_to_seg || slow == x86_pop_seg ||
+	       slow == x86_load_far || slow == x86_far_call ||
+	       slow == x86_far_return || slow == x86_far_jump ||
+	       slow == x86_int || slow == x86_iret;
+}
+
 enum x86_result x86_run_slow(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
 	uint64_t mask = cpu->mode & X86_MODE_CODE64 ? UINT64_MAX : UINT32_MAX;
@@ -221,6 +232,7 @@ enum x86_result x86_run_slow(struct x86_cpu *cpu, const struct x86_insn *insn)
 	if (r == X86_FAULT)
 		return r;
 	cpu->state.rip = cpu->next_rip;
-	x86_update_mode(cpu);
+	if (!x86_mode_stays(cpu) || !loads_segments(insn))
+		x86_update_mode(cpu);
 	return r ? r : X86_BRANCH;
 }

@@ -34,6 +34,57 @@ static void real_mode_shifts(void **state)
 	assert_int_equal(cpu->state.rip, RIG_CODE + 2);
 }
 
+/* What is derived from segments is the same as if derived anew. */
+static void assert_derived(struct x86_cpu *cpu)
+{
+	struct x86_reach reach[6];
+	uint32_t mode = cpu->mode;
+
+	memcpy(reach, cpu->reach, sizeof(reach));
+	x86_update_mode(cpu);
+	assert_int_equal(mode, cpu->mode);
+	assert_memory_equal(reach, cpu->reach, sizeof(reach));
+}
+
+static void real_mode_loads_derive_nothing_anew(void **state)
+{
+	struct x86_cpu *cpu = rig_real(state);
+
+	for (unsigned int seg = 0; seg < 6; seg++) {
+		if (seg == X86_CS)
+			continue;
+		load(cpu, seg, 0x1234);
+		assert_derived(cpu);
+	}
+	assert_true(x86_mode_stays(cpu));
+	/* Absent, expanding down, or of code: a load makes it data. */
+	cpu->state.seg[X86_DS].attr = 0;
+	x86_update_mode(cpu);
+	assert_false(x86_mode_stays(cpu));
+	load(cpu, X86_DS, 0);
+	assert_derived(cpu);
+	cpu->state.seg[X86_ES].attr = 0x97;
+	cpu->state.seg[X86_ES].limit = 0xfff;
+	x86_update_mode(cpu);
+	assert_int_equal(cpu->reach[X86_ES].read, 0);
+	load(cpu, X86_ES, 0);
+	assert_derived(cpu);
+	assert_int_equal(cpu->reach[X86_ES].read, 0x1000);
+	/* Flat by base. */
+	for (unsigned int seg = 0; seg < 6; seg++) {
+		cpu->state.seg[seg].limit = UINT32_MAX;
+		cpu->state.seg[seg].base = 0;
+	}
+	cpu->state.seg[X86_DS].base = 0x10;
+	x86_update_mode(cpu);
+	load(cpu, X86_DS, 0);
+	assert_derived(cpu);
+	/* Flags count. */
+	cpu->state.rflags |= X86_FLAG_TF;
+	load(cpu, X86_DS, 0);
+	assert_true(cpu->mode & X86_MODE_TRACE);
+}
+
 static void unreal_mode_keeps_the_limit(void **state)
 {
 	struct x86_cpu *cpu = rig_protected(state, 0);
@@ -338,6 +389,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(real_mode_shifts),
+		cmocka_unit_test(real_mode_loads_derive_nothing_anew),
 		cmocka_unit_test(unreal_mode_keeps_the_limit),
 		cmocka_unit_test(null_segments_become_usable_in_real_mode),
 		cmocka_unit_test(protected_mode_checks),
