@@ -32,7 +32,7 @@ TRIES = 3  # QEMU's SVM has hung a processor now and then
 # others run, too, but miss some exception check, error code or debug trap.
 GUESTS = """
 acpi_madt apic_deadline apic_init apic_ipi apic_lowest apic_nmi apic_oneshot
-apic_periodic apic_prio apic_regs dbg_data dbg_step ex32_errors ex32_frame
+apic_periodic apic_prio apic_regs dbg_step ex32_errors ex32_frame
 ex32_ts ex_br ex_de ex_frame ex_ist ex_nm ex_of ex_triple in_bcd in_enter
 in_flags in_loop in_pusha ioapic_edge ioapic_level mb_info mem_holes mode_far16
 mode_long_back mode_pg32 mode_prot16 mode_real mode_vm86 mode_vm86_iopl pg_ad
