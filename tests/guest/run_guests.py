@@ -10,8 +10,8 @@ leaves through the debug exit port with 0; those that end in a reset or a
 crash print READY first. What a guest skips (SKIP and the reason) or the table
 leaves out for an engine is counted as skipped. Some measure time against a timer,
 which a busy host disturbs: what fails is run once more, alone, and that counts.
-Exit status: 0 when nothing
-failed, 1 otherwise, 77 when the engine is missing here.
+Exit status: 0 when nothing failed, 1 otherwise, 77 when the engine is missing
+here.
 """
 
 import argparse

@@ -6,9 +6,9 @@
  * A block is a row of decoded instructions that lie in one page and end
  * behind the first one that may go elsewhere. When it is kept, it goes on
  * behind up to three conditional jumps forward that are seldom taken. The row
- * ends with a marker whose handler leaves the block. Blocks never outlive their bytes: every page of
- * guest memory has a state in struct soft_vm, a block remembers the one that
- * it was decoded in, and a write to a page that holds decoded code
+ * ends with a marker whose handler leaves the block. Blocks never outlive
+ * their bytes: every page of guest memory has a state in struct soft_vm, a
+ * block remembers the one that it was decoded in, and a write to a page that holds decoded code
  * (MEM_PAGE_CODE) moves the page on to the next. Where code is written again
  * and again, blocks compare their bytes instead: change.c.
  *

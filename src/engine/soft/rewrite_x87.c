@@ -6,8 +6,9 @@
  *
  * What the host's pointers hold would show host addresses to the guest.
  * Each block with x87 instructions notes where it is to be found instead
- * (WORD_X87), once up to where it may be left; the instruction pointer and the opcode follow from that when
- * the registers have been parked. The operand pointer is stored at once.
+ * (WORD_X87), once up to where it may be left; the instruction pointer and
+ * the opcode follow from that when the registers have been parked. The
+ * operand pointer is stored at once.
  * Environments (FNSTENV, FNSAVE ...) and FNINIT are the interpreter's.
  */
 #include "engine/soft/native_op.h"
