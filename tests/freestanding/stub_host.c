@@ -11,7 +11,7 @@
 #include "vm/host.h"
 
 #include "board/board.h"
-#include "engine/engine.h"
+#include "fake/idle_engine.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
 #include "vm/vm.h"
@@ -218,53 +218,6 @@ void host_random(void *buf, size_t size)
 	memset(buf, 4, size);
 }
 
-/* --- an engine that runs nothing -------------------------------------- */
-
-static int idle_open(const struct engine_setup *setup, void **vm_engine)
-{
-	*vm_engine = NULL;
-	return 0;
-}
-
-static void idle_close(void *vm_engine)
-{
-}
-
-static int idle_map_memory(void *vm_engine)
-{
-	return 0;
-}
-
-static int idle_cpu_open(void *vm_engine, struct x86_cpu *cpu)
-{
-	return 0;
-}
-
-static int idle_state(struct x86_cpu *cpu)
-{
-	return 0;
-}
-
-static void idle_cpu_close(struct x86_cpu *cpu)
-{
-}
-
-static void idle_kick(struct x86_cpu *cpu)
-{
-}
-
-static const struct engine idle = {
-	.name = "idle",
-	.open = idle_open,
-	.close = idle_close,
-	.map_memory = idle_map_memory,
-	.cpu_open = idle_cpu_open,
-	.cpu_close = idle_cpu_close,
-	.kick = idle_kick,
-	.put_state = idle_state,
-	.get_state = idle_state,
-};
-
 int main(void)
 {
 	static const uint8_t halt[] = { 0xf4 };
@@ -273,7 +226,7 @@ int main(void)
 		.cpus = 2,
 		.memory = 16 * MIB,
 		.testdev = true,
-		.engine = &idle,
+		.engine = &engine_idle,
 	};
 	const struct board_boot boot = {
 		.kind = BOOT_FLAT,

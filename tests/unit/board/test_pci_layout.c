@@ -12,46 +12,12 @@
 #include "chip/pci_dump.h"
 #include "fake/block.h"
 #include "fake/host.h"
+#include "fake/idle_engine.h"
 #include "fake/test.h"
 #include "vm/error.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
-
-/* --- an engine that runs nothing ------------------------------------------ */
-
-static int idle_open(const struct engine_setup *setup, void **vm_engine)
-{
-	*vm_engine = NULL;
-	return 0;
-}
-
-static void idle_close(void *vm_engine)
-{
-}
-
-static int idle_map(void *vm_engine)
-{
-	return 0;
-}
-
-static int idle_cpu_open(void *vm_engine, struct x86_cpu *cpu)
-{
-	return 0;
-}
-
-static void idle_cpu_close(struct x86_cpu *cpu)
-{
-}
-
-static const struct engine engine_idle = {
-	.name = "idle",
-	.open = idle_open,
-	.close = idle_close,
-	.map_memory = idle_map,
-	.cpu_open = idle_cpu_open,
-	.cpu_close = idle_cpu_close,
-};
 
 /* --- the listing ------------------------------------------------------------ */
 

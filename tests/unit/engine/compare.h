@@ -14,6 +14,8 @@
 
 #include <Zydis/Zydis.h>
 
+#include "fake/random.h"
+
 #define DATA_BASE 0x20000000u
 #define DATA_SIZE 0x2000u /* unmapped on both sides */
 
@@ -79,13 +81,5 @@ void on_soft_open(void);
 void on_soft_close(void);
 void on_soft_run(const struct sample *s, const struct machine *in,
 		 struct machine *out);
-
-extern uint64_t random_state;
-uint64_t random64(void);
-
-static inline unsigned int random_below(unsigned int n)
-{
-	return (unsigned int)(random64() >> 33) % n;
-}
 
 #endif

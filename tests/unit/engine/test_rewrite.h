@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fake/random.h"
 #include "vm/memory.h"
 #include "x86/cpu.h"
 
@@ -120,13 +121,5 @@ void rewrite_host_open(void);
 void rewrite_host_close(void);
 /* Runs the program that the machine has loaded; page[0] is left alone. */
 void rewrite_host_run(const struct program *p, struct outcome *out);
-
-extern uint64_t random_state;
-uint64_t random64(void);
-
-static inline unsigned int random_below(unsigned int n)
-{
-	return (unsigned int)(random64() >> 33) % n;
-}
 
 #endif

@@ -17,16 +17,6 @@
 #define LATEST_MS 1000
 #define HOT_US	  3000
 
-uint64_t random_state = 1;
-
-uint64_t random64(void)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * 0x2545f4914f6cdd1dull;
-}
-
 struct endless {
 	const char *name;
 	/* Where the bytes go: REWRITE_CODE, and a distance from there. */

@@ -51,9 +51,13 @@ static bool becomes(bool raw)
 	return is_raw() == raw;
 }
 
-/* cmocka catches these; our children want to die of them. */
-static void let_crashes_be(void)
+/* Our children want to die of these, which cmocka catches or nohup(1) has set
+ * to be ignored. */
+static void let_signals_kill(void)
 {
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
 	signal(SIGILL, SIG_DFL);
@@ -66,7 +70,7 @@ static int lead_session(void)
 	int fd;
 
 	alarm(20);
-	let_crashes_be();
+	let_signals_kill();
 	setsid();
 	fd = open(name, O_RDWR);
 	if (fd < 0 || ioctl(fd, TIOCSCTTY, 0))

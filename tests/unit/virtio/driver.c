@@ -277,3 +277,21 @@ bool driver_take(struct driver *d, unsigned int index, uint16_t *id,
 	*written = (uint32_t)(element >> 32);
 	return true;
 }
+
+void driver_put_table(struct driver *driver, uint64_t at, bool packed,
+		      const struct driver_desc *descs, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		uint16_t flags = descs[i].flags;
+
+		if (packed) {
+			driver_poke_desc(driver, at + 16 * i, descs[i].addr,
+					 descs[i].len, 0, flags);
+			continue;
+		}
+		if (i + 1 < count)
+			flags |= VIRTQ_NEXT;
+		driver_poke_desc(driver, at + 16 * i, descs[i].addr,
+				 descs[i].len, flags, (uint16_t)(i + 1));
+	}
+}

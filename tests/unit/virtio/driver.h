@@ -86,4 +86,9 @@ void driver_poke16(struct driver *driver, uint64_t addr, uint16_t value);
 void driver_poke_desc(struct driver *driver, uint64_t addr, uint64_t at,
 		      uint32_t len, uint16_t flags, uint16_t next);
 
+/* An indirect table of `count` descriptors at `at`, as split rings or packed
+ * ones want it. */
+void driver_put_table(struct driver *driver, uint64_t at, bool packed,
+		      const struct driver_desc *descs, unsigned int count);
+
 #endif
