@@ -31,13 +31,18 @@ struct uart_sink;
 #define BOARD_SATA_MAX  6
 #define BOARD_PORTS_MAX 8
 
-/* A disk on virtio or SATA, or a CD on SATA. */
+enum board_bus {
+	BOARD_VIRTIO, /* a controller of its own */
+	BOARD_AHCI,   /* on the next port of the SATA controller */
+};
+
+/* A disk, or a CD on AHCI. */
 struct board_disk {
 	struct block *block; /* stays the caller's, longer than the board */
 	unsigned int queues; /* 0: one for each processor */
 	const char *serial;  /* NULL: none */
-	bool sata; /* on the next port of the AHCI controller */
-	bool cd;   /* SATA: a CD-ROM drive with this medium */
+	enum board_bus bus;
+	bool cd; /* a CD-ROM drive with this medium */
 };
 
 /*
@@ -70,7 +75,7 @@ struct board_config {
 	uint32_t vga_rom_size;
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
-	/* In the order of their slots; BOARD_SATA_MAX of them on SATA. */
+	/* In the order of their slots; BOARD_SATA_MAX of them on AHCI. */
 	const struct board_disk *disk;
 	unsigned int disks;
 	unsigned int ports; /* PCI Express slots to plug devices into */

@@ -233,7 +233,7 @@ static int add_sata(struct board *board, const struct board_config *config)
 	int err;
 
 	for (unsigned int i = 0; i < config->disks; i++)
-		ports += config->disk[i].sata;
+		ports += config->disk[i].bus == BOARD_AHCI;
 	if (!ports)
 		return 0;
 	if (ports > BOARD_SATA_MAX)
@@ -250,7 +250,7 @@ static int add_sata(struct board *board, const struct board_config *config)
 			.cd = disk->cd,
 		};
 
-		if (disk->sata)
+		if (disk->bus == BOARD_AHCI)
 			ahci_add(ahci, ports++, &drive);
 	}
 	return pci_attach(&board->pci.root, ahci_pci(ahci),
@@ -269,7 +269,7 @@ static int add_devices(struct board *board, const struct board_config *config)
 		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
 	for (unsigned int i = 0; i < config->disks && !err; i++)
-		if (!config->disk[i].sata)
+		if (config->disk[i].bus == BOARD_VIRTIO)
 			err = add_disk(board, &config->disk[i],
 				       LAYOUT_SLOT_DISKS + i);
 	for (unsigned int i = 0; i < config->ports && !err; i++)

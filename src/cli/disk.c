@@ -53,9 +53,9 @@ static int take_option(struct machine_disk *disk, const char *option)
 	} else if (!strcmp(option, "format=raw")) {
 		disk->raw = true;
 	} else if (!strcmp(option, "bus=ahci")) {
-		disk->sata = true;
+		disk->bus = BOARD_AHCI;
 	} else if (!strcmp(option, "bus=virtio")) {
-		disk->sata = false;
+		disk->bus = BOARD_VIRTIO;
 	} else if (!strncmp(option, "serial=", 7)) {
 		disk->serial = option + 7;
 		if (strlen(disk->serial) <= SERIAL_MAX && *disk->serial)

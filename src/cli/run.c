@@ -475,11 +475,11 @@ static int add_cds(struct run *run)
 			.path = run->cd[i],
 			.readonly = true,
 			.raw = true,
-			.sata = true,
+			.bus = BOARD_AHCI,
 			.cd = true,
 		};
 	for (unsigned int i = 0; i < machine->disk_count; i++)
-		sata += run->disk[i].sata;
+		sata += run->disk[i].bus == BOARD_AHCI;
 	if (sata <= CLI_SATA_MAX)
 		return 0;
 	cli_error("run: %u SATA disks and CDs; there is room for %d, put disks "

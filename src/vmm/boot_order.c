@@ -15,7 +15,7 @@ static void add_path(char *text, const struct machine_disk *disk,
 {
 	size_t used = strlen(text);
 
-	if (disk->sata)
+	if (disk->bus == BOARD_AHCI)
 		snprintf(text + used, BOOT_ORDER_MAX - used,
 			 "/pci@i0cf8/pci8086,2922@%x,2/drive@%x/disk@0\n",
 			 LAYOUT_SLOT_SATA, port);
@@ -33,7 +33,7 @@ static void add_all(char *text, const struct machine_disk *disk,
 	for (unsigned int i = 0; i < count; i++) {
 		if (disk[i].cd == cd)
 			add_path(text, &disk[i], i, port);
-		port += disk[i].sata;
+		port += disk[i].bus == BOARD_AHCI;
 	}
 }
 

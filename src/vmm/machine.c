@@ -411,7 +411,7 @@ static int build_board(struct machine *machine)
 			.block = machine->disk[i],
 			.queues = config->disk[i].queues,
 			.serial = config->disk[i].serial,
-			.sata = config->disk[i].sata,
+			.bus = config->disk[i].bus,
 			.cd = config->disk[i].cd,
 		};
 	rc = board_build(&board_config, &machine->board);

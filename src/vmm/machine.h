@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "board/board.h"
 #include "vmm/console.h"
 #include "vmm/error.h"
 #include "vmm/gdb_socket.h"
@@ -22,8 +23,8 @@ struct machine_disk {
 	bool raw; /* said so: take it whatever it looks like */
 	unsigned int queues; /* 0: one for each processor */
 	const char *serial;  /* NULL: none */
-	bool sata; /* else virtio */
-	bool cd;   /* SATA, readonly: an ISO 9660 image */
+	enum board_bus bus;
+	bool cd; /* on AHCI, readonly: an ISO 9660 image */
 };
 
 struct machine_config {
