@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/disk.h"
 #include "cli/guest.h"
 #include "cli/option.h"
@@ -265,30 +266,8 @@ static int take_display(void *config, const char *value)
 
 static int take_serial(void *config, const char *value)
 {
-	static const struct {
-		const char *name;
-		enum console_kind kind;
-	} kinds[] = {
-		{ "stdio", CONSOLE_STDIO },
-		{ "pty", CONSOLE_PTY },
-		{ "none", CONSOLE_NONE },
-	};
-	struct run *run = config;
-
-	if (!strncmp(value, "file:", 5) && value[5]) {
-		run->machine.serial = CONSOLE_FILE;
-		run->machine.serial_path = value + 5;
-		return 0;
-	}
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (!strcmp(value, kinds[i].name)) {
-			run->machine.serial = kinds[i].kind;
-			return 0;
-		}
-	}
-	cli_error("run: --serial %s: give stdio, file:PATH, pty or none",
-		  value);
-	return -1;
+	return console_parse("--serial", value,
+			     &((struct run *)config)->machine.serial);
 }
 
 static int take_no_reboot(void *config, const char *value)
@@ -401,8 +380,8 @@ static const struct option_spec run_options[] = {
 	  "none, or std: a VGA adapter (std with firmware)", false,
 	  take_display },
 	{ "serial", "WHERE",
-	  "the serial console: stdio, file:PATH, pty or none\n(stdio)", false,
-	  take_serial },
+	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
+	  "(a socket that it listens at) or none (stdio)", false, take_serial },
 	{ "no-reboot", NULL, "end when the guest resets", false,
 	  take_no_reboot },
 	{ "report", "FILE", "write what happened as one JSON object", false,
@@ -449,7 +428,7 @@ static int check_firmware(struct machine_config *machine)
 {
 	struct rom_config *rom = &machine->firmware;
 
-	rom->serial_console = machine->serial != CONSOLE_NONE;
+	rom->serial_console = machine->serial.kind != CONSOLE_NONE;
 	if (rom->vars && rom->kind != ROM_UEFI)
 		cli_error("run: --uefi-vars %s: goes with --firmware uefi",
 			  rom->vars);
@@ -529,7 +508,7 @@ static int run_run(const struct command_context *context, int argc,
 			.cpus = 1,
 			.memory = 512 * MIB,
 			.engine = "auto",
-			.serial = CONSOLE_STDIO,
+			.serial.kind = CONSOLE_STDIO,
 			.reboot = true,
 			.process_start = context->process_start,
 		},

@@ -5,6 +5,7 @@
  */
 #include "vmm/console.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,6 +29,8 @@
 #define FLUSH_NS    1000000	    /* output waits for company this long */
 #define CLOSE_NS    1000000000u	    /* for what is left at the end */
 
+static_assert(CONSOLE_KEPT <= RING_SIZE / 2, "and as much comes in a flush");
+
 struct console {
 	enum console_kind kind;
 	struct console_fds fds;
@@ -41,6 +44,7 @@ struct console {
 	_Atomic bool flush_due;
 	bool waiting; /* the loop watches fds.out */
 	_Atomic bool broken;
+	_Atomic bool lossless; /* processors wait, rather than output is lost */
 	struct ring ring;
 
 	/* Processors that wait for room. */
@@ -53,6 +57,8 @@ struct console {
 	struct keys keys;
 	bool reading; /* the loop watches fds.in */
 	bool paused;
+	bool hung; /* while paused: to be read to its end later */
+	bool ended; /* a client's input: it may read on */
 	unsigned int input_count;
 	uint8_t input[INPUT_MAX];
 };
@@ -75,7 +81,7 @@ static void transmit(void *ctx, const uint8_t *data, unsigned int count)
 	if (atomic_load(&console->broken))
 		return;
 	ring_put(&console->ring, data, count);
-	if (console->kind != CONSOLE_PTY &&
+	if (atomic_load(&console->lossless) &&
 	    ring_used(&console->ring) > RING_HIGH &&
 	    !atomic_exchange(&console->full, true))
 		console->ops->full(console->ctx);
@@ -94,7 +100,8 @@ static void input_ready(void *ctx)
 static void give_room(struct console *console)
 {
 	if (!atomic_load(&console->full) ||
-	    ring_used(&console->ring) > RING_LOW)
+	    (atomic_load(&console->lossless) &&
+	     ring_used(&console->ring) > RING_LOW))
 		return;
 	pthread_mutex_lock(&console->lock);
 	atomic_store(&console->full, false);
@@ -141,10 +148,37 @@ static int drain(struct console *console)
 	return 0;
 }
 
+/* The client does not read any more; what it still sent is taken. */
+static void client_deaf(struct console *console)
+{
+	if (console->waiting)
+		loop_remove(console->loop, console->fds.out);
+	console->waiting = false;
+	console_fds_close_out(&console->fds);
+	atomic_store(&console->lossless, false);
+}
+
+/* For a client to come: the end of what was written. */
+static void keep_last(struct console *console)
+{
+	uint32_t used = ring_used(&console->ring);
+
+	if (used > CONSOLE_KEPT)
+		ring_drop(&console->ring, used - CONSOLE_KEPT);
+}
+
 static void flush(struct console *console)
 {
-	int error = drain(console);
+	int error = 0;
 
+	if (console->kind != CONSOLE_SOCKET || console->fds.out >= 0)
+		error = drain(console);
+	if (error && error != EAGAIN && console->kind == CONSOLE_SOCKET) {
+		client_deaf(console);
+		error = 0;
+	}
+	if (console->kind == CONSOLE_SOCKET && console->fds.out < 0)
+		keep_last(console);
 	if (error == EAGAIN) {
 		if (!console->waiting &&
 		    !loop_add(console->loop, console->fds.out, LOOP_WRITE,
@@ -199,6 +233,18 @@ void console_hold(struct console *console)
 
 /* --- input ------------------------------------------------------------- */
 
+static void input_readable(void *ctx, uint32_t events);
+
+static int start_reading(struct console *console)
+{
+	int rc = loop_add(console->loop, console->fds.in, LOOP_READ,
+			  input_readable, console);
+
+	console->reading = !rc;
+	console->paused = console->hung = console->ended = false;
+	return rc;
+}
+
 static void stop_reading(struct console *console)
 {
 	if (console->reading)
@@ -209,10 +255,35 @@ static void stop_reading(struct console *console)
 /* A terminal is always read, for its command keys; other input can wait. */
 static void pause_reading(struct console *console, bool paused)
 {
-	if (!console->reading || console->paused == paused)
+	if (console->hung && !paused)
+		start_reading(console);
+	if (!console->reading || console->paused == paused || console->ended)
 		return;
 	console->paused = paused;
 	loop_change(console->loop, console->fds.in, paused ? 0 : LOOP_READ);
+}
+
+/* The client is gone: the next one's turn. */
+static void client_left(struct console *console)
+{
+	stop_reading(console);
+	client_deaf(console);
+	console_fds_close_in(&console->fds);
+	loop_change(console->loop, console->fds.listener.fd, LOOP_READ);
+	flush(console);
+}
+
+/* `gone`: it does not read either. */
+static void input_ended(struct console *console, bool gone)
+{
+	if (console->kind != CONSOLE_SOCKET) {
+		stop_reading(console);
+	} else if (gone || console->fds.out < 0) {
+		client_left(console);
+	} else {
+		console->ended = true;
+		loop_change(console->loop, console->fds.in, 0);
+	}
 }
 
 static void push_input(struct console *console)
@@ -288,16 +359,21 @@ static void input_readable(void *ctx, uint32_t events)
 	uint8_t data[READ_MAX];
 	ssize_t n;
 
-	/* A paused descriptor is told of for its hang-up alone. */
+	/* One that is not read is told of for its hang-up alone. */
+	if (console->ended) {
+		client_left(console);
+		return;
+	}
 	if (console->paused) {
 		stop_reading(console);
+		console->hung = true;
 		return;
 	}
 	n = read(console->fds.in, data, sizeof(data));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		stop_reading(console);
+		input_ended(console, n < 0 || events & LOOP_HUP);
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++)
@@ -311,21 +387,40 @@ void console_woken(struct console *console)
 		push_input(console);
 }
 
+/* --- clients of a socket ----------------------------------------------- */
+
+static void client_came(void *ctx, uint32_t events)
+{
+	struct console *console = ctx;
+
+	if (console_fds_accept(&console->fds))
+		return;
+	loop_change(console->loop, console->fds.listener.fd, 0);
+	if (start_reading(console)) {
+		client_left(console);
+		return;
+	}
+	atomic_store(&console->lossless, true);
+	flush(console);
+}
+
 /* --- opening and closing ------------------------------------------------ */
 
-int console_open(struct console **out, enum console_kind kind,
-		 const char *path, struct vmm_error *error)
+int console_open(struct console **out, const struct console_config *config,
+		 struct vmm_error *error)
 {
 	struct console *console = calloc(1, sizeof(*console));
 
 	*out = NULL;
 	if (!console)
 		return vmm_error_set(error, "serial console: out of memory");
-	console->kind = kind;
+	console->kind = config->kind;
+	console->lossless = config->kind == CONSOLE_STDIO ||
+			    config->kind == CONSOLE_FILE;
 	console->timer = -1;
 	pthread_mutex_init(&console->lock, NULL);
 	pthread_cond_init(&console->room, NULL);
-	if (console_fds_open(&console->fds, kind, path, error)) {
+	if (console_fds_open(&console->fds, config, error)) {
 		free(console);
 		return -1;
 	}
@@ -362,6 +457,8 @@ void console_close(struct console *console)
 		stop_reading(console);
 		if (console->waiting)
 			loop_remove(console->loop, console->fds.out);
+		if (console->fds.listener.fd >= 0)
+			loop_remove(console->loop, console->fds.listener.fd);
 		if (console->timer >= 0) {
 			loop_remove(console->loop, console->timer);
 			drain_finally(console);
@@ -384,6 +481,9 @@ static int start_input(struct console *console)
 {
 	int rc;
 
+	if (console->kind == CONSOLE_SOCKET)
+		return loop_add(console->loop, console->fds.listener.fd,
+				LOOP_READ, client_came, console);
 	if (console->fds.in < 0)
 		return 0;
 	if (console->fds.in_terminal) {
@@ -391,9 +491,7 @@ static int start_input(struct console *console)
 		if (rc)
 			return rc;
 	}
-	rc = loop_add(console->loop, console->fds.in, LOOP_READ,
-		      input_readable, console);
-	console->reading = !rc;
+	rc = start_reading(console);
 	/* A closed standard input is no input. */
 	return rc == -EBADF ? 0 : rc;
 }

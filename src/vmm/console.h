@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The serial console's outside: the terminal, a file, a pseudo-terminal or
- * nothing.
+ * The serial console's outside: the terminal, a file, a pseudo-terminal, a
+ * socket or nothing.
  *
  * Output goes through a ring that the event loop empties, a millisecond
  * after its first byte, so that a guest's device access never waits. When
  * the ring is nearly full, `full` is called and the processors' threads are
  * to wait in console_wait_room(): nothing is lost but on a pseudo-terminal
- * that nobody reads.
+ * that nobody reads, and on a socket without a client, which gets the last
+ * CONSOLE_KEPT bytes when it comes.
  */
 #ifndef LODGE_VMM_CONSOLE_H
 #define LODGE_VMM_CONSOLE_H
@@ -21,7 +22,15 @@ enum console_kind {
 	CONSOLE_STDIO,
 	CONSOLE_FILE,
 	CONSOLE_PTY,
+	CONSOLE_SOCKET, /* listens; a client at a time, others wait */
 	CONSOLE_NONE,
+};
+
+#define CONSOLE_KEPT 65536u
+
+struct console_config {
+	enum console_kind kind;
+	const char *path; /* of a file or socket */
 };
 
 /* What the console needs of the machine. */
@@ -40,11 +49,11 @@ struct console_ops {
 struct console;
 
 /*
- * Opens the outside; `path` for CONSOLE_FILE. The terminal stays as it is.
- * -1 with `error`.
+ * Opens the outside. The terminal stays as it is. -1 with `error`.
  */
-int console_open(struct console **console, enum console_kind kind,
-		 const char *path, struct vmm_error *error);
+int console_open(struct console **console,
+		 const struct console_config *config,
+		 struct vmm_error *error);
 
 /* Writes what is left, for a second at most; gives the terminal back. */
 void console_close(struct console *console);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -121,8 +122,53 @@ static int open_none(struct console_fds *fds, const char *path,
 	return 0;
 }
 
-int console_fds_open(struct console_fds *fds, enum console_kind kind,
-		     const char *path, struct vmm_error *error)
+static int open_socket(struct console_fds *fds, const char *path,
+		       struct vmm_error *error)
+{
+	return unix_socket_listen(&fds->listener, "serial socket", path,
+				  error);
+}
+
+/* A copy for output: the loop watches each direction by itself. */
+int console_fds_accept(struct console_fds *fds)
+{
+	int fd = accept4(fds->listener.fd, NULL, NULL,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int copy, rc;
+
+	if (fd < 0)
+		return -errno;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	fds->in = fd;
+	fds->out = copy;
+	fds->own_in = fds->own_out = true;
+	return 0;
+}
+
+void console_fds_close_in(struct console_fds *fds)
+{
+	if (fds->own_in)
+		close(fds->in);
+	fds->own_in = false;
+	fds->in = -1;
+}
+
+void console_fds_close_out(struct console_fds *fds)
+{
+	if (fds->own_out)
+		close(fds->out);
+	fds->own_out = false;
+	fds->out = -1;
+}
+
+int console_fds_open(struct console_fds *fds,
+		     const struct console_config *config,
+		     struct vmm_error *error)
 {
 	static int (*const open_kind[])(struct console_fds *fds,
 					const char *path,
@@ -130,11 +176,14 @@ int console_fds_open(struct console_fds *fds, enum console_kind kind,
 		[CONSOLE_STDIO] = open_stdio,
 		[CONSOLE_FILE] = open_file,
 		[CONSOLE_PTY] = open_pty,
+		[CONSOLE_SOCKET] = open_socket,
 		[CONSOLE_NONE] = open_none,
 	};
 
-	*fds = (struct console_fds){ .in = -1, .out = -1, .keep = -1 };
-	if (open_kind[kind](fds, path, error)) {
+	*fds = (struct console_fds){
+		.in = -1, .out = -1, .keep = -1, .listener.fd = -1,
+	};
+	if (open_kind[config->kind](fds, config->path, error)) {
 		console_fds_close(fds);
 		return -1;
 	}
@@ -143,15 +192,15 @@ int console_fds_open(struct console_fds *fds, enum console_kind kind,
 
 void console_fds_close(struct console_fds *fds)
 {
-	if (fds->own_in)
-		close(fds->in);
-	if (fds->own_out)
-		close(fds->out);
+	console_fds_close_in(fds);
+	console_fds_close_out(fds);
 	if (fds->keep >= 0)
 		close(fds->keep);
+	fds->keep = -1;
 	if (fds->created)
 		unlink(fds->created);
-	*fds = (struct console_fds){ .in = -1, .out = -1, .keep = -1 };
+	fds->created = NULL;
+	unix_socket_close(&fds->listener);
 }
 
 ssize_t console_fds_write(const struct console_fds *fds, const uint8_t *data,

@@ -11,11 +11,13 @@
 #include <sys/types.h>
 
 #include "vmm/console.h"
+#include "vmm/unix_socket.h"
 
 struct console_fds {
 	int in; /* -1: no input */
 	int out; /* -1: no output */
 	int keep; /* the other end of a pseudo-terminal, or -1 */
+	struct unix_socket listener; /* of CONSOLE_SOCKET */
 	bool own_in, own_out;
 	bool in_terminal; /* a person's: raw mode and command keys */
 	bool blocking; /* `out` may block: ask poll() before each write */
@@ -24,14 +26,25 @@ struct console_fds {
 };
 
 /* -1 with `error`; then nothing stays open. */
-int console_fds_open(struct console_fds *fds, enum console_kind kind,
-		     const char *path, struct vmm_error *error);
+int console_fds_open(struct console_fds *fds,
+		     const struct console_config *config,
+		     struct vmm_error *error);
 
 /* The guest starts: a file is emptied, and kept. Negative errno. */
 int console_fds_start(struct console_fds *fds);
 
 /* Closes what is ours. A new file that the guest never had is removed. */
 void console_fds_close(struct console_fds *fds);
+
+/*
+ * Takes the next client of the listener as `in` and `out`. 0 or a negative
+ * errno.
+ */
+int console_fds_accept(struct console_fds *fds);
+
+/* Closes one direction of it. */
+void console_fds_close_in(struct console_fds *fds);
+void console_fds_close_out(struct console_fds *fds);
 
 /* As write(2), with EAGAIN instead of waiting. */
 ssize_t console_fds_write(const struct console_fds *fds, const uint8_t *data,

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "vmm/unix_socket.h"
 
 #define OUT_MAX	 (1u << 20)
 #define READ_MAX 4096u
@@ -24,7 +24,7 @@ struct gdb_socket {
 	struct gdb *gdb;
 	struct loop *loop;
 	int listener, peer; /* -1: none */
-	char unlink[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct unix_socket file; /* when that is what listens */
 	bool closing; /* when all is sent */
 	bool writing; /* the loop watches for room */
 	size_t out_size;
@@ -136,53 +136,12 @@ static void listener_ready(void *ctx, uint32_t events)
 
 /* --- listening ---------------------------------------------------------------- */
 
-/* True when nobody listens at a socket that is there. */
-static bool is_left_over(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct stat status;
-	bool dead = false;
-
-	if (fd < 0)
-		return false;
-	if (!lstat(address->sun_path, &status) && S_ISSOCK(status.st_mode))
-		dead = connect(fd, (const struct sockaddr *)address,
-			       sizeof(*address)) &&
-		       errno == ECONNREFUSED;
-	close(fd);
-	return dead;
-}
-
 static int listen_unix(struct gdb_socket *s, const char *path,
 		       struct vmm_error *error)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const struct sockaddr *any = (const struct sockaddr *)&address;
-	mode_t mask;
-	int rc;
-
-	if (!*path || strlen(path) >= sizeof(address.sun_path))
-		return vmm_error_set(error, "gdb socket %s: give a path of 1 "
-				     "to %zu characters", path,
-				     sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
-	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (s->listener < 0)
-		return vmm_error_set(error, "gdb socket %s: %s", path,
-				     strerror(errno));
-	if (is_left_over(&address))
-		unlink(path);
-	/* Whoever may connect has the machine. */
-	mask = umask(0077);
-	rc = bind(s->listener, any, sizeof(address));
-	umask(mask);
-	if (rc && errno == EADDRINUSE)
-		return vmm_error_set(error, "gdb socket %s: in use; give "
-				     "another path", path);
-	if (rc)
-		return vmm_error_set(error, "gdb socket %s: %s", path,
-				     strerror(errno));
-	strcpy(s->unlink, path);
+	if (unix_socket_listen(&s->file, "gdb socket", path, error))
+		return -1;
+	s->listener = s->file.fd;
 	return 0;
 }
 
@@ -258,8 +217,9 @@ static void tell_where(const struct gdb_socket *s)
 	socklen_t size = sizeof(address);
 	char host[64], port[16];
 
-	if (s->unlink[0])
-		fprintf(stderr, "lodge: gdb: target remote %s\n", s->unlink);
+	if (s->file.fd >= 0)
+		fprintf(stderr, "lodge: gdb: target remote %s\n",
+			s->file.path);
 	else if (!getsockname(s->listener, any, &size) &&
 		 !getnameinfo(any, size, host, sizeof(host), port,
 			      sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
@@ -278,7 +238,7 @@ int gdb_socket_open(struct gdb_socket **out, const char *where,
 	*out = s;
 	if (!s)
 		return vmm_error_set(error, "gdb: out of memory");
-	s->listener = s->peer = -1;
+	s->listener = s->peer = s->file.fd = -1;
 	s->gdb = gdb_create(&send);
 	if (!s->gdb)
 		rc = vmm_error_set(error, "gdb: out of memory");
@@ -316,10 +276,10 @@ void gdb_socket_close(struct gdb_socket *s)
 	if (s->listener >= 0) {
 		if (s->loop)
 			loop_remove(s->loop, s->listener);
-		close(s->listener);
+		if (s->file.fd < 0)
+			close(s->listener);
 	}
-	if (s->unlink[0])
-		unlink(s->unlink);
+	unix_socket_close(&s->file);
 	gdb_destroy(s->gdb);
 	free(s);
 }

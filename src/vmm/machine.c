@@ -551,8 +551,7 @@ static int set_up(struct machine *machine)
 	    profile_open(&machine->profile, &config->profile, machine->engine,
 			 config->kernel, machine->error))
 		return -1;
-	if (console_open(&machine->console, config->serial,
-			 config->serial_path, machine->error))
+	if (console_open(&machine->console, &config->serial, machine->error))
 		return -1;
 	if (build_board(machine) || load_guest(machine) ||
 	    profile_start(&machine->profile, machine->vm, machine->error))

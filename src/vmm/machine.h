@@ -43,8 +43,7 @@ struct machine_config {
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	const char *engine; /* "auto", "kvm" or "soft" */
 	uint64_t soft_cache; /* bytes a processor; 0: engine's default */
-	enum console_kind serial;
-	const char *serial_path; /* of CONSOLE_FILE */
+	struct console_config serial;
 	bool reboot; /* on a guest's reset; else it ends the run */
 	bool testdev;
 	const char *report; /* file; NULL: none */

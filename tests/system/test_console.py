@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import termios
 import time
@@ -193,6 +194,15 @@ def test_input_from_a_pipe(echo):
     assert result.stdout == "ready\n" + "abc" * 2000 + "\x01x"
 
 
+def test_much_input_from_a_pipe_that_is_closed(make_kernel):
+    """More than is kept for a guest that begins to read late."""
+    # mov ecx, 50000000; loop $
+    wait = b"\xB9" + (50000000).to_bytes(4, "little") + b"\xE2\xFE"
+    words = "abcdefg" * 9000
+    result = run(*make_kernel(wait + tiny.ECHO), input=words + "q", stdin=None)
+    assert result.stdout == words
+
+
 def test_input_from_a_file(echo, tmp_path):
     (tmp_path / "in").write_text("words" * 5000 + "q")
     with open(tmp_path / "in", encoding="ascii") as source:
@@ -273,3 +283,206 @@ def test_serial_none(make_kernel):
                  "--serial", "none")
     assert result.returncode == 0
     assert result.stdout == result.stderr == ""
+
+
+# --- socket -------------------------------------------------------------------------
+
+class Socket:
+    """A machine whose console is a socket."""
+
+    def __init__(self, path, args):
+        self.path = path
+        self.child = subprocess.Popen(
+            [LODGE, *map(str, args), "--serial", f"unix:{path}"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def connect(self):
+        deadline = time.monotonic() + 20
+        while True:
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(20)
+            try:
+                client.connect(str(self.path))
+                return client
+            except (FileNotFoundError, ConnectionRefusedError):
+                client.close()
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+    def end(self):
+        assert self.child.wait(20) == 0
+        assert self.child.stderr.read() == ""
+        assert not self.path.exists()
+
+
+def read_until(client, wanted):
+    seen = b""
+    while not seen.endswith(wanted):
+        part = client.recv(65536)
+        assert part, seen
+        seen += part
+    return seen
+
+
+@pytest.fixture
+def serial_socket(tmp_path):
+    made = []
+
+    def make(args):
+        made.append(Socket(tmp_path / "serial", args))
+        return made[-1]
+    yield make
+    for machine in made:
+        machine.child.kill()
+        machine.child.wait()
+
+
+def test_a_socket_has_what_was_written_before_its_client(echo, serial_socket):
+    machine = serial_socket(echo)
+    time.sleep(0.5)
+    client = machine.connect()
+    assert read_until(client, b"ready\n") == b"ready\n"
+    client.sendall(b"over there")
+    assert read_until(client, b"there") == b"over there"
+    client.sendall(b"q")
+    machine.end()
+    assert client.recv(10) == b""
+
+
+def test_clients_of_a_socket_come_and_go(echo, serial_socket):
+    machine = serial_socket(echo)
+    for n in range(20):
+        client = machine.connect()
+        if not n:
+            read_until(client, b"ready\n")
+        client.sendall(b"%d." % n)
+        assert read_until(client, b".") == b"%d." % n
+        client.close()
+    machine.connect().sendall(b"q")
+    machine.end()
+
+
+def test_a_second_client_of_a_socket_waits_its_turn(echo, serial_socket):
+    machine = serial_socket(echo)
+    first, second = machine.connect(), machine.connect()
+    read_until(first, b"ready\n")
+    second.sendall(b"second")
+    first.sendall(b"first")
+    assert read_until(first, b"first") == b"first"
+    first.close()
+    assert read_until(second, b"second") == b"second"
+    second.sendall(b"q")
+    machine.end()
+
+
+def test_a_client_that_sends_and_leaves_is_heard(echo, serial_socket):
+    machine = serial_socket(echo)
+    client = machine.connect()
+    client.sendall(b"x" * 50000 + b"q")
+    client.close()
+    machine.end()
+
+
+def test_a_client_may_end_its_input_and_read_on(echo, serial_socket):
+    machine = serial_socket(echo)
+    client = machine.connect()
+    client.sendall(b"y" * 50000)
+    client.shutdown(socket.SHUT_WR)
+    assert read_until(client, b"y" * 50000) == b"ready\n" + b"y" * 50000
+    client.close()
+    machine.connect().sendall(b"q")
+    machine.end()
+
+
+def test_a_client_that_does_not_read_holds_the_guest(make_kernel,
+                                                     serial_socket):
+    # mov ecx, count; mov dx, 0x3f8; mov al, 'y'; out; loop
+    code = (b"\xB9" + (600000).to_bytes(4, "little") +
+            b"\x66\xBA\xF8\x03\xB0y\xEE\xE2\xFD")
+    machine = serial_socket(
+        make_kernel(tiny.ECHO[:-len(tiny.power_off())] + code +
+                    tiny.text("z") + tiny.power_off()))
+    client = machine.connect()
+    client.sendall(b"q")
+    time.sleep(1)
+    assert machine.child.poll() is None
+    assert read_until(client, b"z") == b"y" * 600000 + b"z"
+    machine.end()
+
+
+def test_a_client_that_leaves_frees_the_guest(make_kernel, serial_socket):
+    code = (b"\xB9" + (600000).to_bytes(4, "little") +
+            b"\x66\xBA\xF8\x03\xB0y\xEE\xE2\xFD")
+    machine = serial_socket(
+        make_kernel(tiny.ECHO[:-len(tiny.power_off())] + code +
+                    tiny.power_off()))
+    client = machine.connect()
+    client.sendall(b"q")
+    client.recv(1)
+    client.close()
+    machine.end()
+
+
+def test_a_socket_keeps_the_last_of_much_output(make_kernel, serial_socket):
+    code = (b"\xB9" + (300000).to_bytes(4, "little") +
+            b"\x66\xBA\xF8\x03\xB0y\xEE\xE2\xFD" + tiny.text("z"))
+    machine = serial_socket(make_kernel(code + tiny.ECHO))
+    time.sleep(2)
+    client = machine.connect()
+    assert read_until(client, b"z") == b"y" * 65535 + b"z"
+    client.sendall(b"q")
+    machine.end()
+
+
+def test_a_socket_that_a_dead_process_left_is_replaced(echo, serial_socket,
+                                                       tmp_path):
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "serial"))
+    left.close()
+    machine = serial_socket(echo)
+    client = machine.connect()
+    read_until(client, b"ready\n")
+    assert (tmp_path / "serial").stat().st_mode & 0o777 == 0o600
+    client.sendall(b"q")
+    machine.end()
+
+
+def test_a_socket_in_use_is_refused(echo, tmp_path):
+    path = tmp_path / "serial"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(1)
+        result = run(*echo, "--serial", f"unix:{path}")
+        assert result.returncode == 1
+        assert result.stderr == (f"lodge: serial socket {path}: in use; "
+                                 "give another path\n")
+    assert path.exists()
+
+
+def test_a_file_in_a_sockets_place_is_refused(echo, tmp_path):
+    path = tmp_path / "serial"
+    path.write_text("mine")
+    result = run(*echo, "--serial", f"unix:{path}")
+    assert result.returncode == 1
+    assert result.stderr == (f"lodge: serial socket {path}: is a file, and "
+                             "no socket; give another path\n")
+    assert path.read_text() == "mine"
+
+
+def test_a_sockets_path_can_be_too_long(echo, tmp_path):
+    result = run(*echo, "--serial", f"unix:{tmp_path}/{'a' * 120}")
+    assert result.returncode == 1
+    assert "give a path of 1 to 107 characters" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_socket_that_took_our_place_stays(echo, serial_socket, tmp_path):
+    machine = serial_socket(echo)
+    client = machine.connect()
+    read_until(client, b"ready\n")
+    machine.path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(machine.path))
+        client.sendall(b"q")
+        assert machine.child.wait(20) == 0
+    assert machine.path.exists()

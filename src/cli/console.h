@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The value of options that say where a console's outside is. */
+#ifndef LODGE_CLI_CONSOLE_H
+#define LODGE_CLI_CONSOLE_H
+
+#include "vmm/console.h"
+
+/*
+ * stdio, file:PATH, pty, unix:PATH or none, kept as long as `value` lasts.
+ * -1 after cli_error(), which names `option`.
+ */
+int console_parse(const char *option, const char *value,
+		  struct console_config *config);
+
+#endif
