@@ -220,6 +220,18 @@ void loader_module(const struct loader *loader, unsigned int index,
 		*module = boot->module[index];
 }
 
+int loader_fail_module(struct loader *loader, unsigned int index)
+{
+	struct boot_module module;
+
+	loader_module(loader, index, &module);
+	return loader_fail(loader,
+			   "the %s is too large: %llu MiB do not fit above the "
+			   "kernel",
+			   index ? "module" : "initrd",
+			   (unsigned long long)(module.size + 0xfffff) >> 20);
+}
+
 int loader_refuse_modules(struct loader *loader)
 {
 	if (loader->boot->module_count)

@@ -80,6 +80,9 @@ unsigned int loader_module_count(const struct loader *loader);
 void loader_module(const struct loader *loader, unsigned int index,
 		   struct boot_module *module);
 
+/* Says that module `index` does not fit. */
+int loader_fail_module(struct loader *loader, unsigned int index);
+
 /* Refuses modules behind the initrd for kernels that take none. */
 int loader_refuse_modules(struct loader *loader);
 

@@ -160,13 +160,7 @@ static int load_modules(struct loader *loader, uint64_t at, struct table *list,
 		if (at < LAYOUT_HIGH)
 			at = LAYOUT_HIGH;
 		if (at > end || module.size > end - at)
-			return loader_fail(
-				loader,
-				"the %s is too large: %llu "
-				"MiB do not fit above the kernel",
-				i ? "module" : "initrd",
-				(unsigned long long)(module.size + 0xfffff) >>
-					20);
+			return loader_fail_module(loader, i);
 		err = loader_write(loader, at, module.data, module.size);
 		if (err)
 			return err;

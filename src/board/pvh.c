@@ -95,13 +95,7 @@ static int load_modules(struct loader *loader, uint64_t kernel_end,
 		loader_module(loader, i, &module);
 		at = loader_find_high(loader, kernel_end, top, module.size);
 		if (!at)
-			return loader_fail(
-				loader,
-				"the %s is too large: %llu "
-				"MiB do not fit above the kernel",
-				i ? "module" : "initrd",
-				(unsigned long long)(module.size + 0xfffff) >>
-					20);
+			return loader_fail_module(loader, i);
 		err = loader_write(loader, at, module.data, module.size);
 		if (err)
 			return err;

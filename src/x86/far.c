@@ -29,26 +29,12 @@ static enum x86_result far_operand(struct x86_cpu *cpu,
 				   const struct x86_insn *insn,
 				   struct far *far)
 {
-	unsigned int size = insn->opsize;
-	uint8_t pointer[10];
-	uint64_t linear;
-	enum x86_result r;
-
-	far->size = size;
-	if (insn->opcode != 0xff) {
-		far->selector = insn->selector;
-		far->offset = truncate(insn->imm, size);
-		return X86_NEXT;
-	}
-	if (!insn->mem)
-		return x86_raise(cpu, X86_UD);
-	r = x86_operand(cpu, insn, size + 2, X86_READ, &linear);
-	if (!r)
-		r = x86_read(cpu, linear, pointer, size + 2);
-	if (r)
-		return r;
-	far->offset = host_load(pointer, size);
-	far->selector = (uint16_t)host_load(pointer + size, 2);
+	far->size = insn->opsize;
+	if (insn->opcode == 0xff)
+		return x86_read_far_pointer(cpu, insn, &far->selector,
+					    &far->offset);
+	far->selector = insn->selector;
+	far->offset = truncate(insn->imm, far->size);
 	return X86_NEXT;
 }
 
@@ -168,17 +154,13 @@ static enum x86_result gate_target(struct x86_cpu *cpu, uint16_t selector,
 {
 	const uint16_t both = X86_ATTR_L | X86_ATTR_DB;
 	uint32_t error = selector & ~3u;
-	struct x86_descriptor desc;
 	unsigned int dpl;
 	enum x86_result r;
 	bool bad;
 
-	if (x86_selector_null(selector))
-		return x86_raise_error(cpu, X86_GP, 0);
-	r = x86_read_descriptor(cpu, selector, false, X86_GP, 0, &desc);
+	r = x86_read_code(cpu, selector, cs);
 	if (r)
 		return r;
-	x86_unpack_descriptor(&desc, selector, cs);
 	dpl = x86_attr_dpl(cs->attr);
 	bad = !x86_attr_code(cs->attr) || dpl > cpu->cpl;
 	if (!call && !x86_attr_conforming(cs->attr))

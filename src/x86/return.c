@@ -28,17 +28,13 @@ static enum x86_result check_code(struct x86_cpu *cpu, uint16_t selector,
 	const uint16_t both = X86_ATTR_L | X86_ATTR_DB;
 	struct x86_segment *cs = &to->cs;
 	uint32_t error = selector & ~3u;
-	struct x86_descriptor desc;
 	unsigned int dpl;
 	enum x86_result r;
 	bool bad;
 
-	if (x86_selector_null(selector))
-		return x86_raise_error(cpu, X86_GP, 0);
-	r = x86_read_descriptor(cpu, selector, false, X86_GP, 0, &desc);
+	r = x86_read_code(cpu, selector, cs);
 	if (r)
 		return r;
-	x86_unpack_descriptor(&desc, selector, cs);
 	to->cpl = selector & 3u;
 	dpl = x86_attr_dpl(cs->attr);
 	bad = !x86_attr_code(cs->attr) || to->cpl < cpu->cpl;

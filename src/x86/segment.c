@@ -7,6 +7,7 @@
  */
 #include "x86/segment.h"
 
+#include "x86/operand.h"
 #include "x86/reg.h"
 
 bool x86_segment_reaches(const struct x86_segment *seg, uint64_t ea,
@@ -128,6 +129,41 @@ void x86_unpack_descriptor(const struct x86_descriptor *desc,
 	seg->base = (low >> 16 & 0xffffff) | (low >> 32 & 0xff000000) |
 		    desc->high << 32;
 	seg->limit = seg->attr & X86_ATTR_G ? limit << 12 | 0xfff : limit;
+}
+
+enum x86_result x86_read_code(struct x86_cpu *cpu, uint16_t selector,
+			      struct x86_segment *cs)
+{
+	struct x86_descriptor desc;
+	enum x86_result r;
+
+	if (x86_selector_null(selector))
+		return x86_raise_error(cpu, X86_GP, 0);
+	r = x86_read_descriptor(cpu, selector, false, X86_GP, 0, &desc);
+	if (!r)
+		x86_unpack_descriptor(&desc, selector, cs);
+	return r;
+}
+
+enum x86_result x86_read_far_pointer(struct x86_cpu *cpu,
+				     const struct x86_insn *insn,
+				     uint16_t *selector, uint64_t *offset)
+{
+	unsigned int size = insn->opsize;
+	uint8_t pointer[10];
+	uint64_t linear;
+	enum x86_result r;
+
+	if (!insn->mem)
+		return x86_raise(cpu, X86_UD);
+	r = x86_operand(cpu, insn, size + 2, X86_READ, &linear);
+	if (!r)
+		r = x86_read(cpu, linear, pointer, size + 2);
+	if (r)
+		return r;
+	*offset = host_load(pointer, size);
+	*selector = (uint16_t)host_load(pointer + size, 2);
+	return X86_NEXT;
 }
 
 enum x86_result x86_mark_accessed(struct x86_cpu *cpu,

@@ -54,6 +54,15 @@ enum x86_result x86_read_descriptor(struct x86_cpu *cpu, uint16_t selector,
 				    bool wide, uint8_t vector, uint8_t ext,
 				    struct x86_descriptor *desc);
 
+/* The same of a code segment, unpacked; a null selector raises #GP(0). */
+enum x86_result x86_read_code(struct x86_cpu *cpu, uint16_t selector,
+			      struct x86_segment *cs);
+
+/* The memory operand m16:16, m16:32 or m16:64; #UD for a register. */
+enum x86_result x86_read_far_pointer(struct x86_cpu *cpu,
+				     const struct x86_insn *insn,
+				     uint16_t *selector, uint64_t *offset);
+
 /* Unpacks base, limit, attributes. */
 void x86_unpack_descriptor(const struct x86_descriptor *desc,
 			   uint16_t selector, struct x86_segment *seg);

@@ -106,24 +106,15 @@ static unsigned int load_far_segment(const struct x86_insn *insn)
 
 enum x86_result x86_load_far(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
-	unsigned int size = insn->opsize;
-	uint64_t linear, offset = 0;
-	uint8_t pointer[10];
+	uint64_t offset;
 	uint16_t selector;
 	enum x86_result r;
 
-	if (!insn->mem)
-		return x86_raise(cpu, X86_UD);
-	r = x86_operand(cpu, insn, size + 2, X86_READ, &linear);
+	r = x86_read_far_pointer(cpu, insn, &selector, &offset);
 	if (!r)
-		r = x86_read(cpu, linear, pointer, size + 2);
-	if (r)
-		return r;
-	memcpy(&offset, pointer, size);
-	memcpy(&selector, pointer + size, 2);
-	r = x86_load_segment(cpu, load_far_segment(insn), selector);
+		r = x86_load_segment(cpu, load_far_segment(insn), selector);
 	if (!r)
-		set_register(cpu, insn, insn->reg, size, offset);
+		set_register(cpu, insn, insn->reg, insn->opsize, offset);
 	return r;
 }
 

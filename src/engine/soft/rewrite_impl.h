@@ -183,6 +183,11 @@ static inline struct emit_mem rewrite_home(unsigned int guest)
 	return emit_gs(offsetof(struct x86_state, gpr) + guest * 8);
 }
 
+/* The host register that holds a guest register: its own, or `scratch`, into
+ * which one that lives in memory is loaded. */
+unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
+			     unsigned int scratch);
+
 static inline size_t rewrite_word_offset(enum rewrite_word word)
 {
 	return offsetof(struct x86_cpu, fast) +

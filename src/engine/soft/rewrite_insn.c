@@ -74,18 +74,6 @@ static void put_immediate(struct rewrite *t, const struct x86_insn *insn)
 	emit_bytes(&t->e, &insn->imm, insn->imm_size);
 }
 
-/* A register operand: its host register, loaded when it lives in memory. */
-static unsigned int load(struct rewrite *t, unsigned int guest,
-			 unsigned int scratch)
-{
-	const struct emit_mem home = rewrite_home(guest);
-
-	if (rewrite_host[guest] != HOST_NONE)
-		return rewrite_host[guest];
-	emit_load(&t->e, scratch, &home);
-	return scratch;
-}
-
 static void store(struct rewrite *t, unsigned int guest, unsigned int scratch)
 {
 	const struct emit_mem home = rewrite_home(guest);
@@ -204,13 +192,13 @@ static void rename_pair(struct rewrite *t, const struct x86_insn *insn,
 	const struct emit_mem at = rewrite_home(p->rm);
 
 	if (!p->group && !p->reg_high)
-		reg = load(t, p->reg, HOST_R9);
+		reg = rewrite_in_host(t, p->reg, HOST_R9);
 	if (home && !twice) {
 		emit_rm_mem(&t->e, kept_prefixes(insn), wide, p->opcode, reg,
 			    &at);
 	} else {
 		if (!p->rm_high)
-			rm = twice ? reg : load(t, p->rm, HOST_R10);
+			rm = twice ? reg : rewrite_in_host(t, p->rm, HOST_R10);
 		emit_rm_reg(&t->e, kept_prefixes(insn), wide, rex, p->opcode,
 			    reg, rm);
 	}
@@ -300,7 +288,7 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 	}
 	if (insn->map == X86_MAP_0F && insn->opsize == 2)
 		return false;
-	rm = load(t, insn->rm, HOST_R9);
+	rm = rewrite_in_host(t, insn->rm, HOST_R9);
 	if (insn->opsize == 2)
 		emit_8(&t->e, 0x66);
 	if (wide || rm >= 8 || (insn->prefix & X86_PFX_REX))
@@ -320,7 +308,7 @@ static bool rename_exchange(struct rewrite *t, const struct x86_insn *insn)
 
 	if (insn->rm == X86_RAX)
 		return true;
-	rm = load(t, insn->rm, HOST_R9);
+	rm = rewrite_in_host(t, insn->rm, HOST_R9);
 	emit_rm_reg(&t->e, insn->opsize == 2 ? 0x66 : 0,
 		    insn->prefix & X86_PFX_REXW, false, 0x87, HOST_RAX, rm);
 	store(t, insn->rm, HOST_R9);
@@ -344,7 +332,7 @@ static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
 
 	if (insn->opsize == 2) {
 		rewrite_address(t, insn);
-		reg = load(t, insn->reg, HOST_R10);
+		reg = rewrite_in_host(t, insn->reg, HOST_R10);
 		emit_rm_reg(&t->e, 0x66, false, false, 0x8b, reg, HOST_R9);
 		store(t, insn->reg, HOST_R10);
 		return true;
@@ -393,7 +381,7 @@ static bool rename_divide(struct rewrite *t, const struct x86_insn *insn)
 		at = rewrite_operand(t, insn, insn->opsize, 1, false);
 		emit_rm_mem(&t->e, 0, wide, 0x8b, HOST_R9, &at);
 	} else {
-		emit_mov(&t->e, HOST_R9, load(t, insn->rm, HOST_R9));
+		emit_mov(&t->e, HOST_R9, rewrite_in_host(t, insn->rm, HOST_R9));
 	}
 	if (op == 6)
 		check_div(t, wide);
@@ -416,7 +404,7 @@ static bool rename_push(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem to = rewrite_word_at(t, X86_RSP, -8, true);
 
-	emit_store(&t->e, load(t, insn->rm, HOST_R9), &to);
+	emit_store(&t->e, rewrite_in_host(t, insn->rm, HOST_R9), &to);
 	move_stack(t, -8);
 	return true;
 }

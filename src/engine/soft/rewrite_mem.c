@@ -12,9 +12,8 @@
 _Static_assert(sizeof(struct x86_tlb_entry) == 1u << ENTRY_SHIFT,
 	       "the TLB's index is shifted by this");
 
-/* The host register of a guest register, loading those kept in memory. */
-static unsigned int in_host(struct rewrite *t, unsigned int guest,
-			    unsigned int scratch)
+unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
+			     unsigned int scratch)
 {
 	const struct emit_mem home = rewrite_home(guest);
 
@@ -56,9 +55,9 @@ static void compute(struct rewrite *t, const struct rewrite_access *a,
 			      .scale = a->scale, .disp = (int32_t)constant };
 
 	if (a->base != X86_NO_REG)
-		m.base = (uint8_t)in_host(t, a->base, HOST_R9);
+		m.base = (uint8_t)rewrite_in_host(t, a->base, HOST_R9);
 	if (a->index != X86_NO_REG)
-		m.index = (uint8_t)in_host(t, a->index, HOST_R10);
+		m.index = (uint8_t)rewrite_in_host(t, a->index, HOST_R10);
 	if (m.base == HOST_NONE && m.index == HOST_NONE) {
 		if (a->adsize < 8)
 			constant &= ((uint64_t)1 << a->adsize * 8) - 1;
