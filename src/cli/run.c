@@ -371,8 +371,8 @@ static const struct option_spec run_options[] = {
 	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
 	  take_engine },
 	{ "soft-cache", "SIZE",
-	  "memory for code that the software processor keeps\n"
-	  "(24M for each processor)", false, take_soft_cache },
+	  "most memory for code that the software processor\n"
+	  "keeps (24M for each processor)", false, take_soft_cache },
 	{ "name", "NAME",
 	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
 	  take_name },

@@ -10,8 +10,14 @@
 
 int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept)
 {
-	cache->nursery = (struct block_arena){ host_alloc(nursery), nursery, 0 };
-	cache->kept = (struct block_arena){ host_alloc(kept), kept, 0 };
+	cache->nursery = (struct block_arena){
+		.base = host_alloc(nursery),
+		.size = nursery,
+	};
+	cache->kept = (struct block_arena){
+		.base = host_alloc(kept),
+		.size = kept,
+	};
 	block_forget_linear(cache);
 	if (cache->nursery.base && cache->kept.base)
 		return 0;
@@ -78,8 +84,27 @@ void block_forget_pages(struct block_cache *cache, uint64_t first,
 			forget(cache, side);
 }
 
+/* Times interpreted since it was rewritten. */
+static uint8_t *heat_of(struct block_cache *cache, uint64_t address)
+{
+	uint64_t h = address * 0x9e3779b97f4a7c15u;
+
+	return &cache->heat[h >> 40 & (BLOCK_HEAT_SIZE - 1)];
+}
+
+/* Blocks that are host code are to be so again soon. */
+static void stay_warm(struct block_cache *cache)
+{
+	for (unsigned int i = 0; i < BLOCK_HASH_SIZE; i++)
+		for (const struct block *b = cache->hash[i]; b; b = b->next)
+			if (b->code)
+				*heat_of(cache, b->address) =
+					REWRITE_HEAT - REWRITE_HEAT_AGAIN;
+}
+
 void block_cache_flush(struct block_cache *cache)
 {
+	stay_warm(cache);
 	memset(cache->jump, 0, sizeof(cache->jump));
 	memset(cache->hash, 0, sizeof(cache->hash));
 	cache->nursery.used = 0;
@@ -128,7 +153,8 @@ void block_cut(struct block_cache *cache)
 	if (!b || b->source)
 		return;
 	for (unsigned int i = 0; i < b->count; i++)
-		b->insn[i].handler = leave_block;
+		if (b->rows >> i & 1)
+			block_insn(b, i)->handler = leave_block;
 	cache->running = NULL;
 }
 
@@ -137,14 +163,6 @@ static unsigned int hash_of(uint64_t address, uint32_t mode)
 	uint64_t h = (address ^ (uint64_t)mode << 20) * 0x9e3779b97f4a7c15u;
 
 	return (unsigned int)(h >> 40) & (BLOCK_HASH_SIZE - 1);
-}
-
-/* Times interpreted since it was rewritten. */
-static uint8_t *heat_of(struct block_cache *cache, uint64_t address)
-{
-	uint64_t h = address * 0x9e3779b97f4a7c15u;
-
-	return &cache->heat[h >> 40 & (BLOCK_HEAT_SIZE - 1)];
 }
 
 bool block_heats_up(struct block_cache *cache, const struct block *block,
@@ -217,7 +235,7 @@ static struct block *reserve(struct block_cache *cache)
 {
 	struct block_arena *arena = &cache->nursery;
 
-	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX, UINT8_MAX))
+	if (arena->size - arena->used < BLOCK_SIZE_MAX)
 		empty_nursery(cache);
 	return (struct block *)(arena->base + arena->used);
 }
@@ -254,7 +272,7 @@ static void decode_row(struct x86_cpu *cpu, struct block *b,
 		at += insn->length;
 		b->count++;
 	}
-	b->bytes = (uint16_t)at;
+	b->bytes = (uint8_t)at;
 	b->insn[b->count] = (struct x86_insn){
 		.handler = leave_block,
 		.offset = (uint8_t)at,
@@ -300,7 +318,7 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 					      gpa(block->address), left);
 	unsigned int rows = 1;
 
-	if (arena->size - arena->used < size_of(BLOCK_INSNS_MAX, UINT8_MAX))
+	if (arena->size - arena->used < BLOCK_SIZE_MAX)
 		return NULL;
 	memcpy(b, block, size);
 	while (host && !b->source && !b->crosses && rows++ < BLOCK_ROWS_MAX &&
@@ -315,6 +333,21 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 	block->state--; /* out of date */
 	enter_hash(cache, b);
 	return b;
+}
+
+void block_thin(struct block_cache *cache, struct block *b, uint32_t rows)
+{
+	struct block_arena *arena = &cache->kept;
+	unsigned int kept = 0;
+
+	bug_on((uint8_t *)b + size_of_block(b) != arena->base + arena->used);
+	if (b->source || b->crosses || b->needs)
+		return;
+	for (unsigned int i = 0; i < b->count; i++)
+		if (rows >> i & 1)
+			b->insn[kept++] = b->insn[i];
+	b->rows = rows;
+	arena->used = (size_t)((uint8_t *)&b->insn[kept] - arena->base);
 }
 
 /*
@@ -387,6 +420,7 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 		host = copy;
 	}
 	cpu->work = X86_WORK_DECODE;
+	b->rows = BLOCK_ROWS_ALL;
 	b->count = 0;
 	b->bytes = 0;
 	b->crosses = false;

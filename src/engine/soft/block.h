@@ -25,7 +25,8 @@
  * Memory is bounded. Blocks begin in a small nursery that is emptied when it
  * is full: most code runs once or twice. Those that are rewritten into host
  * code move to an arena of their own; when that is full everything is
- * forgotten.
+ * forgotten. Of a block that is host code there is no row but for those of its
+ * instructions that the interpreter may be asked for (block_thin()).
  */
 #ifndef LODGE_ENGINE_SOFT_BLOCK_H
 #define LODGE_ENGINE_SOFT_BLOCK_H
@@ -33,7 +34,7 @@
 #include "vm/bytes.h"
 #include "x86/insn.h"
 
-#define BLOCK_INSNS_MAX 32
+#define BLOCK_INSNS_MAX 32 /* struct block.rows has a bit for each */
 #define BLOCK_ROWS_MAX  4
 #define BLOCK_HASH_SIZE 4096u
 #define BLOCK_JUMP_SIZE 4096u
@@ -63,16 +64,22 @@ struct block {
 	uint64_t state;		      /* and what that was when decoded */
 	const uint8_t *source; /* in a checked page: the bytes; else NULL */
 	uint32_t mode; /* x86_cpu.mode */
-	uint16_t bytes;
-	uint16_t count; /* instructions, the end marker not counted */
+	uint32_t rows; /* block_insn(): which instructions `insn` has */
 	/* Other entries: bytes in front of `live_code`, for a jump that has
 	 * to look for requests; in front of `code`, for one through the
 	 * table. */
 	uint16_t poll, indirect;
+	uint8_t bytes;
+	uint8_t count; /* instructions, the end marker not counted */
 	uint8_t needs; /* sets that must be live, once it is rewritten */
 	bool crosses;  /* it is one instruction, which block_second() ends */
 	struct x86_insn insn[];
 };
+
+/* Of a block, what is behind its row included. */
+#define BLOCK_SIZE_MAX                                              \
+	(sizeof(struct block) +                                     \
+	 (BLOCK_INSNS_MAX + 1) * sizeof(struct x86_insn) + UINT8_MAX)
 
 /* The page where an instruction ends that began in another. */
 struct block_second {
@@ -122,6 +129,7 @@ static inline unsigned int block_slot(uint64_t linear)
 
 /* -ENOMEM. Sizes in bytes. */
 int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept);
+
 void block_cache_fini(struct block_cache *cache);
 
 /* Forgets which linear address leads where (a TLB flush). */
@@ -136,6 +144,23 @@ void block_forget_pages(struct block_cache *cache, uint64_t first,
 
 /* Forgets everything. */
 void block_cache_flush(struct block_cache *cache);
+
+#define BLOCK_ROWS_ALL UINT32_MAX
+
+/* An instruction that `rows` says is there. */
+static inline struct x86_insn *block_insn(struct block *b, unsigned int index)
+{
+	uint32_t before = b->rows & (((uint32_t)1 << index) - 1);
+
+	return &b->insn[__builtin_popcount(before)];
+}
+
+/*
+ * Drops what the interpreter will not be asked for from the block that was
+ * kept last, now that it is host code. `rows`: a bit for each instruction to
+ * stay. A block that may yet be interpreted as a whole stays as it is.
+ */
+void block_thin(struct block_cache *cache, struct block *b, uint32_t rows);
 
 /* Behind the row: the bytes that a block of a checked page was made from. */
 static inline uint8_t *block_bytes(struct block *b)

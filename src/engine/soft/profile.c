@@ -306,9 +306,7 @@ static void copy_counters(struct soft_profile *p)
 	count[PROFILE_CODE_WRITES] = cpu->stat_code_write;
 	count[PROFILE_CACHE_FLUSHES] = soft->cache.flushes;
 	count[PROFILE_NURSERY_FLUSHES] = soft->cache.nursery_flushes;
-	count[PROFILE_CACHE_BYTES] = soft->cache.nursery.size +
-				     soft->cache.kept.size +
-				     soft->rewriter.code.size;
+	count[PROFILE_CACHE_BYTES] = soft->room.size;
 }
 
 static const struct engine_profile *profile_get(struct x86_cpu *cpu)

@@ -15,9 +15,6 @@
 /* Instructions looked at behind a jump for what happens to the flags. */
 #define LOOK_AHEAD 24
 
-/* Host code of one block at most; smaller room means that all is full. */
-#define BLOCK_CODE_MAX 16384u
-
 /* CPUID leaf 7: PEXT and RORX. */
 #define BMI2 (1u << 8)
 
@@ -162,6 +159,7 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx)
 /* Has an instruction interpreted; host code goes on behind the call. */
 static void call_interpreter(struct rewrite *t, unsigned int index)
 {
+	t->rows |= (uint32_t)1 << index;
 	emit_const(&t->e, HOST_R10, index);
 	emit_call(&t->e, t->interpret);
 }
@@ -173,6 +171,7 @@ static void jump_interpreter(struct rewrite *t, unsigned int index)
 	struct emit *e = &t->e;
 	uint8_t *behind;
 
+	t->rows |= (uint32_t)1 << index;
 	behind = emit_lea_here(e, HOST_R11);
 	emit_store(e, HOST_R11, &back);
 	emit_const(e, HOST_R9, (uint64_t)(uintptr_t)t->block);
@@ -336,6 +335,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 					      gpa(block->address & PAGE_MASK),
 					      PAGE_SIZE);
 	const struct x86_insn *last = &block->insn[block->count - 1];
+	struct soft_cpu *soft = cpu->engine;
 	const uint8_t *code;
 
 	t.e.p = rw->code.write + rw->used;
@@ -343,7 +343,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	t.e.to_exec = rw->code.exec - rw->code.write;
 	if (!page)
 		return true; /* stays interpreted */
-	if (rw->code.size - rw->used < BLOCK_CODE_MAX)
+	if (rw->code.size - rw->used < REWRITE_CODE_MAX)
 		return false;
 	/* In front of the block: its own way to the interpreter. */
 	t.interpret = emit_here(&t.e);
@@ -359,6 +359,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 			emit_8(&t.e, 0x90);
 		t.place = (uint32_t)(t.e.p - rw->code.write);
 		emit_64(&t.e, (uint64_t)(uintptr_t)block);
+		t.rows = (uint32_t)1 << (block->count - 1u);
 	}
 	needed = needed_behind(&t, page, &class[block->count - 1]);
 	for (unsigned int i = block->count; i-- > 0;) {
@@ -390,6 +391,9 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	if (t.e.full)
 		return false;
 	block->code = code + t.e.to_exec;
+	/* What x87 instructions did is looked up in their rows. */
+	block_thin(&soft->cache, block,
+		   sets & REWRITE_X87 ? BLOCK_ROWS_ALL : t.rows);
 	rw->blocks++;
 	rw->insns += block->count;
 	rw->bytes += (uint64_t)(t.e.p - (rw->code.write + rw->used));
@@ -447,7 +451,7 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 			    unsigned int index)
 {
 	struct soft_cpu *soft = cpu->engine;
-	const struct x86_insn *insn = &block->insn[index];
+	const struct x86_insn *insn = block_insn(block, index);
 	const uint64_t mask = block->mode & X86_MODE_CODE64 ? UINT64_MAX :
 							      UINT32_MAX;
 	uint64_t rip = (block->rip + insn->offset) & mask;

@@ -46,6 +46,13 @@
 /* Times that a block is interpreted before it is rewritten. */
 #define REWRITE_HEAT 128
 
+/* The same for one that was rewritten before all was forgotten. */
+#define REWRITE_HEAT_AGAIN 4
+
+/* Bytes of host code of one block at most; smaller room means that all is
+ * full. */
+#define REWRITE_CODE_MAX 16384u
+
 /* Host addresses that shared checks keep beside that in r11. */
 #define REWRITE_SHARE_WORDS 4
 

@@ -110,6 +110,7 @@ struct rewrite {
 	unsigned int load_count;
 	bool asks[BLOCK_INSNS_MAX]; /* the instruction makes sets live first */
 	uint32_t place; /* for WORD_X87 */
+	uint32_t rows;	/* instructions that C code will ask for, a bit each */
 	/* Where each instruction's host code ends in the block and behind
 	 * it (PASS_APART), and what is live there. */
 	uint8_t *behind[2][BLOCK_INSNS_MAX];

@@ -280,7 +280,7 @@ bool rewrite_take_back(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	uint64_t place = get_word(cpu, WORD_BRANCH);
 	const struct x86_insn *insn;
-	const struct block *block;
+	struct block *block;
 
 	/* A direct jump has a site. */
 	if (x86_is_canonical(cpu->state.rip) || !place ||
@@ -288,7 +288,7 @@ bool rewrite_take_back(struct rewriter *rw, struct x86_cpu *cpu)
 		return false;
 	memcpy(&block, rw->code.write + place / REWRITE_PLACE * REWRITE_PLACE,
 	       sizeof(block));
-	insn = &block->insn[place % REWRITE_PLACE];
+	insn = block_insn(block, place % REWRITE_PLACE);
 	take_back_stack(cpu, insn);
 	cpu->state.rip = block->rip + insn->offset;
 	x86_flags(cpu);

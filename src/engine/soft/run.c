@@ -138,9 +138,10 @@ static enum x86_result run_some(struct soft_cpu *soft, struct x86_cpu *cpu)
 	if (!block->code && is_hot(soft, block)) {
 		if (block->source && soft_page_calms(soft, block))
 			return X86_BRANCH;
-		block = block_keep(&soft->cache, cpu, block);
+		block = soft_has_room(soft) ?
+				block_keep(&soft->cache, cpu, block) : NULL;
 		if (!block || !rewrite(soft, cpu, block)) {
-			soft_flush(soft);
+			soft_full(soft);
 			return X86_BRANCH;
 		}
 		soft_page_is_hot(soft, block);

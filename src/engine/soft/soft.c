@@ -10,11 +10,22 @@
 
 /*
  * A vCPU's share of the cache: an eighth, but no more than NURSERY_MAX, for the
- * nursery; half of the rest for rows that are kept, half for host code. The two
- * grow alike.
+ * nursery; the rest is for rows that are kept and for host code, as they come.
  */
 #define NURSERY_SHARE 8u
 #define NURSERY_MAX   ((size_t)3 << 18)
+
+static size_t nursery_of(size_t cache)
+{
+	size_t size = cache / NURSERY_SHARE;
+
+	return size < NURSERY_MAX ? size : NURSERY_MAX;
+}
+
+static size_t kept_of(size_t cache)
+{
+	return cache - nursery_of(cache);
+}
 
 static int soft_probe(char *why, size_t size)
 {
@@ -36,6 +47,20 @@ void soft_flush(struct soft_cpu *soft)
 		rewrite_flush(&soft->rewriter, soft->cpu);
 	if (soft->profile)
 		soft_profile_flushed(soft->profile);
+}
+
+bool soft_has_room(const struct soft_cpu *soft)
+{
+	size_t used = soft->cache.kept.used + soft->rewriter.used;
+
+	return kept_of(soft->room.size) >=
+	       used + BLOCK_SIZE_MAX + REWRITE_CODE_MAX;
+}
+
+void soft_full(struct soft_cpu *soft)
+{
+	if (!soft_room_full(&soft->room, host_monotonic_ns()))
+		soft_flush(soft);
 }
 
 static int soft_open(const struct engine_setup *setup, void **vm_engine)
@@ -111,17 +136,14 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 {
 	struct soft_cpu *soft = host_alloc(sizeof(*soft));
 	const struct soft_vm *shared = vm_engine;
-	size_t nursery = shared->cache / NURSERY_SHARE, kept;
+	size_t kept = kept_of(shared->cache);
 	int err;
 
 	if (!soft)
 		return -VM_ENOMEM;
-	if (nursery > NURSERY_MAX)
-		nursery = NURSERY_MAX;
-	kept = (shared->cache - nursery) / 2;
 	soft->soft = vm_engine;
 	soft->cpu = cpu;
-	err = block_cache_init(&soft->cache, nursery, kept);
+	err = block_cache_init(&soft->cache, nursery_of(shared->cache), kept);
 	if (err)
 		goto free_soft;
 	err = native_open(cpu);
@@ -131,6 +153,7 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 	if (err && err != -VM_ENOTSUP)
 		goto close_native;
 	soft->rewrites = !err;
+	soft_room_init(&soft->room, shared->cache);
 	cpu->engine = soft;
 	cpu->kicked = soft_kicked;
 	cpu->tlb_flushed = tlb_flushed;

@@ -11,6 +11,7 @@
 #include "engine/soft/block.h"
 #include "engine/soft/profile.h"
 #include "engine/soft/rewrite.h"
+#include "engine/soft/room.h"
 
 /* Pages that became code pages, for the other vCPUs to notice. */
 #define SOFT_RING 1024u
@@ -32,6 +33,7 @@ struct soft_cpu {
 	struct x86_cpu *cpu;
 	struct block_cache cache;
 	struct rewriter rewriter;
+	struct soft_room room;
 	bool rewrites; /* the host can */
 	uint64_t ring_seen;
 	uint64_t kicks;
@@ -73,6 +75,12 @@ void soft_notice_code(struct soft_cpu *soft);
 
 /* Forgets every block and all host code. */
 void soft_flush(struct soft_cpu *soft);
+
+/* There is room for another block, kept and rewritten. */
+bool soft_has_room(const struct soft_cpu *soft);
+
+/* There is none: gives more, or forgets all blocks. */
+void soft_full(struct soft_cpu *soft);
 
 /*
  * Host code at cs:rip to go on with, prepared for; NULL when the run loop is

@@ -425,8 +425,10 @@ static void run_one(struct soft_cpu *soft, enum way way)
 		x86_step(cpu);
 	else if (way == REWRITTEN || (way == MIXED && random_below(2)))
 		run_rewritten(soft, block);
-	else
+	else if (block->rows == BLOCK_ROWS_ALL)
 		interpret(soft, block);
+	else
+		x86_step(cpu);
 }
 
 /* Outside the code nothing is run. */
