@@ -79,6 +79,12 @@ struct board_config {
 	const struct board_disk *disk;
 	unsigned int disks;
 	unsigned int ports; /* PCI Express slots to plug devices into */
+	/*
+	 * Optional. The guest has let go what was in a slot: board_clear()
+	 * is due. Any thread; the device lock is held.
+	 */
+	void (*let_go)(void *ctx, unsigned int slot);
+	void *let_go_ctx;
 };
 
 struct board; /* everything of one machine, in one allocation */
@@ -117,6 +123,25 @@ void board_mouse(struct board *board, int x, int y, int wheel,
 
 /* Power button (ACPI fixed event). */
 void board_power_button(struct board *board);
+
+/*
+ * Plugs a virtio disk into a free slot, whose number is in *slot. -ENOSPC:
+ * there is none; -EINVAL: a disk of another bus; -ENOMEM. These four on the thread that resets and saves.
+ */
+int board_plug_disk(struct board *board, const struct board_disk *disk,
+		    unsigned int *slot);
+
+/* Asks the guest to let go what is in a slot. */
+void board_ask(struct board *board, unsigned int slot);
+
+/* Takes it out without asking; board_clear() is due. */
+void board_pull(struct board *board, unsigned int slot);
+
+/*
+ * Ends the device that was let go or pulled; then its disk's block is the
+ * caller's alone. Waits for requests that are under way.
+ */
+void board_clear(struct board *board, unsigned int slot);
 
 /*
  * What to boot. The caller keeps the buffers while the board lives (a guest

@@ -201,8 +201,8 @@ static int add_pci(struct board *board)
 	return err;
 }
 
-static int add_disk(struct board *board, const struct board_disk *disk,
-		    unsigned int slot)
+int disk_create(struct board *board, const struct board_disk *disk,
+		struct pci_device **pci)
 {
 	const struct virtio_blk_config config = {
 		.block = disk->block,
@@ -212,17 +212,19 @@ static int add_disk(struct board *board, const struct board_disk *disk,
 	struct virtio_blk *blk;
 	int err = virtio_blk_create(&blk, &board->vm, &config);
 
-	return err ? err : pci_attach(&board->pci.root, virtio_blk_pci(blk),
-				      PCI_DEVFN(slot, 0));
+	if (!err)
+		*pci = virtio_blk_pci(blk);
+	return err;
 }
 
-static int add_port(struct board *board, unsigned int index)
+static int add_disk(struct board *board, const struct board_disk *disk,
+		    unsigned int slot)
 {
-	struct pci_port *port = &board->port[index];
-	int err = pci_port_init(port, &board->vm, index + 1);
+	struct pci_device *pci;
+	int err = disk_create(board, disk, &pci);
 
-	return err ? err : pci_attach(&board->pci.root, &port->pci,
-				      PCI_DEVFN(LAYOUT_SLOT_PORTS, index));
+	return err ? err : pci_attach(&board->pci.root, pci,
+				      PCI_DEVFN(slot, 0));
 }
 
 /* A controller for the disks that want one; with none there is none. */
@@ -273,7 +275,7 @@ static int add_devices(struct board *board, const struct board_config *config)
 			err = add_disk(board, &config->disk[i],
 				       LAYOUT_SLOT_DISKS + i);
 	for (unsigned int i = 0; i < config->ports && !err; i++)
-		err = add_port(board, i);
+		err = slot_add(board);
 	return err ? err : add_sata(board, config);
 }
 
@@ -388,6 +390,8 @@ int board_build(const struct board_config *config, struct board **out)
 	board->memory = config->memory;
 	board->firmware = config->firmware;
 	board->display = config->display;
+	board->let_go = config->let_go;
+	board->let_go_ctx = config->let_go_ctx;
 	vm_init(&board->vm, board->name);
 	board->record.clock = &board->vm.clock;
 	board->record.memory_here = config->memory;

@@ -40,6 +40,13 @@ struct board_record {
 	uint64_t time; /* VM ns */
 };
 
+/* A root port, and what was made to be plugged into it. */
+struct board_slot {
+	struct board *board;
+	unsigned int unit; /* of the VM; 0: nothing */
+	struct pci_port port;
+};
+
 struct board {
 	struct vm vm;
 	char name[BOARD_NAME_MAX];
@@ -73,7 +80,10 @@ struct board {
 	bool display;
 	struct vga_pci vga;
 	struct virtio_rng rng;
-	struct pci_port port[BOARD_PORTS_MAX];
+	struct board_slot slot[BOARD_PORTS_MAX];
+	unsigned int slots;
+	void (*let_go)(void *ctx, unsigned int slot);
+	void *let_go_ctx;
 	struct uart com1, com2;
 	struct testdev testdev;
 };
@@ -85,6 +95,13 @@ extern const struct state_class board_record_class;
  * processors' memory types. *rsdp: where the RSDP is. -ENOMEM, -EFAULT.
  */
 int firmware_write(struct board *board, uint64_t *rsdp);
+
+/* The next slot's root port, on bus 0. -ENOSPC. */
+int slot_add(struct board *board);
+
+/* A virtio disk as a function of its own, on no bus. -ENOMEM, -ENOSPC. */
+int disk_create(struct board *board, const struct board_disk *disk,
+		struct pci_device **pci);
 
 /* Memory sizes in the RTC's NVRAM, where PC firmware keeps them. */
 void firmware_set_nvram(struct board *board);

@@ -125,6 +125,25 @@ static uint32_t set_present(struct pci_port *port, struct pci_device *pci)
 	return EXP_SLOT_STA_PRESENCE;
 }
 
+/* The device has no power: nobody misses it. */
+static uint32_t let_go(struct pci_port *port)
+{
+	struct pci_device *pci = port->plugged;
+	uint32_t events = set_present(port, NULL);
+
+	port->leaving = false;
+	if (port->released)
+		port->released(port->released_ctx, pci);
+	return events;
+}
+
+/* The driver is at work on a press of the button (6.7.1.1.2). */
+static bool blinking(const struct pci_port *port)
+{
+	return (slot_get(port, EXP_SLOT_CTL) & EXP_SLOT_CTL_POWER_LIGHT) ==
+	       EXP_SLOT_CTL_POWER_BLINKS;
+}
+
 int pci_port_plug(struct pci_port *port, struct pci_device *pci)
 {
 	uint32_t events;
@@ -141,8 +160,11 @@ int pci_port_ask(struct pci_port *port)
 {
 	if (!port->plugged)
 		return -VM_ENOENT;
-	port->leaving = true;
-	event(port, EXP_SLOT_ATTENTION_BUTTON);
+	if (!powered(port))
+		event(port, let_go(port));
+	else if (!port->leaving || !blinking(port))
+		event(port, EXP_SLOT_ATTENTION_BUTTON);
+	port->leaving = port->plugged;
 	return 0;
 }
 
@@ -167,12 +189,8 @@ static void power_changed(struct pci_port *port)
 
 	if (pci && !powered(port)) {
 		pci_device_reset(pci);
-		if (port->leaving) {
-			events |= set_present(port, NULL);
-			port->leaving = false;
-			if (port->released)
-				port->released(port->released_ctx, pci);
-		}
+		if (port->leaving)
+			events |= let_go(port);
 	}
 	if (events)
 		event(port, events);

@@ -38,7 +38,11 @@ int pci_port_init(struct pci_port *port, struct vm *vm, unsigned int slot);
  */
 int pci_port_plug(struct pci_port *port, struct pci_device *pci);
 
-/* Asks the guest to let the device go. -ENOENT: there is none. Held: same. */
+/*
+ * Asks the guest to let the device go; one without power goes at once. While it is about to (a driver blinks
+ * the power indicator), nothing: another press would mean "keep it". -ENOENT:
+ * there is none. Held: same.
+ */
 int pci_port_ask(struct pci_port *port);
 
 /* Takes the device out without asking (surprise removal). Held: same. */

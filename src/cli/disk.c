@@ -32,13 +32,14 @@ static char *next_piece(char **text)
 	return piece;
 }
 
-static int take_queues(struct machine_disk *disk, const char *value)
+static int take_queues(const char *what, struct machine_disk *disk,
+		       const char *value)
 {
 	char *end;
 	unsigned long n = strtoul(value, &end, 10);
 
 	if (!*value || *end || !n || n > QUEUES_MAX) {
-		cli_error("run: --disk: queues=%s: give a number from 1 to %d",
+		cli_error("%s: queues=%s: give a number from 1 to %d", what,
 			  value, QUEUES_MAX);
 		return -1;
 	}
@@ -46,7 +47,8 @@ static int take_queues(struct machine_disk *disk, const char *value)
 	return 0;
 }
 
-static int take_option(struct machine_disk *disk, const char *option)
+static int take_option(const char *what, struct machine_disk *disk,
+		       const char *option)
 {
 	if (!strcmp(option, "readonly")) {
 		disk->readonly = true;
@@ -60,32 +62,36 @@ static int take_option(struct machine_disk *disk, const char *option)
 		disk->serial = option + 7;
 		if (strlen(disk->serial) <= SERIAL_MAX && *disk->serial)
 			return 0;
-		cli_error("run: --disk: %s: give 1 to %d characters", option,
+		cli_error("%s: %s: give 1 to %d characters", what, option,
 			  SERIAL_MAX);
 		return -1;
 	} else if (!strncmp(option, "queues=", 7)) {
-		return take_queues(disk, option + 7);
+		return take_queues(what, disk, option + 7);
 	} else {
-		cli_error("run: --disk: unknown option \"%s\"; there are "
+		cli_error("%s: unknown option \"%s\"; there are "
 			  "format=raw, bus=virtio, bus=ahci, readonly, "
 			  "serial=TEXT and queues=N "
-			  "(a comma in a path is written twice)", option);
+			  "(a comma in a path is written twice)", what, option);
 		return -1;
 	}
 	return 0;
 }
 
-int disk_parse(const char *text, struct machine_disk *disk)
+int disk_parse(const char *what, const char *text, struct machine_disk *disk,
+	       const char **name)
 {
 	char *rest = strdup(text), *option;
 
 	*disk = (struct machine_disk){ .path = next_piece(&rest) };
 	if (!disk->path || !*disk->path) {
-		cli_error("run: --disk: give the path of an image");
+		cli_error("%s: give the path of an image", what);
 		return -1;
 	}
-	while ((option = next_piece(&rest)))
-		if (take_option(disk, option))
+	while ((option = next_piece(&rest))) {
+		if (name && !strncmp(option, "name=", 5))
+			*name = option + 5;
+		else if (take_option(what, disk, option))
 			return -1;
+	}
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The value of --disk. */
+/* The value of --disk, and the words of lodge attach. */
 #ifndef LODGE_CLI_DISK_H
 #define LODGE_CLI_DISK_H
 
@@ -11,9 +11,11 @@
 
 /*
  * PATH and options, separated by commas; a comma in the path is written
- * twice. -1 after cli_error(). What the disk names is freed by nobody: it
- * lasts as long as the program.
+ * twice. `what` begins messages ("run: --disk"); with `name`, name=NAME is an
+ * option as well. -1 after cli_error(). What the disk names is freed by
+ * nobody: it lasts as long as the program.
  */
-int disk_parse(const char *text, struct machine_disk *disk);
+int disk_parse(const char *what, const char *text, struct machine_disk *disk,
+	       const char **name);
 
 #endif

@@ -71,6 +71,21 @@ static void print_routes(const json_t *list)
 			       " asserted" : "");
 }
 
+static void print_attached(const json_t *list)
+{
+	const json_t *disk;
+	size_t i;
+
+	if (json_array_size(list))
+		printf("\nattached:\n");
+	json_array_foreach(list, i, disk)
+		printf("  %s: %s %s in slot %llu%s\n", text_of(disk, "name"),
+		       text_of(disk, "device"), text_of(disk, "path"),
+		       number_of(disk, "slot"),
+		       json_is_true(json_object_get(disk, "leaving")) ?
+			       ", to be let go" : "");
+}
+
 /* Numbers in hexadecimal, as registers are read. */
 static void format_value(const json_t *value, char *text, size_t size)
 {
@@ -159,6 +174,7 @@ static int run_inspect(const struct command_context *context, int argc,
 		print_memory(json_object_get(result, "memory"));
 		print_pci(json_object_get(result, "pci"));
 		print_routes(json_object_get(result, "interrupts"));
+		print_attached(json_object_get(result, "attached"));
 		print_devices(json_object_get(result, "devices"));
 	}
 	json_decref(result);

@@ -42,6 +42,8 @@ static const struct command *const commands[] = {
 	&command_screenshot,
 	&command_keys,
 	&command_inspect,
+	&command_attach,
+	&command_detach,
 	&command_host,
 	&command_version,
 	&command_help,

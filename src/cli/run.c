@@ -109,7 +109,8 @@ static int take_disk(void *config, const char *value)
 		cli_error("run: more than %d disks", CLI_DISKS_MAX);
 		return -1;
 	}
-	return disk_parse(value, &run->disk[run->machine.disk_count++]);
+	return disk_parse("run: --disk", value,
+			  &run->disk[run->machine.disk_count++], NULL);
 }
 
 static int take_cdrom(void *config, const char *value)

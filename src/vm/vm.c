@@ -49,21 +49,88 @@ void vm_fini(struct vm *vm)
 	memory_fini(&vm->memory);
 }
 
+/* The lowest that is free: units come and go. */
+static unsigned int free_instance(const struct vm *vm,
+				  const struct device_class *class)
+{
+	unsigned int instance = 0, i = 0;
+
+	while (i < vm->device_count) {
+		const struct device *d = &vm->device[i++];
+
+		if (d->class != class || d->instance != instance)
+			continue;
+		instance++;
+		i = 0;
+	}
+	return instance;
+}
+
 int vm_add_device(struct vm *vm, const struct device_class *class, void *object)
 {
-	unsigned int i, instance = 0;
-
 	if (vm->device_count == VM_DEVICES_MAX)
 		return -VM_ENOSPC;
-	for (i = 0; i < vm->device_count; i++)
-		if (vm->device[i].class == class)
-			instance++;
-	vm->device[vm->device_count++] = (struct device){
+	vm->device[vm->device_count] = (struct device){
 		.class = class,
 		.object = object,
-		.instance = instance,
+		.instance = free_instance(vm, class),
+		.unit = vm->unit,
 	};
+	vm->device_count++;
 	return 0;
+}
+
+unsigned int vm_begin_unit(struct vm *vm)
+{
+	vm->unit = ++vm->units;
+	return vm->unit;
+}
+
+void vm_end_unit(struct vm *vm)
+{
+	vm->unit = 0;
+}
+
+static void quiesce_unit(struct vm *vm, unsigned int unit)
+{
+	if (vm->worker)
+		host_worker_wait(vm->worker);
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (vm->device[i].unit == unit && vm->device[i].class->quiesce)
+			vm->device[i].class->quiesce(vm->device[i].object);
+	if (vm->worker)
+		host_worker_wait(vm->worker);
+}
+
+/* Takes the last device of a unit off the list; false: there is none. */
+static bool take_last(struct vm *vm, unsigned int unit, struct device *device)
+{
+	unsigned int i = vm->device_count;
+
+	while (i && vm->device[i - 1].unit != unit)
+		i--;
+	if (!i)
+		return false;
+	*device = vm->device[i - 1];
+	vm->device_count--;
+	memmove(&vm->device[i - 1], &vm->device[i],
+		(vm->device_count - (i - 1)) * sizeof(vm->device[0]));
+	return true;
+}
+
+void vm_remove_unit(struct vm *vm, unsigned int unit)
+{
+	struct device device;
+	bool found;
+
+	quiesce_unit(vm, unit);
+	do {
+		host_lock(&vm->device_lock);
+		found = take_last(vm, unit, &device);
+		host_unlock(&vm->device_lock);
+		if (found && device.class->fini)
+			device.class->fini(device.object);
+	} while (found);
 }
 
 void vm_reset_devices(struct vm *vm)

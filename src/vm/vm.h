@@ -43,6 +43,7 @@ struct device {
 	const struct device_class *class;
 	void *object;
 	unsigned int instance;
+	unsigned int unit; /* that it is a part of; 0: the machine */
 };
 
 /* What the guest or the user asked of the machine as a whole. */
@@ -72,6 +73,7 @@ struct vm {
 
 	struct device device[VM_DEVICES_MAX];
 	unsigned int device_count;
+	unsigned int unit, units; /* being built; the last number given */
 
 	/* First request wins; vm_ask() sets it. */
 	_Atomic uint32_t request; /* enum vm_request */
@@ -89,9 +91,26 @@ void vm_init(struct vm *vm, const char *name);
 /* Quiesces and finalises the devices, last added first, then memory. */
 void vm_fini(struct vm *vm);
 
-/* Registers a device for reset, save and fini. -ENOSPC. */
+/*
+ * Registers a device for reset, save and fini. Once processors run: the
+ * caller holds the device lock. -ENOSPC.
+ */
 int vm_add_device(struct vm *vm, const struct device_class *class,
 		  void *object);
+
+/*
+ * What is plugged in and out is a unit: devices that are added between the
+ * two calls are its parts. Its number, never 0.
+ */
+unsigned int vm_begin_unit(struct vm *vm);
+void vm_end_unit(struct vm *vm);
+
+/*
+ * Quiesces and finalises a unit's devices, last added first. The guest does
+ * not reach them any more. On the thread that resets and saves, the device
+ * lock not held.
+ */
+void vm_remove_unit(struct vm *vm, unsigned int unit);
 
 /*
  * Brings what devices do on other threads to an end, and lets it go on. Each

@@ -20,7 +20,7 @@
 struct client {
 	struct control *control;
 	int fd; /* -1: free */
-	bool waits;  /* for the end of what it types */
+	unsigned int waits; /* for what; see struct control_reply */
 	bool ending; /* after what is to be sent */
 	json_t *id;  /* of the request under way */
 	char *out;
@@ -245,26 +245,38 @@ static void client_ready(void *ctx, uint32_t events)
 	go_on(client);
 }
 
-/* Whoever typed last, if still there, hears of it. */
-static void typing_done(void *ctx, bool taken)
+/* Answers all that wait for `what`: an error with `code`, else nothing. */
+static void wait_over(struct control *control, unsigned int what,
+		      const char *code, const char *message)
 {
-	struct control *control = ctx;
-
 	for (unsigned int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *client = &control->client[i];
 		struct control_reply reply = { .fd = -1 };
 
-		if (client->fd < 0 || !client->waits)
+		if (client->fd < 0 || client->waits != what)
 			continue;
-		if (taken)
-			reply.result = json_object();
+		if (code)
+			control_refuse(&reply, code, "%s", message);
 		else
-			control_refuse(&reply, "not-read",
-				       "the guest does not read its keyboard");
-		client->waits = false;
+			reply.result = json_object();
+		client->waits = 0;
 		answer_reply(client, &reply);
 		go_on(client);
 	}
+}
+
+/* Whoever typed last, if still there, hears of it. */
+static void typing_done(void *ctx, bool taken)
+{
+	wait_over(ctx, CONTROL_TYPING, taken ? NULL : "not-read",
+		  "the guest does not read its keyboard");
+}
+
+static void slot_done(void *ctx, unsigned int slot, bool released)
+{
+	wait_over(ctx, CONTROL_SLOT + slot, released ? NULL : "not-released",
+		  "the guest does not let it go; lodge detach --force pulls "
+		  "it out");
 }
 
 /* --- connections ----------------------------------------------------------- */
@@ -307,7 +319,7 @@ static void client_came(void *ctx, uint32_t events)
 	client->fd = fd;
 	client->out_fd = -1;
 	client->in_used = 0;
-	client->waits = false;
+	client->waits = 0;
 	client->ending = false;
 	if (loop_add(control->loop, fd, LOOP_READ, client_ready, client)) {
 		close(fd);
@@ -348,6 +360,7 @@ int control_start(struct control *control, struct loop *loop,
 
 	control->loop = loop;
 	control->machine.target = *target;
+	hotplug_on_gone(target->hotplug, slot_done, control);
 	rc = typing_open(&control->machine.typing, loop, target->board,
 			 typing_done, control);
 	if (!rc)

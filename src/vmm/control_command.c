@@ -31,7 +31,7 @@ static void do_status(struct control_machine *machine, const json_t *request,
 static void do_inspect(struct control_machine *machine, const json_t *request,
 		       struct control_reply *reply)
 {
-	reply->result = control_inspect(machine->target.board);
+	reply->result = control_inspect(&machine->target);
 }
 
 /* --- power ------------------------------------------------------------------ */
@@ -208,7 +208,7 @@ static void type(struct control_machine *machine, const json_t *input,
 		return;
 	}
 	typing_start(machine->typing, strokes->stroke, strokes->count);
-	reply->later = true;
+	reply->later = CONTROL_TYPING;
 }
 
 static void do_keys(struct control_machine *machine, const json_t *request,
@@ -242,6 +242,8 @@ static const struct {
 	{ "inspect", do_inspect },
 	{ "screenshot", do_screenshot },
 	{ "keys", do_keys },
+	{ "attach", control_attach },
+	{ "detach", control_detach },
 	{ "stop", do_stop },
 	{ "reset", do_reset },
 };

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "vmm/control.h"
+#include "vmm/hotplug.h"
 #include "vmm/typing.h"
 
 struct control_machine {
@@ -21,9 +22,13 @@ struct control_reply {
 	json_t *result;
 	int fd; /* goes with the result; -1: none */
 	const char *code; /* of an error; NULL: none */
-	char message[200];
-	bool later; /* typing_done tells */
+	char message[400];
+	unsigned int later; /* CONTROL_TYPING, CONTROL_SLOT + n; 0: now */
 };
+
+/* What an answer waits for. */
+#define CONTROL_TYPING 1u
+#define CONTROL_SLOT   2u
 
 /* Runs one request; `reply` was set to nothing, with fd -1. */
 void control_command(struct control_machine *machine, const char *command,
@@ -35,6 +40,12 @@ void control_refuse(struct control_reply *reply, const char *code,
 	__attribute__((format(printf, 3, 4)));
 
 /* Devices, PCI, interrupt routes, memory map (control_inspect.c). */
-json_t *control_inspect(struct board *board);
+json_t *control_inspect(const struct control_target *target);
+
+/* Devices that come and go (control_attach.c). */
+void control_attach(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
+void control_detach(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
 
 #endif

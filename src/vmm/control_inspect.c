@@ -172,10 +172,12 @@ static json_t *memory(struct vm *vm)
 	return list;
 }
 
-json_t *control_inspect(struct board *board)
+json_t *control_inspect(const struct control_target *target)
 {
-	struct vm *vm = board_vm(board);
+	struct vm *vm = board_vm(target->board);
 
-	return json_pack("{sosososo}", "memory", memory(vm), "pci", pci(vm),
-			 "interrupts", routes(vm), "devices", devices(vm));
+	return json_pack("{sososososo}", "memory", memory(vm), "pci", pci(vm),
+			 "interrupts", routes(vm), "attached",
+			 hotplug_inspect(target->hotplug), "devices",
+			 devices(vm));
 }

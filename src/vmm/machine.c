@@ -19,6 +19,7 @@
 #include "host/linux/thread.h"
 #include "vmm/boot_order.h"
 #include "vmm/control.h"
+#include "vmm/hotplug.h"
 #include "vmm/image.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
@@ -51,6 +52,7 @@ struct machine {
 	const struct engine *engine;
 	char engine_reason[200];
 	struct control *control; /* NULL: none */
+	struct hotplug *hotplug;
 	const char *name;
 	struct console *console;
 	struct loop *loop;
@@ -180,6 +182,7 @@ static void loop_woken(void *ctx)
 		loop_stop(machine->loop);
 	else
 		console_woken(machine->console);
+	hotplug_woken(machine->hotplug);
 	if (machine->gdb)
 		gdb_woken(gdb_socket_gdb(machine->gdb));
 }
@@ -403,6 +406,8 @@ static int build_board(struct machine *machine)
 		.disk = disk,
 		.disks = config->disk_count,
 		.ports = PORTS,
+		.let_go = hotplug_let_go,
+		.let_go_ctx = machine->hotplug,
 	};
 	int rc;
 
@@ -495,6 +500,7 @@ static int start_control(struct machine *machine)
 {
 	const struct control_target target = {
 		.board = machine->board,
+		.hotplug = machine->hotplug,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,
@@ -519,6 +525,9 @@ static int set_up_loop(struct machine *machine)
 		vm->asked_ctx = machine;
 		rc = watch_signals(machine);
 	}
+	if (!rc)
+		rc = hotplug_start(machine->hotplug, machine->loop,
+				   machine->board);
 	if (!rc)
 		rc = start_control(machine);
 	if (rc)
@@ -734,6 +743,7 @@ static void tear_down(struct machine *machine)
 	pause_fini(&machine->pause);
 	if (machine->board)
 		board_destroy(machine->board);
+	hotplug_close(machine->hotplug);
 	loop_destroy(machine->loop);
 	close_images(machine);
 	close_disks(machine);
@@ -753,8 +763,11 @@ int machine_run(const struct machine_config *config, struct vmm_error *error)
 	machine->config = config;
 	machine->error = error;
 	machine->signals = -1;
+	machine->hotplug = hotplug_create();
 	pause_init(&machine->pause);
-	if (!set_up(machine)) {
+	if (!machine->hotplug) {
+		vmm_error_set(error, "out of memory");
+	} else if (!set_up(machine)) {
 		greet(machine);
 		status = finish(machine, run(machine));
 	}

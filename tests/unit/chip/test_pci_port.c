@@ -229,6 +229,39 @@ static void plug_and_let_go(void **state)
 	assert_int_equal(pci_port_plug(&port, &card), 0);
 }
 
+/* A second press would take the wish back while the driver is at work. */
+static void asked_again(void **state)
+{
+	open_bridge();
+	enable_events();
+	pci_port_plug(&port, &card);
+	set(cap + EXP_SLOT_CTL, 2, 0x1129); /* power and its light */
+	set(cap + EXP_SLOT_STA, 2, 0x109);
+	assert_int_equal(pci_port_ask(&port), 0);
+	assert_int_equal(get(cap + EXP_SLOT_STA, 2), 0x41);
+	set(cap + EXP_SLOT_STA, 2, 0x01);
+	set(cap + EXP_SLOT_CTL, 2, 0x1229); /* blinks */
+	assert_int_equal(pci_port_ask(&port), 0);
+	assert_int_equal(get(cap + EXP_SLOT_STA, 2), 0x40);
+	set(cap + EXP_SLOT_CTL, 2, 0x1129); /* it stays: asked anew */
+	assert_int_equal(pci_port_ask(&port), 0);
+	assert_int_equal(get(cap + EXP_SLOT_STA, 2), 0x41);
+	assert_null(released);
+}
+
+static void asked_without_power(void **state)
+{
+	open_bridge();
+	enable_events();
+	pci_port_plug(&port, &card);
+	set(cap + EXP_SLOT_STA, 2, 0x109);
+	assert_int_equal(pci_port_ask(&port), 0);
+	assert_ptr_equal(released, &card);
+	assert_false(port.leaving);
+	assert_int_equal(get(cap + EXP_SLOT_STA, 2), 0x08);
+	assert_int_equal(pci_port_plug(&port, &card), 0);
+}
+
 /* Power off and on without a wish to go: a reset of the card. */
 static void power_cycle(void **state)
 {
@@ -300,6 +333,8 @@ int main(void)
 		TEST(pins),
 		TEST(secondary_reset),
 		TEST(plug_and_let_go),
+		TEST(asked_again),
+		TEST(asked_without_power),
 		TEST(power_cycle),
 		TEST(pulled_out),
 		TEST(machine_reset),

@@ -60,6 +60,37 @@ static void goes_through_devices(void **state)
 	assert_int_equal(fake_live(), 0);
 }
 
+/* Parts end last first, others stay, numbers are used again. */
+static void units_come_and_go(void **state)
+{
+	char a = 'a', b = 'b', c = 'c', d = 'd';
+	unsigned int first, second;
+
+	assert_int_equal(vm_add_device(&vm, &ab, &a), 0);
+	first = vm_begin_unit(&vm);
+	assert_int_equal(vm_add_device(&vm, &ab, &b), 0);
+	assert_int_equal(vm_add_device(&vm, &quiet, NULL), 0);
+	vm_end_unit(&vm);
+	second = vm_begin_unit(&vm);
+	assert_int_not_equal(first, second);
+	assert_int_equal(vm_add_device(&vm, &ab, &c), 0);
+	vm_end_unit(&vm);
+	assert_int_equal(vm.device[3].instance, 2);
+	vm_remove_unit(&vm, first);
+	assert_string_equal(heard, "B");
+	assert_int_equal(vm.device_count, 2);
+	vm_begin_unit(&vm);
+	assert_int_equal(vm_add_device(&vm, &ab, &d), 0);
+	vm_end_unit(&vm);
+	assert_int_equal(vm.device[2].instance, 1);
+	vm_remove_unit(&vm, second);
+	vm_remove_unit(&vm, second);
+	vm_reset_devices(&vm);
+	assert_string_equal(heard, "BCad");
+	vm_fini(&vm);
+	assert_string_equal(heard, "BCadDA");
+}
+
 static void refuses_too_many(void **state)
 {
 	unsigned int i;
@@ -92,6 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(goes_through_devices, setup),
+		cmocka_unit_test_setup(units_come_and_go, setup),
 		cmocka_unit_test_setup(refuses_too_many, setup),
 		cmocka_unit_test_setup(keeps_the_first_request, setup),
 	};

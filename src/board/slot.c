@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slots of PCI Express: root ports, and what is plugged into them while the
+ * machine runs. What was made for a slot is one unit of the VM, which ends
+ * when the guest has let it go or it was pulled out.
+ */
+#include "board/layout.h"
+#include "board/pc.h"
+#include "vm/error.h"
+
+static void let_go(void *ctx, struct pci_device *pci)
+{
+	struct board_slot *slot = ctx;
+	struct board *board = slot->board;
+
+	if (board->let_go)
+		board->let_go(board->let_go_ctx,
+			      (unsigned int)(slot - board->slot));
+}
+
+int slot_add(struct board *board)
+{
+	unsigned int index = board->slots;
+	struct board_slot *slot = &board->slot[index];
+	int err;
+
+	if (index == BOARD_PORTS_MAX)
+		return -VM_ENOSPC;
+	slot->board = board;
+	err = pci_port_init(&slot->port, &board->vm, index + 1);
+	slot->port.released = let_go;
+	slot->port.released_ctx = slot;
+	if (!err)
+		err = pci_attach(&board->pci.root, &slot->port.pci,
+				 PCI_DEVFN(LAYOUT_SLOT_PORTS, index));
+	if (!err)
+		board->slots++;
+	return err;
+}
+
+static struct board_slot *free_slot(struct board *board)
+{
+	for (unsigned int i = 0; i < board->slots; i++)
+		if (!board->slot[i].unit)
+			return &board->slot[i];
+	return NULL;
+}
+
+int board_plug_disk(struct board *board, const struct board_disk *disk,
+		    unsigned int *index)
+{
+	struct board_slot *slot = free_slot(board);
+	struct vm *vm = &board->vm;
+	struct pci_device *pci;
+	unsigned int unit;
+	int err;
+
+	if (disk->bus != BOARD_VIRTIO)
+		return -VM_EINVAL;
+	if (!slot)
+		return -VM_ENOSPC;
+	host_lock(&vm->device_lock);
+	unit = vm_begin_unit(vm);
+	err = disk_create(board, disk, &pci);
+	vm_end_unit(vm);
+	if (!err)
+		err = pci_port_plug(&slot->port, pci);
+	host_unlock(&vm->device_lock);
+	if (err) {
+		vm_remove_unit(vm, unit);
+		return err;
+	}
+	slot->unit = unit;
+	*index = (unsigned int)(slot - board->slot);
+	return 0;
+}
+
+void board_ask(struct board *board, unsigned int index)
+{
+	host_lock(&board->vm.device_lock);
+	pci_port_ask(&board->slot[index].port);
+	host_unlock(&board->vm.device_lock);
+}
+
+void board_pull(struct board *board, unsigned int index)
+{
+	struct pci_device *pci;
+
+	host_lock(&board->vm.device_lock);
+	pci = pci_port_pull(&board->slot[index].port);
+	/* Off the bus: ends what is under way. */
+	if (pci)
+		pci_device_reset(pci);
+	host_unlock(&board->vm.device_lock);
+}
+
+void board_clear(struct board *board, unsigned int index)
+{
+	struct board_slot *slot = &board->slot[index];
+
+	if (slot->unit)
+		vm_remove_unit(&board->vm, slot->unit);
+	slot->unit = 0;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands that plug disks into running machines and take them out again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/disk.h"
+#include "cli/option.h"
+#include "cli/target.h"
+#include "vmm/hotplug.h"
+#include "vmm/remote.h"
+
+#define PATIENCE 60 /* seconds for an answer; a guest has less to let go */
+
+/* --- attach ----------------------------------------------------------------- */
+
+static void help_attach(void)
+{
+	printf("usage: lodge attach NAME disk PATH[,OPTION...]\n\n"
+	       "Plugs a raw image into a running machine as a virtio disk, and "
+	       "prints the name\nthat lodge detach takes. Options:\n\n"
+	       "  name=NAME             its name (disk1; when there is one, "
+	       "disk2 ...)\n"
+	       "  readonly              the guest cannot write to it\n"
+	       "  format=raw            take it whatever it looks like\n"
+	       "  serial=TEXT           its serial number\n"
+	       "  queues=N              request queues (one for each "
+	       "processor)\n");
+}
+
+/* The machine may run in another folder. To be freed; NULL: no memory. */
+static char *absolute(const char *path)
+{
+	char *folder, *whole;
+
+	if (path[0] == '/')
+		return strdup(path);
+	folder = getcwd(NULL, 0);
+	if (!folder)
+		return NULL;
+	whole = malloc(strlen(folder) + strlen(path) + 2);
+	if (whole)
+		sprintf(whole, "%s/%s", folder, path);
+	free(folder);
+	return whole;
+}
+
+static json_t *request_of(const struct machine_disk *disk, const char *name)
+{
+	char *path = absolute(disk->path);
+	json_t *request;
+
+	if (!path) {
+		cli_error("attach: %s: %s", disk->path, strerror(errno));
+		return NULL;
+	}
+	request = json_pack("{sssssbss*ss*ss*}", "device", "disk", "path", path,
+			    "readonly", (int)disk->readonly, "name", name,
+			    "serial", disk->serial, "format",
+			    disk->raw ? "raw" : NULL);
+	free(path);
+	if (!request)
+		cli_error("attach: %s: names are written in UTF-8",
+			  disk->path);
+	else if (disk->queues)
+		json_object_set_new(request, "queues",
+				    json_integer(disk->queues));
+	return request;
+}
+
+static int run_attach(const struct command_context *context, int argc,
+		      char **argv)
+{
+	struct target target = { .command = "attach", .words_min = 3,
+				 .words_max = 3 };
+	const char *name = NULL;
+	struct machine_disk disk;
+	json_t *request, *result;
+
+	if (target_parse(&target, 0, argc, argv))
+		return target_status(&target, help_attach);
+	if (strcmp(target.word[1], "disk")) {
+		cli_error("attach: %s: only a disk can be attached",
+			  target.word[1]);
+		return MACHINE_USAGE;
+	}
+	if (disk_parse("attach", target.word[2], &disk, &name))
+		return MACHINE_USAGE;
+	if (disk.bus != BOARD_VIRTIO) {
+		cli_error("attach: a disk that is attached is on bus=virtio");
+		return MACHINE_USAGE;
+	}
+	request = request_of(&disk, name);
+	if (!request)
+		return MACHINE_FAILED;
+	result = target_call(&target, "attach", request, PATIENCE, NULL);
+	target_close(&target);
+	if (!result)
+		return MACHINE_FAILED;
+	printf("%s\n", json_string_value(json_object_get(result, "name")));
+	json_decref(result);
+	return MACHINE_OK;
+}
+
+const struct command command_attach = {
+	.name = "attach",
+	.summary = "plug a disk into a running machine",
+	.run = run_attach,
+	.help = help_attach,
+};
+
+/* --- detach ----------------------------------------------------------------- */
+
+static void help_detach(void)
+{
+	printf("usage: lodge detach [--force] NAME DISK\n\n"
+	       "Asks a machine's guest to let a disk go that lodge attach "
+	       "named, and waits up to\n%d seconds for it.\n\n"
+	       "  --force               pull it out at once, as a hand would\n",
+	       HOTPLUG_PATIENCE);
+}
+
+static int run_detach(const struct command_context *context, int argc,
+		      char **argv)
+{
+	struct target target = { .command = "detach", .words_min = 2,
+				 .words_max = 2 };
+	json_t *result;
+
+	if (target_parse(&target, TARGET_FORCE, argc, argv))
+		return target_status(&target, help_detach);
+	result = target_call(&target, "detach",
+			     json_pack("{sssb}", "name", target.word[1],
+				       "force", (int)target.force),
+			     PATIENCE, NULL);
+	target_close(&target);
+	json_decref(result);
+	return result ? MACHINE_OK : MACHINE_FAILED;
+}
+
+const struct command command_detach = {
+	.name = "detach",
+	.summary = "take out a disk that was attached",
+	.run = run_detach,
+	.help = help_detach,
+};

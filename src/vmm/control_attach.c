@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands attach and detach of the control protocol.
+ */
+#include <string.h>
+
+#include "virtio/blk.h"
+#include "virtio/virtio.h"
+#include "vmm/control_impl.h"
+
+static const char *const codes[] = {
+	[HOTPLUG_BAD_NAME] = "bad-request",
+	[HOTPLUG_EXISTS] = "exists",
+	[HOTPLUG_NOT_FOUND] = "not-found",
+	[HOTPLUG_NO_SLOT] = "no-slot",
+	[HOTPLUG_FAILED] = "failed",
+};
+
+/* An optional member of a kind: true when it is missing or of that kind. */
+static bool is_or_missing(const json_t *request, const char *name,
+			  json_type type)
+{
+	const json_t *value = json_object_get(request, name);
+
+	if (type == JSON_TRUE)
+		return !value || json_is_boolean(value);
+	return !value || json_typeof(value) == type;
+}
+
+static bool well_formed(const json_t *request)
+{
+	return is_or_missing(request, "name", JSON_STRING) &&
+	       is_or_missing(request, "readonly", JSON_TRUE) &&
+	       is_or_missing(request, "format", JSON_STRING) &&
+	       is_or_missing(request, "serial", JSON_STRING) &&
+	       is_or_missing(request, "queues", JSON_INTEGER);
+}
+
+/* False with a refusal. */
+static bool take_disk(const json_t *request, struct machine_disk *disk,
+		      struct control_reply *reply)
+{
+	const char *format =
+		json_string_value(json_object_get(request, "format"));
+	const json_t *queues = json_object_get(request, "queues");
+	json_int_t count = queues ? json_integer_value(queues) : 1;
+
+	disk->path = json_string_value(json_object_get(request, "path"));
+	disk->readonly = json_is_true(json_object_get(request, "readonly"));
+	disk->serial = json_string_value(json_object_get(request, "serial"));
+	disk->raw = format;
+	disk->queues = queues ? (unsigned int)count : 0;
+	if (!disk->path || disk->path[0] != '/')
+		control_refuse(reply, "bad-request",
+			       "\"path\" is an absolute path");
+	else if (format && strcmp(format, "raw"))
+		control_refuse(reply, "bad-request", "\"format\" is raw");
+	else if (disk->serial && (!*disk->serial || strlen(disk->serial) >
+							    VIRTIO_BLK_SERIAL))
+		control_refuse(reply, "bad-request",
+			       "\"serial\" has 1 to %d characters",
+			       VIRTIO_BLK_SERIAL);
+	else if (count < 1 || count > VIRTIO_QUEUES_MAX)
+		control_refuse(reply, "bad-request",
+			       "\"queues\" is a number from 1 to %d",
+			       VIRTIO_QUEUES_MAX);
+	else
+		return true;
+	return false;
+}
+
+void control_attach(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply)
+{
+	const char *device =
+		json_string_value(json_object_get(request, "device"));
+	const char *name = json_string_value(json_object_get(request, "name"));
+	struct machine_disk disk = { 0 };
+	enum hotplug_outcome outcome;
+	struct vmm_error error;
+
+	if (!device || strcmp(device, "disk")) {
+		control_refuse(reply, "bad-request", "\"device\" is \"disk\"");
+		return;
+	}
+	if (!well_formed(request)) {
+		control_refuse(reply, "bad-request",
+			       "a member is of the wrong kind");
+		return;
+	}
+	if (!take_disk(request, &disk, reply))
+		return;
+	outcome = hotplug_attach(machine->target.hotplug, &disk, name, &name,
+				 &error);
+	if (outcome == HOTPLUG_DONE)
+		reply->result = json_pack("{ss}", "name", name);
+	else
+		control_refuse(reply, codes[outcome], "%s", error.text);
+}
+
+void control_detach(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply)
+{
+	const char *name = json_string_value(json_object_get(request, "name"));
+	const json_t *force = json_object_get(request, "force");
+	enum hotplug_outcome outcome;
+	struct vmm_error error;
+	unsigned int slot;
+
+	if (!name || (force && !json_is_boolean(force))) {
+		control_refuse(reply, "bad-request",
+			       "\"name\" is text, \"force\" true or false");
+		return;
+	}
+	outcome = hotplug_detach(machine->target.hotplug, name,
+				 json_is_true(force), &slot, &error);
+	if (outcome == HOTPLUG_DONE)
+		reply->result = json_object();
+	else if (outcome == HOTPLUG_WAITS)
+		reply->later = CONTROL_SLOT + slot;
+	else
+		control_refuse(reply, codes[outcome], "%s", error.text);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disks that come and go; see hotplug.h.
+ */
+#include "vmm/hotplug.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "board/board.h"
+#include "host/linux/block_file.h"
+#include "vmm/runtime.h"
+
+#define NS_PER_S 1000000000u
+
+struct plugged {
+	struct block *block; /* NULL: the slot is free */
+	char name[HOTPLUG_NAME_MAX + 1];
+	char *path;
+	bool leaving;
+	uint64_t deadline; /* host_monotonic_ns(); 0: nobody waits */
+};
+
+struct hotplug {
+	struct loop *loop;
+	struct board *board;
+	int timer;
+	_Atomic uint32_t let_go; /* a bit for each slot */
+	struct plugged slot[BOARD_PORTS_MAX];
+	void (*gone)(void *ctx, unsigned int slot, bool released);
+	void *gone_ctx;
+};
+
+static_assert(BOARD_PORTS_MAX <= 32, "bits of let_go");
+
+struct hotplug *hotplug_create(void)
+{
+	struct hotplug *h = calloc(1, sizeof(*h));
+
+	if (h)
+		h->timer = -1;
+	return h;
+}
+
+void hotplug_on_gone(struct hotplug *h,
+		     void (*gone)(void *ctx, unsigned int slot, bool released),
+		     void *ctx)
+{
+	h->gone = gone;
+	h->gone_ctx = ctx;
+}
+
+/* --- the end of a disk ------------------------------------------------------ */
+
+static void forget(struct plugged *plugged)
+{
+	block_close(plugged->block);
+	free(plugged->path);
+	*plugged = (struct plugged){ 0 };
+}
+
+static void finish(struct hotplug *h, unsigned int slot)
+{
+	board_clear(h->board, slot);
+	forget(&h->slot[slot]);
+	if (h->gone)
+		h->gone(h->gone_ctx, slot, true);
+}
+
+void hotplug_let_go(void *hotplug, unsigned int slot)
+{
+	struct hotplug *h = hotplug;
+
+	atomic_fetch_or(&h->let_go, 1u << slot);
+	if (h->loop)
+		loop_wake(h->loop);
+}
+
+void hotplug_woken(struct hotplug *h)
+{
+	uint32_t let_go = atomic_exchange(&h->let_go, 0);
+
+	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++)
+		if (let_go >> i & 1)
+			finish(h, i);
+}
+
+/* --- patience --------------------------------------------------------------- */
+
+static void arm(struct hotplug *h)
+{
+	struct itimerspec when = { 0 };
+	uint64_t first = 0;
+
+	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++) {
+		uint64_t deadline = h->slot[i].deadline;
+
+		if (deadline && (!first || deadline < first))
+			first = deadline;
+	}
+	when.it_value.tv_sec = (time_t)(first / NS_PER_S);
+	when.it_value.tv_nsec = (long)(first % NS_PER_S);
+	timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void deadline_passed(void *ctx, uint32_t events)
+{
+	struct hotplug *h = ctx;
+	uint64_t now = host_monotonic_ns(), passed;
+
+	if (read(h->timer, &passed, sizeof(passed)) != sizeof(passed))
+		return;
+	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++) {
+		if (!h->slot[i].deadline || h->slot[i].deadline > now)
+			continue;
+		h->slot[i].deadline = 0;
+		if (h->gone)
+			h->gone(h->gone_ctx, i, false);
+	}
+	arm(h);
+}
+
+/* --- attach ----------------------------------------------------------------- */
+
+static struct plugged *find(struct hotplug *h, const char *name)
+{
+	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++)
+		if (h->slot[i].block && !strcmp(h->slot[i].name, name))
+			return &h->slot[i];
+	return NULL;
+}
+
+/* There are more numbers than slots. */
+static void any_name(struct hotplug *h, char name[HOTPLUG_NAME_MAX + 1])
+{
+	for (unsigned int n = 1; n <= BOARD_PORTS_MAX + 1; n++) {
+		snprintf(name, HOTPLUG_NAME_MAX + 1, "disk%u", n);
+		if (!find(h, name))
+			return;
+	}
+}
+
+static enum hotplug_outcome plug(struct hotplug *h, struct plugged *new,
+				 const struct machine_disk *disk,
+				 struct plugged **place,
+				 struct vmm_error *error)
+{
+	const struct board_disk device = {
+		.block = new->block,
+		.queues = disk->queues,
+		.serial = disk->serial,
+		.bus = disk->bus,
+	};
+	unsigned int slot;
+	int rc = board_plug_disk(h->board, &device, &slot);
+
+	if (!rc) {
+		h->slot[slot] = *new;
+		*place = &h->slot[slot];
+		return HOTPLUG_DONE;
+	}
+	if (rc == -ENOSPC) {
+		vmm_error_set(error, "every slot is taken; detach a disk "
+			      "first");
+		return HOTPLUG_NO_SLOT;
+	}
+	vmm_error_set(error, "disk %s: %s", disk->path, strerror(-rc));
+	return HOTPLUG_FAILED;
+}
+
+enum hotplug_outcome hotplug_attach(struct hotplug *h,
+				    const struct machine_disk *disk,
+				    const char *name, const char **taken,
+				    struct vmm_error *error)
+{
+	enum hotplug_outcome outcome = HOTPLUG_FAILED;
+	struct plugged new = { 0 }, *place = NULL;
+	struct block_error why;
+
+	if (name && !runtime_name_valid(name)) {
+		vmm_error_set(error, "name %.80s: give 1 to %d letters, digits "
+			      "and - _ . with no . first", name,
+			      HOTPLUG_NAME_MAX);
+		return HOTPLUG_BAD_NAME;
+	}
+	if (name && find(h, name)) {
+		vmm_error_set(error, "a disk named %s is attached already; "
+			      "give another name", name);
+		return HOTPLUG_EXISTS;
+	}
+	if (name)
+		snprintf(new.name, sizeof(new.name), "%s", name);
+	else
+		any_name(h, new.name);
+	new.path = strdup(disk->path);
+	if (!new.path)
+		vmm_error_set(error, "out of memory");
+	else if (block_file_open(&new.block, disk->path, disk->readonly,
+				 disk->raw, &why))
+		vmm_error_set(error, "disk %s: %s", disk->path, why.text);
+	else
+		outcome = plug(h, &new, disk, &place, error);
+	if (outcome == HOTPLUG_DONE)
+		*taken = place->name;
+	else
+		forget(&new);
+	return outcome;
+}
+
+/* --- detach ----------------------------------------------------------------- */
+
+enum hotplug_outcome hotplug_detach(struct hotplug *h, const char *name,
+				    bool force, unsigned int *slot,
+				    struct vmm_error *error)
+{
+	struct plugged *plugged = find(h, name);
+
+	if (!plugged) {
+		vmm_error_set(error, "no disk named %.80s is attached; see "
+			      "lodge inspect", name);
+		return HOTPLUG_NOT_FOUND;
+	}
+	*slot = (unsigned int)(plugged - h->slot);
+	plugged->leaving = true;
+	if (force) {
+		board_pull(h->board, *slot);
+		/* The guest may have let it go a moment before. */
+		atomic_fetch_and(&h->let_go, ~(1u << *slot));
+		finish(h, *slot);
+		return HOTPLUG_DONE;
+	}
+	plugged->deadline = host_monotonic_ns() +
+			    (uint64_t)HOTPLUG_PATIENCE * NS_PER_S;
+	arm(h);
+	board_ask(h->board, *slot);
+	return HOTPLUG_WAITS;
+}
+
+/* --- the whole -------------------------------------------------------------- */
+
+json_t *hotplug_inspect(const struct hotplug *h)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++) {
+		const struct plugged *plugged = &h->slot[i];
+
+		if (!plugged->block)
+			continue;
+		json_array_append_new(
+			list, json_pack("{ssssss?sisb}", "name", plugged->name,
+					"device", "disk", "path",
+					plugged->path, "slot", (int)i + 1,
+					"leaving", (int)plugged->leaving));
+	}
+	return list;
+}
+
+int hotplug_start(struct hotplug *h, struct loop *loop, struct board *board)
+{
+	h->loop = loop;
+	h->board = board;
+	h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (h->timer < 0)
+		return -errno;
+	return loop_add(loop, h->timer, LOOP_READ, deadline_passed, h);
+}
+
+void hotplug_close(struct hotplug *h)
+{
+	if (!h)
+		return;
+	if (h->timer >= 0) {
+		loop_remove(h->loop, h->timer);
+		close(h->timer);
+	}
+	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++)
+		forget(&h->slot[i]);
+	free(h);
+}

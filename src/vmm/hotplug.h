@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disks that are attached to a running machine and detached from it: their
+ * names, images and slots. All of it on the loop's thread, but for
+ * hotplug_let_go().
+ *
+ * A disk that is detached stays until the guest has let it go, or is pulled
+ * out at once. Either way `gone` is called when it has ended.
+ */
+#ifndef LODGE_VMM_HOTPLUG_H
+#define LODGE_VMM_HOTPLUG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "host/linux/loop.h"
+#include "vmm/error.h"
+#include "vmm/machine.h"
+
+#define HOTPLUG_NAME_MAX 63
+#define HOTPLUG_PATIENCE 30 /* seconds that a guest has to let go */
+
+struct board;
+struct hotplug;
+
+enum hotplug_outcome {
+	HOTPLUG_DONE,
+	HOTPLUG_WAITS, /* `gone` will be called for the slot */
+	HOTPLUG_BAD_NAME,
+	HOTPLUG_EXISTS,
+	HOTPLUG_NOT_FOUND,
+	HOTPLUG_NO_SLOT,
+	HOTPLUG_FAILED,
+};
+
+/* NULL: no memory. */
+struct hotplug *hotplug_create(void);
+
+/* For struct board_config.let_go. Any thread. */
+void hotplug_let_go(void *hotplug, unsigned int slot);
+
+/* 0 or a negative errno. */
+int hotplug_start(struct hotplug *hotplug, struct loop *loop,
+		  struct board *board);
+
+/* After the board's end, before the loop's. NULL is fine. */
+void hotplug_close(struct hotplug *hotplug);
+
+/* To be called on the loop's wake. */
+void hotplug_woken(struct hotplug *hotplug);
+
+/*
+ * Whom to tell that a detached disk is gone, or that the guest has not let it
+ * go in time (`released` false; it may still do so).
+ */
+void hotplug_on_gone(struct hotplug *hotplug,
+		     void (*gone)(void *ctx, unsigned int slot, bool released),
+		     void *ctx);
+
+/*
+ * Plugs a disk in. `name` is what hotplug_detach() takes; NULL: one of disk1,
+ * disk2 ... *taken is good until the disk is gone.
+ */
+enum hotplug_outcome hotplug_attach(struct hotplug *hotplug,
+				    const struct machine_disk *disk,
+				    const char *name, const char **taken,
+				    struct vmm_error *error);
+
+/* Asks for it back, or with `force` pulls it out. */
+enum hotplug_outcome hotplug_detach(struct hotplug *hotplug, const char *name,
+				    bool force, unsigned int *slot,
+				    struct vmm_error *error);
+
+/* A list of objects: name, device, path, slot, leaving. */
+json_t *hotplug_inspect(const struct hotplug *hotplug);
+
+#endif
