@@ -94,9 +94,15 @@ static bool any_busy(struct virtio_device *dev)
 /* Held: the device lock. Ends what waited for buffers to come back. */
 static void settle(struct virtio_device *dev)
 {
-	for (unsigned int i = 0; i < dev->queue_count; i++)
-		if (dev->queue[i].resetting && !busy(&dev->queue[i]))
-			clear_queue(&dev->queue[i]);
+	for (unsigned int i = 0; i < dev->queue_count; i++) {
+		struct virtio_queue *q = &dev->queue[i];
+
+		if (!q->resetting || busy(q))
+			continue;
+		clear_queue(q);
+		if (dev->class->queue_reset)
+			dev->class->queue_reset(dev, q);
+	}
 	if (!dev->reset_due || any_busy(dev))
 		return;
 	if (dev->resetting)

@@ -66,6 +66,9 @@ struct virtio_class {
 	void (*started)(struct virtio_device *device);
 	/* Optional. The device is reset; nothing is under way any more. */
 	void (*reset)(struct virtio_device *device);
+	/* Optional. One queue is reset, by itself; it stands still. */
+	void (*queue_reset)(struct virtio_device *device,
+			    struct virtio_queue *queue);
 	/* Optional. Before the driver reads its configuration space. */
 	void (*config_reading)(struct virtio_device *device);
 	/* Optional. It writes there; without this nothing is writable. */

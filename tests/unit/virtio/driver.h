@@ -33,7 +33,7 @@ struct driver {
 	uint64_t features;
 	uint32_t common, isr, device, notify, notify_multiplier;
 	unsigned int cfg_cap;
-	struct driver_queue queue[4];
+	struct driver_queue queue[8];
 };
 
 /* One descriptor to offer. */
