@@ -26,6 +26,8 @@ struct block;
 struct frame;
 struct frame_rect;
 struct uart_sink;
+struct virtio_console;
+struct virtio_console_config;
 
 #define BOARD_DISKS_MAX 18
 #define BOARD_SATA_MAX  6
@@ -75,6 +77,7 @@ struct board_config {
 	uint32_t vga_rom_size;
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
 	const struct uart_sink *serial;
+	const struct virtio_console_config *console; /* NULL: none */
 	/* In the order of their slots; BOARD_SATA_MAX of them on AHCI. */
 	const struct board_disk *disk;
 	unsigned int disks;
@@ -100,6 +103,9 @@ void *board_engine_vm(struct board *board);
 /* Bytes from the outside world to COM1; gives how many were taken. */
 unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 				  unsigned int count);
+
+/* The virtio console; NULL: none. */
+struct virtio_console *board_console(struct board *board);
 
 /*
  * Brings the picture up to date and gives it to `use`, with the part that has

@@ -37,6 +37,7 @@
 /* Devices on PCI bus 0, so that a guest finds them where they were. */
 #define LAYOUT_SLOT_VGA	  1
 #define LAYOUT_SLOT_RNG	  2
+#define LAYOUT_SLOT_CONSOLE 4
 #define LAYOUT_SLOT_DISKS 8 /* the first one */
 #define LAYOUT_SLOT_PORTS 28 /* root ports, a function each */
 #define LAYOUT_SLOT_SATA  31 /* its function 2; beside the LPC bridge */

@@ -259,6 +259,19 @@ static int add_sata(struct board *board, const struct board_config *config)
 			  PCI_DEVFN(LAYOUT_SLOT_SATA, 2));
 }
 
+static int add_console(struct board *board,
+		       const struct virtio_console_config *config)
+{
+	int err = config ? virtio_console_create(&board->console, &board->vm,
+						 config) :
+			   0;
+
+	if (err || !config)
+		return err;
+	return pci_attach(&board->pci.root, virtio_console_pci(board->console),
+			  PCI_DEVFN(LAYOUT_SLOT_CONSOLE, 0));
+}
+
 static int add_devices(struct board *board, const struct board_config *config)
 {
 	int err = virtio_rng_init(&board->rng, &board->vm);
@@ -270,6 +283,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 	if (!err)
 		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
+	if (!err)
+		err = add_console(board, config->console);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
 		if (config->disk[i].bus == BOARD_VIRTIO)
 			err = add_disk(board, &config->disk[i],
@@ -461,6 +476,11 @@ unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 	taken = uart_receive(&board->com1, data, count);
 	host_unlock(&board->vm.device_lock);
 	return taken;
+}
+
+struct virtio_console *board_console(struct board *board)
+{
+	return board->console;
 }
 
 bool board_draw(struct board *board,

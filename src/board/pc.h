@@ -23,6 +23,7 @@
 #include "chip/rtc.h"
 #include "chip/testdev.h"
 #include "chip/uart.h"
+#include "virtio/console.h"
 #include "virtio/rng.h"
 
 #include "board/rom.h"
@@ -80,6 +81,7 @@ struct board {
 	bool display;
 	struct vga_pci vga;
 	struct virtio_rng rng;
+	struct virtio_console *console; /* NULL: none */
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;
 	void (*let_go)(void *ctx, unsigned int slot);

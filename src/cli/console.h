@@ -3,7 +3,7 @@
 #ifndef LODGE_CLI_CONSOLE_H
 #define LODGE_CLI_CONSOLE_H
 
-#include "vmm/console.h"
+#include "vmm/consoles.h"
 
 /*
  * stdio, file:PATH, pty, unix:PATH or none, kept as long as `value` lasts.
@@ -11,5 +11,10 @@
  */
 int console_parse(const char *option, const char *value,
 		  struct console_config *config);
+
+/*
+ * NAME=WHERE, for --console. The name stays allocated. -1 after cli_error().
+ */
+int console_parse_port(const char *value, struct machine_port *port);
 
 #endif

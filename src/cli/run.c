@@ -34,6 +34,8 @@ struct run {
 	unsigned int cds;
 	const char *soft_cache; /* as given; NULL: not */
 	const char *display; /* likewise */
+	bool serial; /* given */
+	struct machine_port port[MACHINE_PORTS_MAX];
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -267,8 +269,31 @@ static int take_display(void *config, const char *value)
 
 static int take_serial(void *config, const char *value)
 {
-	return console_parse("--serial", value,
-			     &((struct run *)config)->machine.serial);
+	struct run *run = config;
+
+	run->serial = true;
+	return console_parse("--serial", value, &run->machine.serial);
+}
+
+static int take_console(void *config, const char *value)
+{
+	struct run *run = config;
+	struct machine_port *port = &run->port[run->machine.ports];
+
+	if (run->machine.ports == MACHINE_PORTS_MAX) {
+		cli_error("run: more than %d consoles", MACHINE_PORTS_MAX);
+		return -1;
+	}
+	if (console_parse_port(value, port))
+		return -1;
+	for (unsigned int i = 0; i < run->machine.ports; i++) {
+		if (strcmp(run->port[i].name, port->name))
+			continue;
+		cli_error("run: --console %s: two have that name", value);
+		return -1;
+	}
+	run->machine.ports++;
+	return 0;
 }
 
 static int take_no_reboot(void *config, const char *value)
@@ -383,6 +408,9 @@ static const struct option_spec run_options[] = {
 	{ "serial", "WHERE",
 	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
 	  "(a socket that it listens at) or none (stdio)", false, take_serial },
+	{ "console", "NAME=WHERE",
+	  "a port of the virtio console, WHERE as for --serial;\n"
+	  "the first is the guest's hvc0; repeats", true, take_console },
 	{ "no-reboot", NULL, "end when the guest resets", false,
 	  take_no_reboot },
 	{ "report", "FILE", "write what happened as one JSON object", false,
@@ -467,11 +495,33 @@ static int add_cds(struct run *run)
 	return 1;
 }
 
+/* One console at most on our terminal; it has that of the serial one. */
+static int check_consoles(struct run *run)
+{
+	struct machine_config *machine = &run->machine;
+	unsigned int on_stdio = 0;
+
+	machine->port = run->port;
+	for (unsigned int i = 0; i < machine->ports; i++)
+		on_stdio += run->port[i].outside.kind == CONSOLE_STDIO;
+	if (on_stdio && !run->serial)
+		machine->serial.kind = CONSOLE_NONE;
+	if (on_stdio + (machine->serial.kind == CONSOLE_STDIO) <= 1)
+		return 0;
+	cli_error("run: two consoles on stdio; give one of them a place of "
+		  "its own");
+	return 1;
+}
+
 /* What is not told: the default guest, or the default command line. */
 static int complete(struct run *run, struct guest *guest, char *append,
 		    size_t size)
 {
 	struct machine_config *machine = &run->machine;
+	/* On our terminal the guest is to talk where we look. */
+	bool on_hvc0 = machine->ports &&
+		       run->port[0].outside.kind == CONSOLE_STDIO;
+	const char *hvc0 = on_hvc0 ? " console=hvc0" : "";
 
 	machine->module = run->module;
 	machine->disk = run->disk;
@@ -479,8 +529,11 @@ static int complete(struct run *run, struct guest *guest, char *append,
 				machine->firmware.kind != ROM_NONE;
 	if (machine->firmware.kind != ROM_NONE)
 		return 0;
+	machine->append = append;
 	if (machine->kernel) {
-		machine->append = run->append ? run->append : "console=ttyS0";
+		snprintf(append, size, "console=ttyS0%s", hvc0);
+		if (run->append)
+			machine->append = run->append;
 		return 0;
 	}
 	if (guest_find(guest))
@@ -488,14 +541,13 @@ static int complete(struct run *run, struct guest *guest, char *append,
 	machine->kernel = guest->kernel;
 	if (!machine->initrd)
 		machine->initrd = guest->initrd;
-	if ((size_t)snprintf(append, size, "%s%s%s", guest_append,
+	if ((size_t)snprintf(append, size, "%s%s%s%s", guest_append, hvc0,
 			     run->append ? " " : "",
 			     run->append ? run->append : "") >= size) {
 		cli_error("run: --append: too long; the command line may have "
 			  "%zu characters", size - 1);
 		return -1;
 	}
-	machine->append = append;
 	return 0;
 }
 
@@ -529,7 +581,7 @@ static int run_run(const struct command_context *context, int argc,
 	case OPTION_GO_ON:
 		break;
 	}
-	if (check_cache(&run))
+	if (check_cache(&run) || check_consoles(&run))
 		return MACHINE_USAGE;
 	if (add_cds(&run) || check_firmware(&run.machine))
 		return MACHINE_USAGE;

@@ -15,7 +15,7 @@
 #include "vm/error.h"
 
 #define QUEUE_SIZE 128
-#define TX_AT_ONCE 256 /* buffers, before other devices have their turn */
+#define TX_AT_ONCE 64 /* buffers, before other devices have their turn */
 
 /* Configuration space (5.3.4) */
 #define CFG_COLS     0

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The serial console: output from the guest's UART to a descriptor, input
- * from one to the UART. See console.h for who runs what.
+ * A console's outside: output of the guest's UART or port to a descriptor,
+ * input from one to the guest. See console.h for who runs what.
  */
 #include "vmm/console.h"
 
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,12 +28,13 @@
 #define RING_HIGH   (RING_SIZE / 2) /* processors stop above */
 #define RING_LOW    (RING_SIZE / 8) /* and go on below */
 #define FLUSH_NS    1000000	    /* output waits for company this long */
-#define CLOSE_NS    1000000000u	    /* for what is left at the end */
 
 static_assert(CONSOLE_KEPT <= RING_SIZE / 2, "and as much comes in a flush");
 
 struct console {
 	enum console_kind kind;
+	char what[80];
+	bool waits; /* as configured */
 	struct console_fds fds;
 	struct uart_sink sink;
 	struct loop *loop;
@@ -45,6 +47,7 @@ struct console {
 	bool waiting; /* the loop watches fds.out */
 	_Atomic bool broken;
 	_Atomic bool lossless; /* processors wait, rather than output is lost */
+	_Atomic bool short_of_room; /* the stream refused some */
 	struct ring ring;
 
 	/* Processors that wait for room. */
@@ -89,7 +92,30 @@ static void transmit(void *ctx, const uint8_t *data, unsigned int count)
 	schedule_flush(console);
 }
 
-/* The UART takes input again: device lock held. */
+/* The stream's; any thread, one at a time. */
+static unsigned int stream_write(void *ctx, const uint8_t *data,
+				 unsigned int count)
+{
+	struct console *console = ctx;
+	bool drops = !console->waits && !atomic_load(&console->lossless);
+	uint32_t limit = console->waits ? RING_HIGH : RING_SIZE;
+	uint32_t used = ring_used(&console->ring);
+	uint32_t room = used < limit ? limit - used : 0;
+	uint32_t taken = count < room ? count : room;
+
+	if (console->kind == CONSOLE_NONE || atomic_load(&console->broken))
+		return count;
+	if (taken)
+		transmit(console, data, taken);
+	if (taken == count || drops)
+		return count;
+	atomic_store(&console->short_of_room, true);
+	/* After that: a flush that follows always sees it. */
+	schedule_flush(console);
+	return taken;
+}
+
+/* The guest takes input again. Any thread, locks of the VM held. */
 static void input_ready(void *ctx)
 {
 	struct console *console = ctx;
@@ -99,6 +125,10 @@ static void input_ready(void *ctx)
 
 static void give_room(struct console *console)
 {
+	if ((ring_used(&console->ring) <= RING_LOW ||
+	     atomic_load(&console->broken)) &&
+	    atomic_exchange(&console->short_of_room, false))
+		console->ops->room(console->ctx);
 	if (!atomic_load(&console->full) ||
 	    (atomic_load(&console->lossless) &&
 	     ring_used(&console->ring) > RING_LOW))
@@ -177,7 +207,8 @@ static void flush(struct console *console)
 		client_deaf(console);
 		error = 0;
 	}
-	if (console->kind == CONSOLE_SOCKET && console->fds.out < 0)
+	if (console->kind == CONSOLE_SOCKET && console->fds.out < 0 &&
+	    !console->waits)
 		keep_last(console);
 	if (error == EAGAIN) {
 		if (!console->waiting &&
@@ -270,6 +301,8 @@ static void client_left(struct console *console)
 	client_deaf(console);
 	console_fds_close_in(&console->fds);
 	loop_change(console->loop, console->fds.listener.fd, LOOP_READ);
+	if (console->ops->peer)
+		console->ops->peer(console->ctx, false);
 	flush(console);
 }
 
@@ -401,6 +434,8 @@ static void client_came(void *ctx, uint32_t events)
 		return;
 	}
 	atomic_store(&console->lossless, true);
+	if (console->ops->peer)
+		console->ops->peer(console->ctx, true);
 	flush(console);
 }
 
@@ -413,14 +448,17 @@ int console_open(struct console **out, const struct console_config *config,
 
 	*out = NULL;
 	if (!console)
-		return vmm_error_set(error, "serial console: out of memory");
+		return vmm_error_set(error, "console: out of memory");
+	snprintf(console->what, sizeof(console->what), "%s",
+		 config->what ? config->what : "serial console");
 	console->kind = config->kind;
+	console->waits = config->waits;
 	console->lossless = config->kind == CONSOLE_STDIO ||
 			    config->kind == CONSOLE_FILE;
 	console->timer = -1;
 	pthread_mutex_init(&console->lock, NULL);
 	pthread_cond_init(&console->room, NULL);
-	if (console_fds_open(&console->fds, config, error)) {
+	if (console_fds_open(&console->fds, config, console->what, error)) {
 		free(console);
 		return -1;
 	}
@@ -434,10 +472,8 @@ int console_open(struct console **out, const struct console_config *config,
 }
 
 /* Waits for the descriptor to take the rest, but not for ever. */
-static void drain_finally(struct console *console)
+static void drain_until(struct console *console, uint64_t end)
 {
-	uint64_t end = host_monotonic_ns() + CLOSE_NS;
-
 	while (!atomic_load(&console->broken) && drain(console) == EAGAIN &&
 	       host_monotonic_ns() < end) {
 		struct pollfd out = {
@@ -449,7 +485,7 @@ static void drain_finally(struct console *console)
 	}
 }
 
-void console_close(struct console *console)
+void console_close(struct console *console, uint64_t deadline_ns)
 {
 	if (!console)
 		return;
@@ -461,7 +497,7 @@ void console_close(struct console *console)
 			loop_remove(console->loop, console->fds.listener.fd);
 		if (console->timer >= 0) {
 			loop_remove(console->loop, console->timer);
-			drain_finally(console);
+			drain_until(console, deadline_ns);
 			close(console->timer);
 		}
 	}
@@ -475,6 +511,20 @@ void console_close(struct console *console)
 const struct uart_sink *console_sink(struct console *console)
 {
 	return console->kind == CONSOLE_NONE ? NULL : &console->sink;
+}
+
+struct stream console_stream(struct console *console)
+{
+	return (struct stream){
+		.write = stream_write,
+		.ready = input_ready,
+		.ctx = console,
+	};
+}
+
+bool console_has_peer(const struct console *console)
+{
+	return console->kind != CONSOLE_SOCKET;
 }
 
 static int start_input(struct console *console)
@@ -510,7 +560,7 @@ int console_start(struct console *console, struct loop *loop,
 	console->timer = timerfd_create(CLOCK_MONOTONIC,
 					TFD_CLOEXEC | TFD_NONBLOCK);
 	if (console->timer < 0)
-		return vmm_error_set(error, "serial console: %s",
+		return vmm_error_set(error, "%s: %s", console->what,
 				     strerror(errno));
 	rc = loop_add(loop, console->timer, LOOP_READ, timer_passed, console);
 	if (!rc)
@@ -518,9 +568,23 @@ int console_start(struct console *console, struct loop *loop,
 	if (!rc)
 		rc = start_input(console);
 	if (rc)
-		return vmm_error_set(error, "serial console: %s",
+		return vmm_error_set(error, "%s: %s", console->what,
 				     strerror(-rc));
 	return 0;
+}
+
+bool console_size(const struct console *console, unsigned int *cols,
+		  unsigned int *rows)
+{
+	struct winsize size;
+
+	if (!console->fds.in_terminal ||
+	    ioctl(console->fds.in, TIOCGWINSZ, &size) || !size.ws_col ||
+	    !size.ws_row)
+		return false;
+	*cols = size.ws_col;
+	*rows = size.ws_row;
+	return true;
 }
 
 bool console_interactive(const struct console *console)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The serial console's outside: the terminal, a file, a pseudo-terminal, a
- * socket or nothing.
+ * The outside of a serial console or of a port of the virtio console: the
+ * terminal, a file, a pseudo-terminal, a socket or nothing.
  *
  * Output goes through a ring that the event loop empties, a millisecond
  * after its first byte, so that a guest's device access never waits. When
@@ -9,12 +9,17 @@
  * to wait in console_wait_room(): nothing is lost but on a pseudo-terminal
  * that nobody reads, and on a socket without a client, which gets the last
  * CONSOLE_KEPT bytes when it comes.
+ *
+ * What can wait (console_config.waits) is treated otherwise: then the ring
+ * takes no more than it has room for, and `room` tells when there is some
+ * again. Nothing is lost, whoever reads.
  */
 #ifndef LODGE_VMM_CONSOLE_H
 #define LODGE_VMM_CONSOLE_H
 
 #include "chip/uart.h"
 #include "host/linux/loop.h"
+#include "vm/stream.h"
 #include "vmm/error.h"
 #include "vmm/keys.h"
 
@@ -31,6 +36,8 @@ enum console_kind {
 struct console_config {
 	enum console_kind kind;
 	const char *path; /* of a file or socket */
+	const char *what; /* in messages; NULL: the serial console */
+	bool waits;	  /* the guest's writers do, not its processors */
 };
 
 /* What the console needs of the machine. */
@@ -44,6 +51,10 @@ struct console_ops {
 	void (*failed)(void *ctx, int error);
 	/* Processors are to stop for console_wait_room(). Any thread. */
 	void (*full)(void *ctx);
+	/* The stream takes bytes again. Loop thread. May be NULL. */
+	void (*room)(void *ctx);
+	/* A client came to the socket, or left it. Likewise. */
+	void (*peer)(void *ctx, bool there);
 };
 
 struct console;
@@ -55,11 +66,20 @@ int console_open(struct console **console,
 		 const struct console_config *config,
 		 struct vmm_error *error);
 
-/* Writes what is left, for a second at most; gives the terminal back. */
-void console_close(struct console *console);
+/*
+ * Writes what is left, until that host_monotonic_ns() time at most; gives the
+ * terminal back. NULL is fine.
+ */
+void console_close(struct console *console, uint64_t deadline_ns);
 
 /* For struct board_config; NULL when bytes go nowhere. */
 const struct uart_sink *console_sink(struct console *console);
+
+/* For a port; one call of its write() at a time. */
+struct stream console_stream(struct console *console);
+
+/* Whether somebody is outside from the start on: not so with a socket. */
+bool console_has_peer(const struct console *console);
 
 /*
  * Starts to read and write on `loop`, the terminal in raw mode. `ops` is
@@ -79,6 +99,10 @@ void console_woken(struct console *console);
 void console_wait_room(struct console *console);
 void console_release(struct console *console);
 void console_hold(struct console *console);
+
+/* The terminal's size in characters; false: no terminal, or none known. */
+bool console_size(const struct console *console, unsigned int *cols,
+		  unsigned int *rows);
 
 /* Whether a person is at the terminal, and where the pseudo-terminal is. */
 bool console_interactive(const struct console *console);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors for the serial console.
+ * Descriptors for consoles.
  */
 #include "vmm/console_fd.h"
 
@@ -46,7 +46,7 @@ static void open_stdout(struct console_fds *fds)
 }
 
 static int open_stdio(struct console_fds *fds, const char *path,
-		      struct vmm_error *error)
+		      const char *what, struct vmm_error *error)
 {
 	fds->in = STDIN_FILENO;
 	fds->in_terminal = isatty(STDIN_FILENO);
@@ -56,7 +56,7 @@ static int open_stdio(struct console_fds *fds, const char *path,
 
 /* What the file held goes only when the guest starts. */
 static int open_file(struct console_fds *fds, const char *path,
-		     struct vmm_error *error)
+		     const char *what, struct vmm_error *error)
 {
 	const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 
@@ -67,8 +67,8 @@ static int open_file(struct console_fds *fds, const char *path,
 	}
 	if (fds->out < 0)
 		return vmm_error_set(error,
-				     "serial file %s: %s; name one that can "
-				     "be written", path, strerror(errno));
+				     "%s: file %s: %s; name one that can be "
+				     "written", what, path, strerror(errno));
 	fds->own_out = true;
 	return 0;
 }
@@ -89,7 +89,7 @@ int console_fds_start(struct console_fds *fds)
  * all the time until somebody comes, and again after he went.
  */
 static int open_pty(struct console_fds *fds, const char *path,
-		    struct vmm_error *error)
+		    const char *what, struct vmm_error *error)
 {
 	struct termios settings;
 
@@ -112,21 +112,23 @@ static int open_pty(struct console_fds *fds, const char *path,
 	fds->own_out = true;
 	return 0;
 failed:
-	return vmm_error_set(error, "pseudo-terminal for the console: %s",
+	return vmm_error_set(error, "%s: pseudo-terminal: %s", what,
 			     strerror(errno));
 }
 
 static int open_none(struct console_fds *fds, const char *path,
-		     struct vmm_error *error)
+		     const char *what, struct vmm_error *error)
 {
 	return 0;
 }
 
 static int open_socket(struct console_fds *fds, const char *path,
-		       struct vmm_error *error)
+		       const char *what, struct vmm_error *error)
 {
-	return unix_socket_listen(&fds->listener, "serial socket", path,
-				  error);
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s: socket", what);
+	return unix_socket_listen(&fds->listener, name, path, error);
 }
 
 /* A copy for output: the loop watches each direction by itself. */
@@ -167,11 +169,11 @@ void console_fds_close_out(struct console_fds *fds)
 }
 
 int console_fds_open(struct console_fds *fds,
-		     const struct console_config *config,
+		     const struct console_config *config, const char *what,
 		     struct vmm_error *error)
 {
 	static int (*const open_kind[])(struct console_fds *fds,
-					const char *path,
+					const char *path, const char *what,
 					struct vmm_error *error) = {
 		[CONSOLE_STDIO] = open_stdio,
 		[CONSOLE_FILE] = open_file,
@@ -183,7 +185,7 @@ int console_fds_open(struct console_fds *fds,
 	*fds = (struct console_fds){
 		.in = -1, .out = -1, .keep = -1, .listener.fd = -1,
 	};
-	if (open_kind[config->kind](fds, config->path, error)) {
+	if (open_kind[config->kind](fds, config->path, what, error)) {
 		console_fds_close(fds);
 		return -1;
 	}

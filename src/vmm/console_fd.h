@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The descriptors behind a serial console, set up so that writing never
+ * The descriptors behind a console, set up so that writing never
  * blocks and nobody else's view of a shared terminal or pipe changes.
  */
 #ifndef LODGE_VMM_CONSOLE_FD_H
@@ -25,9 +25,9 @@ struct console_fds {
 	char pty_name[64];
 };
 
-/* -1 with `error`; then nothing stays open. */
+/* -1 with `error`, which starts with `what`; then nothing stays open. */
 int console_fds_open(struct console_fds *fds,
-		     const struct console_config *config,
+		     const struct console_config *config, const char *what,
 		     struct vmm_error *error);
 
 /* The guest starts: a file is emptied, and kept. Negative errno. */

@@ -54,7 +54,7 @@ struct machine {
 	struct control *control; /* NULL: none */
 	struct hotplug *hotplug;
 	const char *name;
-	struct console *console;
+	struct consoles *consoles;
 	struct loop *loop;
 	struct board *board;
 	struct vm *vm;
@@ -114,7 +114,7 @@ static void cpu_thread(void *ctx)
 			vm_ask(vm, VM_FAIL);
 		/* Before `request` is read again: no kick is lost. */
 		atomic_fetch_and(&own->cpu->request, ~X86_REQ_KICK);
-		console_wait_room(machine->console);
+		consoles_wait_room(machine->consoles);
 	}
 	profile_leave(&machine->profile, &own->sampler);
 }
@@ -132,7 +132,7 @@ static void machine_asked(void *ctx, enum vm_request request)
 
 	kick_all(machine);
 	pause_release(&machine->pause);
-	console_release(machine->console);
+	consoles_release(machine->consoles);
 	loop_wake(machine->loop);
 }
 
@@ -181,7 +181,7 @@ static void loop_woken(void *ctx)
 	if (atomic_load(&machine->vm->request) != VM_RUN)
 		loop_stop(machine->loop);
 	else
-		console_woken(machine->console);
+		consoles_woken(machine->consoles);
 	hotplug_woken(machine->hotplug);
 	if (machine->gdb)
 		gdb_woken(gdb_socket_gdb(machine->gdb));
@@ -192,16 +192,12 @@ static void signal_came(void *ctx, uint32_t events)
 	struct machine *machine = ctx;
 	struct signalfd_siginfo info;
 
-	if (read(machine->signals, &info, sizeof(info)) == sizeof(info))
+	if (read(machine->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGWINCH)
+		consoles_resized(machine->consoles);
+	else
 		vm_ask(machine->vm, VM_STOP);
-}
-
-static unsigned int console_receive(void *ctx, const uint8_t *data,
-				    unsigned int count)
-{
-	struct machine *machine = ctx;
-
-	return board_serial_receive(machine->board, data, count);
 }
 
 static void console_key(void *ctx, enum key_action action)
@@ -216,12 +212,10 @@ static void console_key(void *ctx, enum key_action action)
 		board_power_button(machine->board);
 }
 
-static void console_failed(void *ctx, int error)
+static void console_failed(void *ctx)
 {
 	struct machine *machine = ctx;
 
-	vmm_error_set(machine->error, "serial console: cannot write: %s",
-		      strerror(error));
 	vm_ask(machine->vm, VM_FAIL);
 }
 
@@ -230,8 +224,7 @@ static void console_full(void *ctx)
 	kick_all(ctx);
 }
 
-static const struct console_ops machine_console_ops = {
-	.receive = console_receive,
+static const struct consoles_ops machine_console_ops = {
 	.key = console_key,
 	.failed = console_failed,
 	.full = console_full,
@@ -402,7 +395,8 @@ static int build_board(struct machine *machine)
 		.firmware = config->firmware.kind == ROM_NONE ?
 				    NULL :
 				    &machine->rom.firmware,
-		.serial = console_sink(machine->console),
+		.serial = consoles_serial(machine->consoles),
+		.console = consoles_ports(machine->consoles),
 		.disk = disk,
 		.disks = config->disk_count,
 		.ports = PORTS,
@@ -467,6 +461,7 @@ static int watch_signals(struct machine *machine)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGWINCH);
 	sigprocmask(SIG_BLOCK, &set, &machine->old_mask);
 	machine->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (machine->signals < 0)
@@ -533,8 +528,8 @@ static int set_up_loop(struct machine *machine)
 	if (rc)
 		return vmm_error_set(machine->error, "event loop: %s",
 				     strerror(-rc));
-	if (console_start(machine->console, machine->loop,
-			  &machine_console_ops, machine, machine->error))
+	if (consoles_start(machine->consoles, machine->loop, machine->board,
+			   &machine_console_ops, machine))
 		return -1;
 	if (!machine->gdb)
 		return 0;
@@ -560,7 +555,8 @@ static int set_up(struct machine *machine)
 	    profile_open(&machine->profile, &config->profile, machine->engine,
 			 config->kernel, machine->error))
 		return -1;
-	if (console_open(&machine->console, &config->serial, machine->error))
+	if (consoles_open(&machine->consoles, &config->serial, config->port,
+			  config->ports, machine->error))
 		return -1;
 	if (build_board(machine) || load_guest(machine) ||
 	    profile_start(&machine->profile, machine->vm, machine->error))
@@ -569,17 +565,6 @@ static int set_up(struct machine *machine)
 }
 
 /* --- running ------------------------------------------------------------- */
-
-static void greet(const struct machine *machine)
-{
-	const char *pty = console_pty_name(machine->console);
-
-	if (pty)
-		fprintf(stderr, "lodge: serial console on %s\n", pty);
-	if (console_interactive(machine->console))
-		fprintf(stderr, "lodge: Ctrl-A x stops the machine, "
-				"Ctrl-A h lists the keys\n");
-}
 
 /* From a start or reset to the next request. */
 static enum vm_request run_once(struct machine *machine)
@@ -612,7 +597,7 @@ static int restart(struct machine *machine)
 			return -1;
 	atomic_store(&machine->vm->request, VM_RUN);
 	atomic_store(&machine->vm->exit_code, 0);
-	console_hold(machine->console);
+	consoles_hold(machine->consoles);
 	board_reset(machine->board);
 	return load_guest(machine);
 }
@@ -707,9 +692,11 @@ static int finish(struct machine *machine, enum vm_request request)
 	int status = endings[request].status;
 	uint32_t code = atomic_load(&machine->vm->exit_code);
 
+	/* Devices write to consoles from a thread of their own. */
+	vm_quiesce_devices(machine->vm);
 	/* Our lines come after the guest's, on a terminal given back. */
-	console_close(machine->console);
-	machine->console = NULL;
+	consoles_close(machine->consoles);
+	machine->consoles = NULL;
 	if (request == VM_CRASH)
 		tell_crash(machine);
 	if (machine->gdb)
@@ -731,7 +718,7 @@ static int finish(struct machine *machine, enum vm_request request)
 
 static void tear_down(struct machine *machine)
 {
-	console_close(machine->console);
+	consoles_close(machine->consoles);
 	control_close(machine->control);
 	if (machine->signals >= 0) {
 		loop_remove(machine->loop, machine->signals);
@@ -768,7 +755,7 @@ int machine_run(const struct machine_config *config, struct vmm_error *error)
 	if (!machine->hotplug) {
 		vmm_error_set(error, "out of memory");
 	} else if (!set_up(machine)) {
-		greet(machine);
+		consoles_greet(machine->consoles);
 		status = finish(machine, run(machine));
 	}
 	tear_down(machine);

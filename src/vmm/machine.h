@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "board/board.h"
-#include "vmm/console.h"
+#include "vmm/consoles.h"
 #include "vmm/error.h"
 #include "vmm/gdb_socket.h"
 #include "vmm/profile.h"
@@ -44,6 +44,8 @@ struct machine_config {
 	const char *engine; /* "auto", "kvm" or "soft" */
 	uint64_t soft_cache; /* bytes a processor; 0: engine's default */
 	struct console_config serial;
+	const struct machine_port *port; /* of the virtio console */
+	unsigned int ports;
 	bool reboot; /* on a guest's reset; else it ends the run */
 	bool testdev;
 	const char *report; /* file; NULL: none */

@@ -454,8 +454,8 @@ def test_a_socket_in_use_is_refused(echo, tmp_path):
         other.listen(1)
         result = run(*echo, "--serial", f"unix:{path}")
         assert result.returncode == 1
-        assert result.stderr == (f"lodge: serial socket {path}: in use; "
-                                 "give another path\n")
+        assert result.stderr == (f"lodge: serial console: socket {path}: in "
+                                 "use; give another path\n")
     assert path.exists()
 
 
@@ -464,8 +464,8 @@ def test_a_file_in_a_sockets_place_is_refused(echo, tmp_path):
     path.write_text("mine")
     result = run(*echo, "--serial", f"unix:{path}")
     assert result.returncode == 1
-    assert result.stderr == (f"lodge: serial socket {path}: is a file, and "
-                             "no socket; give another path\n")
+    assert result.stderr == (f"lodge: serial console: socket {path}: is a "
+                             "file, and no socket; give another path\n")
     assert path.read_text() == "mine"
 
 

@@ -100,6 +100,16 @@ def test_unknown_command_without_a_likeness():
     (["--engine", "xen"], ["--engine xen", "soft"]),
     (["--serial", "tcp"], ["--serial tcp", "pty"]),
     (["--serial", "file:"], ["--serial file:", "file:PATH"]),
+    (["--console", "agent"], ["--console agent", "NAME=WHERE"]),
+    (["--console", "=pty"], ["--console =pty", "name"]),
+    (["--console", "a/b=pty"], ["--console a/b=pty", "name"]),
+    (["--console", ".a=pty"], ["--console .a=pty", "name"]),
+    (["--console", "a=tcp"], ["--console tcp", "unix:PATH"]),
+    (["--console", "a=pty", "--console", "a=none"], ["two have that name"]),
+    (["--console", "a=stdio", "--console", "b=stdio"], ["stdio"]),
+    (["--console", "a=stdio", "--serial", "stdio"], ["stdio"]),
+    ([word for n in range(32) for word in ("--console", f"p{n}=none")],
+     ["more than 31"]),
     (["--name", "a/b"], ["--name a/b"]),
     (["--name", ""], ["--name"]),
     (["--soft-cache", "many"], ["--soft-cache many", "8M"]),
@@ -313,7 +323,7 @@ def test_profile_of_a_kernel_without_names(make_kernel, tmp_path):
 def test_unwritable_serial_file(make_kernel, tmp_path, where):
     result = run(*make_kernel(tiny.power_off()), "--serial",
                  f"file:{tmp_path / where}")
-    refused(result, 1, "serial file", str(tmp_path / where))
+    refused(result, 1, "serial console: file", str(tmp_path / where))
 
 
 def test_a_failed_start_leaves_nothing(tmp_path, bz):

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fuzz target: virtio devices with several queues. The first byte picks ring
+ * format and features; then a driver sends messages that often are nearly
+ * right, writes rings and registers as it likes, and resets, while outside
+ * peers come and go, give input and take as much output as they please. The
+ * machine is stopped and goes on at any moment. Whatever comes, the process and
+ * what lies outside of guest memory stay as they are.
+ */
+#include "fuzz_device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "chip/pci_host.h"
+#include "fake/host.h"
+#include "virtio/console.h"
+
+#define BAR	   0xd0000000u
+#define MSIX	   0xd1000000u
+#define RAM	   0x100000u
+#define QUEUES	   6 /* of two ports, and control */
+#define QUEUE_SIZE 16
+#define RINGS(n)   (0x10000u + 0x1000u * (n)) /* 0x400 an area */
+#define BUFFERS	   0x20000u
+#define PORTS	   2
+
+static struct vm vm;
+static struct pci_host host;
+static struct virtio_console *console;
+static uint64_t features;
+static unsigned int room[PORTS];
+static uint16_t next[QUEUES];
+
+static void demand(int holds)
+{
+	if (!holds)
+		abort();
+}
+
+static unsigned int write_out(void *ctx, const uint8_t *data,
+			      unsigned int count)
+{
+	unsigned int *left = ctx;
+	volatile uint8_t sum = 0;
+
+	if (count > *left)
+		count = *left;
+	for (unsigned int i = 0; i < count; i++)
+		sum += data[i]; /* all of it can be read */
+	*left -= count;
+	return count;
+}
+
+static void ready(void *ctx)
+{
+}
+
+static void config(unsigned int at, unsigned int size, uint32_t value)
+{
+	bus_write(&vm.pio, 0xcf8, 4,
+		  0x80000000u | PCI_DEVFN(2, 0) << 8 | (at & 0xfc));
+	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
+}
+
+static void regs(unsigned int at, unsigned int size, uint64_t value)
+{
+	bus_write(&vm.mmio, BAR + at, size, value);
+}
+
+static void build(unsigned int pick)
+{
+	const struct irq nowhere = { 0 };
+	const struct virtio_console_port port[PORTS] = {
+		{ "first", { write_out, ready, &room[0] }, true },
+		{ "second", { write_out, ready, &room[1] }, false },
+	};
+	const struct virtio_console_config ports = { port, PORTS };
+
+	fake_host_reset();
+	vm_init(&vm, "fuzz");
+	demand(!memory_init(&vm.memory, RAM, 0));
+	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
+	demand(!host_worker_create(&vm.worker, "devices"));
+	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
+	demand(!virtio_console_create(&console, &vm, &ports));
+	demand(!pci_attach(&host.root, virtio_console_pci(console),
+			   PCI_DEVFN(2, 0)));
+	config(PCI_BAR0 + 4, 4, MSIX);
+	config(PCI_BAR0 + 16, 4, BAR);
+	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
+	features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
+		   VIRTIO_F_RING_RESET | (pick >> 2 & 7);
+	if (pick & 1)
+		features |= VIRTIO_F_RING_PACKED;
+	if (pick & 2)
+		features |= VIRTIO_F_EVENT_IDX;
+}
+
+static void set_up_queue(unsigned int n)
+{
+	regs(VIRTIO_COMMON_QUEUE_SELECT, 2, n);
+	regs(VIRTIO_COMMON_QUEUE_SIZE, 2, QUEUE_SIZE);
+	regs(VIRTIO_COMMON_QUEUE_DESC, 8, RINGS(n));
+	regs(VIRTIO_COMMON_QUEUE_DRIVER, 8, RINGS(n) + 0x400);
+	regs(VIRTIO_COMMON_QUEUE_DEVICE, 8, RINGS(n) + 0x800);
+	regs(VIRTIO_COMMON_QUEUE_ENABLE, 2, 1);
+}
+
+static void start(void)
+{
+	static const uint8_t zero[0x1000];
+
+	regs(VIRTIO_COMMON_STATUS, 1, 0);
+	regs(VIRTIO_COMMON_STATUS, 1, 3);
+	for (unsigned int i = 0; i < 2; i++) {
+		regs(VIRTIO_COMMON_DRIVER_SELECT, 4, i);
+		regs(VIRTIO_COMMON_DRIVER_FEATURE, 4,
+		     (uint32_t)(features >> 32 * i));
+	}
+	regs(VIRTIO_COMMON_STATUS, 1, 0x0b);
+	for (unsigned int n = 0; n < QUEUES; n++) {
+		memory_write(&vm.memory, gpa(RINGS(n)), zero, sizeof(zero));
+		next[n] = 0;
+		set_up_queue(n);
+	}
+	regs(VIRTIO_COMMON_STATUS, 1, 0x0f);
+}
+
+/* One descriptor as a driver would offer it, in a split ring. */
+static void offer(unsigned int n, uint64_t addr, uint32_t size, bool write)
+{
+	const struct virtq_desc desc = { addr, size, write ? VIRTQ_WRITE : 0,
+					 0 };
+	uint16_t at = next[n] % QUEUE_SIZE;
+
+	memory_write(&vm.memory, gpa(RINGS(n) + 16u * at), &desc,
+		     sizeof(desc));
+	memory_write(&vm.memory, gpa(RINGS(n) + 0x404 + 2u * at), &at, 2);
+	next[n]++;
+	memory_write(&vm.memory, gpa(RINGS(n) + 0x402), &next[n], 2);
+	regs(0x3000 + 4 * n, 2, 0);
+}
+
+static void send(struct words *w, unsigned int n)
+{
+	uint64_t at = BUFFERS + 0x100u * n;
+	struct {
+		uint32_t id;
+		uint16_t event, value;
+	} message = {
+		.id = (uint32_t)next_word(w, 1) & 3,
+		.event = (uint16_t)next_word(w, 1) & 7,
+		.value = (uint16_t)next_word(w, 1) & 1,
+	};
+
+	memory_write(&vm.memory, gpa(at), &message, sizeof(message));
+	offer(n, at, n == 3 ? 8 : (uint32_t)next_word(w, 1), !(n & 1));
+}
+
+static void poke(struct words *w)
+{
+	uint64_t at = RINGS(0) + next_word(w, 2) % (0x1000 * QUEUES);
+	uint64_t value = next_word(w, 8);
+
+	memory_write(&vm.memory, gpa(at & ~UINT64_C(1)), &value,
+		     1u << (value & 3));
+}
+
+/* What happens outside. */
+static void outside(struct words *w, unsigned int op)
+{
+	static const uint8_t input[300];
+	unsigned int port = op & 1, count = (unsigned int)next_word(w, 1);
+
+	switch (op >> 1 & 3) {
+	case 0:
+		demand(virtio_console_receive(console, port, input, count) <=
+		       count);
+		break;
+	case 1:
+		room[port] += count;
+		virtio_console_room(console, port);
+		break;
+	case 2:
+		virtio_console_set_open(console, port, count & 1);
+		break;
+	default:
+		if (count < 8)
+			virtio_console_remove(console, port);
+		else
+			virtio_console_resize(console, count, 25);
+		break;
+	}
+}
+
+static void step(struct words *w, unsigned int op)
+{
+	uint64_t word;
+
+	switch (op >> 5) {
+	case 0:
+	case 1:
+		send(w, op % QUEUES);
+		break;
+	case 2:
+		send(w, 2 + (op & 1));
+		break;
+	case 3:
+		outside(w, op);
+		break;
+	case 4:
+		poke(w);
+		break;
+	case 5:
+		word = next_word(w, 4);
+		regs(op & 0x1f ? (op & 0x1f) * 2 : 0x2000 + (word & 0xff),
+		     1u << (word & 3), word >> 8);
+		break;
+	case 6:
+		vm_quiesce_devices(&vm);
+		outside(w, op);
+		vm_resume_devices(&vm);
+		break;
+	default:
+		if (op & 1)
+			start();
+		else
+			regs(0x3000 + 4 * (op >> 1 & 7), 2, 0);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct words w = { data, size };
+
+	room[0] = room[1] = 64;
+	build((unsigned int)next_word(&w, 1));
+	start();
+	while (w.left) {
+		step(&w, (unsigned int)next_word(&w, 1));
+		fake_work_run();
+	}
+	vm_fini(&vm);
+	demand(fake_live() == 0);
+	return 0;
+}
