@@ -97,16 +97,32 @@ static const struct {
 	const char *name, *id;
 	unsigned int unit;
 	struct aml_resources res;
-	bool of_display; /* there only with one */
+	enum { ALWAYS, WITH_DISPLAY, WITH_FLOPPY } when;
 } legacy_devices[] = {
-	{ "RTC", "PNP0B00", 0, { 0x70, 2, IRQ_RTC, 0 }, false },
-	{ "COM1", "PNP0501", 1, { LAYOUT_COM1, 8, IRQ_COM1, 0 }, false },
-	{ "COM2", "PNP0501", 2, { LAYOUT_COM2, 8, LAYOUT_IRQ_COM2, 0 }, false },
+	{ "RTC", "PNP0B00", 0, { 0x70, 2, IRQ_RTC, 0, 0 }, ALWAYS },
+	{ "COM1", "PNP0501", 1, { LAYOUT_COM1, 8, IRQ_COM1, 0, 0 }, ALWAYS },
+	{ "COM2", "PNP0501", 2, { LAYOUT_COM2, 8, LAYOUT_IRQ_COM2, 0, 0 },
+	  ALWAYS },
 	{ "KBD", "PNP0303", 0,
-	  { I8042_DATA_PORT, 1, I8042_IRQ_KEYBOARD, I8042_COMMAND_PORT },
-	  true },
-	{ "MOU", "PNP0F13", 0, { .irq = I8042_IRQ_MOUSE }, true },
+	  { I8042_DATA_PORT, 1, I8042_IRQ_KEYBOARD, I8042_COMMAND_PORT, 0 },
+	  WITH_DISPLAY },
+	{ "MOU", "PNP0F13", 0, { .irq = I8042_IRQ_MOUSE }, WITH_DISPLAY },
+	{ "FDC0", "PNP0700", 0,
+	  { 0x3f0, 6, LAYOUT_IRQ_FDC, 0x3f7, 1 << LAYOUT_DMA_FDC },
+	  WITH_FLOPPY },
 };
+
+static bool is_there(const struct acpi_machine *machine, unsigned int i)
+{
+	switch (legacy_devices[i].when) {
+	case WITH_DISPLAY:
+		return machine->display;
+	case WITH_FLOPPY:
+		return machine->floppy;
+	default:
+		return true;
+	}
+}
 
 static uint32_t build_dsdt(struct table *out,
 			   const struct acpi_machine *machine)
@@ -128,7 +144,7 @@ static uint32_t build_dsdt(struct table *out,
 	}
 	for (unsigned int i = 0;
 	     i < sizeof(legacy_devices) / sizeof(legacy_devices[0]); i++)
-		if (machine->display || !legacy_devices[i].of_display)
+		if (is_there(machine, i))
 			legacy_device(&aml, legacy_devices[i].name,
 				      legacy_devices[i].id,
 				      legacy_devices[i].unit,

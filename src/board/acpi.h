@@ -24,6 +24,7 @@ struct acpi_machine {
 	uint64_t facs;
 	uint32_t hpet; /* hpet_id() */
 	bool display; /* and keyboard and mouse */
+	bool floppy;  /* controller */
 	struct pci_layout pci;
 };
 

@@ -274,6 +274,11 @@ void aml_name_resources(struct aml *aml, const struct aml_resources *res)
 		table_u8(&out, 0x22); /* IRQ descriptor (6.4.2.1) */
 		table_u16(&out, (uint16_t)(1u << res->irq));
 	}
+	if (res->dma) {
+		table_u8(&out, 0x2a); /* DMA descriptor (6.4.2.2) */
+		table_u8(&out, res->dma);
+		table_u8(&out, 0); /* compatible, bytes */
+	}
 	aml_resource_end(&out);
 	aml_name_begin(aml, "_CRS");
 	aml_buffer(aml, bytes, out.used);

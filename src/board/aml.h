@@ -70,6 +70,7 @@ struct aml_resources {
 	uint8_t port_count;
 	uint8_t irq;
 	uint16_t second; /* one more port */
+	uint8_t dma;	 /* channels, a bit each */
 };
 
 /*

@@ -32,6 +32,7 @@ struct virtio_console_config;
 #define BOARD_DISKS_MAX 18
 #define BOARD_SATA_MAX  6
 #define BOARD_PORTS_MAX 8
+#define BOARD_FLOPPIES_MAX 2
 
 enum board_bus {
 	BOARD_VIRTIO, /* a controller of its own */
@@ -88,7 +89,16 @@ struct board_config {
 	 */
 	void (*let_go)(void *ctx, unsigned int slot);
 	void *let_go_ctx;
+	/* Disks in floppy drives; sizes as board_floppy_type() knows them. */
+	struct block *floppy[BOARD_FLOPPIES_MAX];
+	unsigned int floppies;
 };
+
+/*
+ * The type of drive, as the NVRAM has it, for a floppy disk of this many
+ * bytes; 0: there are no such disks.
+ */
+unsigned int board_floppy_type(uint64_t size);
 
 struct board; /* everything of one machine, in one allocation */
 

@@ -23,6 +23,8 @@
 #define MTRR_VALID	 0x800u
 
 /* NVRAM of PC firmware */
+#define NVRAM_FLOPPIES	0x10 /* types; the first one's in the upper half */
+#define NVRAM_EQUIPMENT 0x14
 #define NVRAM_BASE_KIB	0x15
 #define NVRAM_EXT_KIB	0x17 /* from 1 MiB; 0xffff at most; and here: */
 #define NVRAM_EXT_KIB_2 0x30
@@ -64,6 +66,7 @@ static int write_tables(struct board *board, uint8_t *buffer)
 		.facs = LAYOUT_FACS,
 		.hpet = hpet_id(&board->hpet),
 		.display = board->display,
+		.floppy = board->floppy_type[0],
 		.pci = board->pci_layout,
 	};
 	struct cpuid_regs cpu =
@@ -122,6 +125,24 @@ int firmware_write(struct board *board, uint64_t *rsdp)
 	return err;
 }
 
+#define EQUIPMENT_FLOPPY   0x01 /* bits 6, 7: how many besides one */
+#define EQUIPMENT_FPU	   0x02
+#define EQUIPMENT_KEYBOARD 0x04
+
+static void set_equipment(struct board *board)
+{
+	const uint8_t *type = board->floppy_type;
+	uint8_t value = EQUIPMENT_FPU | EQUIPMENT_KEYBOARD;
+
+	if (type[0])
+		value |= EQUIPMENT_FLOPPY;
+	if (type[0] && type[1])
+		value |= 1 << 6;
+	rtc_set_nvram(&board->rtc, NVRAM_FLOPPIES,
+		      (uint8_t)(type[0] << 4 | type[1]));
+	rtc_set_nvram(&board->rtc, NVRAM_EQUIPMENT, value);
+}
+
 static void set_nvram_word(struct board *board, unsigned int index,
 			   uint64_t value)
 {
@@ -139,6 +160,7 @@ void firmware_set_nvram(struct board *board)
 	uint64_t from_16m = low > 16 << 20 ? low - (16 << 20) : 0;
 	uint64_t high = board->memory - low;
 
+	set_equipment(board);
 	set_nvram_word(board, NVRAM_BASE_KIB, LAYOUT_LOW_END >> 10);
 	set_nvram_word(board, NVRAM_EXT_KIB, extended >> 10);
 	set_nvram_word(board, NVRAM_EXT_KIB_2, extended >> 10);

@@ -44,6 +44,8 @@
 
 /* Serial ports; the other legacy lines are named in chip/irqchip.h. */
 #define LAYOUT_IRQ_COM2 3
+#define LAYOUT_IRQ_FDC	6
+#define LAYOUT_DMA_FDC	2
 #define LAYOUT_COM1	0x3f8u
 #define LAYOUT_COM2	0x2f8u
 

@@ -103,8 +103,7 @@ static int add_memory(struct board *board)
 
 /* --- chips ---------------------------------------------------------------- */
 
-/* Interrupt line `line` of the PC: to our controllers or the engine's. */
-static struct irq board_irq(struct board *board, unsigned int line)
+struct irq board_irq(struct board *board, unsigned int line)
 {
 	if (board->engine->own_irqchip)
 		return (struct irq){ board->engine->irq_line, board->engine_vm,
@@ -315,6 +314,8 @@ static int add_chips(struct board *board, const struct board_config *config)
 		err = add_keyboard(board);
 	if (!err)
 		err = reset_init(&board->reset, vm);
+	if (!err)
+		err = legacy_add(board, config);
 	if (!err)
 		err = add_pci(board);
 	if (!err)

@@ -12,6 +12,7 @@
 #include "chip/ich9_lpc.h"
 #include "chip/ioapic.h"
 #include "chip/irqchip.h"
+#include "chip/isa_dma.h"
 #include "chip/lapic.h"
 #include "chip/pci_host.h"
 #include "chip/pci_port.h"
@@ -75,6 +76,8 @@ struct board {
 	struct ps2_keyboard keyboard;
 	struct ps2_mouse mouse;
 	struct reset reset;
+	struct isa_dma dma;
+	uint8_t floppy_type[BOARD_FLOPPIES_MAX]; /* 0: no drive */
 	struct pci_layout pci_layout;
 	struct pci_host pci;
 	struct ich9_lpc lpc;
@@ -91,6 +94,12 @@ struct board {
 };
 
 extern const struct state_class board_record_class;
+
+/* Interrupt line `line` of the PC: to our controllers or the engine's. */
+struct irq board_irq(struct board *board, unsigned int line);
+
+/* pc_legacy.c: what PCs had before PCI. Negative vm/error.h. */
+int legacy_add(struct board *board, const struct board_config *config);
 
 /*
  * What firmware would leave behind: tables in ROM, the BIOS data area, the

@@ -100,6 +100,7 @@ static void build_acpi(struct rom *rom)
 		.cpus = rom->board->cpus,
 		.hpet = hpet_id(&rom->board->hpet),
 		.display = rom->board->display,
+		.floppy = rom->board->floppy_type[0],
 		.pci = layout_now(rom),
 	};
 	struct table_links links = { 0 };

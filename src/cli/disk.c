@@ -95,3 +95,24 @@ int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 	}
 	return 0;
 }
+
+int floppy_parse(const char *text, struct machine_disk *disk)
+{
+	char *rest = strdup(text), *option;
+
+	*disk = (struct machine_disk){ .path = next_piece(&rest) };
+	if (!disk->path || !*disk->path) {
+		cli_error("run: --floppy: give the path of an image");
+		return -1;
+	}
+	while ((option = next_piece(&rest))) {
+		if (strcmp(option, "readonly")) {
+			cli_error("run: --floppy: unknown option \"%s\"; there "
+				  "is readonly (a comma in a path is written "
+				  "twice)", option);
+			return -1;
+		}
+		disk->readonly = true;
+	}
+	return 0;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The value of --disk, and the words of lodge attach. */
+/* The values of --disk and --floppy, and the words of lodge attach. */
 #ifndef LODGE_CLI_DISK_H
 #define LODGE_CLI_DISK_H
 
@@ -7,6 +7,7 @@
 
 #define CLI_DISKS_MAX 16
 #define CLI_CDS_MAX   2
+#define CLI_FLOPPIES_MAX 2
 #define CLI_SATA_MAX  6 /* disks and CDs on it */
 
 /*
@@ -17,5 +18,8 @@
  */
 int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 	       const char **name);
+
+/* The same for a floppy disk, which has one option: readonly. */
+int floppy_parse(const char *text, struct machine_disk *disk);
 
 #endif

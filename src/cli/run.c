@@ -32,6 +32,7 @@ struct run {
 	struct machine_disk disk[CLI_DISKS_MAX + CLI_CDS_MAX];
 	const char *cd[CLI_CDS_MAX];
 	unsigned int cds;
+	struct machine_disk floppy[CLI_FLOPPIES_MAX];
 	const char *soft_cache; /* as given; NULL: not */
 	const char *display; /* likewise */
 	bool serial; /* given */
@@ -125,6 +126,17 @@ static int take_cdrom(void *config, const char *value)
 	}
 	run->cd[run->cds++] = value;
 	return 0;
+}
+
+static int take_floppy(void *config, const char *value)
+{
+	struct run *run = config;
+
+	if (run->machine.floppy_count == CLI_FLOPPIES_MAX) {
+		cli_error("run: more than %d floppy disks", CLI_FLOPPIES_MAX);
+		return -1;
+	}
+	return floppy_parse(value, &run->floppy[run->machine.floppy_count++]);
 }
 
 static int take_cpus(void *config, const char *value)
@@ -383,6 +395,8 @@ static const struct option_spec run_options[] = {
 	  "readonly, serial=TEXT, queues=N", true, take_disk },
 	{ "cdrom", "ISO", "an image as a CD in a SATA drive; twice at most",
 	  true, take_cdrom },
+	{ "floppy", "IMG[,readonly]",
+	  "an image in a floppy drive; twice at most", true, take_floppy },
 	{ "firmware", "WHICH",
 	  "bios, uefi or the PATH of an image: boot as a real\n"
 	  "machine does; none loads a kernel (none)",
@@ -525,6 +539,7 @@ static int complete(struct run *run, struct guest *guest, char *append,
 
 	machine->module = run->module;
 	machine->disk = run->disk;
+	machine->floppy = run->floppy;
 	machine->display = run->display ? !strcmp(run->display, "std") :
 				machine->firmware.kind != ROM_NONE;
 	if (machine->firmware.kind != ROM_NONE)

@@ -37,10 +37,21 @@ static void add_all(char *text, const struct machine_disk *disk,
 	}
 }
 
+static void add_floppies(char *text, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		size_t used = strlen(text);
+
+		snprintf(text + used, BOOT_ORDER_MAX - used,
+			 "/pci@i0cf8/isa@1f/fdc@03f0/floppy@%u\n", i);
+	}
+}
+
 void boot_order_write(char text[BOOT_ORDER_MAX],
-		      const struct machine_disk *disk, unsigned int count)
+		      const struct machine_config *config)
 {
 	text[0] = '\0';
-	add_all(text, disk, count, true);
-	add_all(text, disk, count, false);
+	add_floppies(text, config->floppy_count);
+	add_all(text, config->disk, config->disk_count, true);
+	add_all(text, config->disk, config->disk_count, false);
 }

@@ -8,10 +8,10 @@
 #define BOOT_ORDER_MAX 1024
 
 /*
- * A device path a line: CDs, then disks, each in the order given. Empty
- * without any.
+ * A device path a line: floppy disks, CDs, then disks, each in the order
+ * given. Empty without any.
  */
 void boot_order_write(char text[BOOT_ORDER_MAX],
-		      const struct machine_disk *disk, unsigned int count);
+		      const struct machine_config *config);
 
 #endif

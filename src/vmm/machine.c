@@ -47,6 +47,7 @@ struct machine {
 	struct boot_module *boot_module;
 	struct board_boot boot;
 	struct block *disk[BOARD_DISKS_MAX];
+	struct block *floppy[BOARD_FLOPPIES_MAX];
 	char boot_order[BOOT_ORDER_MAX];
 
 	const struct engine *engine;
@@ -315,6 +316,27 @@ static int open_images(struct machine *machine)
 	return 0;
 }
 
+static int open_floppies(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->config->floppy_count; i++) {
+		const struct machine_disk *disk = &machine->config->floppy[i];
+		struct block_error why;
+
+		if (block_file_open(&machine->floppy[i], disk->path,
+				    disk->readonly, true, &why))
+			return vmm_error_set(machine->error, "floppy %s: %s",
+					     disk->path, why.text);
+		if (!board_floppy_type(machine->floppy[i]->size))
+			return vmm_error_set(
+				machine->error,
+				"floppy %s: no floppy disk has %llu bytes; "
+				"give an image of 160K, 180K, 320K, 360K, "
+				"720K, 1200K, 1440K or 2880K", disk->path,
+				(unsigned long long)machine->floppy[i]->size);
+	}
+	return 0;
+}
+
 static int open_disks(struct machine *machine)
 {
 	for (unsigned int i = 0; i < machine->config->disk_count; i++) {
@@ -329,8 +351,9 @@ static int open_disks(struct machine *machine)
 					     disk->cd ? "cdrom" : "disk",
 					     disk->path, why.text);
 	}
-	boot_order_write(machine->boot_order, machine->config->disk,
-			 machine->config->disk_count);
+	if (open_floppies(machine))
+		return -1;
+	boot_order_write(machine->boot_order, machine->config);
 	machine->rom.firmware.boot_order = machine->boot_order;
 	machine->rom.firmware.boot_order_size =
 		(uint32_t)strlen(machine->boot_order);
@@ -342,6 +365,8 @@ static void close_disks(struct machine *machine)
 {
 	for (unsigned int i = 0; i < machine->config->disk_count; i++)
 		block_close(machine->disk[i]);
+	for (unsigned int i = 0; i < machine->config->floppy_count; i++)
+		block_close(machine->floppy[i]);
 }
 
 static void close_images(struct machine *machine)
@@ -382,7 +407,7 @@ static int build_board(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
 	struct board_disk disk[BOARD_DISKS_MAX] = { 0 };
-	const struct board_config board_config = {
+	struct board_config board_config = {
 		.name = machine->name,
 		.cpus = config->cpus,
 		.memory = config->memory,
@@ -413,6 +438,8 @@ static int build_board(struct machine *machine)
 			.bus = config->disk[i].bus,
 			.cd = config->disk[i].cd,
 		};
+	board_config.floppies = config->floppy_count;
+	memcpy(board_config.floppy, machine->floppy, sizeof(machine->floppy));
 	rc = board_build(&board_config, &machine->board);
 
 	if (rc == -ENOMEM)

@@ -37,6 +37,8 @@ struct machine_config {
 	unsigned int module_count;
 	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
 	unsigned int disk_count;
+	const struct machine_disk *floppy; /* BOARD_FLOPPIES_MAX at most */
+	unsigned int floppy_count;
 	struct rom_config firmware;
 	bool display; /* an adapter, keyboard and mouse */
 	unsigned int cpus;

@@ -55,7 +55,12 @@ static uint32_t table_at(uint64_t addr, const char *signature)
 
 static void build(unsigned int cpus)
 {
-	struct acpi_machine machine = { .cpus = cpus, .facs = LAYOUT_FACS };
+	struct acpi_machine machine = {
+		.cpus = cpus,
+		.facs = LAYOUT_FACS,
+		.display = true,
+		.floppy = true,
+	};
 
 	fake_host_reset();
 	pci_layout_init(&machine.pci, 4 * GIB, 40);
@@ -165,7 +170,12 @@ static void acpi_tables(void **state)
 
 static void acpi_no_room(void **state)
 {
-	struct acpi_machine machine = { .cpus = 64, .facs = LAYOUT_FACS };
+	struct acpi_machine machine = {
+		.cpus = 64,
+		.facs = LAYOUT_FACS,
+		.display = true,
+		.floppy = true,
+	};
 	uint32_t full;
 
 	build(64);

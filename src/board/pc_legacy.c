@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What PCs had before PCI, for systems of that time: DMA controllers and the
+ * floppy controller with its drives. The drives' types are those of the disks
+ * in them.
+ */
+#include "board/layout.h"
+#include "board/pc.h"
+#include "device/fdc.h"
+#include "vm/error.h"
+
+unsigned int board_floppy_type(uint64_t size)
+{
+	const struct floppy_format *format = floppy_format_of(size);
+
+	return format ? format->drive : FLOPPY_NONE;
+}
+
+/* A controller for the drives; with none there is none. */
+static int add_floppies(struct board *board, const struct board_config *config)
+{
+	const struct irq irq = board_irq(board, LAYOUT_IRQ_FDC);
+	struct fdc *fdc;
+	int err;
+
+	if (!config->floppies)
+		return 0;
+	if (config->floppies > BOARD_FLOPPIES_MAX)
+		return -VM_EINVAL;
+	err = fdc_create(&fdc, &board->vm, &irq, &board->dma);
+	for (unsigned int i = 0; i < config->floppies && !err; i++) {
+		struct block *block = config->floppy[i];
+		unsigned int type = board_floppy_type(block->size);
+
+		board->floppy_type[i] = (uint8_t)type;
+		err = fdc_add(fdc, i, (enum floppy_drive)type, block);
+	}
+	return err;
+}
+
+int legacy_add(struct board *board, const struct board_config *config)
+{
+	int err = isa_dma_init(&board->dma, &board->vm);
+
+	return err ? err : add_floppies(board, config);
+}

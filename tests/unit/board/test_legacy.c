@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Devices of a PC from before PCI: where the board puts them, and what it
+ * tells systems of them.
+ */
+#include "fake/test.h"
+
+#include <string.h>
+
+#include "board/layout.h"
+#include "board/pc.h"
+#include "fake/block.h"
+#include "fake/host.h"
+#include "vm/error.h"
+
+#define MIB (1ull << 20)
+#define KIB (1u << 10)
+
+/* --- an engine that runs nothing and has the lines -------------------------- */
+
+static uint32_t lines;
+
+static int idle_open(const struct engine_setup *setup, void **vm_engine)
+{
+	*vm_engine = NULL;
+	return 0;
+}
+
+static void idle_close(void *vm_engine)
+{
+}
+
+static int idle_map(void *vm_engine)
+{
+	return 0;
+}
+
+static int idle_cpu_open(void *vm_engine, struct x86_cpu *cpu)
+{
+	return 0;
+}
+
+static void idle_cpu_close(struct x86_cpu *cpu)
+{
+}
+
+static void set_line(void *vm_engine, unsigned int line, bool level)
+{
+	lines = level ? lines | 1u << line : lines & ~(1u << line);
+}
+
+static void send_msi(void *vm_engine, const struct msi *msi)
+{
+}
+
+static const struct engine engine_idle = {
+	.name = "idle",
+	.open = idle_open,
+	.close = idle_close,
+	.map_memory = idle_map,
+	.cpu_open = idle_cpu_open,
+	.cpu_close = idle_cpu_close,
+	.own_irqchip = true,
+	.irq_line = set_line,
+	.send_msi = send_msi,
+};
+
+static struct board *build(struct board_config *config)
+{
+	struct board *board;
+
+	fake_host_reset();
+	lines = 0;
+	config->name = "test";
+	config->cpus = 1;
+	config->memory = 16 * MIB;
+	config->engine = &engine_idle;
+	assert_int_equal(board_build(config, &board), 0);
+	return board;
+}
+
+static void destroy(struct board *board)
+{
+	board_destroy(board);
+	assert_int_equal(fake_live(), 0);
+}
+
+static uint8_t in(struct board *board, uint16_t port)
+{
+	return (uint8_t)bus_read(&board_vm(board)->pio, port, 1);
+}
+
+static void out(struct board *board, uint16_t port, uint8_t value)
+{
+	bus_write(&board_vm(board)->pio, port, 1, value);
+}
+
+static uint8_t nvram(struct board *board, uint8_t index)
+{
+	out(board, 0x70, index);
+	return in(board, 0x71);
+}
+
+/* --- floppy disks ------------------------------------------------------------- */
+
+static void without_floppies(void **state)
+{
+	struct board_config config = { 0 };
+	struct board *board = build(&config);
+
+	assert_int_equal(in(board, 0x3f4), 0xff);
+	assert_int_equal(nvram(board, 0x10), 0);
+	assert_int_equal(nvram(board, 0x14), 0x06);
+	destroy(board);
+}
+
+static void floppies(void **state)
+{
+	static uint8_t data[512];
+	struct fake_block disk[2];
+	struct board_config config = {
+		.floppy = { &disk[0].block, &disk[1].block },
+	};
+
+	fake_block_init(&disk[0], data, 1440 * KIB);
+	fake_block_init(&disk[1], data, 360 * KIB);
+	for (unsigned int count = 1; count <= 2; count++) {
+		struct board *board;
+
+		config.floppies = count;
+		board = build(&config);
+		assert_int_equal(nvram(board, 0x10),
+				 count == 1 ? 0x40 : 0x41);
+		assert_int_equal(nvram(board, 0x14),
+				 count == 1 ? 0x07 : 0x47);
+		out(board, 0x3f2, 0x0c);
+		assert_int_equal(in(board, 0x3f4), 0x80);
+		assert_int_equal(lines, 1u << LAYOUT_IRQ_FDC);
+		destroy(board);
+	}
+	assert_int_equal(board_floppy_type(2880 * KIB), 5);
+	assert_int_equal(board_floppy_type(1000), 0);
+	fake_block_init(&disk[1], data, 1000 * KIB);
+	fake_host_reset();
+	assert_int_equal(board_build(&config, &(struct board *){ NULL }),
+			 -VM_EINVAL);
+	assert_int_equal(fake_live(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_floppies),
+		cmocka_unit_test(floppies),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
