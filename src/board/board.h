@@ -37,12 +37,13 @@ struct virtio_console_config;
 enum board_bus {
 	BOARD_VIRTIO, /* a controller of its own */
 	BOARD_AHCI,   /* on the next port of the SATA controller */
+	BOARD_NVME,   /* a controller of its own */
 };
 
 /* A disk, or a CD on AHCI. */
 struct board_disk {
 	struct block *block; /* stays the caller's, longer than the board */
-	unsigned int queues; /* 0: one for each processor */
+	unsigned int queues; /* 0: one for each processor; NVMe: all it has */
 	const char *serial;  /* NULL: none */
 	enum board_bus bus;
 	bool cd; /* a CD-ROM drive with this medium */

@@ -8,6 +8,7 @@
 #include "board/layout.h"
 #include "board/loader.h"
 #include "device/ahci.h"
+#include "device/nvme.h"
 #include "virtio/blk.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
@@ -200,6 +201,23 @@ static int add_pci(struct board *board)
 	return err;
 }
 
+static int create_nvme(struct board *board, const struct board_disk *disk,
+		       struct pci_device **pci)
+{
+	const struct nvme_config config = {
+		.block = disk->block,
+		.queues = disk->queues,
+		.serial = disk->serial,
+		.index = board->nvmes++,
+	};
+	struct nvme *nvme;
+	int err = nvme_create(&nvme, &board->vm, &config);
+
+	if (!err)
+		*pci = nvme_pci(nvme);
+	return err;
+}
+
 int disk_create(struct board *board, const struct board_disk *disk,
 		struct pci_device **pci)
 {
@@ -209,8 +227,11 @@ int disk_create(struct board *board, const struct board_disk *disk,
 		.serial = disk->serial,
 	};
 	struct virtio_blk *blk;
-	int err = virtio_blk_create(&blk, &board->vm, &config);
+	int err;
 
+	if (disk->bus == BOARD_NVME)
+		return create_nvme(board, disk, pci);
+	err = virtio_blk_create(&blk, &board->vm, &config);
 	if (!err)
 		*pci = virtio_blk_pci(blk);
 	return err;
@@ -285,7 +306,7 @@ static int add_devices(struct board *board, const struct board_config *config)
 	if (!err)
 		err = add_console(board, config->console);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
-		if (config->disk[i].bus == BOARD_VIRTIO)
+		if (config->disk[i].bus != BOARD_AHCI)
 			err = add_disk(board, &config->disk[i],
 				       LAYOUT_SLOT_DISKS + i);
 	for (unsigned int i = 0; i < config->ports && !err; i++)

@@ -87,6 +87,7 @@ struct board {
 	struct virtio_console *console; /* NULL: none */
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;
+	unsigned int nvmes; /* controllers made so far */
 	void (*let_go)(void *ctx, unsigned int slot);
 	void *let_go_ctx;
 	struct uart com1, com2;
@@ -110,7 +111,7 @@ int firmware_write(struct board *board, uint64_t *rsdp);
 /* The next slot's root port, on bus 0. -ENOSPC. */
 int slot_add(struct board *board);
 
-/* A virtio disk as a function of its own, on no bus. -ENOMEM, -ENOSPC. */
+/* A virtio or NVMe disk as a function of its own, on no bus. -ENOMEM, -ENOSPC. */
 int disk_create(struct board *board, const struct board_disk *disk,
 		struct pci_device **pci);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PATH[,format=raw][,bus=virtio|ahci][,readonly][,serial=TEXT][,queues=N]
+ * PATH[,format=raw][,bus=virtio|ahci|nvme][,readonly][,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
@@ -56,6 +56,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 		disk->raw = true;
 	} else if (!strcmp(option, "bus=ahci")) {
 		disk->bus = BOARD_AHCI;
+	} else if (!strcmp(option, "bus=nvme")) {
+		disk->bus = BOARD_NVME;
 	} else if (!strcmp(option, "bus=virtio")) {
 		disk->bus = BOARD_VIRTIO;
 	} else if (!strncmp(option, "serial=", 7)) {
@@ -69,8 +71,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 		return take_queues(what, disk, option + 7);
 	} else {
 		cli_error("%s: unknown option \"%s\"; there are "
-			  "format=raw, bus=virtio, bus=ahci, readonly, "
-			  "serial=TEXT and queues=N "
+			  "format=raw, bus=virtio, bus=ahci, bus=nvme, "
+			  "readonly, serial=TEXT and queues=N "
 			  "(a comma in a path is written twice)", what, option);
 		return -1;
 	}

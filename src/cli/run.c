@@ -392,7 +392,7 @@ static const struct option_spec run_options[] = {
 	{ "disk", "PATH[,OPTION...]",
 	  "a raw image as a virtio disk; repeats. Options:\n"
 	  "format=raw, bus=virtio, bus=ahci (a SATA disk),\n"
-	  "readonly, serial=TEXT, queues=N", true, take_disk },
+	  "bus=nvme, readonly, serial=TEXT, queues=N", true, take_disk },
 	{ "cdrom", "ISO", "an image as a CD in a SATA drive; twice at most",
 	  true, take_cdrom },
 	{ "floppy", "IMG[,readonly]",

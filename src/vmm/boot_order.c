@@ -19,6 +19,11 @@ static void add_path(char *text, const struct machine_disk *disk,
 		snprintf(text + used, BOOT_ORDER_MAX - used,
 			 "/pci@i0cf8/pci8086,2922@%x,2/drive@%x/disk@0\n",
 			 LAYOUT_SLOT_SATA, port);
+	else if (disk->bus == BOARD_NVME)
+		/* OVMF knows NVMe by this one name, whatever is there. */
+		snprintf(text + used, BOOT_ORDER_MAX - used,
+			 "/pci@i0cf8/pci8086,5845@%x/namespace@1,0\n",
+			 LAYOUT_SLOT_DISKS + index);
 	else
 		snprintf(text + used, BOOT_ORDER_MAX - used,
 			 "/pci@i0cf8/scsi@%x/disk@0,0\n",

@@ -21,7 +21,7 @@ struct machine_disk {
 	const char *path;
 	bool readonly;
 	bool raw; /* said so: take it whatever it looks like */
-	unsigned int queues; /* 0: one for each processor */
+	unsigned int queues; /* 0: see struct board_disk */
 	const char *serial;  /* NULL: none */
 	enum board_bus bus;
 	bool cd; /* on AHCI, readonly: an ISO 9660 image */
