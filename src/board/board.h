@@ -24,7 +24,6 @@
 
 struct block;
 struct frame;
-struct frame_rect;
 struct uart_sink;
 struct virtio_console;
 struct virtio_console_config;
@@ -119,14 +118,11 @@ unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 struct virtio_console *board_console(struct board *board);
 
 /*
- * Brings the picture up to date and gives it to `use`, with the part that has
- * changed since the last time. The device lock is held: be quick. False: no
- * display, or no memory for the picture.
+ * Brings the picture up to date and gives it to `use`. The device lock is
+ * held: be quick. False: no display, or no memory for the picture.
  */
 bool board_draw(struct board *board,
-		void (*use)(void *ctx, const struct frame *frame,
-			    const struct frame_rect *changed),
-		void *ctx);
+		void (*use)(void *ctx, const struct frame *frame), void *ctx);
 
 /* A key (chip/key.h) goes down or up. */
 void board_key(struct board *board, unsigned int key, bool down);

@@ -506,19 +506,16 @@ struct virtio_console *board_console(struct board *board)
 }
 
 bool board_draw(struct board *board,
-		void (*use)(void *ctx, const struct frame *frame,
-			    const struct frame_rect *changed),
-		void *ctx)
+		void (*use)(void *ctx, const struct frame *frame), void *ctx)
 {
-	const struct frame *frame = NULL;
-	struct frame_rect changed;
+	const struct frame *frame;
 
 	if (!board->display)
 		return false;
 	host_lock(&board->vm.device_lock);
-	frame = vga_draw(&board->vga.vga, &changed);
+	frame = vga_draw(&board->vga.vga);
 	if (frame)
-		use(ctx, frame, &changed);
+		use(ctx, frame);
 	host_unlock(&board->vm.device_lock);
 	return frame;
 }

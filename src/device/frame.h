@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A picture of a display: what screenshots and remote viewers read.
+ * A picture of a display: what screenshots and remote viewers read. Each
+ * change has a number; whoever remembers the last one that it has seen finds
+ * what is new since, whatever others look at.
  */
 #ifndef LODGE_DEVICE_FRAME_H
 #define LODGE_DEVICE_FRAME_H
@@ -13,11 +15,8 @@
 struct frame {
 	uint32_t *pixels; /* 0x00rrggbb, rows without gaps */
 	uint32_t width, height;
-};
-
-/* A part of it; `width` 0: none. */
-struct frame_rect {
-	uint32_t x, y, width, height;
+	uint64_t serial; /* of the last change; 0: never drawn */
+	uint64_t changed[FRAME_HEIGHT_MAX]; /* the last change of each row */
 };
 
 #endif

@@ -30,6 +30,10 @@
 #define ATTRIBUTE_PALETTE_ON 0x20u
 #define CRTC_PROTECT 0x80u /* of register 17: 0 to 7 are read-only */
 #define CRTC_OVERFLOW 7
+#define CRTC_CURSOR_START 10
+#define CRTC_CURSOR_END 11
+#define CRTC_CURSOR_HIGH 14
+#define CRTC_CURSOR_LOW 15
 #define CRTC_SYNC_END 17
 #define DAC_STATE_WRITE 0x03
 
@@ -232,6 +236,12 @@ static uint8_t read_crtc(const struct vga *vga)
 	return vga->crtc_index < VGA_CRTC ? vga->crtc[vga->crtc_index] : 0;
 }
 
+static bool is_cursor(unsigned int index)
+{
+	return index == CRTC_CURSOR_START || index == CRTC_CURSOR_END ||
+	       index == CRTC_CURSOR_HIGH || index == CRTC_CURSOR_LOW;
+}
+
 static void write_crtc(struct vga *vga, uint8_t value)
 {
 	unsigned int index = vga->crtc_index;
@@ -246,8 +256,13 @@ static void write_crtc(struct vga *vga, uint8_t value)
 					   (value & 0x10u);
 		return;
 	}
+	if (vga->crtc[index] == value)
+		return;
 	vga->crtc[index] = value;
-	vga->stale = true;
+	if (is_cursor(index))
+		vga->moved = true;
+	else
+		vga->stale = true;
 }
 
 /* Port of the CRT controller in use, for one in either home. */

@@ -21,6 +21,7 @@
 #define VGA_DISPI_PORT	  0x1ceu
 #define VGA_PAGE_SHIFT	  12
 #define VGA_PAGES	  (VGA_MEMORY_SIZE >> VGA_PAGE_SHIFT)
+#define VGA_CELLS	  16384u /* of text, remembered as drawn */
 
 #define VGA_SEQUENCER  5
 #define VGA_GRAPHICS   9
@@ -71,8 +72,11 @@ struct vga {
 	uint32_t frame_room; /* pixels allocated */
 	uint64_t written[VGA_PAGES / 64]; /* pages since the last picture */
 	bool stale;	     /* everything has to be drawn */
+	bool fonts;	     /* plane 2 was written, where text has its fonts */
 	bool blink;	     /* phase of cursor and blinking text, as drawn */
+	bool moved;	     /* the cursor's shape or place */
 	uint32_t cursor_at;  /* cell of the text cursor, as drawn */
+	uint32_t drawn[VGA_CELLS];
 };
 
 extern const struct device_class vga_class;
@@ -97,10 +101,9 @@ void vga_window_write(struct vga *vga, uint32_t at, uint8_t value);
 void vga_note(struct vga *vga, uint32_t at, uint32_t size);
 
 /*
- * Brings the picture up to date (vga_draw.c): what changed since the last
- * call, or nothing. Held: the device lock. NULL when there is no memory for
- * it; else it is valid until the next call.
+ * Brings the picture up to date (vga_draw.c). Held: the device lock. NULL
+ * when there is no memory for it; else it is valid until the next call.
  */
-const struct frame *vga_draw(struct vga *vga, struct frame_rect *changed);
+const struct frame *vga_draw(struct vga *vga);
 
 #endif

@@ -53,7 +53,6 @@ struct drawing {
 	uint32_t *pixels;
 	uint32_t width, height;
 	uint32_t palette[256];	  /* of the DAC */
-	uint32_t first, last;	  /* rows that changed; first > last: none */
 };
 
 static uint32_t rgb(unsigned int r, unsigned int g, unsigned int b)
@@ -106,12 +105,12 @@ static bool page_written(const struct vga *vga, uint32_t at, uint32_t size)
 	return false;
 }
 
-static void row_changed(struct drawing *d, uint32_t row, uint32_t count)
+static void rows_changed(struct drawing *d, uint32_t row, uint32_t count)
 {
-	if (row < d->first)
-		d->first = row;
-	if (row + count - 1 > d->last || d->first == d->height)
-		d->last = row + count - 1;
+	struct frame *frame = &d->vga->frame;
+
+	while (count--)
+		frame->changed[row++] = frame->serial;
 }
 
 /* --- linear modes ----------------------------------------------------------- */
@@ -159,10 +158,15 @@ static void draw_linear(struct drawing *d)
 		}
 		if (!vga->stale && !page_written(vga, (uint32_t)at, bytes))
 			continue;
+		if (depth == 32)
+			memcpy(to, vga->memory + at, bytes);
 		for (uint32_t x = 0; x < d->width; x++)
-			to[x] = linear_pixel(d, vga->memory + at + x * step,
-					     depth);
-		row_changed(d, y, 1);
+			to[x] = depth == 32 ? to[x] & 0xffffff :
+					      linear_pixel(d, vga->memory +
+								      at +
+								      x * step,
+							   depth);
+		rows_changed(d, y, 1);
 	}
 }
 
@@ -290,26 +294,54 @@ static uint32_t cursor_cell(const struct vga *vga)
 	       (TEXT_CELLS - 1);
 }
 
+/* What a cell looks like, but for fonts and palette. */
+static uint32_t look(const struct vga *vga, const struct cell *cell)
+{
+	bool blinks = (vga->attribute[AR_MODE] & AR_MODE_BLINK) &&
+		      (cell->attribute & 0x80) && vga->blink;
+
+	return cell->code | (uint32_t)cell->attribute << 8 |
+	       (cell->cursor ? 1u << 16 : 0) | (blinks ? 1u << 17 : 0);
+}
+
+/* True unless the cell is known to look so already. */
+static bool cell_changed(struct vga *vga, uint32_t index, uint32_t now)
+{
+	bool same;
+
+	if (index >= VGA_CELLS)
+		return true;
+	same = !vga->stale && !vga->fonts && vga->drawn[index] == now;
+	vga->drawn[index] = now;
+	return !same;
+}
+
 static void draw_text(struct drawing *d)
 {
-	const struct vga *vga = d->vga;
+	struct vga *vga = d->vga;
 	uint32_t high = (vga->crtc[CR_CELL] & 31) + 1u;
 	uint32_t columns = vga->crtc[CR_COLUMNS] + 1u;
 	uint32_t pitch = vga->crtc[CR_OFFSET] * 2u;
-	uint32_t cursor = vga->cursor_at;
 
 	for (uint32_t row = 0; row < d->height / high; row++) {
 		uint32_t at = start_address(vga) + row * pitch;
+		bool changed = false;
 
 		for (uint32_t i = 0; i < columns; i++) {
 			uint32_t n = (at + i) & (TEXT_CELLS - 1);
 			const uint8_t *p = vga->memory + n * 4;
-			const struct cell cell = { p[0], p[1], n == cursor };
+			const struct cell cell = { p[0], p[1],
+						   n == vga->cursor_at };
 
+			if (!cell_changed(vga, row * columns + i,
+					  look(vga, &cell)))
+				continue;
 			draw_cell(d, i * cell_width(vga), row * high, &cell);
+			changed = true;
 		}
+		if (changed)
+			rows_changed(d, row * high, high);
 	}
-	row_changed(d, 0, d->height);
 }
 
 /* Blinking changes the picture without a write. */
@@ -322,13 +354,11 @@ static void update_blink(struct vga *vga)
 		return;
 	if (blink != vga->blink) {
 		vga->blink = blink;
-		vga->stale |= !!(vga->attribute[AR_MODE] & AR_MODE_BLINK);
+		vga->moved |= !!(vga->attribute[AR_MODE] & AR_MODE_BLINK);
 	}
 	cursor = cursor_cell(vga);
-	if (cursor != vga->cursor_at) {
-		vga->cursor_at = cursor;
-		vga->stale = true;
-	}
+	vga->moved |= cursor != vga->cursor_at;
+	vga->cursor_at = cursor;
 }
 
 /* --- graphics --------------------------------------------------------------------- */
@@ -406,7 +436,7 @@ static void draw_graphics(struct drawing *d)
 		else
 			draw_planar_line(d, to, at);
 	}
-	row_changed(d, 0, d->height);
+	rows_changed(d, 0, d->height);
 }
 
 /* --- the picture -------------------------------------------------------------------- */
@@ -453,7 +483,7 @@ static void draw(struct drawing *d)
 	} else if (is_dark(d->vga)) {
 		memset(d->pixels, 0,
 		       (size_t)d->width * d->height * sizeof(*d->pixels));
-		row_changed(d, 0, d->height);
+		rows_changed(d, 0, d->height);
 	} else if (is_text(d->vga)) {
 		draw_text(d);
 	} else {
@@ -461,24 +491,22 @@ static void draw(struct drawing *d)
 	}
 }
 
-const struct frame *vga_draw(struct vga *vga, struct frame_rect *changed)
+const struct frame *vga_draw(struct vga *vga)
 {
 	struct drawing d = { .vga = vga };
 
-	*changed = (struct frame_rect){ 0 };
 	geometry(vga, &d.width, &d.height);
 	if (!resize(vga, d.width, d.height))
 		return NULL;
 	update_blink(vga);
-	if (!vga->stale && !anything_written(vga))
+	if (!vga->stale && !vga->moved && !anything_written(vga))
 		return &vga->frame;
 	d.pixels = vga->frame.pixels;
-	d.first = d.height;
+	vga->frame.serial++;
 	draw(&d);
 	vga->stale = false;
+	vga->fonts = false;
+	vga->moved = false;
 	memset(vga->written, 0, sizeof(vga->written));
-	if (d.first < d.height)
-		*changed = (struct frame_rect){ 0, d.first, d.width,
-						d.last - d.first + 1 };
 	return &vga->frame;
 }

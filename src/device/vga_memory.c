@@ -10,6 +10,7 @@
 #include "vm/bytes.h"
 
 #define BANK_SIZE 0x10000u
+#define FONT_PLANE 0x00ff0000u /* of a word of cells */
 
 /* Graphics controller registers */
 enum {
@@ -179,12 +180,14 @@ static void write_planar(struct vga *vga, uint32_t cell, uint8_t value)
 	word = (load_word(vga, cell) & ~mask) | (word & mask);
 	memcpy(vga->memory + cell * 4, &word, sizeof(word));
 	vga_note(vga, cell * 4, 4);
+	vga->fonts |= !!(mask & FONT_PLANE);
 }
 
 static void write_linear(struct vga *vga, uint32_t at, uint8_t value)
 {
 	vga->memory[at] = value;
 	vga_note(vga, at, 1);
+	vga->fonts |= (at & 3) == 2;
 }
 
 void vga_window_write(struct vga *vga, uint32_t at, uint8_t value)

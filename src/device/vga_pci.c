@@ -39,6 +39,7 @@ static void memory_write_bar(void *device, uint64_t offset, unsigned int size,
 
 	memcpy(vga->memory + offset, &value, size);
 	vga_note(vga, (uint32_t)offset, size);
+	vga->fonts = true;
 }
 
 static uint64_t registers_read(void *device, uint64_t offset,

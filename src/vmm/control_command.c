@@ -75,8 +75,7 @@ static size_t picture_size(const struct picture *picture)
 }
 
 /* Held: the device lock. */
-static void copy_frame(void *ctx, const struct frame *frame,
-		       const struct frame_rect *changed)
+static void copy_frame(void *ctx, const struct frame *frame)
 {
 	struct picture *picture = ctx;
 
