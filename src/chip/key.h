@@ -7,6 +7,9 @@
 #ifndef LODGE_CHIP_KEY_H
 #define LODGE_CHIP_KEY_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #define KEY_COUNT 0xe8u
 
 enum key {
@@ -68,5 +71,14 @@ enum key {
 	KEY_RIGHT_ALT = 0xe6,
 	KEY_RIGHT_META = 0xe7,
 };
+
+/* A key pressed while others are held. */
+struct keystroke {
+	uint8_t modifiers; /* bit n: key KEY_LEFT_CTRL + n is held */
+	uint8_t key;
+};
+
+/* False: a US keyboard does not type it. */
+bool key_of_char(char c, struct keystroke *stroke);
 
 #endif

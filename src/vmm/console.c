@@ -370,7 +370,7 @@ static void take_byte(struct console *console, uint8_t byte)
 	case KEY_BYTE:
 		type(console, byte);
 		break;
-	case KEY_ESCAPE:
+	case KEY_CTRL_A:
 		type(console, KEYS_CTRL_A);
 		break;
 	case KEY_PENDING:

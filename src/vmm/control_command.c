@@ -158,7 +158,7 @@ static bool add_text(struct strokes *strokes, const char *text,
 	struct keystroke stroke;
 
 	for (; *text; text++) {
-		if (!keyname_of_char(*text, &stroke)) {
+		if (!key_of_char(*text, &stroke)) {
 			control_refuse(reply, "bad-request",
 				       "a US keyboard does not type character "
 				       "0x%02x", (unsigned char)*text);

@@ -6,7 +6,6 @@
 #include "vmm/gdb_socket.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -15,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "vmm/unix_socket.h"
+#include "vmm/listener.h"
 
 #define OUT_MAX	 (1u << 20)
 #define READ_MAX 4096u
@@ -23,8 +22,8 @@
 struct gdb_socket {
 	struct gdb *gdb;
 	struct loop *loop;
-	int listener, peer; /* -1: none */
-	struct unix_socket file; /* when that is what listens */
+	struct listener listener;
+	int peer; /* -1: none */
 	bool closing; /* when all is sent */
 	bool writing; /* the loop watches for room */
 	size_t out_size;
@@ -120,7 +119,7 @@ static void listener_ready(void *ctx, uint32_t events)
 
 	if (!gdb_may_receive(s->gdb))
 		return;
-	fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
 	if (s->peer >= 0 ||
@@ -136,96 +135,12 @@ static void listener_ready(void *ctx, uint32_t events)
 
 /* --- listening ---------------------------------------------------------------- */
 
-static int listen_unix(struct gdb_socket *s, const char *path,
-		       struct vmm_error *error)
-{
-	if (unix_socket_listen(&s->file, "gdb socket", path, error))
-		return -1;
-	s->listener = s->file.fd;
-	return 0;
-}
-
-/* "PORT", "ADDRESS:PORT" or "[ADDRESS]:PORT" to two strings. */
-static bool split(const char *where, char *host, size_t size,
-		  const char **port)
-{
-	const char *colon = strrchr(where, ':');
-	size_t length = colon ? (size_t)(colon - where) : 0;
-
-	*port = colon ? colon + 1 : where;
-	snprintf(host, size, "127.0.0.1");
-	if (!**port || strspn(*port, "0123456789") != strlen(*port) ||
-	    strtoul(*port, NULL, 10) > 65535)
-		return false;
-	if (!colon)
-		return true;
-	if (length > 2 && where[0] == '[' && colon[-1] == ']') {
-		where++;
-		length -= 2;
-	}
-	if (!length || length >= size)
-		return false;
-	memcpy(host, where, length);
-	host[length] = '\0';
-	return true;
-}
-
-static int listen_at(struct gdb_socket *s, const struct addrinfo *info,
-		     const char *where, struct vmm_error *error)
-{
-	int one = 1;
-
-	s->listener = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (s->listener < 0)
-		return vmm_error_set(error, "gdb port %s: %s", where,
-				     strerror(errno));
-	setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (!bind(s->listener, info->ai_addr, info->ai_addrlen))
-		return 0;
-	if (errno == EADDRINUSE)
-		return vmm_error_set(error, "gdb port %s: in use; give "
-				     "another one, or 0 for any", where);
-	return vmm_error_set(error, "gdb port %s: %s", where, strerror(errno));
-}
-
-static int listen_tcp(struct gdb_socket *s, const char *where,
-		      struct vmm_error *error)
-{
-	const struct addrinfo hints = {
-		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-		.ai_socktype = SOCK_STREAM,
-	};
-	struct addrinfo *info;
-	const char *port;
-	char host[64];
-	int rc;
-
-	if (!split(where, host, sizeof(host), &port) ||
-	    getaddrinfo(host, port, &hints, &info))
-		return vmm_error_set(error, "gdb port %s: give PORT, "
-				     "ADDRESS:PORT with a numeric address, or "
-				     "unix:PATH", where);
-	rc = listen_at(s, info, where, error);
-	freeaddrinfo(info);
-	return rc;
-}
-
 static void tell_where(const struct gdb_socket *s)
 {
-	struct sockaddr_storage address;
-	struct sockaddr *any = (struct sockaddr *)&address;
-	socklen_t size = sizeof(address);
-	char host[64], port[16];
+	char name[LISTENER_NAME_MAX];
 
-	if (s->file.fd >= 0)
-		fprintf(stderr, "lodge: gdb: target remote %s\n",
-			s->file.path);
-	else if (!getsockname(s->listener, any, &size) &&
-		 !getnameinfo(any, size, host, sizeof(host), port,
-			      sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
-		fprintf(stderr, "lodge: gdb: target remote %s%s%s:%s\n",
-			any->sa_family == AF_INET6 ? "[" : "", host,
-			any->sa_family == AF_INET6 ? "]" : "", port);
+	listener_name(&s->listener, name);
+	fprintf(stderr, "lodge: gdb: target remote %s\n", name);
 }
 
 int gdb_socket_open(struct gdb_socket **out, const char *where,
@@ -238,17 +153,13 @@ int gdb_socket_open(struct gdb_socket **out, const char *where,
 	*out = s;
 	if (!s)
 		return vmm_error_set(error, "gdb: out of memory");
-	s->listener = s->peer = s->file.fd = -1;
+	s->listener = (struct listener)LISTENER_NONE;
+	s->peer = -1;
 	s->gdb = gdb_create(&send);
 	if (!s->gdb)
 		rc = vmm_error_set(error, "gdb: out of memory");
-	else if (!strncmp(where, "unix:", 5))
-		rc = listen_unix(s, where + 5, error);
 	else
-		rc = listen_tcp(s, where, error);
-	if (!rc && listen(s->listener, 1))
-		rc = vmm_error_set(error, "gdb port %s: %s", where,
-				   strerror(errno));
+		rc = listener_open(&s->listener, "gdb", where, 1, error);
 	if (rc) {
 		gdb_socket_close(s);
 		*out = NULL;
@@ -259,7 +170,7 @@ int gdb_socket_open(struct gdb_socket **out, const char *where,
 int gdb_socket_start(struct gdb_socket *s, struct loop *loop,
 		     struct vmm_error *error)
 {
-	int rc = loop_add(loop, s->listener, LOOP_READ, listener_ready, s);
+	int rc = loop_add(loop, s->listener.fd, LOOP_READ, listener_ready, s);
 
 	if (rc)
 		return vmm_error_set(error, "gdb: %s", strerror(-rc));
@@ -273,13 +184,9 @@ void gdb_socket_close(struct gdb_socket *s)
 	if (!s)
 		return;
 	drop_peer(s);
-	if (s->listener >= 0) {
-		if (s->loop)
-			loop_remove(s->loop, s->listener);
-		if (s->file.fd < 0)
-			close(s->listener);
-	}
-	unix_socket_close(&s->file);
+	if (s->loop)
+		loop_remove(s->loop, s->listener.fd);
+	listener_close(&s->listener);
 	gdb_destroy(s->gdb);
 	free(s);
 }

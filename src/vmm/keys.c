@@ -14,8 +14,8 @@ static const struct key {
 	{ 'x', KEY_STOP, "Ctrl-A x       stop the machine at once" },
 	{ 'r', KEY_RESET, "Ctrl-A r       reset it" },
 	{ 'p', KEY_POWER, "Ctrl-A p       press its power button" },
-	{ 'a', KEY_ESCAPE, "Ctrl-A Ctrl-A  send Ctrl-A to the guest" },
-	{ KEYS_CTRL_A, KEY_ESCAPE, NULL },
+	{ 'a', KEY_CTRL_A, "Ctrl-A Ctrl-A  send Ctrl-A to the guest" },
+	{ KEYS_CTRL_A, KEY_CTRL_A, NULL },
 	{ 'h', KEY_HELP, "Ctrl-A h       list these keys" },
 	{ '?', KEY_HELP, NULL },
 };

@@ -10,7 +10,7 @@
 
 enum key_action {
 	KEY_BYTE,    /* goes to the guest */
-	KEY_ESCAPE,  /* Ctrl-A goes to the guest */
+	KEY_CTRL_A,  /* Ctrl-A goes to the guest */
 	KEY_PENDING, /* the beginning of a command */
 	KEY_STOP,
 	KEY_RESET,

@@ -72,21 +72,21 @@ static void characters_are_typed(void **state)
 	struct keystroke stroke;
 
 	for (int c = ' '; c < 0x7f; c++)
-		assert_true(keyname_of_char((char)c, &stroke));
-	assert_true(keyname_of_char('Q', &stroke));
+		assert_true(key_of_char((char)c, &stroke));
+	assert_true(key_of_char('Q', &stroke));
 	assert_int_equal(stroke.key, KEY_A + 'Q' - 'A');
 	assert_int_equal(stroke.modifiers, shift);
-	assert_true(keyname_of_char('_', &stroke));
+	assert_true(key_of_char('_', &stroke));
 	assert_int_equal(stroke.key, KEY_MINUS);
 	assert_int_equal(stroke.modifiers, shift);
-	assert_true(keyname_of_char('7', &stroke));
+	assert_true(key_of_char('7', &stroke));
 	assert_int_equal(stroke.key, KEY_1 + 6);
 	assert_int_equal(stroke.modifiers, 0);
-	assert_true(keyname_of_char('\n', &stroke));
+	assert_true(key_of_char('\n', &stroke));
 	assert_int_equal(stroke.key, KEY_ENTER);
-	assert_false(keyname_of_char('\0', &stroke));
-	assert_false(keyname_of_char('\x1b', &stroke));
-	assert_false(keyname_of_char((char)0xc3, &stroke));
+	assert_false(key_of_char('\0', &stroke));
+	assert_false(key_of_char('\x1b', &stroke));
+	assert_false(key_of_char((char)0xc3, &stroke));
 }
 
 static void names_of_machines(void **state)

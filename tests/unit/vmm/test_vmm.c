@@ -36,8 +36,8 @@ static void keys_know_commands(void **state)
 		enum key_action action;
 	} cases[] = {
 		{ 'x', KEY_STOP },  { 'r', KEY_RESET }, { 'p', KEY_POWER },
-		{ 'h', KEY_HELP },  { '?', KEY_HELP },	{ 'a', KEY_ESCAPE },
-		{ 0x01, KEY_ESCAPE }, { 'q', KEY_UNKNOWN },
+		{ 'h', KEY_HELP },  { '?', KEY_HELP },	{ 'a', KEY_CTRL_A },
+		{ 0x01, KEY_CTRL_A }, { 'q', KEY_UNKNOWN },
 	};
 	struct keys keys = { 0 };
 
