@@ -25,8 +25,9 @@ ROOMS = {
     'engine/kvm': ['vm', 'x86', 'chip'],
     'host/linux': [],
     'host/metal': [],
+    'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'engine',
-            'host/linux'],
+            'host/linux', 'vnc'],
     'cli': ['vmm'],
 }
 
@@ -38,6 +39,7 @@ HEADERS = {
     'engine/kvm': ['engine/engine.h', 'engine/soft/native.h'],
     'host/linux': ['vm/host.h', 'vm/error.h', 'vm/block.h'],
     'host/metal': ['vm/host.h', 'vm/error.h'],
+    'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     'cli': ['engine/engine.h', 'host/linux/log.h', 'vm/host.h',
             'vm/memory.h', 'vm/vm.h'],
 }

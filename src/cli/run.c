@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/disk.h"
+#include "cli/display.h"
 #include "cli/guest.h"
 #include "cli/option.h"
 #include "engine/engine.h"
@@ -34,7 +35,7 @@ struct run {
 	unsigned int cds;
 	struct machine_disk floppy[CLI_FLOPPIES_MAX];
 	const char *soft_cache; /* as given; NULL: not */
-	const char *display; /* likewise */
+	struct cli_display display;
 	bool serial; /* given */
 	struct machine_port port[MACHINE_PORTS_MAX];
 };
@@ -269,14 +270,7 @@ static int take_name(void *config, const char *value)
 
 static int take_display(void *config, const char *value)
 {
-	struct run *run = config;
-
-	if (strcmp(value, "none") && strcmp(value, "std")) {
-		cli_error("run: --display %s: give none or std", value);
-		return -1;
-	}
-	run->display = value;
-	return 0;
+	return display_parse(value, &((struct run *)config)->display);
 }
 
 static int take_serial(void *config, const char *value)
@@ -417,7 +411,9 @@ static const struct option_spec run_options[] = {
 	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
 	  take_name },
 	{ "display", "WHICH",
-	  "none, or std: a VGA adapter (std with firmware)", false,
+	  "std: a VGA adapter; vnc=[ADDRESS:]PORT or\n"
+	  "vnc=unix:PATH[,password-file=PATH]: and viewers of\n"
+	  "it; none (std with firmware, else none)", false,
 	  take_display },
 	{ "serial", "WHERE",
 	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
@@ -540,8 +536,10 @@ static int complete(struct run *run, struct guest *guest, char *append,
 	machine->module = run->module;
 	machine->disk = run->disk;
 	machine->floppy = run->floppy;
-	machine->display = run->display ? !strcmp(run->display, "std") :
-				machine->firmware.kind != ROM_NONE;
+	machine->display = run->display.given ?
+				   run->display.adapter :
+				   machine->firmware.kind != ROM_NONE;
+	machine->vnc = run->display.vnc;
 	if (machine->firmware.kind != ROM_NONE)
 		return 0;
 	machine->append = append;

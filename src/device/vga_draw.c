@@ -47,6 +47,11 @@
 #define BLINK_NS	266000000u /* half a period of text's blinking */
 #define TEXT_CELLS	0x8000u
 
+/* An adapter that nobody has set up shows a black screen of common size. */
+#define COLUMNS_FEW	20u
+#define DARK_WIDTH	640u
+#define DARK_HEIGHT	480u
+
 /* A picture being drawn. */
 struct drawing {
 	struct vga *vga;
@@ -90,6 +95,13 @@ static unsigned int attribute_colour(const struct vga *vga, unsigned int n)
 static bool is_linear(const struct vga *vga)
 {
 	return vga->dispi[DISPI_ENABLE] & DISPI_ENABLED;
+}
+
+static bool is_dark(const struct vga *vga)
+{
+	return !is_linear(vga) &&
+	       (!(vga->attribute_index & 0x20) ||
+		(vga->sequencer[SR_CLOCKING] & CLOCK_SCREEN_OFF));
 }
 
 static bool page_written(const struct vga *vga, uint32_t at, uint32_t size)
@@ -218,6 +230,11 @@ static void geometry(const struct vga *vga, uint32_t *width, uint32_t *height)
 	if (is_linear(vga)) {
 		*width = vga->dispi[DISPI_X];
 		*height = vga->dispi[DISPI_Y];
+		return;
+	}
+	if (is_dark(vga) && columns < COLUMNS_FEW) {
+		*width = DARK_WIDTH;
+		*height = DARK_HEIGHT;
 		return;
 	}
 	*height = scan_lines(vga);
@@ -466,13 +483,6 @@ static bool anything_written(const struct vga *vga)
 		if (vga->written[i])
 			return true;
 	return false;
-}
-
-static bool is_dark(const struct vga *vga)
-{
-	return !is_linear(vga) &&
-	       (!(vga->attribute_index & 0x20) ||
-		(vga->sequencer[SR_CLOCKING] & CLOCK_SCREEN_OFF));
 }
 
 static void draw(struct drawing *d)

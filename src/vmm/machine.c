@@ -65,6 +65,7 @@ struct machine {
 	struct profile profile;
 	struct pause pause;
 	struct gdb_socket *gdb; /* NULL: nobody debugs */
+	struct vnc_server *vnc; /* NULL: no viewers */
 	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
 	struct machine_cpu cpu[VM_CPUS_MAX];
 };
@@ -558,6 +559,10 @@ static int set_up_loop(struct machine *machine)
 	if (consoles_start(machine->consoles, machine->loop, machine->board,
 			   &machine_console_ops, machine))
 		return -1;
+	if (machine->vnc &&
+	    vnc_server_start(machine->vnc, machine->loop, machine->board,
+			     machine->name, machine->error))
+		return -1;
 	if (!machine->gdb)
 		return 0;
 	gdb_set_machine(gdb_socket_gdb(machine->gdb), vm, machine->engine,
@@ -577,6 +582,9 @@ static int set_up(struct machine *machine)
 		return -1;
 	if (config->gdb.wait)
 		pause_ask(&machine->pause);
+	if (config->vnc.where &&
+	    vnc_server_open(&machine->vnc, &config->vnc, machine->error))
+		return -1;
 	if (open_control(machine) || open_images(machine) ||
 	    open_disks(machine) || choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
@@ -754,6 +762,7 @@ static void tear_down(struct machine *machine)
 	}
 	profile_close(&machine->profile);
 	gdb_socket_close(machine->gdb);
+	vnc_server_close(machine->vnc);
 	pause_fini(&machine->pause);
 	if (machine->board)
 		board_destroy(machine->board);

@@ -15,6 +15,7 @@
 #include "vmm/gdb_socket.h"
 #include "vmm/profile.h"
 #include "vmm/rom.h"
+#include "vmm/vnc_server.h"
 
 /* A raw image that the guest sees as a disk, or as a CD. */
 struct machine_disk {
@@ -41,6 +42,7 @@ struct machine_config {
 	unsigned int floppy_count;
 	struct rom_config firmware;
 	bool display; /* an adapter, keyboard and mouse */
+	struct vnc_config vnc; /* of a display */
 	unsigned int cpus;
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	const char *engine; /* "auto", "kvm" or "soft" */

@@ -343,7 +343,7 @@ def test_inspect(idle):
     (["screenshot", "a"], "argument is missing"),
     (["list", "a"], '"a"'),
     (["stop", "--json", "a"], "--json"),
-    (["run", "--display", "vga"], "none or std"),
+    (["run", "--display", "vga"], "none, std"),
 ])
 def test_wrong_usage(args, words):
     result = run(*args)
