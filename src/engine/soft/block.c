@@ -341,7 +341,7 @@ void block_thin(struct block_cache *cache, struct block *b, uint32_t rows)
 	unsigned int kept = 0;
 
 	bug_on((uint8_t *)b + size_of_block(b) != arena->base + arena->used);
-	if (b->source || b->crosses || b->needs)
+	if (b->source || b->crosses || b->needs || rows == BLOCK_ROWS_ALL)
 		return;
 	for (unsigned int i = 0; i < b->count; i++)
 		if (rows >> i & 1)

@@ -159,6 +159,7 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx)
 /* Has an instruction interpreted; host code goes on behind the call. */
 static void call_interpreter(struct rewrite *t, unsigned int index)
 {
+	index = rewrite_in_block(t, index);
 	t->rows |= (uint32_t)1 << index;
 	emit_const(&t->e, HOST_R10, index);
 	emit_call(&t->e, t->interpret);
@@ -195,12 +196,13 @@ static unsigned int needed_at_front(const struct block *block,
 static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		     const uint32_t *live)
 {
-	const struct x86_insn *insn = &t->block->insn[t->index];
+	const struct x86_insn *insn = rewrite_insn_at(t, t->index);
 	unsigned int misses = t->miss_count, loads = t->load_count;
-	struct rewrite_class *c = &class[t->index];
+	unsigned int in_block = rewrite_in_block(t, t->index);
+	struct rewrite_class *c = &class[in_block];
 	uint8_t *start;
 
-	t->flags_live = live[t->index] != 0;
+	t->flags_live = live[in_block] != 0;
 	t->access_now = 0;
 	start = t->e.p;
 	if (!rewrite_insn(t, insn, c) && !rewrite_branch(t, insn, c)) {
@@ -222,9 +224,9 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 static void put_insns(struct rewrite *t, struct rewrite_class *class,
 		      const uint32_t *live)
 {
-	for (t->index = 0; t->index < t->block->count; t->index++)
+	for (t->index = 0; t->index < rewrite_count(t); t->index++)
 		put_insn(t, class, live);
-	t->index = t->block->count - 1u;
+	t->index = rewrite_count(t) - 1;
 }
 
 /* The block's host code, where accesses share checks if they can. */
@@ -237,7 +239,7 @@ static void put_block(struct rewrite *t, struct rewrite_class *class,
 
 	memset(t->asks, 0, sizeof(t->asks));
 	put_insns(t, class, live);
-	if (!rewrite_share(t, class))
+	if (!rewrite_share_turns(t, class))
 		return;
 	t->e.p = start;
 	t->live = front;
@@ -258,13 +260,19 @@ static void restore_rcx(struct rewrite *t, const struct rewrite_out *out)
 		emit_mov(&t->e, HOST_RCX, out->rcx);
 }
 
+/* Whatever the turn. */
+static bool is_here(const struct rewrite *t, const struct rewrite_out *out)
+{
+	return rewrite_in_block(t, out->index) == t->index;
+}
+
 /* Lets the checks of shares that begin here lead here. */
 static void land_leads(struct rewrite *t)
 {
 	uint8_t *over = NULL;
 
 	for (unsigned int i = 0; i < t->lead_count; i++) {
-		if (t->lead[i].index != t->index || t->lead[i].rcx == HOST_RCX)
+		if (!is_here(t, &t->lead[i]) || t->lead[i].rcx == HOST_RCX)
 			continue;
 		over = emit_jmp(&t->e, 0);
 		emit_land_32(&t->e, t->lead[i].at);
@@ -272,24 +280,25 @@ static void land_leads(struct rewrite *t)
 		emit_land_32(&t->e, over);
 	}
 	for (unsigned int i = 0; i < t->lead_count; i++)
-		if (t->lead[i].index == t->index && t->lead[i].rcx == HOST_RCX)
+		if (is_here(t, &t->lead[i]) && t->lead[i].rcx == HOST_RCX)
 			emit_land_32(&t->e, t->lead[i].at);
 }
 
 /* Behind the block: the instructions among which there are shares, each with
- * its own check. */
+ * its own check. Of a loop that is one turn, which leads to its front. */
 static void put_apart(struct rewrite *t, struct rewrite_class *class,
 		      const uint32_t *live, struct rewrite_live front)
 {
 	t->pass = PASS_APART;
 	for (unsigned int i = 0; i < t->block->count; i++) {
-		if (!rewrite_shares_at(t, i))
+		if (t->turns == 1 && !rewrite_shares_at(t, i))
 			continue;
 		t->index = i;
 		t->live = i ? t->after[i - 1] : front;
 		land_leads(t);
 		put_insn(t, class, live);
-		if (class[i].kind < REWRITE_JCC && !rewrite_shares_beyond(t, i))
+		if (t->turns == 1 && class[i].kind < REWRITE_JCC &&
+		    !rewrite_shares_beyond(t, i))
 			emit_jmp(&t->e, (uint64_t)((intptr_t)t->behind[0][i] +
 						   t->e.to_exec));
 	}
@@ -300,13 +309,16 @@ static void put_ways_out(struct rewrite *t)
 {
 	for (unsigned int i = 0; i < t->miss_count; i++) {
 		const struct rewrite_out *miss = &t->miss[i];
+		unsigned int index = miss->apart ?
+					     rewrite_in_block(t, miss->index) :
+					     miss->index;
 
 		emit_land_32(&t->e, miss->at);
 		restore_rcx(t, miss);
-		call_interpreter(t, miss->index);
-		rewrite_load_again(t, miss->index);
+		call_interpreter(t, index);
+		rewrite_load_again(t, index);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
-			t->behind[miss->apart][miss->index] + t->e.to_exec));
+			t->behind[miss->apart][index] + t->e.to_exec));
 	}
 	rewrite_exits(t);
 	rewrite_put_loads(t);
@@ -330,7 +342,8 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	uint32_t live[BLOCK_INSNS_MAX], needed;
 	unsigned int sets = 0;
 	struct rewrite_live front;
-	struct rewrite t = { .rw = rw, .cpu = cpu, .block = block };
+	struct rewrite t = { .rw = rw, .cpu = cpu, .block = block,
+			     .turns = 1 };
 	const uint8_t *page = memory_for_read(&cpu->vm->memory,
 					      gpa(block->address & PAGE_MASK),
 					      PAGE_SIZE);

@@ -118,7 +118,8 @@ void rewrite_look_up(struct emit *e, bool call)
 
 static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
 {
-	uint64_t here = t->block->rip + t->block->insn[t->index].offset;
+	uint64_t here = t->block->rip +
+			rewrite_insn_at(t, t->index)->offset;
 	struct rewrite_exit *exit = &t->exit[t->exit_count++];
 
 	*exit = (struct rewrite_exit){
@@ -210,10 +211,9 @@ void rewrite_exits(struct rewrite *t)
 
 /* --- instructions ------------------------------------------------------- */
 
-static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
+/* To `target` on condition `cc`, else on. */
+static void go_if(struct rewrite *t, unsigned int cc, uint64_t target)
 {
-	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
-	unsigned int cc = insn->opcode & 15;
 	uint8_t *not_taken;
 
 	if (same_page(t, target)) {
@@ -223,7 +223,21 @@ static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
 		link_far(t, target, false);
 		emit_land_32(&t->e, not_taken);
 	}
-	if (t->index + 1u == t->block->count)
+}
+
+/* The next turn of a loop stands behind the jump that leads there. */
+static void jump_conditional(struct rewrite *t, const struct x86_insn *insn)
+{
+	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
+	unsigned int cc = insn->opcode & 15;
+	bool last = rewrite_in_block(t, t->index) + 1u == t->block->count;
+
+	if (last && t->pass != PASS_APART && t->index + 1 < rewrite_count(t)) {
+		go_if(t, cc ^ 1, next);
+		return;
+	}
+	go_if(t, cc, target);
+	if (last)
 		rewrite_go(t, next);
 }
 

@@ -99,7 +99,9 @@ struct rewrite {
 	struct x86_cpu *cpu;
 	struct block *block;
 	uint64_t interpret; /* call: r10d: index */
-	unsigned int index; /* of the instruction being rewritten */
+	/* Of the instruction being rewritten; counts on from turn to turn. */
+	unsigned int index;
+	unsigned int turns; /* of a loop that are emitted, else 1 */
 	bool flags_live;    /* before it */
 	struct rewrite_out miss[REWRITE_MISSES_MAX];
 	unsigned int miss_count;
@@ -127,6 +129,25 @@ struct rewrite {
 	struct rewrite_out lead[REWRITE_SHARES_MAX];
 	unsigned int lead_count;
 };
+
+/* Instructions that are emitted. */
+static inline unsigned int rewrite_count(const struct rewrite *t)
+{
+	return t->block->count * t->turns;
+}
+
+/* The number of instruction `index` in the block, whatever its turn. */
+static inline unsigned int rewrite_in_block(const struct rewrite *t,
+					    unsigned int index)
+{
+	return index % t->block->count;
+}
+
+static inline const struct x86_insn *rewrite_insn_at(const struct rewrite *t,
+						     unsigned int index)
+{
+	return &t->block->insn[rewrite_in_block(t, index)];
+}
 
 /* 16- or 32-bit code. */
 static inline bool rewrite_narrow(const struct rewrite *t)
@@ -210,6 +231,12 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx);
  * there are none.
  */
 bool rewrite_share(struct rewrite *t, const struct rewrite_class *class);
+
+/*
+ * rewrite_loop.c: the same for a block that jumps back to its front, several
+ * turns of it, where they need fewer checks so. Sets `turns`.
+ */
+bool rewrite_share_turns(struct rewrite *t, const struct rewrite_class *class);
 
 /* The instruction lies in a share; and not as its last one. */
 bool rewrite_shares_at(const struct rewrite *t, unsigned int index);

@@ -285,7 +285,7 @@ static void call_load(struct rewrite *t, unsigned int what, uint64_t rip)
 
 static uint64_t rip_of(const struct rewrite *t, unsigned int index)
 {
-	uint64_t rip = t->block->rip + t->block->insn[index].offset;
+	uint64_t rip = t->block->rip + rewrite_insn_at(t, index)->offset;
 
 	return rewrite_narrow(t) ? (uint32_t)rip : rip;
 }
@@ -346,7 +346,7 @@ void rewrite_unknown(struct rewrite *t)
 void rewrite_load_again(struct rewrite *t, unsigned int index)
 {
 	const struct rewrite_live *after = &t->after[index];
-	const struct x86_insn *insn = &t->block->insn[index];
+	const struct x86_insn *insn = rewrite_insn_at(t, index);
 
 	if (after->sets)
 		call_load(t, after->sets, rip_of(t, index) + insn->length);

@@ -19,7 +19,7 @@
 #define RANGE_MAX 512
 
 /* Displacements beyond are not worth the thought about overflow. */
-#define DISP_MAX (1 << 28)
+#define DISP_MAX ((int64_t)3 << 29)
 
 #define SHARES_TRIED 32
 
@@ -70,6 +70,23 @@ static uint32_t written_modrm(const struct x86_insn *insn)
 	return mask;
 }
 
+/* The accumulator's own forms. */
+static uint32_t written_plain(unsigned int op)
+{
+	switch (op) {
+	case 0x3c ... 0x3d: /* CMP */
+	case 0x9e:	    /* SAHF */
+	case 0xa8 ... 0xa9: /* TEST */
+	case 0xf5:	    /* CMC, CLC, STC */
+	case 0xf8 ... 0xf9:
+		return 0;
+	case 0x99: /* CWD, CDQ, CQO */
+		return bit(X86_RDX);
+	default:
+		return bit(X86_RAX);
+	}
+}
+
 /* General registers that an instruction may change; all, when unknown. */
 static uint32_t written(const struct x86_insn *insn,
 			const struct rewrite_class *class)
@@ -78,6 +95,7 @@ static uint32_t written(const struct x86_insn *insn,
 	case REWRITE_RM:
 		return written_modrm(insn);
 	case REWRITE_PLAIN:
+		return written_plain(insn->opcode);
 	case REWRITE_DIVIDE:
 		return bit(X86_RAX) | bit(X86_RDX);
 	case REWRITE_OPCODE_REG:
@@ -119,6 +137,11 @@ static bool adds_constant(const struct x86_insn *insn, unsigned int whole,
 	if (insn->mem || insn->opsize != whole || insn->map != X86_MAP_ONE)
 		return false;
 	switch (insn->opcode) {
+	case 0x05:
+	case 0x2d:
+		*by = insn->opcode == 0x05 ? (int64_t)insn->imm :
+					     -(int64_t)insn->imm;
+		return true;
 	case 0x81:
 	case 0x83:
 		*by = op == 0 ? (int64_t)insn->imm : -(int64_t)insn->imm;
@@ -155,6 +178,7 @@ static bool moves(const struct rewrite *t, const struct x86_insn *insn,
 		return insn->base == reg && insn->index == X86_NO_REG &&
 		       insn->adsize == whole && insn->opsize == whole;
 	case REWRITE_RM:
+	case REWRITE_PLAIN:
 		return adds_constant(insn, whole, by);
 	case REWRITE_INC_DEC:
 		*by = insn->opcode < 0x48 ? 1 : -1;
@@ -253,27 +277,36 @@ static void place(struct search *x, struct rewrite_access *a)
 	};
 }
 
+/* What the instruction, which writes `mask`, does to one of the registers that
+ * the trial hangs on. */
+static void move(const struct rewrite *t, struct trial *s,
+		 const struct x86_insn *insn, const struct rewrite_class *class,
+		 uint32_t mask, unsigned int reg, unsigned int scale)
+{
+	int64_t by;
+
+	if (!s->open || reg == X86_NO_REG || !(mask & bit(reg)))
+		return;
+	s->open = moves(t, insn, class, reg, &by) && by < DISP_MAX &&
+		  by > -DISP_MAX;
+	if (s->open)
+		s->moved += by * (1 << scale);
+}
+
 /* What the instruction does to the registers that open shares hang on. */
 static void follow(struct search *x, const struct x86_insn *insn,
 		   const struct rewrite_class *class)
 {
 	uint32_t mask = written(insn, class);
-	int64_t by;
 
 	for (unsigned int i = 0; i < x->count; i++) {
 		struct trial *s = &x->trial[i];
 		const struct rewrite_access *a = s->key;
 
-		if (mask == UINT32_MAX ||
-		    (a->index != X86_NO_REG && mask & bit(a->index)))
+		if (mask == UINT32_MAX)
 			s->open = false;
-		if (!s->open || a->base == X86_NO_REG ||
-		    !(mask & bit(a->base)))
-			continue;
-		s->open = moves(x->t, insn, class, a->base, &by) && by < DISP_MAX &&
-			  by > -DISP_MAX;
-		if (s->open)
-			s->moved += by;
+		move(x->t, s, insn, class, mask, a->base, 0);
+		move(x->t, s, insn, class, mask, a->index, a->scale);
 	}
 }
 
@@ -326,7 +359,7 @@ static void choose(struct search *x)
 		}
 		best->share.members = 0;
 	}
-	for (unsigned int i = 0; i < t->block->count; i++)
+	for (unsigned int i = 0; i < rewrite_count(t); i++)
 		for (unsigned int n = 0; n < t->access_count[i]; n++) {
 			struct rewrite_access *a = &t->access[i][n];
 
@@ -339,7 +372,7 @@ bool rewrite_share(struct rewrite *t, const struct rewrite_class *class)
 {
 	struct search x = { .t = t };
 
-	for (t->index = 0; t->index < t->block->count; t->index++) {
+	for (t->index = 0; t->index < rewrite_count(t); t->index++) {
 		unsigned int i = t->index;
 
 		/* Making registers live takes all of r9-r11. */
@@ -348,7 +381,8 @@ bool rewrite_share(struct rewrite *t, const struct rewrite_class *class)
 		for (unsigned int n = 0;
 		     n < t->access_count[i] && !t->asks[i]; n++)
 			place(&x, &t->access[i][n]);
-		follow(&x, &t->block->insn[i], &class[i]);
+		follow(&x, rewrite_insn_at(t, i),
+		       &class[rewrite_in_block(t, i)]);
 	}
 	choose(&x);
 	return t->share_count;

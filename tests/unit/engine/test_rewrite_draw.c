@@ -493,7 +493,7 @@ static void add_jcc(struct drawing *d, unsigned int cc, uint32_t target)
 		add_near(d, 0x800f | cc << 8, 2, target);
 }
 
-static void add_condition(struct drawing *d, uint32_t target)
+void draw_condition(struct drawing *d, uint32_t target)
 {
 	static const uint16_t read[8] = { 0x800, 1, 0x40, 0x41, 0x80, 4,
 					  0x880, 0x8c0 };
@@ -605,6 +605,11 @@ static void add_end(struct drawing *d)
 		draw_narrow_end(d, next, other, all_live);
 		return;
 	}
+	if (d->streams) {
+		*all_live = false;
+		add_loop(d);
+		return;
+	}
 	switch (random_below(12)) {
 	case 0 ... 1:
 		add_jump(d, next);
@@ -614,7 +619,7 @@ static void add_end(struct drawing *d)
 		break;
 	case 3 ... 6:
 		*all_live &= draw_far_away(d, other);
-		add_condition(d, other);
+		draw_condition(d, other);
 		add_jump(d, next);
 		break;
 	case 7 ... 8:
@@ -719,7 +724,10 @@ void rewrite_draw(struct program *p, bool host)
 		d.favourite = draw_pointer(&d);
 		d.favourite_index = random_below(4) ? 4 : draw_small(&d);
 		d.favourite_scale = random_below(4);
-		while (n--) {
+		d.streams = p->bits == 64 && random_below(5) == 0;
+		if (d.streams)
+			draw_stream(&d);
+		while (n-- && !d.streams) {
 			if (random_below(16))
 				add_insn(&d);
 			else

@@ -22,6 +22,7 @@ struct drawing {
 	uint8_t pointers[5], smalls[3];
 	uint16_t precious; /* registers of those two kinds */
 	bool x87;	   /* many x87 instructions */
+	bool streams;	   /* this block is a loop over memory */
 	unsigned int favourite; /* pointer of this block */
 	unsigned int favourite_index, favourite_scale; /* index 4: none */
 };
@@ -66,6 +67,12 @@ uint32_t draw_undefined_now(struct drawing *d);
 bool draw_follow_flags(const ZydisDecodedInstruction *zi, uint32_t *undefined);
 bool draw_decode(const uint8_t *bytes, unsigned int bits,
 		 ZydisDecodedInstruction *zi, ZydisDecodedOperand *zo);
+
+/* Jumps to `target` on some condition. */
+void draw_condition(struct drawing *d, uint32_t target);
+
+/* test_rewrite_stream.c: the body of a loop. */
+void draw_stream(struct drawing *d);
 
 /* test_rewrite_special.c */
 void draw_control(struct drawing *d);

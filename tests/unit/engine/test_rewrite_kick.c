@@ -27,6 +27,8 @@ struct endless {
 static const struct endless loops[] = {
 	{ "jmp $", "\xeb\xfe", "", 2, 0, 0 },
 	{ "dec rax; jnz", "\x48\xff\xc8\x75\xfb\xeb\xf9", "", 7, 0, 0 },
+	{ "mov rax, [rsp]; cmp rax, rax; je",
+	  "\x48\x8b\x04\x24\x48\x39\xc0\x74\xf7\xeb\xf5", "", 11, 0, 0 },
 	{ "two pages", "\xe9\xfb\x0f\x00\x00", "\xe9\xfb\xef\xff\xff", 5, 5,
 	  0x1000 },
 	{ "call and ret", "\xe8\x1b\x00\x00\x00\xeb\xf9", "\xc3", 7, 1, 0x20 },
