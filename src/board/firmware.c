@@ -2,8 +2,9 @@
 /*
  * What a PC's firmware leaves behind for a kernel: ACPI and SMBIOS tables in
  * the ROM area, words of the BIOS data area, memory types (MTRRs, Intel SDM
- * vol. 3, 12.11) of every processor, sizes in the NVRAM. There are no BIOS
- * calls: the interrupt vectors of the first KiB stay zero.
+ * vol. 3, 12.11) of every processor, sizes in the NVRAM. BIOS calls, which
+ * Xen makes even behind a boot loader, are all answered with "no such
+ * function": carry set, 0x86 in AH, as INT 15h of a real BIOS has it.
  */
 #include "board/acpi.h"
 #include "board/layout.h"
@@ -16,6 +17,9 @@
 #define BDA_COM2	(LAYOUT_BDA + 0x02)
 #define BDA_EBDA	(LAYOUT_BDA + 0x0e)
 #define BDA_BASE_MEMORY (LAYOUT_BDA + 0x13)
+
+#define SERVICE_FIRST 0x10u /* INT: video */
+#define SERVICE_LAST  0x1au /* clock */
 
 #define MTRR_ENABLE	 0x800u
 #define MTRR_UNCACHEABLE 0u
@@ -59,6 +63,26 @@ static int write_low_memory(struct board *board)
 	return err;
 }
 
+static int write_services(struct board *board)
+{
+	static const uint8_t refuse[] = {
+		0x55,			/* push bp */
+		0x89, 0xe5,		/* mov bp, sp */
+		0x80, 0x4e, 0x06, 0x01, /* or byte [bp + 6], 1: carry */
+		0x5d,			/* pop bp */
+		0xb4, 0x86,		/* mov ah, 0x86 */
+		0xcf,			/* iret */
+	};
+	const uint32_t far = (LAYOUT_BIOS & 0xf0000u) << 12 |
+			     (LAYOUT_BIOS & 0xffffu);
+	struct memory *mem = &board->vm.memory;
+	int err = memory_load(mem, gpa(LAYOUT_BIOS), refuse, sizeof(refuse));
+
+	for (unsigned int i = SERVICE_FIRST; i <= SERVICE_LAST && !err; i++)
+		err = memory_load(mem, gpa(i * 4), &far, sizeof(far));
+	return err;
+}
+
 static int write_tables(struct board *board, uint8_t *buffer)
 {
 	const struct acpi_machine acpi = {
@@ -88,7 +112,7 @@ static int write_tables(struct board *board, uint8_t *buffer)
 	err = memory_load(mem, gpa(table.base), table.data, table.used);
 	if (err)
 		return err;
-	table_init(&table, buffer, LAYOUT_ROM_END - LAYOUT_SMBIOS,
+	table_init(&table, buffer, LAYOUT_BIOS - LAYOUT_SMBIOS,
 		   LAYOUT_SMBIOS);
 	bug_on(!smbios_build(&table, &smbios));
 	return memory_load(mem, gpa(table.base), table.data, table.used);
@@ -111,12 +135,14 @@ static void set_memory_types(struct board *board)
 
 int firmware_write(struct board *board, uint64_t *rsdp)
 {
-	uint8_t *buffer = host_alloc(LAYOUT_ROM_END - LAYOUT_SMBIOS);
+	uint8_t *buffer = host_alloc(LAYOUT_SMBIOS - LAYOUT_TABLES);
 	int err;
 
 	if (!buffer)
 		return -VM_ENOMEM;
 	err = write_low_memory(board);
+	if (!err)
+		err = write_services(board);
 	if (!err)
 		err = write_tables(board, buffer);
 	host_free(buffer);

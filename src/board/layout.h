@@ -15,6 +15,7 @@
 #define LAYOUT_ROM     0x000c0000u
 #define LAYOUT_TABLES  0x000e0000u /* ACPI; reserved in the map */
 #define LAYOUT_SMBIOS  0x000f0000u
+#define LAYOUT_BIOS    0x000fff00u /* answers to INT, without firmware */
 #define LAYOUT_ROM_END 0x00100000u
 #define LAYOUT_HIGH    0x00100000u /* RAM again */
 #define LAYOUT_ECAM    0xb0000000u /* PCI configuration space, 256 MiB */

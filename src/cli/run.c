@@ -381,7 +381,7 @@ static const struct option_spec run_options[] = {
 	  "the kernel's command line (console=ttyS0);\n"
 	  "added to that of the default guest",
 	  false, take_append },
-	{ "module", "FILE",
+	{ "module", "FILE[ ARGUMENTS]",
 	  "a multiboot module after the initrd; repeats", true, take_module },
 	{ "disk", "PATH[,OPTION...]",
 	  "a raw image as a virtio disk; repeats. Options:\n"

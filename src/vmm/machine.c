@@ -21,6 +21,7 @@
 #include "vmm/control.h"
 #include "vmm/hotplug.h"
 #include "vmm/image.h"
+#include "vmm/modules.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
 
@@ -43,8 +44,7 @@ struct machine {
 
 	struct rom_files rom;
 	struct image kernel, initrd;
-	struct image *module; /* config->module_count of them */
-	struct boot_module *boot_module;
+	struct modules modules;
 	struct board_boot boot;
 	struct block *disk[BOARD_DISKS_MAX];
 	struct block *floppy[BOARD_FLOPPIES_MAX];
@@ -248,32 +248,6 @@ static bool kernel_is_multiboot(const struct image *kernel)
 	return false;
 }
 
-static int open_modules(struct machine *machine)
-{
-	const struct machine_config *config = machine->config;
-	unsigned int count = config->module_count;
-
-	if (!count)
-		return 0;
-	machine->module = calloc(count, sizeof(*machine->module));
-	machine->boot_module = calloc(count, sizeof(*machine->boot_module));
-	if (!machine->module || !machine->boot_module)
-		return vmm_error_set(machine->error, "out of memory");
-	for (unsigned int i = 0; i < count; i++) {
-		struct image *module = &machine->module[i];
-
-		if (image_open(module, "module", config->module[i],
-			       machine->error))
-			return -1;
-		machine->boot_module[i] = (struct boot_module){
-			.data = module->data,
-			.size = module->size,
-			.name = module->path,
-		};
-	}
-	return 0;
-}
-
 /* board_boot.map: large parts of kernel and initrd need no copy. */
 static bool map_image(void *ctx, void *to, const void *from, uint64_t size)
 {
@@ -297,7 +271,8 @@ static int open_images(struct machine *machine)
 	if (config->initrd &&
 	    image_open(&machine->initrd, "initrd", config->initrd, error))
 		return -1;
-	if (open_modules(machine))
+	if (modules_open(&machine->modules, config->module,
+			 config->module_count, error))
 		return -1;
 	if (config->initrd && !kernel_is_multiboot(&machine->kernel) &&
 	    image_check_initrd(&machine->initrd, error))
@@ -308,8 +283,8 @@ static int open_images(struct machine *machine)
 		.kernel_size = machine->kernel.size,
 		.initrd = machine->initrd.data,
 		.initrd_size = machine->initrd.size,
-		.module = machine->boot_module,
-		.module_count = config->module_count,
+		.module = machine->modules.boot,
+		.module_count = machine->modules.count,
 		.append = config->append,
 		.map = map_image,
 		.map_ctx = machine,
@@ -375,12 +350,7 @@ static void close_images(struct machine *machine)
 	rom_close(&machine->rom);
 	image_close(&machine->kernel);
 	image_close(&machine->initrd);
-	if (machine->module)
-		for (unsigned int i = 0; i < machine->config->module_count;
-		     i++)
-			image_close(&machine->module[i]);
-	free(machine->module);
-	free(machine->boot_module);
+	modules_close(&machine->modules);
 }
 
 static int choose_engine(struct machine *machine)
@@ -625,11 +595,9 @@ static enum vm_request run_once(struct machine *machine)
 static int restart(struct machine *machine)
 {
 	if (image_check(&machine->kernel, machine->error) ||
-	    image_check(&machine->initrd, machine->error))
+	    image_check(&machine->initrd, machine->error) ||
+	    modules_check(&machine->modules, machine->error))
 		return -1;
-	for (unsigned int i = 0; i < machine->config->module_count; i++)
-		if (image_check(&machine->module[i], machine->error))
-			return -1;
 	atomic_store(&machine->vm->request, VM_RUN);
 	atomic_store(&machine->vm->exit_code, 0);
 	consoles_hold(machine->consoles);

@@ -34,7 +34,8 @@ struct machine_config {
 	const char *kernel; /* NULL: firmware boots from a medium */
 	const char *initrd; /* NULL: none */
 	const char *append; /* NULL: empty */
-	const char *const *module; /* multiboot modules after the initrd */
+	/* Multiboot modules after the initrd; see vmm/modules.h. */
+	const char *const *module;
 	unsigned int module_count;
 	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
 	unsigned int disk_count;

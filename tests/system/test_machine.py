@@ -76,6 +76,20 @@ def test_modules_are_loaded(make_kernel, tmp_path):
     assert result.returncode == (ord("B") << 1 | 1) & 0xFF, result.stderr
 
 
+def test_module_arguments(make_kernel, tmp_path):
+    """The string of the first module is its path and its arguments."""
+    module = tmp_path / "one"
+    module.write_bytes(b"A")
+    # mov eax, [ebx+24] (mods_addr); mov ecx, [eax+8] (string);
+    # mov eax, 0; mov al, [ecx + its last byte]; out 0xf4, eax
+    last = len(f"{module} x=y")
+    code = (b"\x8B\x43\x18\x8B\x48\x08\xB8\0\0\0\0\x8A\x81"
+            + (last - 1).to_bytes(4, "little")
+            + b"\x66\xBA\xF4\x00\xEF") + tiny.HALT
+    result = run(*make_kernel(code), "--testdev", "--module", f"{module} x=y")
+    assert result.returncode == (ord("y") << 1 | 1) & 0xFF, result.stderr
+
+
 @pytest.mark.parametrize("signal", [subprocess.signal.SIGTERM,
                                     subprocess.signal.SIGINT,
                                     subprocess.signal.SIGHUP])
