@@ -36,6 +36,7 @@ run: all guest
 
 check:
 	@$(SETUP) build guest test
+	@guests/packages.sh $(BUILD)/guest/packages
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja guest
 	@ninja -C $(BUILD)
 	@scripts/run_tests.py $(BUILD) $(ARGS)
