@@ -6,7 +6,9 @@
  * Commands run on the VM's worker. Everything here is guarded by the VM's
  * device lock, which is given back only while a block works on a request; the
  * request counts as under way until its memory is not used any more. What a
- * port's stop or reset left under way ends without a word to the guest.
+ * port's stop or reset left under way ends without a word to the guest. One
+ * small command by itself runs on the thread of the processor that issued it,
+ * which keeps the lock.
  */
 #ifndef LODGE_DEVICE_AHCI_IMPL_H
 #define LODGE_DEVICE_AHCI_IMPL_H
@@ -77,6 +79,7 @@ struct ahci_request {
 	uint64_t offset, left; /* of the block */
 	uint32_t moved;	       /* bytes through the PRDs */
 	bool then_flush, trim;
+	bool quick; /* begun on a processor's thread, with its lock */
 	unsigned int trim_at, trim_size; /* in the buffer */
 	struct span span[AHCI_SPANS];
 	uint8_t buffer[AHCI_BUFFER];
@@ -122,6 +125,9 @@ void ahci_update(struct ahci *ahci, bool event);
 
 /* The worker's: runs what is issued. */
 void ahci_work(void *ctx);
+
+/* What was issued is served at once, if that is little; else false. */
+bool ahci_quick(struct ahci_port *port);
 
 /*
  * How a drive ends or begins what it was asked; each returns whether the

@@ -252,7 +252,7 @@ static void issue(struct ahci_port *port, uint32_t slots)
 	if (!(port->cmd & AHCI_CMD_ST))
 		return;
 	port->ci |= slots;
-	if (port->ci)
+	if (port->ci && !ahci_quick(port))
 		host_work_queue(port->ahci->vm->worker, &port->ahci->work);
 }
 

@@ -10,6 +10,8 @@
 
 #include "vm/bytes.h"
 
+#define LITTLE_SECTORS 32u
+
 #define TURNS 16 /* of all queues, before others may use the worker */
 
 static bool running(const struct nvme *nvme)
@@ -336,6 +338,26 @@ static void wrong(struct nvme *nvme, unsigned int what)
 	nvme_event(nvme, NVME_EVENT_ERROR, what, NVME_LOG_ERROR);
 }
 
+/*
+ * Whether a queue's next command is a small read or write. Such a one, alone,
+ * is begun on the processor's thread that submits it: whoever waits for it
+ * would otherwise wait for two changes of threads more. Several are the
+ * worker's, who works beside the processor. A guest that changes the command
+ * before it is taken harms itself.
+ */
+static bool is_little(struct nvme *nvme, unsigned int id)
+{
+	const struct nvme_sq *sq = &nvme->sq[id];
+	uint32_t dw[NVME_COMMAND / 4];
+
+	return id &&
+	       !pci_dma_read(&nvme->pci,
+			     sq->base + (uint64_t)sq->head * NVME_COMMAND, dw,
+			     sizeof(dw)) &&
+	       ((dw[0] & 0xff) == NVME_READ || (dw[0] & 0xff) == NVME_WRITE) &&
+	       (dw[12] & 0xffff) < LITTLE_SECTORS;
+}
+
 void nvme_sq_tail(struct nvme *nvme, unsigned int id, uint32_t tail)
 {
 	struct nvme_sq *sq;
@@ -355,7 +377,10 @@ void nvme_sq_tail(struct nvme *nvme, unsigned int id, uint32_t tail)
 		return;
 	}
 	sq->tail = tail;
-	host_work_queue(nvme->vm->worker, &nvme->work);
+	/* One small command: see is_little(). */
+	if (used || added != 1 || !is_little(nvme, id) ||
+	    !run_next(nvme, id))
+		host_work_queue(nvme->vm->worker, &nvme->work);
 }
 
 void nvme_cq_head(struct nvme *nvme, unsigned int id, uint32_t head)

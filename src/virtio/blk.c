@@ -15,6 +15,7 @@
 
 #define QUEUE_SIZE 256
 #define SECTOR	   512u
+#define QUICK_BYTES 16896u /* 16 KiB, header, status */
 #define SEGMENTS   (QUEUE_SIZE - 2) /* without header and status */
 
 #define F_SEG_MAX      VIRTIO_F(2)
@@ -345,25 +346,61 @@ static void start(struct blk_request *r)
 	}
 }
 
+/* The next request, popped; NULL: there is none, or no place for it. */
+static struct blk_request *next_request(struct virtio_queue *q)
+{
+	struct blk_request *r = take_request(q);
+
+	if (r && !virtio_queue_pop(q, &r->buffer)) {
+		free_request(r);
+		return NULL;
+	}
+	return r;
+}
+
+static void begin(struct blk_request *r)
+{
+	struct virtio_queue *q = r->queue;
+
+	if (r->buffer.in_size &&
+	    virtio_buffer_read(&r->buffer, 0, &r->header, sizeof(r->header)) ==
+		    sizeof(r->header)) {
+		start(r);
+		return;
+	}
+	virtio_broken(q->device, "a request without a header");
+	virtio_queue_push(q, &r->buffer, 0);
+	free_request(r);
+}
+
 static void ready(struct virtio_device *device, struct virtio_queue *q)
 {
 	struct blk_request *r;
 
-	while ((r = take_request(q))) {
-		if (!virtio_queue_pop(q, &r->buffer)) {
+	while ((r = next_request(q)))
+		begin(r);
+}
+
+/*
+ * One small request, which whoever waits for it would otherwise wait for two
+ * changes of threads more. Several are the worker's: it works beside the
+ * processor.
+ */
+static bool quick(struct virtio_device *device, struct virtio_queue *q)
+{
+	for (unsigned int served = 0;; served++) {
+		struct blk_request *r = next_request(q);
+
+		if (!r)
+			return served;
+		if (served || virtio_queue_waiting(q) ||
+		    r->buffer.in_size > QUICK_BYTES ||
+		    r->buffer.out_size > QUICK_BYTES) {
+			virtio_queue_unpop(q, &r->buffer);
 			free_request(r);
-			return;
+			return false;
 		}
-		if (!r->buffer.in_size ||
-		    virtio_buffer_read(&r->buffer, 0, &r->header,
-				       sizeof(r->header)) !=
-			    sizeof(r->header)) {
-			virtio_broken(device, "a request without a header");
-			virtio_queue_push(q, &r->buffer, 0);
-			free_request(r);
-			return;
-		}
-		start(r);
+		begin(r);
 	}
 }
 
@@ -435,6 +472,7 @@ static const struct virtio_class blk_class = {
 	.pci_class = 0x010000,
 	.config_size = CFG_SIZE,
 	.ready = ready,
+	.quick = quick,
 	.started = started,
 	.reset = reset,
 	.config_written = config_written,

@@ -110,6 +110,12 @@ static void packed_unpop(struct virtio_queue *q, uint16_t count)
 	q->avail_next = (uint16_t)(q->avail_next - count);
 }
 
+static bool packed_waiting(const struct virtio_queue *q)
+{
+	return is_available(ring_load(q->desc + 16 * q->avail_next + AT_FLAGS),
+			    q->avail_wrap);
+}
+
 static void packed_push(struct virtio_queue *q,
 			const struct virtio_buffer *buffer, uint32_t written)
 {
@@ -169,6 +175,7 @@ const struct virtio_ring_ops virtio_packed_ops = {
 	.sizes = packed_sizes,
 	.pop = packed_pop,
 	.unpop = packed_unpop,
+	.waiting = packed_waiting,
 	.push = packed_push,
 	.wants_signal = packed_wants_signal,
 	.set_notify = packed_set_notify,

@@ -328,7 +328,7 @@ static void notify(struct virtio_pci *own, uint64_t at)
 
 	/* Whatever value: the place names the queue. */
 	if (index < own->virtio->queue_count)
-		virtio_queue_kick(&own->virtio->queue[index]);
+		virtio_queue_notified(&own->virtio->queue[index]);
 }
 
 static void write_regs(void *device, uint64_t offset, unsigned int size,

@@ -201,6 +201,11 @@ void virtio_queue_unpop(struct virtio_queue *q, struct virtio_buffer *buffer)
 		q->ring->unpop(q, buffer->count);
 }
 
+bool virtio_queue_waiting(const struct virtio_queue *q)
+{
+	return q->ring->waiting(q);
+}
+
 void virtio_queue_push(struct virtio_queue *q, struct virtio_buffer *buffer,
 		       uint32_t written)
 {
@@ -255,6 +260,23 @@ void virtio_queue_run(void *ctx)
 void virtio_queue_kick(struct virtio_queue *q)
 {
 	host_work_queue(q->device->vm->worker, &q->work);
+}
+
+/* Who holds the lock is serving the queue, or about to change it. */
+void virtio_queue_notified(struct virtio_queue *q)
+{
+	const struct virtio_class *class = q->device->class;
+	bool served = false;
+
+	if (class->quick && host_trylock(&q->lock)) {
+		if (usable(q)) {
+			served = class->quick(q->device, q);
+			virtio_queue_signal(q);
+		}
+		host_unlock(&q->lock);
+	}
+	if (!served)
+		virtio_queue_kick(q);
 }
 
 /* --- starting and stopping; held: device lock, queue's lock ---------------------- */

@@ -23,6 +23,8 @@ struct virtio_ring_ops {
 	 */
 	int (*pop)(struct virtio_queue *queue, struct virtio_buffer *buffer);
 	void (*unpop)(struct virtio_queue *queue, uint16_t count);
+	/* Whether there is a next buffer. */
+	bool (*waiting)(const struct virtio_queue *queue);
 	void (*push)(struct virtio_queue *queue,
 		     const struct virtio_buffer *buffer, uint32_t written);
 	/* Whether the driver wants an interrupt for what was pushed. */

@@ -62,6 +62,13 @@ struct virtio_class {
 	/* Buffers may have come; worker thread, queue's lock held. */
 	void (*ready)(struct virtio_device *device,
 		      struct virtio_queue *queue);
+	/*
+	 * Optional. The driver has notified; its processor's thread, device
+	 * and queue's locks held. Serves what has come if that is little;
+	 * false: some is left, ready() is to serve it.
+	 */
+	bool (*quick)(struct virtio_device *device,
+		      struct virtio_queue *queue);
 	/* Optional. The driver has set DRIVER_OK. */
 	void (*started)(struct virtio_device *device);
 	/* Optional. The device is reset; nothing is under way any more. */
@@ -187,7 +194,10 @@ void virtio_queue_signal(struct virtio_queue *queue);
 void virtio_queue_done(struct virtio_queue *queue,
 		       struct virtio_buffer *buffer, uint32_t written);
 
-/* Runs ready() soon, as if the driver had notified. Any thread. */
+/* Whether there is another one. Held: the queue's lock. */
+bool virtio_queue_waiting(const struct virtio_queue *queue);
+
+/* Runs ready() soon. Any thread. */
 void virtio_queue_kick(struct virtio_queue *queue);
 
 /* Copies of at most `size` bytes from the buffer's start; how many. */
@@ -213,6 +223,8 @@ void virtio_set_status(struct virtio_device *device, uint8_t status);
 /* Reset by the machine or the bus: at once. */
 void virtio_reset_now(struct virtio_device *device);
 void virtio_queue_enable(struct virtio_queue *queue);
+/* The driver has notified. */
+void virtio_queue_notified(struct virtio_queue *queue);
 void virtio_queue_reset(struct virtio_queue *queue);
 /* Whether a reset of the queue is not through yet. */
 bool virtio_queue_resetting(struct virtio_queue *queue);

@@ -75,6 +75,10 @@ struct host_lock {
 };
 
 void host_lock(struct host_lock *lock);
+
+/* Takes the lock unless somebody has it; whether it did. */
+bool host_trylock(struct host_lock *lock);
+
 void host_unlock(struct host_lock *lock);
 
 /* A place where one thread sleeps until woken; zero-initialised. */

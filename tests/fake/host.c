@@ -217,6 +217,14 @@ void host_lock(struct host_lock *lock)
 	}
 }
 
+bool host_trylock(struct host_lock *lock)
+{
+	uint32_t holder = 0;
+
+	return atomic_compare_exchange_strong(&lock->word, &holder,
+					      (uint32_t)gettid());
+}
+
 void host_unlock(struct host_lock *lock)
 {
 	bug_on(lock->word != (uint32_t)gettid()); /* not the holder */

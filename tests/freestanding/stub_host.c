@@ -163,6 +163,11 @@ void host_lock(struct host_lock *lock)
 		host_bug(__FILE__, __LINE__, "a lock taken twice");
 }
 
+bool host_trylock(struct host_lock *lock)
+{
+	return !atomic_exchange(&lock->word, 1);
+}
+
 void host_unlock(struct host_lock *lock)
 {
 	atomic_store(&lock->word, 0);

@@ -56,6 +56,15 @@ void host_lock(struct host_lock *lock)
 		futex_wait(&lock->word, LOCK_CONTENDED, NULL);
 }
 
+bool host_trylock(struct host_lock *lock)
+{
+	uint32_t word = LOCK_FREE;
+
+	return atomic_compare_exchange_strong_explicit(
+		&lock->word, &word, LOCK_HELD, memory_order_acquire,
+		memory_order_relaxed);
+}
+
 void host_unlock(struct host_lock *lock)
 {
 	if (atomic_exchange_explicit(&lock->word, LOCK_FREE,

@@ -445,6 +445,48 @@ static void reset_under_way(void **state)
 	assert_int_equal(get(0, AHCI_PIS) & ~AHCI_IS_PCS, 0);
 }
 
+/* A small one alone ends when it is issued; others are the worker's. */
+static void little_commands(void **state)
+{
+	uint8_t fis[20];
+
+	frame(fis, 0x25, 3, 32);
+	put(0, 1, fis, NULL, 32 * 512, 2);
+	set(0, AHCI_CI, 1u << 1);
+	assert_int_equal(get(0, AHCI_CI), 0);
+	assert_int_equal(get(0, AHCI_TFD), 0x50);
+	frame(fis, 0x25, 3, 33);
+	put(0, 1, fis, NULL, 33 * 512, 2);
+	set(0, AHCI_CI, 1u << 1);
+	assert_int_equal(get(0, AHCI_CI), 1u << 1);
+	fake_work_run();
+	assert_int_equal(get(0, AHCI_CI), 0);
+	frame(fis, 0x35, 3, 1);
+	put(0, 1, fis, NULL, 512, 1);
+	put(0, 2, fis, NULL, 512, 1);
+	set(0, AHCI_CI, 1u << 1 | 1u << 2);
+	assert_int_equal(get(0, AHCI_CI), 1u << 1 | 1u << 2);
+	fake_work_run();
+	assert_int_equal(get(0, AHCI_CI), 0);
+}
+
+/* The same when the block takes its time. */
+static void little_commands_later(void **state)
+{
+	uint8_t fis[20], data[512];
+
+	disk.later = true;
+	frame(fis, 0x25, 40, 1);
+	put(0, 1, fis, NULL, 512, 1);
+	set(0, AHCI_CI, 1u << 1);
+	assert_int_equal(disk.waiting_count, 1);
+	assert_int_equal(get(0, AHCI_CI), 1u << 1);
+	fake_block_end(&disk, 0);
+	assert_int_equal(get(0, AHCI_CI), 0);
+	peek(DATA, data, 512);
+	assert_memory_equal(data, image + 40 * 512, 512);
+}
+
 static void trim(void **state)
 {
 	const uint64_t ranges[64] = { 8 | 4ull << 48, 0, 100 | 1ull << 48 };
@@ -590,6 +632,8 @@ int main(void)
 		TEST(queued_error),
 		TEST(mixed_with_queued),
 		TEST(reset_under_way),
+		TEST(little_commands),
+		TEST(little_commands_later),
 		TEST(trim),
 		TEST(cd_attention),
 		TEST(cd_reads),

@@ -707,6 +707,36 @@ static void zeroes_and_deallocate(void **state)
 	assert_int_equal(command(1, dw), NVME_LBA_RANGE);
 }
 
+/* A small one alone ends with its doorbell; others are the worker's. */
+static void little_commands(void **state)
+{
+	uint32_t dw[16], entry[4];
+
+	make_pair(1);
+	fill_io(dw, NVME_READ, 3, 32);
+	make_list(3, 512);
+	queue_command(1, dw);
+	set(NVME_DOORBELLS + 8, queues[1].tail);
+	assert_true(completion(1, entry));
+	fill_io(dw, NVME_READ, 3, 33);
+	make_list(4, 512);
+	queue_command(1, dw);
+	set(NVME_DOORBELLS + 8, queues[1].tail);
+	peek(queues[1].cq + NVME_COMPLETION, entry, sizeof(entry));
+	assert_int_equal(entry[3], 0);
+	fake_work_run();
+	assert_true(completion(1, entry));
+	fill_io(dw, NVME_WRITE, 3, 1);
+	queue_command(1, dw);
+	queue_command(1, dw);
+	set(NVME_DOORBELLS + 8, queues[1].tail);
+	peek(queues[1].cq + 2 * NVME_COMPLETION, entry, sizeof(entry));
+	assert_int_equal(entry[3], 0);
+	fake_work_run();
+	assert_true(completion(1, entry));
+	assert_true(completion(1, entry));
+}
+
 /* More commands than places for completions: the rest waits. */
 static void full_completion_queue(void **state)
 {
@@ -966,6 +996,7 @@ int main(void)
 		TEST(durable),
 		TEST(compare),
 		TEST(zeroes_and_deallocate),
+		TEST(little_commands),
 		TEST(full_completion_queue),
 		TEST(round_robin),
 		TEST(interrupts),

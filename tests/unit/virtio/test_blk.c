@@ -388,6 +388,66 @@ static void without_header(void **state)
 	assert_int_equal(run(0, 0, 512, false, NULL), OK);
 }
 
+/* Tells the device, and does not let its worker run. */
+static void ring(void)
+{
+	bus_write(&rig.rig.vm.mmio, DRIVER_BAR + driver.notify, 2, 0);
+}
+
+static unsigned int served(void)
+{
+	uint32_t length;
+	unsigned int count = 0;
+	uint16_t id;
+
+	while (driver_take(&driver, 0, &id, &length))
+		count++;
+	return count;
+}
+
+/* A small request alone is served when told of; others are the worker's. */
+static void little_requests_with(uint64_t features)
+{
+	start(features);
+	for (unsigned int i = 0; i < 40; i++) {
+		offer(0, i, 16384, false);
+		ring();
+		assert_int_equal(served(), 1);
+		assert_int_equal(rig.sent_count, i + 1);
+		assert_int_equal(status(), OK);
+	}
+	offer(0, 3, 32768, false);
+	ring();
+	assert_int_equal(served(), 0);
+	fake_work_run();
+	assert_int_equal(served(), 1);
+	offer(1, 3, 512, true);
+	offer(0, 3, 512, false);
+	ring();
+	assert_int_equal(served(), 0);
+	fake_work_run();
+	assert_int_equal(served(), 2);
+	disk.later = true;
+	offer(0, 3, 512, false);
+	ring();
+	assert_int_equal(disk.waiting_count, 1);
+	assert_int_equal(served(), 0);
+	offer(0, 3, 512, false);
+	ring();
+	assert_int_equal(disk.waiting_count, 2);
+	fake_block_end(&disk, 0);
+	fake_block_end(&disk, 0);
+	assert_int_equal(served(), 2);
+	disk.later = false;
+}
+
+static void little_requests(void **state)
+{
+	little_requests_with(FLUSH);
+	little_requests_with(FLUSH | PACKED);
+	little_requests_with(FLUSH | PACKED | VIRTIO_F_EVENT_IDX);
+}
+
 /* A reset in the midst of requests: over when they are. */
 static void reset(void **state)
 {
@@ -428,6 +488,7 @@ int main(void)
 		TEST(many_under_way),
 		TEST(queues),
 		TEST(without_header),
+		TEST(little_requests),
 		TEST(reset),
 	};
 
