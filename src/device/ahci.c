@@ -219,18 +219,12 @@ void ahci_add(struct ahci *ahci, unsigned int index,
 	struct ahci_port *port = &ahci->port[index];
 	const char *serial = drive->serial;
 	char own[] = "LODGE-SATA-0";
-	unsigned int i = 0;
 
 	bug_on(index >= AHCI_PORTS);
 	own[sizeof(own) - 2] = (char)('0' + index);
 	if (!serial)
 		serial = own;
-	port->block = drive->block;
-	port->cd = drive->cd;
-	for (; i < AHCI_SERIAL && serial[i]; i++)
-		port->serial[i] = serial[i];
-	for (; i < AHCI_SERIAL; i++)
-		port->serial[i] = ' ';
+	ata_drive_init(&port->drive, drive->block, drive->cd, serial);
 	ahci_port_reset(port);
 }
 
@@ -247,6 +241,7 @@ static void loaded(void *object)
 
 		port->started = 0;
 		port->generation++;
+		ata_drive_loaded(&port->drive);
 	}
 }
 
@@ -265,13 +260,8 @@ static void loaded(void *object)
 	PORT(FIELD_U32, n_, sctl), PORT(FIELD_U32, n_, serr),         \
 	PORT(FIELD_U32, n_, sact), PORT(FIELD_U32, n_, ci),           \
 	PORT(FIELD_BOOL, n_, stopped), PORT(FIELD_BOOL, n_, signature), \
-	PORT(FIELD_BOOL, n_, srst), PORT(FIELD_BOOL, n_, cache_off),  \
-	PORT(FIELD_U8, n_, multiple), PORT(FIELD_BOOL, n_, ncq_error), \
-	{ .name = "port" #n_ "_log", .type = FIELD_U8,                \
-	  .offset = offsetof(struct ahci, port[n_].log), .count = 16 }, \
-	PORT(FIELD_U8, n_, sense), PORT(FIELD_U8, n_, asc),           \
-	PORT(FIELD_U8, n_, ascq), PORT(FIELD_BOOL, n_, attention),    \
-	PORT(FIELD_BOOL, n_, locked)
+	PORT(FIELD_BOOL, n_, srst), ATA_DRIVE_FIELDS("port" #n_ "_",   \
+		offsetof(struct ahci, port[n_].drive), 2)
 
 static const struct field ahci_fields[] = {
 	FIELD(struct ahci, FIELD_U32, ghc),
@@ -286,7 +276,7 @@ static const struct field ahci_fields[] = {
 
 static const struct state_class ahci_state = {
 	.name = "ahci",
-	.version = 1,
+	.version = 2,
 	.size = sizeof(struct ahci),
 	.fields = ahci_fields,
 	.field_count = sizeof(ahci_fields) / sizeof(ahci_fields[0]),

@@ -9,14 +9,13 @@
 #include "chip/pci.h"
 #include "vm/block.h"
 
-#define AHCI_PORTS  6
-#define AHCI_SERIAL 20 /* characters */
+#define AHCI_PORTS 6
 
 struct ahci;
 
 struct ahci_drive {
 	struct block *block; /* stays the caller's */
-	const char *serial;  /* NULL: one made of the port; cut at AHCI_SERIAL */
+	const char *serial;  /* NULL: one made of the port; cut at ATA_SERIAL */
 	bool cd;
 };
 

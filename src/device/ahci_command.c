@@ -25,6 +25,12 @@ static bool current(const struct ahci_request *r)
 	return r->generation == r->port->generation;
 }
 
+/* What a drive works on is the first part of a request. */
+static struct ahci_request *ahci_request_of(struct ata_request *ata)
+{
+	return (struct ahci_request *)ata;
+}
+
 /* --- the PRD table ---------------------------------------------------------------- */
 
 /* One piece of at most `size` bytes at the cursor; 0: the table ends. */
@@ -86,65 +92,67 @@ static uint32_t map_piece(struct ahci_request *r, uint64_t addr,
 static void give_back(struct ahci_request *r, unsigned int excess)
 {
 	while (excess) {
-		struct span *last = &r->span[r->io.spans - 1];
+		struct span *last = &r->span[r->ata.io.spans - 1];
 		unsigned int part = last->size < excess ?
 					    (unsigned int)last->size : excess;
 
 		last->size -= part;
 		excess -= part;
-		r->io.length -= part;
+		r->ata.io.length -= part;
 		r->moved -= part;
 		if (!last->size)
-			r->io.spans--;
+			r->ata.io.spans--;
 	}
 }
 
 /* The next part of the transfer as spans; false: nowhere to put it. */
 static bool gather(struct ahci_request *r)
 {
-	bool to_guest = r->io.op == BLOCK_READ;
+	bool to_guest = r->ata.io.op == BLOCK_READ;
 	unsigned int prd = r->prd, excess;
 	uint32_t prd_at = r->prd_at, got;
 	uint64_t addr;
 
-	r->io.span = r->span;
-	r->io.spans = 0;
-	r->io.length = 0;
-	while (r->io.length < r->left && r->io.spans < AHCI_SPANS) {
-		got = next_piece(r, r->left - r->io.length, &addr);
+	r->ata.io.span = r->span;
+	r->ata.io.spans = 0;
+	r->ata.io.length = 0;
+	while (r->ata.io.length < r->ata.left && r->ata.io.spans < AHCI_SPANS) {
+		got = next_piece(r, r->ata.left - r->ata.io.length, &addr);
 		if (got)
 			got = map_piece(r, addr, got, to_guest,
-					&r->span[r->io.spans]);
+					&r->span[r->ata.io.spans]);
 		if (!got)
 			return false;
 		r->prd_at += got;
-		r->io.length += got;
+		r->ata.io.length += got;
 		r->moved += got;
-		r->io.spans++;
+		r->ata.io.spans++;
 		/* Where a whole number of sectors ended last. */
-		excess = r->io.length % ATA_SECTOR;
+		excess = r->ata.io.length % ATA_SECTOR;
 		if (r->prd_at >= excess) {
 			prd = r->prd;
 			prd_at = r->prd_at - excess;
 		}
 	}
-	excess = r->io.length % ATA_SECTOR;
+	excess = r->ata.io.length % ATA_SECTOR;
 	if (excess) {
 		r->prd = prd;
 		r->prd_at = prd_at;
 		give_back(r, excess);
 	}
-	return r->io.length;
+	return r->ata.io.length;
 }
 
-bool ahci_fetch(struct ahci_request *r, uint32_t size)
+static bool op_fetch(struct ata_request *ata, uint32_t size)
 {
+	struct ahci_request *r = ahci_request_of(ata);
+
 	for (uint32_t at = 0, part; at < size; at += part) {
 		uint64_t addr;
 
 		part = next_piece(r, size - at, &addr);
 		if (!part || pci_dma_read(&r->port->ahci->pci, addr,
-					  r->buffer + at, part)) {
+					  r->ata.buffer + at, part)) {
 			ahci_port_raise(r->port, part ? AHCI_IS_HBFS
 						      : AHCI_IS_OFS);
 			return false;
@@ -152,7 +160,7 @@ bool ahci_fetch(struct ahci_request *r, uint32_t size)
 		r->prd_at += part;
 		r->moved += part;
 	}
-	return true;
+	return ata_disk_fetched(ata);
 }
 
 /* --- the end of a command ------------------------------------------------------------ */
@@ -171,67 +179,72 @@ static void over(struct ahci_request *r)
 {
 	struct ahci_port *port = r->port;
 
-	port->started &= ~(1u << r->slot);
+	port->started &= ~(1u << r->ata.slot);
 	port->queued_now = port->queued_now && port->started;
 }
 
-bool ahci_end(struct ahci_request *r)
+static bool op_end(struct ata_request *ata)
 {
+	struct ahci_request *r = ahci_request_of(ata);
 	struct ahci_port *port = r->port;
 
 	over(r);
-	if (r->protocol == AHCI_QUEUED) {
-		ahci_port_bits_frame(port, 1u << r->tag, ATA_DRDY, 0);
+	if (r->ata.protocol == ATA_QUEUED) {
+		ahci_port_bits_frame(port, 1u << r->ata.tag, ATA_DRDY, 0);
 		return false;
 	}
 	put_moved(r);
-	port->ci &= ~(1u << r->slot);
-	if (r->protocol == AHCI_PIO_IN)
-		ahci_port_pio_frame(port, r->fis, ATA_SECTOR, true);
+	port->ci &= ~(1u << r->ata.slot);
+	if (r->ata.protocol == ATA_PIO_IN)
+		ahci_port_pio_frame(port, r->ata.fis, ATA_SECTOR, true);
 	else
-		ahci_port_register_frame(port, r->fis, ATA_DRDY | ATA_DSC, 0,
-					 true);
+		ahci_port_register_frame(port, r->ata.fis,
+					 ATA_DRDY | ATA_DSC, 0, true);
 	return false;
 }
 
 /* ACS-2, A.14: what the log of queued errors tells. */
 static void log_queued(struct ahci_request *r, uint8_t error)
 {
-	struct ahci_port *port = r->port;
+	struct ata_drive *drive = &r->port->drive;
 
-	port->ncq_error = true;
-	memset(port->log, 0, sizeof(port->log));
-	port->log[0] = r->protocol == AHCI_QUEUED ? (uint8_t)r->tag : 0x80;
-	port->log[2] = ATA_DRDY | ATA_ERR;
-	port->log[3] = error;
-	memcpy(port->log + 4, r->fis + 4, 10);
+	drive->ncq_error = true;
+	memset(drive->log, 0, sizeof(drive->log));
+	drive->log[0] = r->ata.protocol == ATA_QUEUED ? (uint8_t)r->ata.tag
+						      : 0x80;
+	drive->log[2] = ATA_DRDY | ATA_ERR;
+	drive->log[3] = error;
+	memcpy(drive->log + 4, r->ata.fis + 4, 10);
 }
 
-bool ahci_fail(struct ahci_request *r, uint8_t error)
+static bool op_fail(struct ata_request *ata, uint8_t error)
 {
+	struct ahci_request *r = ahci_request_of(ata);
 	struct ahci_port *port = r->port;
 
 	over(r);
-	if (r->protocol == AHCI_QUEUED) {
+	if (r->ata.protocol == ATA_QUEUED) {
 		log_queued(r, error);
 		ahci_port_bits_frame(port, 0, ATA_DRDY | ATA_ERR, error);
 		return false;
 	}
-	ahci_port_register_frame(port, r->fis,
+	ahci_port_register_frame(port, r->ata.fis,
 				 ATA_DRDY | ATA_DSC | ATA_ERR, error, true);
 	return false;
 }
 
-bool ahci_answer(struct ahci_request *r, uint32_t size)
+static bool op_answer(struct ata_request *ata, uint32_t size)
 {
+	struct ahci_request *r = ahci_request_of(ata);
+
 	for (uint32_t at = 0, part; at < size; at += part) {
 		uint64_t addr;
 
 		part = next_piece(r, size - at, &addr);
 		if (!part)
 			break; /* shorter than the answer: cut */
-		if (pci_dma_write(&r->port->ahci->pci, addr, r->buffer + at,
-				  part)) {
+		if (pci_dma_write(&r->port->ahci->pci, addr,
+				  r->ata.buffer + at, part)) {
 			over(r);
 			ahci_port_raise(r->port, AHCI_IS_HBFS);
 			return false;
@@ -239,7 +252,7 @@ bool ahci_answer(struct ahci_request *r, uint32_t size)
 		r->prd_at += part;
 		r->moved += part;
 	}
-	return ahci_end(r);
+	return ata_end(&r->ata);
 }
 
 /* --- data ------------------------------------------------------------------------------ */
@@ -252,37 +265,43 @@ static bool next_part(struct ahci_request *r)
 							  : AHCI_IS_OFS);
 		return false;
 	}
-	r->io.offset = r->offset;
-	r->offset += r->io.length;
-	r->left -= r->io.length;
+	r->ata.io.offset = r->ata.offset;
+	r->ata.offset += r->ata.io.length;
+	r->ata.left -= r->ata.io.length;
 	return true;
 }
 
-bool ahci_transfer(struct ahci_request *r, bool write, uint64_t offset,
-		   uint64_t size)
+static bool op_transfer(struct ata_request *ata, bool write, uint64_t offset,
+			uint64_t size)
 {
-	r->io.op = write ? BLOCK_WRITE : BLOCK_READ;
-	r->offset = offset;
-	r->left = size;
-	if (write && r->port->block->readonly)
-		return ahci_fail(r, ATA_ABRT);
+	struct ahci_request *r = ahci_request_of(ata);
+
+	r->ata.io.op = write ? BLOCK_WRITE : BLOCK_READ;
+	r->ata.offset = offset;
+	r->ata.left = size;
+	if (write && r->port->drive.block->readonly)
+		return ata_fail(ata, ATA_ABRT);
 	return next_part(r);
 }
 
-bool ahci_submit(struct ahci_request *r, enum block_op op)
+static bool op_submit(struct ata_request *ata, enum block_op op)
 {
-	r->io.op = op;
-	r->io.span = NULL;
-	r->io.spans = 0;
+	struct ahci_request *r = ahci_request_of(ata);
+
+	r->ata.io.op = op;
+	r->ata.io.span = NULL;
+	r->ata.io.spans = 0;
 	return true;
 }
 
 static void note_data(struct ahci_request *r)
 {
-	for (unsigned int i = 0; r->io.op == BLOCK_READ && i < r->io.spans;
-	     i++)
-		memory_note_host(&r->port->ahci->vm->memory, r->span[i].data,
-				 r->span[i].size);
+	struct memory *mem = &r->port->ahci->vm->memory;
+
+	if (r->ata.io.op != BLOCK_READ)
+		return;
+	for (unsigned int i = 0; i < r->ata.io.spans; i++)
+		memory_note_host(mem, r->span[i].data, r->span[i].size);
 }
 
 /* A step of the request is over; true: the next one is to be submitted. */
@@ -291,24 +310,19 @@ static bool stepped(struct ahci_request *r)
 	note_data(r);
 	if (!current(r) || r->port->stopped)
 		return false;
-	if (r->io.error && r->io.op != BLOCK_DISCARD) {
-		if (r->port->cd)
-			ahci_cd_failed(r->port);
-		return ahci_fail(r, r->port->cd ? 3 << 4 | ATA_ABRT
-				 : r->io.op == BLOCK_READ ? ATA_UNC
-							  : ATA_ABRT);
-	}
-	if (r->trim)
-		return ahci_disk_trim(r);
-	if (r->left)
+	if (!r->ata.io.error && !r->ata.trim && r->ata.left)
 		return next_part(r);
-	if (r->then_flush) {
-		r->then_flush = false;
-		r->io.offset = r->io.length = 0;
-		return ahci_submit(r, BLOCK_FLUSH);
-	}
-	return ahci_end(r);
+	return ata_block_done(&r->ata);
 }
+
+static const struct ata_ops ata_ops = {
+	.end = op_end,
+	.fail = op_fail,
+	.answer = op_answer,
+	.transfer = op_transfer,
+	.submit = op_submit,
+	.fetch = op_fetch,
+};
 
 /* --- requests --------------------------------------------------------------------------- */
 
@@ -324,13 +338,15 @@ static struct ahci_request *take_request(struct ahci_port *port)
 	if (!r)
 		return NULL;
 	r->port = port;
+	r->ata.ops = &ata_ops;
+	r->ata.drive = &port->drive;
 	r->generation = port->generation;
-	r->protocol = AHCI_NO_DATA;
+	r->ata.protocol = ATA_NO_DATA;
 	r->prd = 0;
 	r->prd_at = r->moved = 0;
-	r->left = 0;
-	r->trim = r->then_flush = false;
-	r->io = (struct block_request){ .ctx = r };
+	r->ata.left = 0;
+	r->ata.trim = r->ata.then_flush = false;
+	r->ata.io = (struct block_request){ .ctx = r };
 	port->under_way++;
 	ahci->under_way++;
 	return r;
@@ -359,10 +375,10 @@ static void run(struct ahci_request *r, bool submit)
 	struct host_lock *lock = &r->port->ahci->vm->device_lock;
 
 	while (submit) {
-		r->io.done = request_done;
+		r->ata.io.done = request_done;
 		if (!r->quick)
 			host_unlock(lock);
-		submit = block_submit(r->port->block, &r->io);
+		submit = block_submit(r->port->drive.block, &r->ata.io);
 		if (!r->quick)
 			host_lock(lock);
 		if (!submit)
@@ -395,7 +411,7 @@ static bool fetch_command(struct ahci_request *r)
 	uint64_t table;
 
 	r->header = ((uint64_t)port->clbu << 32 | port->clb) +
-		    r->slot * AHCI_HEADER;
+		    r->ata.slot * AHCI_HEADER;
 	if (pci_dma_read(pci, r->header, header, sizeof(header)))
 		return false;
 	r->flags = get32(header);
@@ -403,23 +419,21 @@ static bool fetch_command(struct ahci_request *r)
 	table = (uint64_t)get32(header + 12) << 32 |
 		(get32(header + 8) & ~0x7fu);
 	r->prdt = table + AHCI_TABLE_PRDT;
-	return !pci_dma_read(pci, table, r->fis, sizeof(r->fis)) &&
-	       !pci_dma_read(pci, table + AHCI_TABLE_PACKET, r->packet,
-			     sizeof(r->packet));
+	return !pci_dma_read(pci, table, r->ata.fis, sizeof(r->ata.fis)) &&
+	       !pci_dma_read(pci, table + AHCI_TABLE_PACKET, r->ata.packet,
+			     sizeof(r->ata.packet));
 }
 
 /* A frame that writes the control register: software reset. */
 static bool control_frame(struct ahci_request *r)
 {
 	struct ahci_port *port = r->port;
-	bool srst = r->fis[15] & 4;
+	bool srst = r->ata.fis[15] & 4;
 
 	over(r);
-	port->ci &= ~(1u << r->slot);
+	port->ci &= ~(1u << r->ata.slot);
 	if (port->srst && !srst) {
-		port->ncq_error = false;
-		port->multiple = 0;
-		port->attention = port->cd;
+		ata_drive_soft_reset(&port->drive);
 		ahci_port_signature(port);
 	}
 	port->srst = srst;
@@ -439,28 +453,30 @@ static bool start(struct ahci_port *port, unsigned int slot, bool quick)
 
 	if (!r)
 		return false;
-	r->slot = slot;
+	r->ata.slot = slot;
 	r->quick = quick;
 	port->started |= 1u << slot;
-	if (!fetch_command(r) || r->fis[0] != FIS_H2D || !port->block) {
+	if (!fetch_command(r) || r->ata.fis[0] != FIS_H2D ||
+	    !port->drive.block) {
 		over(r);
 		ahci_port_raise(port, AHCI_IS_HBFS);
 		run(r, false);
 		return false;
 	}
-	queued = (r->fis[1] & 0x80) && is_queued(r->fis) && !port->cd;
-	if (!queued && port->queued_now && (r->fis[1] & 0x80)) {
+	queued = (r->ata.fis[1] & 0x80) && is_queued(r->ata.fis) &&
+		 !port->drive.cd;
+	if (!queued && port->queued_now && (r->ata.fis[1] & 0x80)) {
 		log_queued(r, ATA_ABRT);
-		submit = ahci_fail(r, ATA_ABRT);
-	} else if (!(r->fis[1] & 0x80)) {
+		submit = ata_fail(&r->ata, ATA_ABRT);
+	} else if (!(r->ata.fis[1] & 0x80)) {
 		submit = control_frame(r);
 	} else if (queued) {
 		port->queued_now = true;
 		port->ci &= ~(1u << slot);
-		submit = ahci_disk_command(r);
+		submit = ata_command(&r->ata);
 	} else {
 		port->tfd |= ATA_BSY;
-		submit = port->cd ? ahci_cd_command(r) : ahci_disk_command(r);
+		submit = ata_command(&r->ata);
 	}
 	run(r, submit);
 	return true;
@@ -498,7 +514,7 @@ static bool is_little(const struct ahci_port *port, unsigned int slot)
 {
 	const struct pci_device *pci = &port->ahci->pci;
 	uint64_t list = (uint64_t)port->clbu << 32 | port->clb;
-	uint8_t at[8], fis[AHCI_FIS];
+	uint8_t at[8], fis[ATA_FIS];
 	unsigned int count;
 
 	if (pci_dma_read(pci, list + slot * AHCI_HEADER + 8, at, sizeof(at)) ||
@@ -527,7 +543,7 @@ bool ahci_quick(struct ahci_port *port)
 	int slot = next_slot(port);
 
 	return slot >= 0 && !port->ahci->still && !port->under_way &&
-	       !port->cd && port->block && !(waiting & (waiting - 1)) &&
+	       !port->drive.cd && port->drive.block && !(waiting & (waiting - 1)) &&
 	       is_little(port, (unsigned int)slot) &&
 	       start(port, (unsigned int)slot, true);
 }

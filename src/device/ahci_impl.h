@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the AHCI controller share: ports, requests, and how a
- * drive answers a command.
+ * What the files of the AHCI controller share: ports and requests.
  *
  * Commands run on the VM's worker. Everything here is guarded by the VM's
  * device lock, which is given back only while a block works on a request; the
@@ -15,29 +14,17 @@
 
 #include "device/ahci.h"
 #include "device/ahci_reg.h"
+#include "device/ata.h"
 #include "vm/host.h"
 #include "vm/span.h"
 
 /* A PRD may be two bytes long: a sector has to fit, with seams of memory. */
 #define AHCI_SPANS  264
-#define AHCI_BUFFER 4096u
-#define AHCI_FIS    20u
-#define AHCI_PACKET 16u
-#define ATA_SECTOR  512u
-#define CD_SECTOR   2048u
-
-enum ahci_protocol {
-	AHCI_NO_DATA, /* ends with a register frame; DMA too */
-	AHCI_PIO_IN,
-	AHCI_QUEUED,
-};
 
 struct ahci_port {
 	struct ahci *ahci;
 	unsigned int index;
-	struct block *block; /* NULL: nothing plugged in */
-	bool cd;
-	char serial[AHCI_SERIAL];
+	struct ata_drive drive;
 	unsigned int under_way;
 	uint32_t generation; /* of requests; old ones are dropped */
 	uint32_t started;    /* slots under way */
@@ -49,25 +36,13 @@ struct ahci_port {
 	bool stopped;	/* after an error, until ST is cleared */
 	bool signature; /* to be told as soon as frames may be received */
 	bool srst;
-	/* Drive: */
-	bool cache_off; /* writes are followed by a flush */
-	uint8_t multiple;
-	bool ncq_error; /* until its log is read */
-	uint8_t log[16];
-	uint8_t sense, asc, ascq;
-	bool attention; /* a CD that was not talked to since its reset */
-	bool locked;
 };
 
 struct ahci_request {
-	struct block_request io;
+	struct ata_request ata; /* comes first */
 	struct ahci_port *port;
 	struct ahci_request *next;
 	uint32_t generation;
-	unsigned int slot, tag;
-	enum ahci_protocol protocol;
-	uint8_t fis[AHCI_FIS];
-	uint8_t packet[AHCI_PACKET];
 	uint32_t flags; /* first word of the command's header */
 	uint64_t header, prdt;
 	unsigned int prds;
@@ -75,14 +50,9 @@ struct ahci_request {
 	/* Where in the PRD table the next byte goes. */
 	unsigned int prd;
 	uint32_t prd_at;
-
-	uint64_t offset, left; /* of the block */
-	uint32_t moved;	       /* bytes through the PRDs */
-	bool then_flush, trim;
+	uint32_t moved; /* bytes through the PRDs */
 	bool quick; /* begun on a processor's thread, with its lock */
-	unsigned int trim_at, trim_size; /* in the buffer */
 	struct span span[AHCI_SPANS];
-	uint8_t buffer[AHCI_BUFFER];
 };
 
 struct ahci {
@@ -128,38 +98,5 @@ void ahci_work(void *ctx);
 
 /* What was issued is served at once, if that is little; else false. */
 bool ahci_quick(struct ahci_port *port);
-
-/*
- * How a drive ends or begins what it was asked; each returns whether the
- * request is to be given to the block. Held: the device lock.
- */
-bool ahci_end(struct ahci_request *r);
-bool ahci_fail(struct ahci_request *r, uint8_t error);
-/* Answers with the first `size` bytes of the buffer. */
-bool ahci_answer(struct ahci_request *r, uint32_t size);
-/* Moves bytes between the PRDs and the block. */
-bool ahci_transfer(struct ahci_request *r, bool write, uint64_t offset,
-		   uint64_t size);
-/* A request without data of the guest's. */
-bool ahci_submit(struct ahci_request *r, enum block_op op);
-/* Fills the buffer from the PRDs; false: they are too short (failed). */
-bool ahci_fetch(struct ahci_request *r, uint32_t size);
-
-/* --- drives: as above ------------------------------------------------------------ */
-
-bool ahci_disk_command(struct ahci_request *r);
-/* The next range of a TRIM. */
-bool ahci_disk_trim(struct ahci_request *r);
-void ahci_disk_identify(const struct ahci_port *port, uint8_t *to);
-bool ahci_disk_read_log(struct ahci_request *r);
-bool ahci_disk_smart(struct ahci_request *r);
-bool ahci_cd_command(struct ahci_request *r);
-void ahci_cd_identify(const struct ahci_port *port, uint8_t *to);
-/* A read of the medium failed: what the next REQUEST SENSE tells. */
-void ahci_cd_failed(struct ahci_port *port);
-/* Both: strings as ATA keeps them, and the serial number. */
-void ahci_put_word(uint8_t *to, unsigned int word, uint16_t value);
-void ahci_put_text(uint8_t *to, unsigned int word, const char *text,
-		   unsigned int size);
 
 #endif

@@ -41,7 +41,7 @@ void ahci_port_raise(struct ahci_port *port, uint32_t bits)
 void ahci_port_register_frame(struct ahci_port *port, const uint8_t *command,
 			      uint8_t status, uint8_t error, bool interrupt)
 {
-	uint8_t frame[AHCI_FIS];
+	uint8_t frame[ATA_FIS];
 
 	memcpy(frame, command, sizeof(frame));
 	frame[0] = FIS_D2H;
@@ -60,7 +60,7 @@ void ahci_port_register_frame(struct ahci_port *port, const uint8_t *command,
 void ahci_port_pio_frame(struct ahci_port *port, const uint8_t *command,
 			 uint32_t size, bool interrupt)
 {
-	uint8_t frame[AHCI_FIS];
+	uint8_t frame[ATA_FIS];
 
 	memcpy(frame, command, sizeof(frame));
 	frame[0] = FIS_PIO;
@@ -94,19 +94,19 @@ void ahci_port_bits_frame(struct ahci_port *port, uint32_t done,
 
 void ahci_port_signature(struct ahci_port *port)
 {
-	uint8_t frame[AHCI_FIS] = { 0 };
+	uint8_t frame[ATA_FIS] = { 0 };
 
 	port->signature = !(port->cmd & AHCI_CMD_FRE);
 	if (port->signature)
 		return;
-	port->sig = port->cd ? AHCI_SIG_CD : AHCI_SIG_DISK;
+	port->sig = port->drive.cd ? AHCI_SIG_CD : AHCI_SIG_DISK;
 	frame[12] = (uint8_t)port->sig;
 	frame[4] = (uint8_t)(port->sig >> 8);
 	frame[5] = (uint8_t)(port->sig >> 16);
 	frame[6] = (uint8_t)(port->sig >> 24);
 	/* A packet device is not ready until it was asked (ACS-2, 9.12). */
 	ahci_port_register_frame(port, frame,
-				 port->cd ? ATA_DSC : ATA_DRDY | ATA_DSC, 1,
+				 port->drive.cd ? ATA_DSC : ATA_DRDY | ATA_DSC, 1,
 				 false);
 }
 
@@ -128,17 +128,12 @@ static void reset_drive(struct ahci_port *port)
 	port->started = 0;
 	port->queued_now = false;
 	port->srst = false;
-	port->ncq_error = false;
-	port->multiple = 0;
-	port->cache_off = false;
-	port->sense = port->asc = port->ascq = 0;
-	port->attention = port->cd;
-	port->locked = false;
+	ata_drive_reset(&port->drive);
 	port->sig = AHCI_SIG_NONE;
 	port->tfd = TFD_NOTHING;
 	port->signature = false;
 	port->ssts = 0;
-	if (!port->block)
+	if (!port->drive.block)
 		return;
 	port->ssts = AHCI_SSTS_UP;
 	port->serr |= AHCI_SERR_X;
@@ -170,7 +165,7 @@ static uint32_t command_now(const struct ahci_port *port)
 	if (port->started)
 		value |= (uint32_t)__builtin_ctz(port->started)
 			 << AHCI_CMD_CCS;
-	if (port->cd)
+	if (port->drive.cd)
 		value |= AHCI_CMD_ATAPI;
 	return value;
 }

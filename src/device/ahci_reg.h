@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AHCI 1.3.1 registers (3.1, 3.3), structures in memory (4.2) and frames
- * (Serial ATA 3.1, 10.5); ATA status and error bits (ACS-2).
+ * (Serial ATA 3.1, 10.5).
  */
 #ifndef LODGE_DEVICE_AHCI_REG_H
 #define LODGE_DEVICE_AHCI_REG_H
@@ -88,15 +88,5 @@
 #define FIS_PIO	      0x5f
 #define FIS_INTERRUPT 0x40
 #define FIS_TO_HOST   0x20 /* direction, of PIO setup */
-
-#define ATA_ERR	 0x01
-#define ATA_DRQ	 0x08
-#define ATA_DSC	 0x10
-#define ATA_DRDY 0x40
-#define ATA_BSY	 0x80
-
-#define ATA_ABRT 0x04
-#define ATA_IDNF 0x10
-#define ATA_UNC	 0x40
 
 #endif

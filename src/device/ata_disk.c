@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A SATA disk's commands (ATA8-ACS-2, 7; Serial ATA 3.1, 13.6): reads and
- * writes by PIO, DMA and queued, flush, TRIM, features. Left out: security,
- * host protected area (its size can be asked), sanitize, streaming.
+ * A disk's commands (ATA8-ACS-2, 7; Serial ATA 3.1, 13.6): reads and writes by
+ * PIO, DMA and queued, flush, TRIM, features. Left out: security, host
+ * protected area (its size can be asked), sanitize, streaming.
  */
-#include "device/ahci_impl.h"
+#include "device/ata.h"
 
 #include "vm/bytes.h"
 
 #define LBA_BIT 0x40 /* of the device register; else CHS */
 #define FUA_BIT 0x80 /* of a queued write's */
-#define HEADS	16u
-#define TRACK	63u
 
-#define TRIM_BLOCKS (AHCI_BUFFER / ATA_SECTOR)
+#define TRIM_BLOCKS (ATA_BUFFER / ATA_SECTOR)
 
 enum address { LBA28, LBA48, QUEUED };
 
@@ -21,31 +19,34 @@ enum address { LBA28, LBA48, QUEUED };
 static const struct access {
 	uint8_t command;
 	uint8_t address;
-	bool write, pio, fua, verify;
+	bool write, pio, multiple, fua, verify;
 } accesses[] = {
 	{ .command = 0x20, .address = LBA28, .pio = true },
 	{ .command = 0x21, .address = LBA28, .pio = true },
 	{ .command = 0x24, .address = LBA48, .pio = true },
 	{ .command = 0x25, .address = LBA48 },
-	{ .command = 0x29, .address = LBA48, .pio = true },
-	{ .command = 0x30, .address = LBA28, .write = true },
-	{ .command = 0x31, .address = LBA28, .write = true },
-	{ .command = 0x34, .address = LBA48, .write = true },
+	{ .command = 0x29, .address = LBA48, .pio = true, .multiple = true },
+	{ .command = 0x30, .address = LBA28, .write = true, .pio = true },
+	{ .command = 0x31, .address = LBA28, .write = true, .pio = true },
+	{ .command = 0x34, .address = LBA48, .write = true, .pio = true },
 	{ .command = 0x35, .address = LBA48, .write = true },
-	{ .command = 0x39, .address = LBA48, .write = true },
+	{ .command = 0x39, .address = LBA48, .write = true,
+	  .pio = true, .multiple = true },
 	{ .command = 0x3d, .address = LBA48, .write = true, .fua = true },
 	{ .command = 0x40, .address = LBA28, .verify = true },
 	{ .command = 0x41, .address = LBA28, .verify = true },
 	{ .command = 0x42, .address = LBA48, .verify = true },
 	{ .command = 0x60, .address = QUEUED },
 	{ .command = 0x61, .address = QUEUED, .write = true },
-	{ .command = 0xc4, .address = LBA28, .pio = true },
-	{ .command = 0xc5, .address = LBA28, .write = true },
+	{ .command = 0xc4, .address = LBA28, .pio = true, .multiple = true },
+	{ .command = 0xc5, .address = LBA28, .write = true,
+	  .pio = true, .multiple = true },
 	{ .command = 0xc8, .address = LBA28 },
 	{ .command = 0xc9, .address = LBA28 },
 	{ .command = 0xca, .address = LBA28, .write = true },
 	{ .command = 0xcb, .address = LBA28, .write = true },
-	{ .command = 0xce, .address = LBA48, .write = true, .fua = true },
+	{ .command = 0xce, .address = LBA48, .write = true,
+	  .pio = true, .multiple = true, .fua = true },
 };
 
 static uint64_t lba48(const uint8_t *fis)
@@ -57,7 +58,7 @@ static uint64_t lba48(const uint8_t *fis)
 	return high << 24 | low;
 }
 
-static uint64_t lba28(const uint8_t *fis)
+static uint64_t lba28(const struct ata_drive *drive, const uint8_t *fis)
 {
 	uint64_t cylinder = (uint64_t)fis[6] << 8 | fis[5];
 
@@ -65,7 +66,8 @@ static uint64_t lba28(const uint8_t *fis)
 		return (uint64_t)(fis[7] & 0xf) << 24 | cylinder << 8 | fis[4];
 	if (!fis[4])
 		return UINT64_MAX; /* sectors count from 1 */
-	return (cylinder * HEADS + (fis[7] & 0xf)) * TRACK + fis[4] - 1;
+	return (cylinder * drive->heads + (fis[7] & 0xf)) * drive->track +
+	       fis[4] - 1;
 }
 
 static uint64_t sectors_of(const struct access *access, const uint8_t *fis)
@@ -85,39 +87,45 @@ static uint64_t sectors_of(const struct access *access, const uint8_t *fis)
 	return count ? count : 65536;
 }
 
-static bool read_or_write(struct ahci_request *r, const struct access *access)
+static bool read_or_write(struct ata_request *r, const struct access *access)
 {
-	struct ahci_port *port = r->port;
-	uint64_t all = port->block->size / ATA_SECTOR;
+	struct ata_drive *drive = r->drive;
+	uint64_t all = drive->block->size / ATA_SECTOR;
 	uint64_t count = sectors_of(access, r->fis);
-	uint64_t lba = access->address == LBA28 ? lba28(r->fis)
+	uint64_t lba = access->address == LBA28 ? lba28(drive, r->fis)
 						: lba48(r->fis);
 
 	if (access->address == QUEUED) {
-		r->protocol = AHCI_QUEUED;
+		r->protocol = ATA_QUEUED;
 		r->tag = r->fis[12] >> 3;
-		if (port->ncq_error || r->tag != r->slot)
-			return ahci_fail(r, ATA_ABRT);
+		if (drive->ncq_error || r->tag != r->slot)
+			return ata_fail(r, ATA_ABRT);
 	}
 	if (lba >= all || count > all - lba)
-		return ahci_fail(r, ATA_IDNF);
+		return ata_fail(r, ATA_IDNF);
 	if (access->verify)
-		return ahci_end(r);
+		return ata_end(r);
+	if (access->multiple && !drive->multiple)
+		return ata_fail(r, ATA_ABRT);
 	if (access->pio)
-		r->protocol = AHCI_PIO_IN;
+		r->protocol = access->write ? ATA_PIO_OUT : ATA_PIO_IN;
+	else if (access->address != QUEUED)
+		r->protocol = ATA_DMA;
+	r->at_once = access->multiple ? drive->multiple * ATA_SECTOR
+				      : ATA_SECTOR;
 	r->then_flush = access->write &&
-			(access->fua || port->cache_off ||
+			(access->fua || drive->cache_off ||
 			 (access->address == QUEUED &&
 			  (r->fis[7] & FUA_BIT)));
-	return ahci_transfer(r, access->write, lba * ATA_SECTOR,
+	return ata_transfer(r, access->write, lba * ATA_SECTOR,
 			     count * ATA_SECTOR);
 }
 
 /* --- TRIM ---------------------------------------------------------------------- */
 
-bool ahci_disk_trim(struct ahci_request *r)
+bool ata_disk_trim(struct ata_request *r)
 {
-	uint64_t all = r->port->block->size / ATA_SECTOR;
+	uint64_t all = r->drive->block->size / ATA_SECTOR;
 
 	while (r->trim_at < r->trim_size) {
 		const uint8_t *entry = r->buffer + r->trim_at;
@@ -130,56 +138,73 @@ bool ahci_disk_trim(struct ahci_request *r)
 		if (!count)
 			continue;
 		if (lba >= all || count > all - lba)
-			return ahci_fail(r, ATA_IDNF);
+			return ata_fail(r, ATA_IDNF);
 		r->io.offset = lba * ATA_SECTOR;
 		r->io.length = count * ATA_SECTOR;
-		return ahci_submit(r, BLOCK_DISCARD);
+		return ata_submit(r, BLOCK_DISCARD);
 	}
 	r->trim = false;
-	return ahci_end(r);
+	return ata_end(r);
 }
 
-static bool data_set(struct ahci_request *r)
+static bool data_set(struct ata_request *r)
 {
 	unsigned int blocks = (unsigned int)r->fis[13] << 8 | r->fis[12];
-	const struct block *block = r->port->block;
+	const struct block *block = r->drive->block;
 
 	if (r->fis[3] != 1 || !blocks || blocks > TRIM_BLOCKS ||
 	    block->readonly || !block->can_discard)
-		return ahci_fail(r, ATA_ABRT);
+		return ata_fail(r, ATA_ABRT);
 	r->trim = true;
 	r->trim_at = 0;
 	r->trim_size = blocks * ATA_SECTOR;
-	return ahci_fetch(r, r->trim_size) && ahci_disk_trim(r);
+	r->protocol = ATA_DMA;
+	return ata_fetch(r, r->trim_size);
+}
+
+bool ata_disk_fetched(struct ata_request *r)
+{
+	return ata_disk_trim(r);
 }
 
 /* --- the rest ------------------------------------------------------------------ */
 
-static bool set_features(struct ahci_request *r)
+/* INITIALIZE DEVICE PARAMETERS, of systems that know no LBA. */
+static bool set_geometry(struct ata_request *r)
+{
+	if (!r->fis[12])
+		return ata_fail(r, ATA_ABRT);
+	r->drive->track = r->fis[12];
+	r->drive->heads = (r->fis[7] & 0xf) + 1;
+	return ata_end(r);
+}
+
+static bool set_features(struct ata_request *r)
 {
 	switch (r->fis[3]) {
 	case 0x02: /* write cache on */
-		r->port->cache_off = false;
-		return ahci_end(r);
+		r->drive->cache_off = false;
+		return ata_end(r);
 	case 0x82:
-		r->port->cache_off = true;
-		return ahci_submit(r, BLOCK_FLUSH);
-	case 0x03: /* transfer mode */
+		r->drive->cache_off = true;
+		return ata_submit(r, BLOCK_FLUSH);
+	case 0x03:
+		return ata_set_mode(r);
 	case 0x55: /* read look-ahead off, on */
 	case 0xaa:
 	case 0x66: /* power-on defaults kept, or not */
 	case 0xcc:
 	case 0x05: /* power management */
 	case 0x85:
-		return ahci_end(r);
+		return ata_end(r);
 	default:
-		return ahci_fail(r, ATA_ABRT);
+		return ata_fail(r, ATA_ABRT);
 	}
 }
 
-static bool native_max(struct ahci_request *r, bool ext)
+static bool native_max(struct ata_request *r, bool ext)
 {
-	uint64_t last = r->port->block->size / ATA_SECTOR - 1;
+	uint64_t last = r->drive->block->size / ATA_SECTOR - 1;
 
 	if (!ext && last > 0xffffffe)
 		last = 0xffffffe;
@@ -189,64 +214,64 @@ static bool native_max(struct ahci_request *r, bool ext)
 	}
 	if (!ext)
 		r->fis[7] = (uint8_t)((r->fis[7] & 0xf0) | last >> 24);
-	return ahci_end(r);
+	return ata_end(r);
 }
 
-static bool set_multiple(struct ahci_request *r)
+static bool set_multiple(struct ata_request *r)
 {
 	uint8_t count = r->fis[12];
 
 	if (count > 16 || (count & (count - 1)))
-		return ahci_fail(r, ATA_ABRT);
-	r->port->multiple = count;
-	return ahci_end(r);
+		return ata_fail(r, ATA_ABRT);
+	r->drive->multiple = count;
+	return ata_end(r);
 }
 
-static bool diagnose(struct ahci_request *r)
+static bool diagnose(struct ata_request *r)
 {
-	memset(r->fis + 4, 0, 10);
-	r->fis[4] = r->fis[12] = 1;
-	return ahci_end(r);
+	ata_signature(r->drive, r->fis);
+	return ata_end(r);
 }
 
-static bool identify(struct ahci_request *r)
+static bool identify(struct ata_request *r)
 {
-	r->protocol = AHCI_PIO_IN;
-	ahci_disk_identify(r->port, r->buffer);
-	return ahci_answer(r, ATA_SECTOR);
+	r->protocol = ATA_PIO_IN;
+	ata_disk_identify(r->drive, r->buffer);
+	return ata_answer(r, ATA_SECTOR);
 }
 
-static bool other(struct ahci_request *r)
+static bool other(struct ata_request *r)
 {
 	switch (r->fis[2]) {
 	case 0x06:
 		return data_set(r);
-	case 0x10: /* recalibrate, seek, geometry */
+	case 0x10: /* recalibrate, seek */
 	case 0x70:
-	case 0x91:
 	case 0xe0: /* standby and idle, all of them */
 	case 0xe1:
 	case 0xe2:
 	case 0xe3:
 	case 0xe6:
-		return ahci_end(r);
+		return ata_end(r);
 	case 0x27:
 		return native_max(r, true);
 	case 0x2f:
 	case 0x47:
-		return ahci_disk_read_log(r);
+		return ata_disk_read_log(r);
 	case 0x90:
 		return diagnose(r);
+	case 0x91:
+		return set_geometry(r);
 	case 0xb0:
-		return ahci_disk_smart(r);
+		return ata_disk_smart(r);
 	case 0xc6:
 		return set_multiple(r);
 	case 0xe5: /* power mode: active */
 		r->fis[12] = 0xff;
-		return ahci_end(r);
+		return ata_end(r);
 	case 0xe7:
 	case 0xea:
-		return ahci_submit(r, BLOCK_FLUSH);
+		return ata_submit(r, BLOCK_FLUSH);
 	case 0xec:
 		return identify(r);
 	case 0xef:
@@ -254,11 +279,11 @@ static bool other(struct ahci_request *r)
 	case 0xf8:
 		return native_max(r, false);
 	default:
-		return ahci_fail(r, ATA_ABRT);
+		return ata_fail(r, ATA_ABRT);
 	}
 }
 
-bool ahci_disk_command(struct ahci_request *r)
+bool ata_disk_command(struct ata_request *r)
 {
 	const unsigned int count = sizeof(accesses) / sizeof(accesses[0]);
 

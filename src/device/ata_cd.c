@@ -4,7 +4,7 @@
  * image of 2048-byte sectors, one session with one data track. Left out:
  * audio, raw sectors, changing the medium.
  */
-#include "device/ahci_impl.h"
+#include "device/ata.h"
 
 #include "vm/bytes.h"
 
@@ -44,31 +44,31 @@ static void put_be32(uint8_t *to, uint32_t value)
 	put_be16(to + 2, value);
 }
 
-static uint32_t sectors(const struct ahci_port *port)
+static uint32_t sectors(const struct ata_drive *drive)
 {
-	uint64_t count = port->block->size / CD_SECTOR;
+	uint64_t count = drive->block->size / CD_SECTOR;
 
 	return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
-static bool refuse(struct ahci_request *r, uint8_t sense, uint8_t asc)
+static bool refuse(struct ata_request *r, uint8_t sense, uint8_t asc)
 {
-	r->port->sense = sense;
-	r->port->asc = asc;
-	r->port->ascq = 0;
+	r->drive->sense = sense;
+	r->drive->asc = asc;
+	r->drive->ascq = 0;
 	r->fis[12] = 3; /* interrupt reason: status */
-	return ahci_fail(r, (uint8_t)(sense << 4 | ATA_ABRT));
+	return ata_fail(r, (uint8_t)(sense << 4 | ATA_ABRT));
 }
 
-void ahci_cd_failed(struct ahci_port *port)
+void ata_cd_failed(struct ata_drive *drive)
 {
-	port->sense = SENSE_MEDIUM;
-	port->asc = ASC_READ;
-	port->ascq = 0;
+	drive->sense = SENSE_MEDIUM;
+	drive->asc = ASC_READ;
+	drive->ascq = 0;
 }
 
 /* `size` bytes of the buffer, but no more than the guest has room for. */
-static bool answer(struct ahci_request *r, uint32_t size, uint32_t room)
+static bool answer(struct ata_request *r, uint32_t size, uint32_t room)
 {
 	uint32_t count = size < room ? size : room;
 
@@ -76,13 +76,13 @@ static bool answer(struct ahci_request *r, uint32_t size, uint32_t room)
 	r->fis[5] = (uint8_t)count;
 	r->fis[6] = (uint8_t)(count >> 8);
 	r->fis[12] = 3;
-	return count ? ahci_answer(r, count) : ahci_end(r);
+	return count ? ata_answer(r, count) : ata_end(r);
 }
 
-static bool done(struct ahci_request *r)
+static bool done(struct ata_request *r)
 {
 	r->fis[12] = 3;
-	return ahci_end(r);
+	return ata_end(r);
 }
 
 /* --- what it tells of itself ----------------------------------------------------- */
@@ -97,7 +97,7 @@ static void put_chars(uint8_t *to, const char *text, unsigned int size)
 	}
 }
 
-static bool inquiry(struct ahci_request *r)
+static bool inquiry(struct ata_request *r)
 {
 	uint8_t *to = r->buffer;
 
@@ -114,22 +114,22 @@ static bool inquiry(struct ahci_request *r)
 	return answer(r, 36, be16(r->packet + 3));
 }
 
-static bool request_sense(struct ahci_request *r)
+static bool request_sense(struct ata_request *r)
 {
-	struct ahci_port *port = r->port;
+	struct ata_drive *drive = r->drive;
 	uint8_t *to = r->buffer;
 
-	if (port->attention) {
-		port->sense = SENSE_ATTENTION;
-		port->asc = ASC_RESET;
-		port->attention = false;
+	if (drive->attention) {
+		drive->sense = SENSE_ATTENTION;
+		drive->asc = ASC_RESET;
+		drive->attention = false;
 	}
 	to[0] = 0x70;
-	to[2] = port->sense;
+	to[2] = drive->sense;
 	to[7] = 10;
-	to[12] = port->asc;
-	to[13] = port->ascq;
-	port->sense = port->asc = port->ascq = SENSE_NONE;
+	to[12] = drive->asc;
+	to[13] = drive->ascq;
+	drive->sense = drive->asc = drive->ascq = SENSE_NONE;
 	return answer(r, 18, r->packet[4]);
 }
 
@@ -155,7 +155,7 @@ static unsigned int put_page(uint8_t *to, uint8_t page)
 	return 0;
 }
 
-static bool mode_sense(struct ahci_request *r, bool ten)
+static bool mode_sense(struct ata_request *r, bool ten)
 {
 	unsigned int head = ten ? 8 : 4, size = head;
 	uint8_t page = r->packet[2] & 0x3f;
@@ -186,7 +186,7 @@ static unsigned int put_feature(uint8_t *to, unsigned int code, uint8_t flags,
 }
 
 /* MMC-6, 6.5: profile list, core, removable medium, random read, CD read. */
-static bool get_configuration(struct ahci_request *r)
+static bool get_configuration(struct ata_request *r)
 {
 	uint32_t first = be16(r->packet + 2);
 	bool one = (r->packet[1] & 3) == 2;
@@ -197,7 +197,7 @@ static bool get_configuration(struct ahci_request *r)
 		uint8_t flags, size, data[8];
 	} feature[] = {
 		{ 0x0000, 0x03, 4, { 0x00, 0x08, 0x01 } },
-		{ 0x0001, 0x0b, 8, { 0, 0, 0, 7, 1 } }, /* serial ATA */
+		{ 0x0001, 0x0b, 8, { 0, 0, 0, 7, 1 } },
 		{ 0x0003, 0x0b, 4, { 0x29 } },
 		{ 0x0010, 0x01, 8, { 0, 0, 8, 0, 0, 1 } },
 		{ 0x001e, 0x09, 4, { 0 } },
@@ -210,6 +210,8 @@ static bool get_configuration(struct ahci_request *r)
 		if (one ? feature[i].code != first : feature[i].code < first)
 			continue;
 		memcpy(to + size + 4, feature[i].data, feature[i].size);
+		if (feature[i].code == 1 && r->drive->parallel)
+			to[size + 7] = 2; /* ATAPI */
 		size += put_feature(to + size, feature[i].code,
 				    feature[i].flags, feature[i].size);
 	}
@@ -219,7 +221,7 @@ static bool get_configuration(struct ahci_request *r)
 }
 
 /* Polled only; of media: there is one, nothing happened. */
-static bool event_status(struct ahci_request *r)
+static bool event_status(struct ata_request *r)
 {
 	uint8_t *to = r->buffer;
 
@@ -239,9 +241,9 @@ static bool event_status(struct ahci_request *r)
 
 /* --- the medium ------------------------------------------------------------------- */
 
-static bool capacity(struct ahci_request *r)
+static bool capacity(struct ata_request *r)
 {
-	put_be32(r->buffer, sectors(r->port) - 1);
+	put_be32(r->buffer, sectors(r->drive) - 1);
 	put_be32(r->buffer + 4, CD_SECTOR);
 	return answer(r, 8, 8);
 }
@@ -270,7 +272,7 @@ static unsigned int put_track(uint8_t *to, uint8_t track, uint32_t lba,
 }
 
 /* MMC-6, 6.26: formats 0 (tracks) and 1 (sessions). */
-static bool read_toc(struct ahci_request *r)
+static bool read_toc(struct ata_request *r)
 {
 	bool msf = r->packet[1] & 2;
 	uint8_t format = r->packet[2] & 0xf, first = r->packet[6];
@@ -285,12 +287,12 @@ static bool read_toc(struct ahci_request *r)
 	if (format || first <= 1)
 		size += put_track(to + size, 1, 0, msf);
 	if (!format)
-		size += put_track(to + size, LEAD_OUT, sectors(r->port), msf);
+		size += put_track(to + size, LEAD_OUT, sectors(r->drive), msf);
 	put_be16(to, size - 2);
 	return answer(r, size, be16(r->packet + 7));
 }
 
-static bool disc_information(struct ahci_request *r)
+static bool disc_information(struct ata_request *r)
 {
 	uint8_t *to = r->buffer;
 
@@ -304,7 +306,7 @@ static bool disc_information(struct ahci_request *r)
 	return answer(r, 34, be16(r->packet + 7));
 }
 
-static bool track_information(struct ahci_request *r)
+static bool track_information(struct ata_request *r)
 {
 	uint8_t *to = r->buffer;
 
@@ -312,31 +314,31 @@ static bool track_information(struct ahci_request *r)
 	to[2] = to[3] = 1;
 	to[5] = 4; /* data */
 	to[6] = 1; /* mode 1 */
-	put_be32(to + 24, sectors(r->port));
+	put_be32(to + 24, sectors(r->drive));
 	return answer(r, 36, be16(r->packet + 7));
 }
 
-static bool mechanism(struct ahci_request *r)
+static bool mechanism(struct ata_request *r)
 {
 	r->buffer[5] = 1; /* slots */
 	return answer(r, 8, be16(r->packet + 8));
 }
 
-static bool read_sectors(struct ahci_request *r, uint32_t lba, uint32_t count)
+static bool read_sectors(struct ata_request *r, uint32_t lba, uint32_t count)
 {
-	uint32_t all = sectors(r->port);
+	uint32_t all = sectors(r->drive);
 
 	if (lba > all || count > all - lba)
 		return refuse(r, SENSE_ILLEGAL, ASC_RANGE);
 	r->fis[12] = 3;
 	if (!count)
-		return ahci_end(r);
-	return ahci_transfer(r, false, (uint64_t)lba * CD_SECTOR,
+		return ata_end(r);
+	return ata_transfer(r, false, (uint64_t)lba * CD_SECTOR,
 			     (uint64_t)count * CD_SECTOR);
 }
 
 /* READ CD: user data of data sectors, or nothing. */
-static bool read_cd(struct ahci_request *r)
+static bool read_cd(struct ata_request *r)
 {
 	const uint8_t *p = r->packet;
 	uint32_t count = (uint32_t)p[6] << 16 | be16(p + 7);
@@ -351,7 +353,7 @@ static bool read_cd(struct ahci_request *r)
 /* --- packets ------------------------------------------------------------------------ */
 
 /* Commands for the medium, after those that always work. */
-static bool medium_packet(struct ahci_request *r)
+static bool medium_packet(struct ata_request *r)
 {
 	const uint8_t *p = r->packet;
 
@@ -365,7 +367,7 @@ static bool medium_packet(struct ahci_request *r)
 	case 0x1a:
 		return mode_sense(r, false);
 	case 0x1e:
-		r->port->locked = p[4] & 1;
+		r->drive->locked = p[4] & 1;
 		return done(r);
 	case 0x25:
 		return capacity(r);
@@ -390,9 +392,9 @@ static bool medium_packet(struct ahci_request *r)
 	}
 }
 
-static bool packet(struct ahci_request *r)
+static bool packet(struct ata_request *r)
 {
-	struct ahci_port *port = r->port;
+	struct ata_drive *drive = r->drive;
 
 	memset(r->buffer, 0, 512);
 	switch (r->packet[0]) {
@@ -407,78 +409,73 @@ static bool packet(struct ahci_request *r)
 	default:
 		break;
 	}
-	if (port->attention) {
-		port->attention = false;
+	if (drive->attention) {
+		drive->attention = false;
 		return refuse(r, SENSE_ATTENTION, ASC_RESET);
 	}
-	port->sense = port->asc = port->ascq = SENSE_NONE;
+	drive->sense = drive->asc = drive->ascq = SENSE_NONE;
 	return medium_packet(r);
 }
 
 /* --- ATA commands of such a drive ------------------------------------------------------ */
 
-void ahci_cd_identify(const struct ahci_port *port, uint8_t *to)
+void ata_cd_identify(const struct ata_drive *drive, uint8_t *to)
 {
 	memset(to, 0, ATA_SECTOR);
-	ahci_put_word(to, 0, 0x85c0); /* CD-ROM, removable, 12-byte packets */
-	ahci_put_text(to, 10, port->serial, 20);
-	ahci_put_text(to, 23, "1.0", 8);
-	ahci_put_text(to, 27, "LODGE CD-ROM", 40);
-	ahci_put_word(to, 49, 0x0f00);
-	ahci_put_word(to, 53, 0x0006);
-	ahci_put_word(to, 63, 0x0007);
-	ahci_put_word(to, 64, 0x0003);
+	ata_put_word(to, 0, 0x85c0); /* CD-ROM, removable, 12-byte packets */
+	ata_put_text(to, 10, drive->serial, ATA_SERIAL);
+	ata_put_text(to, 23, "1.0", 8);
+	ata_put_text(to, 27, "LODGE CD-ROM", 40);
+	ata_put_word(to, 49, 0x0f00);
+	ata_put_word(to, 53, 0x0006);
+	ata_put_word(to, 63, ata_multiword_modes(drive));
+	ata_put_word(to, 64, 0x0003);
 	for (unsigned int i = 65; i <= 68; i++)
-		ahci_put_word(to, i, 120);
-	ahci_put_word(to, 76, 0x000e);
-	ahci_put_word(to, 80, 0x01f0);
-	ahci_put_word(to, 82, 0x4210); /* NOP, DEVICE RESET, packets */
-	ahci_put_word(to, 83, 0x4000);
-	ahci_put_word(to, 84, 0x4000);
-	ahci_put_word(to, 85, 0x4210);
-	ahci_put_word(to, 87, 0x4000);
-	ahci_put_word(to, 88, 0x203f);
+		ata_put_word(to, i, 120);
+	ata_put_word(to, 76, drive->parallel ? 0 : 0x000e);
+	ata_put_word(to, 80, 0x01f0);
+	ata_put_word(to, 82, 0x4210); /* NOP, DEVICE RESET, packets */
+	ata_put_word(to, 83, 0x4000);
+	ata_put_word(to, 84, 0x4000);
+	ata_put_word(to, 85, 0x4210);
+	ata_put_word(to, 87, 0x4000);
+	ata_put_word(to, 88, ata_ultra_modes(drive));
 }
 
 /* 9.12: what is not for packet devices ends with their signature. */
-static bool not_a_disk(struct ahci_request *r)
+static bool not_a_disk(struct ata_request *r)
 {
-	memset(r->fis + 4, 0, 10);
-	r->fis[4] = r->fis[12] = 1;
-	r->fis[5] = 0x14;
-	r->fis[6] = 0xeb;
-	return ahci_fail(r, ATA_ABRT);
+	ata_signature(r->drive, r->fis);
+	return ata_fail(r, ATA_ABRT);
 }
 
-bool ahci_cd_command(struct ahci_request *r)
+bool ata_cd_command(struct ata_request *r)
 {
 	switch (r->fis[2]) {
 	case 0xa0:
 		return packet(r);
 	case 0xa1:
-		r->protocol = AHCI_PIO_IN;
-		ahci_cd_identify(r->port, r->buffer);
-		return ahci_answer(r, ATA_SECTOR);
+		r->protocol = ATA_PIO_IN;
+		ata_cd_identify(r->drive, r->buffer);
+		return ata_answer(r, ATA_SECTOR);
 	case 0x08: /* DEVICE RESET, DIAGNOSTIC: end with the signature */
 	case 0x90:
-		memset(r->fis + 4, 0, 10);
-		r->fis[4] = r->fis[12] = 1;
-		r->fis[5] = 0x14;
-		r->fis[6] = 0xeb;
-		return ahci_end(r);
+		ata_signature(r->drive, r->fis);
+		return ata_end(r);
 	case 0xe0:
 	case 0xe1:
 	case 0xe2:
 	case 0xe3:
 	case 0xe6:
+		return ata_end(r);
 	case 0xef:
-		return ahci_end(r);
+		return r->fis[3] == 0x03 ? ata_set_mode(r) : ata_end(r);
 	case 0xe5:
 		r->fis[12] = 0xff;
-		return ahci_end(r);
+		return ata_end(r);
 	case 0xec:
 		return not_a_disk(r);
 	default:
-		return ahci_fail(r, ATA_ABRT);
+		return ata_fail(r, ATA_ABRT);
 	}
 }
