@@ -9,7 +9,7 @@
 #   vmlinuz      the kernel as packaged (bzImage)
 #   initrd       the initramfs
 #   modules/     kvm, kvm-amd, kvm-intel, irqbypass, for tests of engines;
-#                drivers that the guest loads
+#                drivers that the guest loads; others that tests load
 #   version      the package that the kernel came from
 #
 # All or nothing: the work is done in a folder beside OUT, renamed at the end.
@@ -30,7 +30,10 @@ drivers="button evdev virtio_ring virtio virtio_pci_legacy_dev \
 virtio_pci_modern_dev virtio_pci virtio_blk virtio-rng virtio_console \
 virtio_balloon vsock vmw_vsock_virtio_transport_common \
 vmw_vsock_virtio_transport"
-wanted="irqbypass kvm kvm-amd kvm-intel $drivers"
+# For tests, likewise: disks and CDs on IDE.
+tested="scsi_common scsi_mod crct10dif_common crc-t10dif crc64 crc64-rocksoft \
+crc64_rocksoft_generic t10-pi cdrom libata ata_piix sd_mod sr_mod"
+wanted="irqbypass kvm kvm-amd kvm-intel $drivers $tested"
 
 die() {
 	echo "guest: $1" >&2

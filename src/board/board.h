@@ -30,6 +30,7 @@ struct virtio_console_config;
 
 #define BOARD_DISKS_MAX 18
 #define BOARD_SATA_MAX  6
+#define BOARD_IDE_MAX   4
 #define BOARD_PORTS_MAX 8
 #define BOARD_FLOPPIES_MAX 2
 
@@ -37,9 +38,10 @@ enum board_bus {
 	BOARD_VIRTIO, /* a controller of its own */
 	BOARD_AHCI,   /* on the next port of the SATA controller */
 	BOARD_NVME,   /* a controller of its own */
+	BOARD_IDE,    /* on the IDE controller: its channels in order */
 };
 
-/* A disk, or a CD on AHCI. */
+/* A disk, or a CD on AHCI or IDE. */
 struct board_disk {
 	struct block *block; /* stays the caller's, longer than the board */
 	unsigned int queues; /* 0: one for each processor; NVMe: all it has */

@@ -41,12 +41,14 @@
 #define LAYOUT_SLOT_CONSOLE 4
 #define LAYOUT_SLOT_DISKS 8 /* the first one */
 #define LAYOUT_SLOT_PORTS 28 /* root ports, a function each */
+#define LAYOUT_SLOT_IDE	  31 /* its function 1; beside the LPC bridge */
 #define LAYOUT_SLOT_SATA  31 /* its function 2; beside the LPC bridge */
 
 /* Serial ports; the other legacy lines are named in chip/irqchip.h. */
 #define LAYOUT_IRQ_COM2 3
 #define LAYOUT_IRQ_FDC	6
 #define LAYOUT_DMA_FDC	2
+#define LAYOUT_IRQ_IDE	14 /* of the first channel; the second's: 15 */
 #define LAYOUT_COM1	0x3f8u
 #define LAYOUT_COM2	0x2f8u
 

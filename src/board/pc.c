@@ -311,6 +311,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 				       LAYOUT_SLOT_DISKS + i);
 	for (unsigned int i = 0; i < config->ports && !err; i++)
 		err = slot_add(board);
+	if (!err)
+		err = legacy_add_ide(board, config);
 	return err ? err : add_sata(board, config);
 }
 

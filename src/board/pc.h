@@ -101,6 +101,7 @@ struct irq board_irq(struct board *board, unsigned int line);
 
 /* pc_legacy.c: what PCs had before PCI. Negative vm/error.h. */
 int legacy_add(struct board *board, const struct board_config *config);
+int legacy_add_ide(struct board *board, const struct board_config *config);
 
 /*
  * What firmware would leave behind: tables in ROM, the BIOS data area, the

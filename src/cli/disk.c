@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PATH[,format=raw][,bus=virtio|ahci|nvme][,readonly][,serial=TEXT][,queues=N]
+ * PATH[,format=raw][,bus=virtio|ahci|nvme|ide][,readonly][,serial=TEXT]
+ * [,queues=N]
  */
 #include "cli/disk.h"
 
@@ -58,6 +59,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 		disk->bus = BOARD_AHCI;
 	} else if (!strcmp(option, "bus=nvme")) {
 		disk->bus = BOARD_NVME;
+	} else if (!strcmp(option, "bus=ide")) {
+		disk->bus = BOARD_IDE;
 	} else if (!strcmp(option, "bus=virtio")) {
 		disk->bus = BOARD_VIRTIO;
 	} else if (!strncmp(option, "serial=", 7)) {
@@ -72,7 +75,7 @@ static int take_option(const char *what, struct machine_disk *disk,
 	} else {
 		cli_error("%s: unknown option \"%s\"; there are "
 			  "format=raw, bus=virtio, bus=ahci, bus=nvme, "
-			  "readonly, serial=TEXT and queues=N "
+			  "bus=ide, readonly, serial=TEXT and queues=N "
 			  "(a comma in a path is written twice)", what, option);
 		return -1;
 	}
@@ -98,23 +101,58 @@ int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 	return 0;
 }
 
-int floppy_parse(const char *text, struct machine_disk *disk)
+/* A path with options of which there are few. */
+static int parse_removable(const char *what, const char *text,
+			   struct machine_disk *disk, const char *options,
+			   bool (*take)(struct machine_disk *disk,
+					const char *option))
 {
 	char *rest = strdup(text), *option;
 
-	*disk = (struct machine_disk){ .path = next_piece(&rest) };
+	disk->path = next_piece(&rest);
 	if (!disk->path || !*disk->path) {
-		cli_error("run: --floppy: give the path of an image");
+		cli_error("run: %s: give the path of an image", what);
 		return -1;
 	}
 	while ((option = next_piece(&rest))) {
-		if (strcmp(option, "readonly")) {
-			cli_error("run: --floppy: unknown option \"%s\"; there "
-				  "is readonly (a comma in a path is written "
-				  "twice)", option);
-			return -1;
-		}
-		disk->readonly = true;
+		if (take(disk, option))
+			continue;
+		cli_error("run: %s: unknown option \"%s\"; there is %s (a comma "
+			  "in a path is written twice)", what, option, options);
+		return -1;
 	}
 	return 0;
+}
+
+static bool take_readonly(struct machine_disk *disk, const char *option)
+{
+	disk->readonly = true;
+	return !strcmp(option, "readonly");
+}
+
+int floppy_parse(const char *text, struct machine_disk *disk)
+{
+	*disk = (struct machine_disk){ 0 };
+	return parse_removable("--floppy", text, disk, "readonly",
+			       take_readonly);
+}
+
+static bool take_cd_bus(struct machine_disk *disk, const char *option)
+{
+	bool ide = !strcmp(option, "bus=ide");
+
+	disk->bus = ide ? BOARD_IDE : BOARD_AHCI;
+	return ide || !strcmp(option, "bus=ahci");
+}
+
+int cdrom_parse(const char *text, struct machine_disk *disk)
+{
+	*disk = (struct machine_disk){
+		.readonly = true,
+		.raw = true,
+		.bus = BOARD_AHCI,
+		.cd = true,
+	};
+	return parse_removable("--cdrom", text, disk, "bus=ahci or bus=ide",
+			       take_cd_bus);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The values of --disk and --floppy, and the words of lodge attach. */
+/* The values of --disk, --cdrom and --floppy, and the words of lodge attach. */
 #ifndef LODGE_CLI_DISK_H
 #define LODGE_CLI_DISK_H
 
@@ -9,6 +9,7 @@
 #define CLI_CDS_MAX   2
 #define CLI_FLOPPIES_MAX 2
 #define CLI_SATA_MAX  6 /* disks and CDs on it */
+#define CLI_IDE_MAX   4
 
 /*
  * PATH and options, separated by commas; a comma in the path is written
@@ -21,5 +22,8 @@ int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 
 /* The same for a floppy disk, which has one option: readonly. */
 int floppy_parse(const char *text, struct machine_disk *disk);
+
+/* And for a CD, which has bus=ahci and bus=ide. */
+int cdrom_parse(const char *text, struct machine_disk *disk);
 
 #endif

@@ -31,7 +31,7 @@ struct run {
 	const char *module[MODULES_MAX];
 	/* Disks, then CDs. */
 	struct machine_disk disk[CLI_DISKS_MAX + CLI_CDS_MAX];
-	const char *cd[CLI_CDS_MAX];
+	struct machine_disk cd[CLI_CDS_MAX];
 	unsigned int cds;
 	struct machine_disk floppy[CLI_FLOPPIES_MAX];
 	const char *soft_cache; /* as given; NULL: not */
@@ -125,8 +125,7 @@ static int take_cdrom(void *config, const char *value)
 		cli_error("run: more than %d CDs", CLI_CDS_MAX);
 		return -1;
 	}
-	run->cd[run->cds++] = value;
-	return 0;
+	return cdrom_parse(value, &run->cd[run->cds++]);
 }
 
 static int take_floppy(void *config, const char *value)
@@ -386,9 +385,10 @@ static const struct option_spec run_options[] = {
 	{ "disk", "PATH[,OPTION...]",
 	  "a raw image as a virtio disk; repeats. Options:\n"
 	  "format=raw, bus=virtio, bus=ahci (a SATA disk),\n"
-	  "bus=nvme, readonly, serial=TEXT, queues=N", true, take_disk },
-	{ "cdrom", "ISO", "an image as a CD in a SATA drive; twice at most",
-	  true, take_cdrom },
+	  "bus=nvme, bus=ide, readonly, serial=TEXT, queues=N", true, take_disk },
+	{ "cdrom", "ISO[,bus=ide]",
+	  "an image as a CD in a SATA or IDE drive; twice at\nmost", true,
+	  take_cdrom },
 	{ "floppy", "IMG[,readonly]",
 	  "an image in a floppy drive; twice at most", true, take_floppy },
 	{ "firmware", "WHICH",
@@ -486,22 +486,20 @@ static int check_firmware(struct machine_config *machine)
 static int add_cds(struct run *run)
 {
 	struct machine_config *machine = &run->machine;
-	unsigned int sata = 0;
+	unsigned int sata = 0, ide = 0;
 
 	for (unsigned int i = 0; i < run->cds; i++)
-		run->disk[machine->disk_count++] = (struct machine_disk){
-			.path = run->cd[i],
-			.readonly = true,
-			.raw = true,
-			.bus = BOARD_AHCI,
-			.cd = true,
-		};
-	for (unsigned int i = 0; i < machine->disk_count; i++)
+		run->disk[machine->disk_count++] = run->cd[i];
+	for (unsigned int i = 0; i < machine->disk_count; i++) {
 		sata += run->disk[i].bus == BOARD_AHCI;
-	if (sata <= CLI_SATA_MAX)
+		ide += run->disk[i].bus == BOARD_IDE;
+	}
+	if (sata <= CLI_SATA_MAX && ide <= CLI_IDE_MAX)
 		return 0;
-	cli_error("run: %u SATA disks and CDs; there is room for %d, put disks "
-		  "on bus=virtio", sata, CLI_SATA_MAX);
+	cli_error("run: %u %s disks and CDs; there is room for %d, put disks "
+		  "on bus=virtio", sata > CLI_SATA_MAX ? sata : ide,
+		  sata > CLI_SATA_MAX ? "SATA" : "IDE",
+		  sata > CLI_SATA_MAX ? CLI_SATA_MAX : CLI_IDE_MAX);
 	return 1;
 }
 

@@ -10,35 +10,42 @@
 
 #include "board/layout.h"
 
+/* `place`: which one of those on its bus. */
 static void add_path(char *text, const struct machine_disk *disk,
-		     unsigned int index, unsigned int port)
+		     unsigned int index, unsigned int place)
 {
-	size_t used = strlen(text);
+	size_t used = strlen(text), room = BOOT_ORDER_MAX - used;
 
+	text += used;
 	if (disk->bus == BOARD_AHCI)
-		snprintf(text + used, BOOT_ORDER_MAX - used,
+		snprintf(text, room,
 			 "/pci@i0cf8/pci8086,2922@%x,2/drive@%x/disk@0\n",
-			 LAYOUT_SLOT_SATA, port);
+			 LAYOUT_SLOT_SATA, place);
+	else if (disk->bus == BOARD_IDE)
+		snprintf(text, room, "/pci@i0cf8/ide@%x,1/drive@%x/disk@%x\n",
+			 LAYOUT_SLOT_IDE, place / 2, place % 2);
 	else if (disk->bus == BOARD_NVME)
 		/* OVMF knows NVMe by this one name, whatever is there. */
-		snprintf(text + used, BOOT_ORDER_MAX - used,
+		snprintf(text, room,
 			 "/pci@i0cf8/pci8086,5845@%x/namespace@1,0\n",
 			 LAYOUT_SLOT_DISKS + index);
 	else
-		snprintf(text + used, BOOT_ORDER_MAX - used,
-			 "/pci@i0cf8/scsi@%x/disk@0,0\n",
+		snprintf(text, room, "/pci@i0cf8/scsi@%x/disk@0,0\n",
 			 LAYOUT_SLOT_DISKS + index);
 }
 
 static void add_all(char *text, const struct machine_disk *disk,
 		    unsigned int count, bool cd)
 {
-	unsigned int port = 0;
+	unsigned int sata = 0, ide = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
+		unsigned int place = disk[i].bus == BOARD_IDE ? ide : sata;
+
 		if (disk[i].cd == cd)
-			add_path(text, &disk[i], i, port);
-		port += disk[i].bus == BOARD_AHCI;
+			add_path(text, &disk[i], i, place);
+		sata += disk[i].bus == BOARD_AHCI;
+		ide += disk[i].bus == BOARD_IDE;
 	}
 }
 

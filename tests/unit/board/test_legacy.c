@@ -147,11 +147,40 @@ static void floppies(void **state)
 	assert_int_equal(fake_live(), 0);
 }
 
+/* --- IDE ------------------------------------------------------------------------ */
+
+static void ide(void **state)
+{
+	static uint8_t data[512];
+	struct fake_block disk;
+	struct board_disk drive = { .block = &disk.block, .bus = BOARD_IDE };
+	struct board_disk five[5] = { drive, drive, drive, drive, drive };
+	struct board_config config = { .disk = &drive, .disks = 1 };
+	struct board *board;
+
+	fake_block_init(&disk, data, 64 * KIB);
+	board = build(&config);
+	/* Decoded when firmware, or who takes its place, says so. */
+	assert_int_equal(in(board, 0x1f7), 0xff);
+	pci_config_write(board->pci.root.function[PCI_DEVFN(31, 1)],
+			 PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_int_equal(in(board, 0x1f7), 0x50);
+	out(board, 0x1f7, 0x90);
+	assert_int_equal(lines, 1u << LAYOUT_IRQ_IDE);
+	assert_int_equal(in(board, 0x177), 0);
+	destroy(board);
+	config.disk = five;
+	config.disks = 5;
+	fake_host_reset();
+	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_floppies),
 		cmocka_unit_test(floppies),
+		cmocka_unit_test(ide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
