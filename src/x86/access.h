@@ -79,6 +79,8 @@ bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3);
  * write); one page, global or not (INVLPG). */
 void x86_tlb_init(struct x86_cpu *cpu);
 void x86_tlb_flush(struct x86_cpu *cpu);
+/* Of struct x86_last alone; all others do so, too. */
+void x86_tlb_forget_last(struct x86_cpu *cpu);
 void x86_tlb_flush_local(struct x86_cpu *cpu);
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear);
 

@@ -159,6 +159,27 @@ struct x86_tlb {
 	struct x86_tlb_table table[X86_TLB_ACCESSES];
 };
 
+/*
+ * For generated code: a place that accesses memory may keep a copy of the entry
+ * that it used last, in a place of its own here, and spare itself the index.
+ * User code only. x86 takes the tags away (to `none`) whenever one of the TLB's is
+ * taken away.
+ */
+#define X86_LAST_SIZE 128u
+struct x86_last_entry {
+	uint64_t tag;
+	uintptr_t addend;
+	uintptr_t page; /* host address of the page */
+};
+
+struct x86_last {
+	struct x86_last_entry entry[2][X86_LAST_SIZE]; /* reads, writes */
+	/* The negated address of a page that is not canonical and that no guest
+	 * can know: else it would find what the entry held before. */
+	uint64_t none;
+	uint8_t used; /* since tags were taken away */
+};
+
 /* Where large pages may have left entries behind. size 0: nowhere. */
 struct x86_large {
 	uint64_t first, last;
@@ -315,6 +336,7 @@ struct x86_cpu {
 	struct x86_large large[2];
 
 	struct x86_tlb tlbs[X86_TLB_KINDS];
+	struct x86_last last;
 	struct x86_fast fast;
 };
 

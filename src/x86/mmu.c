@@ -310,6 +310,8 @@ static enum x86_result page_fault(struct x86_cpu *cpu, uint64_t linear,
 	const struct x86_state *s = &cpu->state;
 	uint32_t error = 0;
 
+	/* No entry for the page outlives this. */
+	x86_tlb_forget_last(cpu);
 	if (why == WALK_DONE && key_denies(cpu, kind, w) & wanted(access))
 		error |= X86_PF_PK;
 	if (why != WALK_ABSENT)

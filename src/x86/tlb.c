@@ -20,8 +20,32 @@ static void clear_tag(struct x86_tlb_table *t, unsigned int i)
 	t->entry[i].tag = x86_tlb_none(i);
 }
 
+void x86_tlb_forget_last(struct x86_cpu *cpu)
+{
+	struct x86_last_entry *e = &cpu->last.entry[0][0];
+
+	if (!cpu->last.used)
+		return;
+	cpu->last.used = 0;
+	for (unsigned int i = 0; i < 2 * X86_LAST_SIZE; i++)
+		e[i].tag = cpu->last.none;
+}
+
+/* Bits 63 and 62 differ. */
+static void init_last(struct x86_cpu *cpu)
+{
+	uint64_t page;
+
+	host_random(&page, sizeof(page));
+	page = ((page & PAGE_MASK) >> 2 | (uint64_t)1 << 62) & PAGE_MASK;
+	cpu->last.none = 0 - page;
+	cpu->last.used = 1;
+	x86_tlb_forget_last(cpu);
+}
+
 void x86_tlb_init(struct x86_cpu *cpu)
 {
+	init_last(cpu);
 	for (unsigned int n = 0; n < TABLES; n++) {
 		struct x86_tlb_table *t = table(cpu, n);
 
@@ -55,6 +79,7 @@ static void empty(struct x86_tlb_table *t, bool keep)
 
 static void flush(struct x86_cpu *cpu, bool all)
 {
+	x86_tlb_forget_last(cpu);
 	for (unsigned int n = 0; n < TABLES; n++)
 		if (table(cpu, n)->used)
 			empty(table(cpu, n), !all);
@@ -126,6 +151,7 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t linear)
 	uint64_t size = large ? l->size : PAGE_SIZE;
 	uint64_t first = linear & ~(size - 1);
 
+	x86_tlb_forget_last(cpu);
 	if (large)
 		drop_large(cpu, first, size);
 	else
@@ -145,6 +171,7 @@ static void drop_keyed(struct x86_cpu *cpu)
 {
 	uint64_t any = 0;
 
+	x86_tlb_forget_last(cpu);
 	for (unsigned int n = 0; n < TABLES; n++) {
 		struct x86_tlb_table *t = table(cpu, n);
 
@@ -195,6 +222,7 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
 {
 	uintptr_t page = (uintptr_t)host & PAGE_MASK;
 
+	x86_tlb_forget_last(cpu);
 	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
 		struct x86_tlb_table *t = &cpu->tlbs[kind].table[X86_TLB_WRITE];
 

@@ -176,6 +176,12 @@ bool block_heats_up(struct block_cache *cache, const struct block *block,
 	return true;
 }
 
+void block_drop(struct block_cache *cache, struct block *block)
+{
+	block->state--;
+	*heat_of(cache, block->address) = REWRITE_HEAT - REWRITE_HEAT_AGAIN;
+}
+
 /* True unless the block's instruction ends in another page now. */
 static bool ends_there(struct x86_cpu *cpu, const struct block *b)
 {

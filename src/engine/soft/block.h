@@ -252,6 +252,9 @@ static inline struct block *block_known(struct block_cache *cache,
 bool block_heats_up(struct block_cache *cache, const struct block *block,
 		    unsigned int limit);
 
+/* The block is out of date, but hot. */
+void block_drop(struct block_cache *cache, struct block *block);
+
 /*
  * Moves a block out of the nursery; the old one is found no more. NULL: there
  * is no room, everything is to be flushed.

@@ -62,6 +62,7 @@ void rewrite_fini(struct rewriter *rw)
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	rw->used = rw->stubs;
+	rewrite_forget_lasts(rw, cpu);
 	rewrite_unlink(rw, cpu);
 }
 
@@ -141,7 +142,8 @@ static uint32_t needed_behind(const struct rewrite *t, const uint8_t *page,
 
 /* --- a block ------------------------------------------------------------------ */
 
-void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx)
+struct rewrite_out *rewrite_miss(struct rewrite *t, uint8_t *at,
+				 unsigned int rcx)
 {
 	struct rewrite_out *out = t->leading ? &t->lead[t->lead_count++] :
 					       &t->miss[t->miss_count++];
@@ -154,6 +156,7 @@ void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx)
 			 (t->pass == PASS_SHARED &&
 			  rewrite_shares_beyond(t, t->index)),
 	};
+	return out;
 }
 
 /* Has an instruction interpreted; host code goes on behind the call. */
@@ -198,6 +201,7 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 {
 	const struct x86_insn *insn = rewrite_insn_at(t, t->index);
 	unsigned int misses = t->miss_count, loads = t->load_count;
+	unsigned int lasts = t->last_count;
 	unsigned int in_block = rewrite_in_block(t, t->index);
 	struct rewrite_class *c = &class[in_block];
 	uint8_t *start;
@@ -209,6 +213,7 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		t->e.p = start;
 		t->miss_count = misses;
 		t->load_count = loads;
+		t->last_count = lasts;
 		t->access_count[t->index] = 0;
 		c->kind = REWRITE_NOT;
 		if (x86_ends_block(insn))
@@ -244,7 +249,7 @@ static void put_block(struct rewrite *t, struct rewrite_class *class,
 	t->e.p = start;
 	t->live = front;
 	t->load_count = loads;
-	t->miss_count = t->exit_count = 0;
+	t->miss_count = t->exit_count = t->last_count = 0;
 	t->pass = PASS_SHARED;
 	put_insns(t, class, live);
 }
@@ -266,21 +271,29 @@ static bool is_here(const struct rewrite *t, const struct rewrite_out *out)
 	return rewrite_in_block(t, out->index) == t->index;
 }
 
+/* There is something to be done before it gets here. */
+static bool goes_by_way(const struct rewrite_out *out)
+{
+	return out->rcx != HOST_RCX || out->again;
+}
+
 /* Lets the checks of shares that begin here lead here. */
 static void land_leads(struct rewrite *t)
 {
-	uint8_t *over = NULL;
-
 	for (unsigned int i = 0; i < t->lead_count; i++) {
-		if (!is_here(t, &t->lead[i]) || t->lead[i].rcx == HOST_RCX)
+		const struct rewrite_out *out = &t->lead[i];
+		uint8_t *over;
+
+		if (!is_here(t, out) || !goes_by_way(out))
 			continue;
 		over = emit_jmp(&t->e, 0);
-		emit_land_32(&t->e, t->lead[i].at);
-		restore_rcx(t, &t->lead[i]);
+		emit_land_32(&t->e, out->at);
+		restore_rcx(t, out);
+		rewrite_find(t, out);
 		emit_land_32(&t->e, over);
 	}
 	for (unsigned int i = 0; i < t->lead_count; i++)
-		if (is_here(t, &t->lead[i]) && t->lead[i].rcx == HOST_RCX)
+		if (is_here(t, &t->lead[i]) && !goes_by_way(&t->lead[i]))
 			emit_land_32(&t->e, t->lead[i].at);
 }
 
@@ -315,6 +328,7 @@ static void put_ways_out(struct rewrite *t)
 
 		emit_land_32(&t->e, miss->at);
 		restore_rcx(t, miss);
+		rewrite_find(t, miss);
 		call_interpreter(t, index);
 		rewrite_load_again(t, index);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)
@@ -335,6 +349,18 @@ static bool is_indirect(const struct rewrite_class *class)
 	       class->kind == REWRITE_CALL_RM;
 }
 
+static void begin(struct rewrite *t)
+{
+	t->e.p = t->rw->code.write + t->rw->used;
+	t->e.end = t->rw->code.write + t->rw->code.size;
+	t->e.to_exec = t->rw->code.exec - t->rw->code.write;
+}
+
+static void end(struct rewrite *t)
+{
+	t->rw->used = ((size_t)(t->e.p - t->rw->code.write) + 15) & ~(size_t)15;
+}
+
 bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block)
 {
@@ -351,9 +377,7 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	struct soft_cpu *soft = cpu->engine;
 	const uint8_t *code;
 
-	t.e.p = rw->code.write + rw->used;
-	t.e.end = rw->code.write + rw->code.size;
-	t.e.to_exec = rw->code.exec - rw->code.write;
+	begin(&t);
 	if (!page)
 		return true; /* stays interpreted */
 	if (rw->code.size - rw->used < REWRITE_CODE_MAX)
@@ -404,14 +428,31 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 	if (t.e.full)
 		return false;
 	block->code = code + t.e.to_exec;
+	rewrite_own_lasts(&t);
 	/* What x87 instructions did is looked up in their rows. */
 	block_thin(&soft->cache, block,
 		   sets & REWRITE_X87 ? BLOCK_ROWS_ALL : t.rows);
 	rw->blocks++;
 	rw->insns += block->count;
 	rw->bytes += (uint64_t)(t.e.p - (rw->code.write + rw->used));
-	rw->used = ((size_t)(t.e.p - rw->code.write) + 15) & ~(size_t)15;
+	end(&t);
 	return true;
+}
+
+void rewrite_renew(struct rewriter *rw, struct x86_cpu *cpu,
+		   struct block *block)
+{
+	struct soft_cpu *soft = cpu->engine;
+	struct rewrite t = { .rw = rw, .cpu = cpu, .block = block,
+			     .turns = 1 };
+
+	if (rw->code.size - rw->used < REWRITE_CODE_MAX ||
+	    !block_is_current(block))
+		return;
+	begin(&t);
+	rewrite_lead_away(&t);
+	end(&t);
+	block_drop(&soft->cache, block);
 }
 
 /* --- running ------------------------------------------------------------------ */
@@ -453,6 +494,7 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 		return X86_NEXT;
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	flags_out(cpu);
+	rewrite_tired(rw, cpu);
 	rewrite_x87_settle(rw, cpu, NULL, 0);
 	if (rewrite_take_back(rw, cpu))
 		return x86_deliver_fault(cpu);

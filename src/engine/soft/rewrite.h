@@ -81,6 +81,9 @@ enum rewrite_word {
 	WORD_MXCSR,	/* of C code */
 	WORD_BRANCH,	/* the last indirect branch, as WORD_X87, or 0 */
 	WORD_UNDER,	/* what a call's return address has overwritten */
+	WORD_AWAY,	/* last pages to find until WORD_TIRED is set */
+	WORD_TIRED,	/* struct x86_last_entry that one more was found for */
+	WORD_RAX,	/* as WORD_RCX */
 	WORD_SHARED,	/* host addresses of shared checks */
 	WORD_SHARED_END = WORD_SHARED + REWRITE_SHARE_WORDS,
 };
@@ -168,6 +171,15 @@ struct rewrite_stack {
 	uintptr_t top, bottom;
 };
 
+/* Who uses an entry of struct x86_last. */
+struct rewrite_owner {
+	struct block *block; /* NULL: nobody */
+	uint8_t offset; /* of the instruction, as in struct x86_insn */
+};
+
+/* Bits for accesses that change pages too often, by hash. */
+#define REWRITE_WILD 8192u
+
 /* Code memory and the entries into it. One a vCPU. */
 struct rewriter {
 	struct host_code code;
@@ -196,6 +208,14 @@ struct rewriter {
 	 * rewrite_link. NULL: none. */
 	uint64_t link_target, link_of, link_segment;
 	uint8_t *link_site;
+	/* rewrite_last.c. Call: r10: gs: offset of the entry, r9: its tag and
+	 * the address; ZF when it has been filled, then r9: the address. By
+	 * struct x86_last.entry's first index. */
+	uint64_t find[2];
+	struct rewrite_owner owner[2][X86_LAST_SIZE];
+	uint32_t owners[2]; /* ever, the next one's index modulo the size */
+	uint64_t tired_at; /* host's TSC */
+	uint64_t wild[REWRITE_WILD / 64];
 	uint64_t blocks, insns, bytes; /* rewritten; bytes of host code */
 };
 

@@ -203,6 +203,20 @@ static void put_exit(struct rewrite *t, const struct rewrite_exit *exit)
 	emit_bytes(e, &link, sizeof(link));
 }
 
+void rewrite_lead_away(struct rewrite *t)
+{
+	uint8_t *front = (uint8_t *)(uintptr_t)t->block->live_code -
+			 t->e.to_exec;
+	const struct rewrite_exit exit = {
+		.at = front + 1,
+		.target = t->block->rip,
+		.live = t->block->needs,
+	};
+
+	front[0] = 0xe9; /* jmp */
+	put_exit(t, &exit);
+}
+
 void rewrite_exits(struct rewrite *t)
 {
 	for (unsigned int i = 0; i < t->exit_count; i++)

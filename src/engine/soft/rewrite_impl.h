@@ -44,6 +44,12 @@ struct rewrite_out {
 	uint8_t rcx; /* host register that holds it; HOST_NONE: WORD_RCX */
 	bool apart;  /* go on behind the block, see rewrite_share.c */
 	uint8_t index;	   /* instruction to interpret */
+	/* Of a check against struct x86_last, else NULL: where it begins once
+	 * the entry has been filled, which that is, and by how much r9 is
+	 * rotated. */
+	uint8_t *again;
+	uint8_t last, rotated;
+	bool write;
 };
 
 /* A jump to another block, which is to be patched to lead there. */
@@ -87,6 +93,14 @@ struct rewrite_share {
 	uint32_t size;
 };
 
+#define REWRITE_LASTS_MAX (BLOCK_INSNS_MAX * REWRITE_ACCESS_MAX)
+
+/* An entry of struct x86_last that the block is to own. */
+struct rewrite_last {
+	uint8_t entry, offset;
+	bool write;
+};
+
 enum rewrite_pass {
 	PASS_NOTE,   /* every access checked, and noted */
 	PASS_SHARED, /* those of a share once */
@@ -95,7 +109,7 @@ enum rewrite_pass {
 
 struct rewrite {
 	struct emit e;
-	const struct rewriter *rw;
+	struct rewriter *rw;
 	struct x86_cpu *cpu;
 	struct block *block;
 	uint64_t interpret; /* call: r10d: index */
@@ -128,6 +142,8 @@ struct rewrite {
 	const struct rewrite_share *leading;
 	struct rewrite_out lead[REWRITE_SHARES_MAX];
 	unsigned int lead_count;
+	struct rewrite_last last[REWRITE_LASTS_MAX];
+	unsigned int last_count;
 };
 
 /* Instructions that are emitted. */
@@ -210,6 +226,12 @@ static inline struct emit_mem rewrite_home(unsigned int guest)
 unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
 			     unsigned int scratch);
 
+/* The offset of an address's entry in a table of the TLB: rotated right, and
+ * masked. */
+#define REWRITE_TLB_SHIFT  4 /* sizeof(struct x86_tlb_entry) */
+#define REWRITE_TLB_ROTATE (PAGE_SHIFT - REWRITE_TLB_SHIFT)
+#define REWRITE_TLB_MASK   ((X86_TLB_SIZE - 1) << REWRITE_TLB_SHIFT)
+
 static inline size_t rewrite_word_offset(enum rewrite_word word)
 {
 	return offsetof(struct x86_cpu, fast) +
@@ -224,7 +246,8 @@ static inline struct emit_mem rewrite_word(enum rewrite_word word)
 /* Notes that the jump at `at` goes to the interpreter; from a check for all
  * of a share, to the instruction's place behind the block. `rcx` as in struct
  * rewrite_out. */
-void rewrite_miss(struct rewrite *t, uint8_t *at, unsigned int rcx);
+struct rewrite_out *rewrite_miss(struct rewrite *t, uint8_t *at,
+				 unsigned int rcx);
 
 /*
  * rewrite_share.c: finds shares among the accesses that were noted. False:
@@ -276,6 +299,29 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 /* `keep`: what lies there goes to WORD_UNDER first. */
 void rewrite_push_const(struct rewrite *t, uint64_t value, bool keep);
 void rewrite_pop_r9(struct rewrite *t, uint32_t more);
+
+/*
+ * rewrite_last.c: whether the access goes by the page that it found last; an
+ * entry for it; where the entry lies, relative to gs.
+ */
+bool rewrite_wants_last(const struct rewrite *t);
+unsigned int rewrite_add_last(struct rewrite *t, bool write);
+size_t rewrite_last_offset(unsigned int entry, bool write);
+
+/* Out of line: fills the entry and goes back, or goes on. */
+void rewrite_find(struct rewrite *t, const struct rewrite_out *out);
+
+/* The block is done: it owns its entries. */
+void rewrite_own_lasts(struct rewrite *t);
+
+/* Host code was left: takes the entry away from who changes pages too often. */
+void rewrite_tired(struct rewriter *rw, struct x86_cpu *cpu);
+
+/* rewrite.c: the block's host code is to be made anew. */
+void rewrite_renew(struct rewriter *rw, struct x86_cpu *cpu,
+		   struct block *block);
+void rewrite_stub_find(struct rewriter *rw, struct emit *e);
+void rewrite_forget_lasts(struct rewriter *rw, struct x86_cpu *cpu);
 
 /* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
  * interpreter where the segment does not reach; uses r10. Only in 16- and
@@ -371,6 +417,10 @@ bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class);
 void rewrite_go(struct rewrite *t, uint64_t target);
 void rewrite_exits(struct rewrite *t);
+
+/* Turns the front of a block that is out of date into a jump to whatever block
+ * is found there next. */
+void rewrite_lead_away(struct rewrite *t);
 
 /* Jump or call to the guest address in r9, by the table; uses r10. */
 void rewrite_look_up(struct emit *e, bool call);

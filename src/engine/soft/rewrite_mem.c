@@ -7,9 +7,7 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
-#define ENTRY_SHIFT 4 /* sizeof(struct x86_tlb_entry) */
-
-_Static_assert(sizeof(struct x86_tlb_entry) == 1u << ENTRY_SHIFT,
+_Static_assert(sizeof(struct x86_tlb_entry) == 1u << REWRITE_TLB_SHIFT,
 	       "the TLB's index is shifted by this");
 
 unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
@@ -188,7 +186,6 @@ unsigned int rewrite_spare(struct rewrite *t, struct emit_mem *at)
 static void check_with_flags(struct rewrite *t, const struct emit_mem *at,
 			     const struct extent *x)
 {
-	const uint32_t mask = (X86_TLB_SIZE - 1) << ENTRY_SHIFT;
 	const struct emit_mem tag = tag_at(t, 0, x->write);
 	const struct emit_mem addend = addend_at(t, 0, x->write);
 	unsigned int ea = address_in(t, at), offset = HOST_R9;
@@ -198,9 +195,9 @@ static void check_with_flags(struct rewrite *t, const struct emit_mem *at,
 	bool restore = at->base == HOST_R9 && r11_taken(t);
 	struct emit *e = &t->e;
 
-	emit_rorx(e, HOST_R10, ea, PAGE_SHIFT - ENTRY_SHIFT);
+	emit_rorx(e, HOST_R10, ea, REWRITE_TLB_ROTATE);
 	emit_rm_reg(e, 0, false, false, 0x81, 4, HOST_R10); /* and */
-	emit_32(e, mask);
+	emit_32(e, REWRITE_TLB_MASK);
 	if (at->base == HOST_R9 && !restore)
 		offset = HOST_R11;
 	if (ea == offset) {
@@ -265,12 +262,56 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 	emit_load(e, HOST_R10, &addend);
 }
 
+/*
+ * Against the page that this place found last. The operand becomes page and
+ * offset where the address had to be computed. Changes the flags.
+ */
+static void check_last(struct rewrite *t, const struct emit_mem *at,
+		       const struct extent *x)
+{
+	unsigned int last = rewrite_add_last(t, x->write);
+	size_t entry = rewrite_last_offset(last, x->write);
+	const struct emit_mem tag =
+		emit_gs(entry + offsetof(struct x86_last_entry, tag));
+	bool computed = at->base == HOST_R9;
+	const struct emit_mem to = emit_gs(
+		entry + (computed ? offsetof(struct x86_last_entry, page) :
+				    offsetof(struct x86_last_entry, addend)));
+	unsigned int low = (unsigned int)__builtin_ctz(x->align);
+	struct emit_mem offset = *at;
+	struct emit *e = &t->e;
+	struct rewrite_out *out;
+	uint8_t *again = e->p;
+
+	if (computed) {
+		emit_rm_mem(e, 0, true, 0x03, HOST_R9, &tag); /* add */
+	} else {
+		emit_load(e, HOST_R9, &tag);
+		offset.index = HOST_R9;
+		emit_lea(e, true, HOST_R9, &offset);
+	}
+	if (low)
+		emit_rorx(e, HOST_R9, HOST_R9, low);
+	emit_rm_reg(e, 0, true, false, 0x81, 7, HOST_R9); /* cmp */
+	emit_32(e, (PAGE_SIZE - x->size) >> low);
+	out = rewrite_miss(t, emit_jcc(e, 7, 0), HOST_RCX); /* above */
+	out->again = again;
+	out->last = (uint8_t)last;
+	out->rotated = (uint8_t)low;
+	out->write = x->write;
+	if (low && computed)
+		emit_rorx(e, HOST_R9, HOST_R9, 64 - low);
+	emit_load(e, HOST_R10, &to);
+}
+
 /* The addend into r10. */
 static void check(struct rewrite *t, const struct emit_mem *at,
 		  const struct extent *x)
 {
 	if (t->flags_live)
 		check_without_flags(t, at, x);
+	else if (rewrite_wants_last(t))
+		check_last(t, at, x);
 	else
 		check_with_flags(t, at, x);
 }

@@ -216,5 +216,6 @@ void rewrite_stubs(struct rewriter *rw, struct emit *e)
 	rw->interpret_last = emit_here(e);
 	stub_interpret(rw, e, false);
 	stub_look_up(rw, e);
+	rewrite_stub_find(rw, e);
 	rewrite_stub_load(rw, e);
 }

@@ -415,6 +415,19 @@ static void interpret(struct soft_cpu *soft, struct block *block)
 	x86_deliver_fault(cpu);
 }
 
+/* As if an access had changed pages too often: its block is made anew. */
+static void tire(struct soft_cpu *soft)
+{
+	unsigned int entry = random_below(X86_LAST_SIZE);
+
+	if (random_below(8))
+		return;
+	soft->rewriter.tired_at = __builtin_ia32_rdtsc();
+	atomic_store(&cpu->fast.word[WORD_TIRED],
+		     (uintptr_t)&cpu->last.entry[random_below(2)][entry] -
+			     (uintptr_t)cpu);
+}
+
 static void run_rewritten(struct soft_cpu *soft, struct block *block)
 {
 	uint64_t of = block_key(&soft->cache, cpu);
@@ -470,6 +483,8 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 	if (cold)
 		x86_tlb_flush(cpu);
 	for (runs = 0; runs < RUNS_MAX && !is_over(); runs++) {
+		if (p->seed >> 63) /* drawn */
+			tire(cpu->engine);
 		run_one(cpu->engine, way);
 		if (atomic_load(&cpu->request))
 			serve_requests();
