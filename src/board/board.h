@@ -25,6 +25,7 @@
 struct block;
 struct frame;
 struct uart_sink;
+struct virtio_balloon;
 struct virtio_console;
 struct virtio_console_config;
 
@@ -115,6 +116,9 @@ void *board_engine_vm(struct board *board);
 /* Bytes from the outside world to COM1; gives how many were taken. */
 unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 				  unsigned int count);
+
+/* The memory balloon. */
+struct virtio_balloon *board_balloon(struct board *board);
 
 /* The virtio console; NULL: none. */
 struct virtio_console *board_console(struct board *board);

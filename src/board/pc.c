@@ -304,6 +304,11 @@ static int add_devices(struct board *board, const struct board_config *config)
 		err = pci_attach(&board->pci.root, &board->rng.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_RNG, 0));
 	if (!err)
+		err = virtio_balloon_init(&board->balloon, &board->vm);
+	if (!err)
+		err = pci_attach(&board->pci.root, &board->balloon.pci.pci,
+				 PCI_DEVFN(LAYOUT_SLOT_BALLOON, 0));
+	if (!err)
 		err = add_console(board, config->console);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
 		if (config->disk[i].bus != BOARD_AHCI)
@@ -500,6 +505,11 @@ unsigned int board_serial_receive(struct board *board, const uint8_t *data,
 	taken = uart_receive(&board->com1, data, count);
 	host_unlock(&board->vm.device_lock);
 	return taken;
+}
+
+struct virtio_balloon *board_balloon(struct board *board)
+{
+	return &board->balloon;
 }
 
 struct virtio_console *board_console(struct board *board)

@@ -24,6 +24,7 @@
 #include "chip/rtc.h"
 #include "chip/testdev.h"
 #include "chip/uart.h"
+#include "virtio/balloon.h"
 #include "virtio/console.h"
 #include "virtio/rng.h"
 
@@ -84,6 +85,7 @@ struct board {
 	bool display;
 	struct vga_pci vga;
 	struct virtio_rng rng;
+	struct virtio_balloon balloon;
 	struct virtio_console *console; /* NULL: none */
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;

@@ -28,6 +28,7 @@ extern const struct command command_reset;
 extern const struct command command_screenshot;
 extern const struct command command_keys;
 extern const struct command command_inspect;
+extern const struct command command_balloon;
 extern const struct command command_attach;
 extern const struct command command_detach;
 extern const struct command command_host;

@@ -111,7 +111,13 @@ static void print_status(const json_t *status)
 	       number_of(status, "cpus"), number_of(status, "memory") >> 20,
 	       number_of(status, "pid"));
 	print_age(json_real_value(json_object_get(status, "seconds")));
-	printf("\n");
+	printf("\non host    %lld MiB\n",
+	       number_of(status, "memory_touched") >> 20);
+	if (number_of(status, "memory_target") != number_of(status, "memory") ||
+	    number_of(status, "memory_size") != number_of(status, "memory"))
+		printf("balloon    has %lld MiB, is to have %lld MiB\n",
+		       number_of(status, "memory_size") >> 20,
+		       number_of(status, "memory_target") >> 20);
 }
 
 static void help_status(void)

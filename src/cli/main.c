@@ -42,6 +42,7 @@ static const struct command *const commands[] = {
 	&command_screenshot,
 	&command_keys,
 	&command_inspect,
+	&command_balloon,
 	&command_attach,
 	&command_detach,
 	&command_host,

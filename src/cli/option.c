@@ -5,9 +5,13 @@
  */
 #include "cli/option.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define WORD_MAX    32
 #define HELP_COLUMN 24
@@ -21,6 +25,32 @@ void cli_error(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	fprintf(stderr, "lodge: %s\n", text);
+}
+
+bool cli_parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "mgt";
+	const char *unit;
+	unsigned long long n;
+	unsigned int shift = 20;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || errno)
+		return false;
+	if (*end) {
+		unit = strchr(units, tolower((unsigned char)*end++));
+		if (!unit)
+			return false;
+		shift += 10 * (unsigned int)(unit - units);
+		if (*end && strcasecmp(end, "b") && strcasecmp(end, "ib"))
+			return false;
+	}
+	if (n > UINT64_MAX >> shift)
+		n = UINT64_MAX >> shift;
+	*bytes = (uint64_t)n << shift;
+	return true;
 }
 
 static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define OPTIONS_MAX 32
 
@@ -44,6 +45,12 @@ void option_print(const struct option_spec *options, size_t count);
 
 /* One line on stderr, with "lodge: " before and a newline after it. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * "512M", "2G", "1T" in powers of two; a number alone is in MiB. What is too
+ * large for *bytes gives some large number.
+ */
+bool cli_parse_size(const char *text, uint64_t *bytes);
 
 /*
  * The name most like `word` among `count` names, `stride` bytes apart; NULL

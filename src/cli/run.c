@@ -157,39 +157,12 @@ static int take_cpus(void *config, const char *value)
 	return 0;
 }
 
-/* "512M", "2G", "1T" in powers of two; a number alone is in MiB. */
-static bool parse_size(const char *text, uint64_t *bytes)
-{
-	static const char units[] = "mgt";
-	const char *unit;
-	unsigned long long n;
-	unsigned int shift = 20;
-	char *end;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (!isdigit((unsigned char)*text) || errno)
-		return false;
-	if (*end) {
-		unit = strchr(units, tolower((unsigned char)*end++));
-		if (!unit)
-			return false;
-		shift += 10 * (unsigned int)(unit - units);
-		if (*end && strcasecmp(end, "b") && strcasecmp(end, "ib"))
-			return false;
-	}
-	if (n > UINT64_MAX >> shift)
-		n = UINT64_MAX >> shift;
-	*bytes = (uint64_t)n << shift;
-	return true;
-}
-
 static int take_memory(void *config, const char *value)
 {
 	struct run *run = config;
 	uint64_t bytes;
 
-	if (!parse_size(value, &bytes)) {
+	if (!cli_parse_size(value, &bytes)) {
 		cli_error("run: --memory %s: give a size such as 512M or 2G",
 			  value);
 		return -1;
@@ -223,7 +196,7 @@ static int take_soft_cache(void *config, const char *value)
 {
 	struct run *run = config;
 
-	if (!parse_size(value, &run->machine.soft_cache)) {
+	if (!cli_parse_size(value, &run->machine.soft_cache)) {
 		cli_error("run: --soft-cache %s: give a size such as 8M or 1G",
 			  value);
 		return -1;

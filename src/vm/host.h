@@ -39,14 +39,32 @@ struct host_ram {
 	uint8_t *base;
 	uint64_t size;
 	int fd;
+	/* See host_ram_overlaid(). */
+	unsigned int overlays;
+	struct {
+		uint64_t from, end;
+	} overlay[8];
 };
 
 /* `size` is a multiple of 4096. -ENOMEM when the host refuses. */
 int host_ram_create(struct host_ram *ram, uint64_t size);
 void host_ram_destroy(struct host_ram *ram);
 
-/* Bytes of `ram` that have been touched. */
+/* Bytes of `ram` that have been touched, and not been discarded since. */
 uint64_t host_ram_touched(const struct host_ram *ram);
+
+/*
+ * Gives whole pages back to the host: they read as zeros from now on, and
+ * take memory when they are touched again. Any thread, while others use them.
+ * Negative errno.
+ */
+int host_ram_discard(struct host_ram *ram, uint64_t offset, uint64_t size);
+
+/*
+ * The owner has mapped something else over a part of `ram`, which a discard is
+ * to take away. Not while others discard.
+ */
+void host_ram_overlaid(struct host_ram *ram, uint64_t offset, uint64_t size);
 
 /*
  * Memory for generated code, mapped twice so that no mapping is writable and

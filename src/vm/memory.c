@@ -300,6 +300,50 @@ void memory_note_host(struct memory *mem, const void *host, uint64_t len)
 		   ((at + len - 1) >> PAGE_SHIFT) - (at >> PAGE_SHIFT) + 1);
 }
 
+int memory_discard_host(struct memory *mem, const void *host, uint64_t len)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)host - mem->ram.base);
+	uint64_t first, end;
+	int err;
+
+	if (at >= mem->ram.size || len > mem->ram.size - at)
+		return 0;
+	first = (at + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	end = (at + len) >> PAGE_SHIFT;
+	if (first >= end)
+		return 0;
+	err = host_ram_discard(&mem->ram, first << PAGE_SHIFT,
+			       (end - first) << PAGE_SHIFT);
+	if (!err)
+		note_pages(mem, first, end - first);
+	return err;
+}
+
+int memory_discard(struct memory *mem, gpa_t addr, uint64_t len)
+{
+	uint64_t from = addr.v;
+	uint64_t last = len ? from + (len - 1) : 0;
+	int err = 0;
+
+	if (!len || last < from)
+		return 0;
+	for (unsigned int i = region_above(mem, from);
+	     i < mem->region_count && mem->region[i].base <= last && !err;
+	     i++) {
+		const struct memory_region *r = &mem->region[i];
+		uint64_t start = from > r->base ? from : r->base;
+		uint64_t stop = r->base + (r->size - 1);
+
+		if (stop > last)
+			stop = last;
+		if (r->kind == MEMORY_RAM)
+			err = memory_discard_host(mem,
+						  r->host + (start - r->base),
+						  stop - start + 1);
+	}
+	return err;
+}
+
 void memory_dirty_log(struct memory *mem, bool on)
 {
 	uint64_t i;

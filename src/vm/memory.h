@@ -115,6 +115,17 @@ void memory_note_write(struct memory *mem, gpa_t addr, uint64_t len);
 /* The same for RAM that is known by its host address. */
 void memory_note_host(struct memory *mem, const void *host, uint64_t len);
 
+/*
+ * Gives the whole pages of RAM within [addr, addr + len) back to the host:
+ * they read as zeros until they are written again. It counts as a write. What
+ * is not RAM stays as it is. Any thread, while processors run. 0, or what the
+ * host says.
+ */
+int memory_discard(struct memory *mem, gpa_t addr, uint64_t len);
+
+/* The same for RAM that is known by its host address. */
+int memory_discard_host(struct memory *mem, const void *host, uint64_t len);
+
 /* Starts or stops dirty logging; all pages count as clean at the start. */
 void memory_dirty_log(struct memory *mem, bool on);
 

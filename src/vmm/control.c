@@ -245,7 +245,7 @@ static void client_ready(void *ctx, uint32_t events)
 	go_on(client);
 }
 
-/* Answers all that wait for `what`: an error with `code`, else nothing. */
+/* Answers all that wait for `what`; with `code` by an error. */
 static void wait_over(struct control *control, unsigned int what,
 		      const char *code, const char *message)
 {
@@ -257,6 +257,9 @@ static void wait_over(struct control *control, unsigned int what,
 			continue;
 		if (code)
 			control_refuse(&reply, code, "%s", message);
+		else if (what == CONTROL_BALLOON)
+			reply.result = control_balloon_json(
+				&control->machine.target);
 		else
 			reply.result = json_object();
 		client->waits = 0;
@@ -270,6 +273,12 @@ static void typing_done(void *ctx, bool taken)
 {
 	wait_over(ctx, CONTROL_TYPING, taken ? NULL : "not-read",
 		  "the guest does not read its keyboard");
+}
+
+/* The guest's statistics have come, or will not. */
+static void balloon_done(void *ctx)
+{
+	wait_over(ctx, CONTROL_BALLOON, NULL, NULL);
 }
 
 static void slot_done(void *ctx, unsigned int slot, bool released)
@@ -364,6 +373,9 @@ int control_start(struct control *control, struct loop *loop,
 	rc = typing_open(&control->machine.typing, loop, target->board,
 			 typing_done, control);
 	if (!rc)
+		rc = balloon_wait_open(&control->machine.balloon, loop,
+				       target->board, balloon_done, control);
+	if (!rc)
 		rc = loop_add(loop, control->socket.fd, LOOP_READ, client_came,
 			      control);
 	return rc;
@@ -377,6 +389,7 @@ void control_close(struct control *control)
 		if (control->client[i].fd >= 0)
 			drop(&control->client[i]);
 	typing_close(control->machine.typing);
+	balloon_wait_close(control->machine.balloon);
 	if (control->loop)
 		loop_remove(control->loop, control->socket.fd);
 	runtime_close(&control->socket);

@@ -20,12 +20,17 @@ static void do_status(struct control_machine *machine, const json_t *request,
 	const struct control_target *target = &machine->target;
 	struct vm *vm = board_vm(target->board);
 	uint64_t run = host_monotonic_ns() - target->start;
+	json_t *balloon = control_balloon_json(target);
 
 	reply->result = json_pack(
-		"{sssssisIsfsi}", "name", machine->name, "engine",
+		"{sssssisIsfsisOsOsO}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
-		"pid", (int)getpid());
+		"pid", (int)getpid(), "memory_target",
+		json_object_get(balloon, "target"), "memory_size",
+		json_object_get(balloon, "size"), "memory_touched",
+		json_object_get(balloon, "touched"));
+	json_decref(balloon);
 }
 
 static void do_inspect(struct control_machine *machine, const json_t *request,
@@ -239,6 +244,7 @@ static const struct {
 } commands[] = {
 	{ "status", do_status },
 	{ "inspect", do_inspect },
+	{ "balloon", control_balloon },
 	{ "screenshot", do_screenshot },
 	{ "keys", do_keys },
 	{ "attach", control_attach },

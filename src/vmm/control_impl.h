@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "vmm/balloon.h"
 #include "vmm/control.h"
 #include "vmm/hotplug.h"
 #include "vmm/typing.h"
@@ -15,6 +16,7 @@ struct control_machine {
 	const char *name;
 	struct control_target target;
 	struct typing *typing;
+	struct balloon_wait *balloon;
 };
 
 /* What a command answers: `result`, else an error, else that comes later. */
@@ -23,12 +25,13 @@ struct control_reply {
 	int fd; /* goes with the result; -1: none */
 	const char *code; /* of an error; NULL: none */
 	char message[400];
-	unsigned int later; /* CONTROL_TYPING, CONTROL_SLOT + n; 0: now */
+	unsigned int later; /* CONTROL_TYPING and the like; 0: now */
 };
 
 /* What an answer waits for. */
-#define CONTROL_TYPING 1u
-#define CONTROL_SLOT   2u
+#define CONTROL_TYPING	1u
+#define CONTROL_BALLOON 2u
+#define CONTROL_SLOT	3u /* and more, one for each */
 
 /* Runs one request; `reply` was set to nothing, with fd -1. */
 void control_command(struct control_machine *machine, const char *command,
@@ -41,6 +44,11 @@ void control_refuse(struct control_reply *reply, const char *code,
 
 /* Devices, PCI, interrupt routes, memory map (control_inspect.c). */
 json_t *control_inspect(const struct control_target *target);
+
+/* Memory of the guest (control_balloon.c), and what it answers. */
+void control_balloon(struct control_machine *machine, const json_t *request,
+		     struct control_reply *reply);
+json_t *control_balloon_json(const struct control_target *target);
 
 /* Devices that come and go (control_attach.c). */
 void control_attach(struct control_machine *machine, const json_t *request,

@@ -251,10 +251,14 @@ static bool kernel_is_multiboot(const struct image *kernel)
 /* board_boot.map: large parts of kernel and initrd need no copy. */
 static bool map_image(void *ctx, void *to, const void *from, uint64_t size)
 {
-	const struct machine *machine = ctx;
+	struct machine *machine = ctx;
+	struct host_ram *ram = &machine->vm->memory.ram;
 
-	return image_map(&machine->kernel, to, from, size) ||
-	       image_map(&machine->initrd, to, from, size);
+	if (!image_map(&machine->kernel, to, from, size) &&
+	    !image_map(&machine->initrd, to, from, size))
+		return false;
+	host_ram_overlaid(ram, (uint64_t)((uint8_t *)to - ram->base), size);
+	return true;
 }
 
 static int open_images(struct machine *machine)

@@ -24,6 +24,7 @@ static struct {
 	uint64_t random;
 	unsigned int fail_alloc;
 	unsigned int fail_ram;
+	uint64_t discarded;
 	unsigned int live;
 	unsigned int yields;
 	unsigned int lines[HOST_LOG_DEBUG + 1];
@@ -162,6 +163,28 @@ uint64_t host_ram_touched(const struct host_ram *ram)
 			touched += (in[i] & 1) * 4096;
 	free(in);
 	return touched;
+}
+
+int host_ram_discard(struct host_ram *ram, uint64_t offset, uint64_t size)
+{
+	if (fails(&fake.fail_ram))
+		return -ENOMEM;
+	if (offset % 4096 || size % 4096 || offset >= ram->size ||
+	    size > ram->size - offset)
+		abort();
+	memset(ram->base + offset, 0, size);
+	madvise(ram->base + offset, size, MADV_DONTNEED);
+	fake.discarded += size;
+	return 0;
+}
+
+void host_ram_overlaid(struct host_ram *ram, uint64_t offset, uint64_t size)
+{
+}
+
+uint64_t fake_discarded(void)
+{
+	return fake.discarded;
 }
 
 int host_code_create(struct host_code *code, size_t size)

@@ -44,8 +44,11 @@ unsigned int fake_yields(void);
 /* The nth allocation from now on (1: the next) fails, once. 0: none does. */
 void fake_fail_alloc(unsigned int nth);
 
-/* The same for host_ram_create() and host_code_create(). */
+/* The same for host_ram_create(), host_code_create(), host_ram_discard(). */
 void fake_fail_ram(unsigned int nth);
+
+/* Bytes of RAM that were discarded since the reset. */
+uint64_t fake_discarded(void);
 
 /* What is allocated and not given back: host_alloc()s, RAMs and codes. */
 unsigned int fake_live(void);

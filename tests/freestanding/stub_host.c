@@ -148,6 +148,16 @@ uint64_t host_ram_touched(const struct host_ram *ram)
 	return ram->size;
 }
 
+int host_ram_discard(struct host_ram *ram, uint64_t offset, uint64_t size)
+{
+	memset(ram->base + offset, 0, size);
+	return 0;
+}
+
+void host_ram_overlaid(struct host_ram *ram, uint64_t offset, uint64_t size)
+{
+}
+
 int host_code_create(struct host_code *code, size_t size)
 {
 	return -VM_ENOTSUP;

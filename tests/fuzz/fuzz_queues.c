@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: virtio devices with several queues. The first byte picks ring
- * format and features; then a driver sends messages that often are nearly
- * right, writes rings and registers as it likes, and resets, while outside
- * peers come and go, give input and take as much output as they please. The
+ * Fuzz target: virtio devices with several queues, console and balloon. The
+ * first byte picks one of them, ring format and features; then a driver sends
+ * messages that often are nearly right, writes rings and registers as it likes,
+ * and resets, while outside peers come and go, give input and take as much
+ * output as they please, and ask for memory and statistics. The
  * machine is stopped and goes on at any moment. Whatever comes, the process and
  * what lies outside of guest memory stay as they are.
  */
@@ -14,6 +15,7 @@
 
 #include "chip/pci_host.h"
 #include "fake/host.h"
+#include "virtio/balloon.h"
 #include "virtio/console.h"
 
 #define BAR	   0xd0000000u
@@ -27,7 +29,8 @@
 
 static struct vm vm;
 static struct pci_host host;
-static struct virtio_console *console;
+static struct virtio_console *console; /* NULL: the balloon */
+static struct virtio_balloon balloon;
 static uint64_t features;
 static unsigned int room[PORTS];
 static uint16_t next[QUEUES];
@@ -76,6 +79,7 @@ static void build(unsigned int pick)
 		{ "second", { write_out, ready, &room[1] }, false },
 	};
 	const struct virtio_console_config ports = { port, PORTS };
+	struct pci_device *pci;
 
 	fake_host_reset();
 	vm_init(&vm, "fuzz");
@@ -83,14 +87,20 @@ static void build(unsigned int pick)
 	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
 	demand(!host_worker_create(&vm.worker, "devices"));
 	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
-	demand(!virtio_console_create(&console, &vm, &ports));
-	demand(!pci_attach(&host.root, virtio_console_pci(console),
-			   PCI_DEVFN(2, 0)));
+	console = NULL;
+	if (pick & 0x80) {
+		demand(!virtio_balloon_init(&balloon, &vm));
+		pci = &balloon.pci.pci;
+	} else {
+		demand(!virtio_console_create(&console, &vm, &ports));
+		pci = virtio_console_pci(console);
+	}
+	demand(!pci_attach(&host.root, pci, PCI_DEVFN(2, 0)));
 	config(PCI_BAR0 + 4, 4, MSIX);
 	config(PCI_BAR0 + 16, 4, BAR);
 	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
 	features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
-		   VIRTIO_F_RING_RESET | (pick >> 2 & 7);
+		   VIRTIO_F_RING_RESET | (pick & 0x80 ? 0x3e : pick >> 2 & 7);
 	if (pick & 1)
 		features |= VIRTIO_F_RING_PACKED;
 	if (pick & 2)
@@ -155,7 +165,11 @@ static void send(struct words *w, unsigned int n)
 	};
 
 	memory_write(&vm.memory, gpa(at), &message, sizeof(message));
-	offer(n, at, n == 3 ? 8 : (uint32_t)next_word(w, 1), !(n & 1));
+	if (console)
+		offer(n, at, n == 3 ? 8 : (uint32_t)next_word(w, 1), !(n & 1));
+	else
+		offer(n, n == 4 ? next_word(w, 3) : at,
+		      (uint32_t)next_word(w, n == 4 ? 2 : 1), n == 4);
 }
 
 static void poke(struct words *w)
@@ -173,6 +187,13 @@ static void outside(struct words *w, unsigned int op)
 	static const uint8_t input[300];
 	unsigned int port = op & 1, count = (unsigned int)next_word(w, 1);
 
+	if (!console) {
+		if (port)
+			virtio_balloon_set_target(&balloon, count << 12);
+		else
+			virtio_balloon_ask(&balloon);
+		return;
+	}
 	switch (op >> 1 & 3) {
 	case 0:
 		demand(virtio_console_receive(console, port, input, count) <=

@@ -125,9 +125,10 @@ def test_listing(linux, image):
     shell = boot(linux, "--disk", image)
     text = shell.run("cd /sys/bus/pci/devices; for d in *; do "
                      "echo $d $(cat $d/vendor $d/device $d/class); done")
-    assert text.splitlines()[:6] == [
+    assert text.splitlines()[:7] == [
         "0000:00:00.0 0x8086 0x29c0 0x060000",
         "0000:00:02.0 0x1af4 0x1044 0x00ff00",
+        "0000:00:05.0 0x1af4 0x1045 0x00ff00",
         "0000:00:08.0 0x1af4 0x1042 0x010000",
         "0000:00:1c.0 0x8086 0x2940 0x060400",
         "0000:00:1c.1 0x8086 0x2940 0x060400",

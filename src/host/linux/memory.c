@@ -11,6 +11,7 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -138,6 +139,59 @@ uint64_t host_ram_touched(const struct host_ram *ram)
 	if (!ram->base || fstat(ram->fd, &st))
 		return 0;
 	return (uint64_t)st.st_blocks * 512;
+}
+
+/* What there is no room for widens the last one. */
+void host_ram_overlaid(struct host_ram *ram, uint64_t offset, uint64_t size)
+{
+	const unsigned int max = sizeof(ram->overlay) / sizeof(ram->overlay[0]);
+	uint64_t end = offset + size;
+	unsigned int i = 0;
+
+	while (i < ram->overlays && i < max - 1 &&
+	       (offset > ram->overlay[i].end || end < ram->overlay[i].from))
+		i++;
+	if (i == ram->overlays) {
+		ram->overlay[ram->overlays++].from = offset;
+		ram->overlay[i].end = end;
+	}
+	if (offset < ram->overlay[i].from)
+		ram->overlay[i].from = offset;
+	if (end > ram->overlay[i].end)
+		ram->overlay[i].end = end;
+}
+
+/* The RAM itself again where something may have been mapped over it. */
+static int uncover(struct host_ram *ram, unsigned int overlay, uint64_t from,
+		   uint64_t end)
+{
+	if (from < ram->overlay[overlay].from)
+		from = ram->overlay[overlay].from;
+	if (end > ram->overlay[overlay].end)
+		end = ram->overlay[overlay].end;
+	if (from >= end)
+		return 0;
+	if (mmap(ram->base + from, end - from, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, ram->fd,
+		 (off_t)from) == MAP_FAILED)
+		return -errno;
+	madvise(ram->base + from, end - from, MADV_DONTDUMP);
+	return 0;
+}
+
+int host_ram_discard(struct host_ram *ram, uint64_t offset, uint64_t size)
+{
+	int err = 0;
+
+	if (offset % 4096 || size % 4096 || offset >= ram->size ||
+	    size > ram->size - offset)
+		return -EINVAL;
+	if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)offset, (off_t)size))
+		return -errno;
+	for (unsigned int i = 0; i < ram->overlays && !err; i++)
+		err = uncover(ram, i, offset, offset + size);
+	return err;
 }
 
 /*

@@ -108,9 +108,43 @@ static void test_kicks(void **state)
 	}
 }
 
+/*
+ * A hot function's page is given back to the host while it runs: the guest
+ * falls through the zeros there, to the loop in the page behind.
+ */
+static void test_discarded_code(void **state)
+{
+	static const struct endless calls = {
+		"", "\xe8\xfb\x0f\x00\x00\xeb\xf9", "\xc3", 7, 1, 0x1000,
+	};
+	struct x86_cpu *cpu = prepare(&calls);
+	struct memory *mem = &cpu->vm->memory;
+	pthread_t thread;
+
+	memory_load(mem, gpa(REWRITE_CODE + 0x2000), "\xeb\xfe", 2);
+	cpu->state.gpr[X86_RAX] = REWRITE_DATA;
+	returned = 0;
+	assert_int_equal(pthread_create(&thread, NULL, run, cpu), 0);
+	usleep(HOT_US);
+	kick(cpu, 0);
+	assert_true(cpu->state.rip < REWRITE_CODE + 0x2000);
+	assert_int_equal(memory_discard(mem, gpa(REWRITE_CODE + 0x1000),
+					0x1000), 0);
+	for (unsigned int k = 1; k < KICKS; k++) {
+		usleep(HOT_US);
+		kick(cpu, k);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(cpu->fault.vector, 0);
+	assert_int_equal(cpu->state.rip, REWRITE_CODE + 0x2000);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kicks) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kicks),
+		cmocka_unit_test(test_discarded_code),
+	};
 	int failed;
 
 	rewrite_machine_open();

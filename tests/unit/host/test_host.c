@@ -87,6 +87,70 @@ static void gives_ram_lazily(void **state)
 	host_ram_destroy(&ram);
 }
 
+static void takes_ram_back(void **state)
+{
+	FILE *file = tmpfile();
+	struct host_ram ram;
+	uint64_t before;
+
+	assert_int_equal(host_ram_create(&ram, 8 * MIB), 0);
+	memset(ram.base, 1, ram.size);
+	before = host_ram_touched(&ram);
+	assert_int_equal(host_ram_discard(&ram, 100, 4096), -EINVAL);
+	assert_int_equal(host_ram_discard(&ram, 0, 100), -EINVAL);
+	assert_int_equal(host_ram_discard(&ram, 4 * MIB, 5 * MIB), -EINVAL);
+	assert_int_equal(host_ram_discard(&ram, 8 * MIB, 4096), -EINVAL);
+	assert_int_equal(host_ram_touched(&ram), before);
+
+	assert_int_equal(host_ram_discard(&ram, 2 * MIB, 4 * MIB), 0);
+	assert_true(host_ram_touched(&ram) <= before - 4 * MIB);
+	assert_int_equal(ram.base[2 * MIB - 1], 1);
+	assert_int_equal(ram.base[2 * MIB], 0);
+	assert_int_equal(ram.base[6 * MIB - 1], 0);
+	assert_int_equal(ram.base[6 * MIB], 1);
+	ram.base[3 * MIB] = 2;
+	assert_int_equal(ram.base[3 * MIB], 2);
+
+	/* A file mapped over some of it goes as well. */
+	assert_non_null(file);
+	for (unsigned int i = 0; i < 8192; i++)
+		putc('f', file);
+	fflush(file);
+	assert_ptr_equal(mmap(ram.base + MIB, 8192, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_FIXED, fileno(file), 0),
+			 ram.base + MIB);
+	host_ram_overlaid(&ram, MIB, 8192);
+	ram.base[MIB + 1] = 'g';
+	assert_int_equal(host_ram_discard(&ram, MIB - 4096, 8192), 0);
+	assert_int_equal(ram.base[MIB - 1], 0);
+	assert_int_equal(ram.base[MIB], 0);
+	assert_int_equal(ram.base[MIB + 1], 0);
+	assert_int_equal(ram.base[MIB + 4096], 'f');
+	host_ram_destroy(&ram);
+	fclose(file);
+}
+
+/* More than are told apart: each is still found. */
+static void many_overlays(void **state)
+{
+	struct host_ram ram;
+
+	assert_int_equal(host_ram_create(&ram, 8 * MIB), 0);
+	for (unsigned int i = 0; i < 40; i++) {
+		uint8_t *at = ram.base + i * 65536;
+
+		assert_ptr_equal(mmap(at, 4096, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+				      -1, 0), at);
+		*at = 1;
+		host_ram_overlaid(&ram, i * 65536, 4096);
+	}
+	assert_int_equal(host_ram_discard(&ram, 0, 8 * MIB), 0);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(ram.base[i * 65536], 0);
+	host_ram_destroy(&ram);
+}
+
 /* Runs `f` in a child; gives its wait status. */
 static int in_child(void (*f)(void))
 {
@@ -295,6 +359,8 @@ int main(void)
 		cmocka_unit_test(knows_the_tsc),
 		cmocka_unit_test(allocates),
 		cmocka_unit_test(gives_ram_lazily),
+		cmocka_unit_test(takes_ram_back),
+		cmocka_unit_test(many_overlays),
 		cmocka_unit_test(guards_ram),
 		cmocka_unit_test(runs_code),
 		cmocka_unit_test(excludes),

@@ -249,6 +249,55 @@ static void logs_dirty_pages(void **state)
 	assert_int_equal(mem->page_flags[0], 0);
 }
 
+static void gives_pages_back(void **state)
+{
+	struct memory *mem = *state;
+	uint8_t *low = mem->region[0].host;
+	uint64_t bitmap[3];
+
+	memset(low, 7, 0x6000);
+	memory_load(mem, gpa(0xf0000), "rom", 3);
+	/* Whole pages alone. */
+	assert_int_equal(memory_discard(mem, gpa(0x1001), 0x2fff), 0);
+	assert_int_equal(fake_discarded(), 0x2000);
+	assert_int_equal(low[0x1fff], 7);
+	assert_int_equal(low[0x2000], 0);
+	assert_int_equal(low[0x3fff], 0);
+	assert_int_equal(low[0x4000], 7);
+	assert_int_equal(memory_discard(mem, gpa(0x4001), 0x1ffe), 0);
+	assert_int_equal(memory_discard(mem, gpa(0x4000), 0), 0);
+	assert_int_equal(fake_discarded(), 0x2000);
+	/* ROM and holes stay; on the way over them RAM goes. */
+	assert_int_equal(memory_discard(mem, gpa(0xa0000), 0x50000), 0);
+	assert_int_equal(fake_discarded(), 0x2000);
+	assert_memory_equal(memory_for_read(mem, gpa(0xf0000), 3), "rom", 3);
+	assert_int_equal(memory_discard(mem, gpa(UINT64_MAX - 4095), 4096), 0);
+	assert_int_equal(memory_discard(mem, gpa(UINT64_MAX - 4095), 8192), 0);
+	assert_int_equal(memory_discard_host(mem, mem->ram.base - 4096,
+					     4096), 0);
+	assert_int_equal(memory_discard_host(mem, low, UINT64_MAX), 0);
+	assert_int_equal(fake_discarded(), 0x2000);
+	assert_int_equal(memory_discard(mem, gpa(0x9f000), 0x62000), 0);
+	assert_int_equal(fake_discarded(), 0x2000 + 0x1000 + 0x1000);
+
+	/* It is a write, to code and to the log. */
+	written_count = 0;
+	mem->code_written = note;
+	mem->code_written_ctx = &written_count;
+	memory_dirty_log(mem, true);
+	mem->page_flags[memory_page_index(mem, gpa(0x5000))] |= MEM_PAGE_CODE;
+	assert_int_equal(memory_discard_host(mem, low + 0x5000, 0x1000), 0);
+	assert_int_equal(written_count, 1);
+	assert_int_equal(written[0], memory_page_index(mem, gpa(0x5000)));
+	assert_int_equal(memory_dirty_collect(mem, 0, bitmap), 0);
+	assert_int_equal(bitmap[0], 1 << 5);
+
+	fake_fail_ram(1);
+	assert_int_equal(memory_discard(mem, gpa(0x4000), 0x1000),
+			 -VM_ENOMEM);
+	assert_int_equal(low[0x4000], 7);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -266,6 +315,7 @@ int main(void)
 		TEST(numbers_pages),
 		TEST(tells_of_written_code),
 		TEST(logs_dirty_pages),
+		TEST(gives_pages_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
