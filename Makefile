@@ -13,7 +13,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest check sanitize bench soak fuzz sequences install clean
+.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences install clean
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
@@ -31,13 +31,16 @@ $(BUILD)/build.ninja:
 guest: setup
 	@guests/default/build.sh $(GUEST)
 
+guest-drivers: guest
+	@guests/default/build.sh $(BUILD)/guest/drivers drivers
+
 run: all guest
 	@$(BUILD)/lodge run $(ARGS)
 
 check:
 	@$(SETUP) build guest test
 	@guests/packages.sh $(BUILD)/guest/packages
-	@$(MAKE) --no-print-directory $(BUILD)/build.ninja guest
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja guest-drivers
 	@ninja -C $(BUILD)
 	@scripts/run_tests.py $(BUILD) $(ARGS)
 
@@ -50,7 +53,7 @@ sanitize:
 
 bench:
 	@$(SETUP) build guest bench
-	@$(MAKE) --no-print-directory all guest
+	@$(MAKE) --no-print-directory all guest-drivers
 	@BUILD=$(BUILD) bench/run.py $(ARGS)
 
 soak:
@@ -93,6 +96,7 @@ help:
 	@echo "make run        build all it needs and boot the default guest"
 	@echo "                (ARGS=\"--cpus 2\": arguments for lodge run)"
 	@echo "make guest      make the default guest in $(GUEST)"
+	@echo "make guest-drivers  and one with all drivers, for tests"
 	@echo "make check      run all tests (ARGS=\"--suite unit\": some)"
 	@echo "make sanitize   the same with address and undefined sanitizers"
 	@echo "make bench      measure beside QEMU and the host"

@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "work.h"
 
 /* A test works for this long at least. */
@@ -202,12 +203,14 @@ static void gzips(uint64_t n)
 	waitpid(pid, NULL, 0);
 }
 
-static const struct {
+struct test {
 	const char *name;
 	void (*run)(uint64_t n);
 	double scale; /* units of work in one n */
 	const char *unit;
-} tests[] = {
+};
+
+static const struct test tests[] = {
 	/* Processes first, while this one is small to fork. */
 	{ "getpid", getpids, 1e-3, "k/s" },
 	{ "read_1B", reads, 1e-3, "k/s" },
@@ -248,19 +251,45 @@ static const struct {
 	{ "fresh_code", work_fresh_code, 0.25, "MiB/s" },
 };
 
-static void run_test(unsigned int i)
+/* Of a guest with disks, when they are asked for by name. */
+static const struct test disk_tests[] = {
+	{ "virtio_4k_1", disk_virtio_4k_1, 1e-3, "k/s" },
+	{ "virtio_4k_32", disk_virtio_4k_32, 1e-3, "k/s" },
+	{ "virtio_read", disk_virtio_read, 1, "MiB/s" },
+	{ "virtio_write", disk_virtio_write, 1, "MiB/s" },
+	{ "ahci_4k_1", disk_ahci_4k_1, 1e-3, "k/s" },
+	{ "ahci_4k_32", disk_ahci_4k_32, 1e-3, "k/s" },
+	{ "ahci_read", disk_ahci_read, 1, "MiB/s" },
+	{ "ahci_write", disk_ahci_write, 1, "MiB/s" },
+	{ "nvme_4k_1", disk_nvme_4k_1, 1e-3, "k/s" },
+	{ "nvme_4k_32", disk_nvme_4k_32, 1e-3, "k/s" },
+	{ "nvme_read", disk_nvme_read, 1, "MiB/s" },
+	{ "nvme_write", disk_nvme_write, 1, "MiB/s" },
+};
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+/* As often as `ios=N` on the kernel's command line says; 0: long enough. */
+static uint64_t fixed;
+
+static void run_test(const struct test *test)
 {
 	uint64_t n = 1;
 	double took;
 
-	if (strstr(tests[i].name, "avx2") &&
+	if (fixed) {
+		test->run(fixed);
+		return;
+	}
+
+	if (strstr(test->name, "avx2") &&
 	    !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
 		return;
-	tests[i].run(1); /* sets up what the test needs */
+	test->run(1); /* sets up what the test needs */
 	for (;;) {
 		double start = now();
 
-		tests[i].run(n);
+		test->run(n);
 		took = now() - start;
 		if (took >= SECONDS)
 			break;
@@ -269,8 +298,8 @@ static void run_test(unsigned int i)
 			    n * 10 :
 			    (uint64_t)((double)n * SECONDS * 1.2 / took) + 1;
 	}
-	printf("bench %s %.6g %s\n", tests[i].name,
-	       (double)n * tests[i].scale / took, tests[i].unit);
+	printf("bench %s %.6g %s\n", test->name,
+	       (double)n * test->scale / took, test->unit);
 	fflush(stdout);
 }
 
@@ -326,11 +355,28 @@ static int listed(const char *list, const char *name)
 	return 0;
 }
 
+static void run_disk_tests(const char *list)
+{
+	int ready = 0;
+
+	for (unsigned int i = 0; i < COUNT(disk_tests); i++) {
+		if (!listed(list, disk_tests[i].name))
+			continue;
+		if (!ready)
+			disk_setup();
+		ready = 1;
+		if (disk_there(disk_tests[i].name))
+			run_test(&disk_tests[i]);
+	}
+}
+
 static void run_tests(const char *list)
 {
-	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+	for (unsigned int i = 0; i < COUNT(tests); i++)
 		if (!list || listed(list, tests[i].name))
-			run_test(i);
+			run_test(&tests[i]);
+	if (list)
+		run_disk_tests(list);
 	/* Two processors against one: only when asked for. */
 	if (list && listed(list, "busy"))
 		for (unsigned int i = 0; i < 2 * BUSY_ROUNDS; i++)
@@ -355,6 +401,8 @@ static void run_as_init(void)
 	fd = open("/proc/cmdline", O_RDONLY);
 	n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
 	line[n > 0 ? n : 0] = '\0';
+	if (strstr(line, "ios="))
+		fixed = strtoull(strstr(line, "ios=") + 4, NULL, 10);
 	list = strstr(line, "bench=");
 	if (list) {
 		list += 6;

@@ -169,6 +169,10 @@ class Machine:
     def start(self, kernel, initrd, append):
         return Process(self.name, self.command(kernel, initrd, append))
 
+    def disk_words(self, paths):
+        """Raw images by bus: virtio, ahci, nvme."""
+        raise NotImplementedError
+
     def firmware_command(self, kind, variables):
         """`kind`: bios, or uefi with a copy of its variables."""
         raise NotImplementedError
@@ -183,6 +187,10 @@ class Lodge(Machine):
                 '--kernel', kernel, '--initrd', initrd, '--append', append,
                 '--cpus', str(self.cpus),
                 '--memory', f'{memory_mib or self.memory_mib}M']
+
+    def disk_words(self, paths):
+        return [word for bus, path in paths.items()
+                for word in ('--disk', f'{path},bus={bus}')]
 
     def firmware_command(self, kind, variables):
         return [self.program, 'run', '--engine', 'soft', '--firmware', kind,
@@ -200,6 +208,14 @@ class Qemu(Machine):
                 '-cpu', 'max', '-smp', str(self.cpus),
                 '-m', f'{self.memory_mib}M', '-kernel', kernel,
                 '-initrd', initrd, '-append', append]
+
+    def disk_words(self, paths):
+        devices = {'virtio': 'virtio-blk-pci,drive=virtio',
+                   'ahci': 'ide-hd,drive=ahci,bus=ide.0',
+                   'nvme': 'nvme,drive=nvme,serial=bench'}
+        return [word for bus, path in paths.items() for word in (
+            '-drive', f'if=none,id={bus},format=raw,file={path}',
+            '-device', devices[bus])]
 
     def firmware_command(self, kind, variables):
         command = [self.program, '-nographic', '-net', 'none',

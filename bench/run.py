@@ -23,6 +23,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import disks  # noqa: E402
 import guests  # noqa: E402
 import table  # noqa: E402
 from guests import BenchError  # noqa: E402
@@ -85,10 +86,10 @@ def run_tool(command, what):
 
 def build_program(folder, compiler):
     program = folder / 'bench'
-    sources = [HERE / 'guest.c', HERE / 'work.c', HERE / 'work.h']
-    if not newer(program, sources):
+    sources = [HERE / name for name in ('guest.c', 'work.c', 'disk.c')]
+    if not newer(program, sources + [HERE / 'work.h', HERE / 'disk.h']):
         run_tool([compiler, '-O2', '-static', '-o', str(program),
-                  str(sources[0]), str(sources[1]), '-lm'],
+                  *map(str, sources), '-lm'],
                  'cannot compile the benchmark program')
     return program
 
@@ -135,6 +136,8 @@ class Setup:
         self.lodge = guests.Lodge('lodge', str(lodge), args.cpus, args.memory)
         self.qemu = guests.Qemu('qemu', qemu, args.cpus, args.memory)
         self.version_file = guest / 'version'
+        self.drivers = build / 'guest' / 'drivers'
+        self.disk_initrd = str(folder / 'disk-initrd')
         self.append = default_append()
 
 
@@ -144,7 +147,7 @@ def collect(rates, name, output):
     """Takes the program's lines; how many there were."""
     found = re.findall(rb'^bench (\S+) (\S+) (\S+)\r?$', output, re.M)
     for test, rate, unit in found:
-        if test.decode() in table.TESTS:
+        if test.decode() in table.TESTS + table.DISK_TESTS:
             rates.add(name, test.decode(), float(rate), unit.decode())
     return len(found)
 
@@ -369,12 +372,33 @@ def describe(setup, args):
     }
 
 
-def text_of(about, rates, figures):
+def measure_disks(setup, tests, rounds):
+    """Rows of the table of disks."""
+    kernel = disks.build_initrd(setup.drivers, setup.program,
+                                setup.disk_initrd, run_tool)
+    with disks.Images() as images:
+        bench = disks.Bench([setup.qemu, setup.lodge], kernel,
+                            setup.disk_initrd, setup.append, images)
+        rates = table.Rates()
+        for number in range(rounds):
+            for name, output in bench.outputs(tests):
+                collect(rates, name, output)
+            say(f'bench: disks, round {number + 1} of {rounds}')
+        exits = {test: bench.exits(setup.report, test) for test in tests
+                 if '_4k_' in test}
+    return table.disk_rows(rates, exits)
+
+
+def text_of(about, rates, figures, disk_rows):
     parts = ['\n'.join(f'- {key}: {value}' for key, value in about.items())]
     if figures:
         parts.append(table.markdown(table.FIGURE_HEAD,
                                     table.figure_lines(figures)))
-    parts.append(table.markdown(table.RATE_HEAD, table.rate_lines(rates)))
+    if disk_rows:
+        parts.append(table.markdown(table.DISK_HEAD,
+                                    table.disk_lines(disk_rows)))
+    if rates.values:
+        parts.append(table.markdown(table.RATE_HEAD, table.rate_lines(rates)))
     return '\n\n'.join(parts) + '\n'
 
 
@@ -389,12 +413,12 @@ def write_docs(text):
     say(f'bench: tables written to {DOCS}')
 
 
-def write_json(path, about, rates, figures):
+def write_json(path, about, rates, figures, disk_rows):
     rows = [dict(row, group=group) for group, rows in rates.groups()
             for row in rows]
     with open(path, 'w', encoding='utf-8') as file:
-        json.dump({'about': about, 'figures': figures, 'tests': rows}, file,
-                  indent=2)
+        json.dump({'about': about, 'figures': figures, 'disks': disk_rows,
+                   'tests': rows}, file, indent=2)
         file.write('\n')
 
 
@@ -403,9 +427,10 @@ def write_json(path, about, rates, figures):
 def tests_of(text):
     tests = [t for t in text.split(',') if t]
     for test in tests:
-        if test not in table.TESTS:
+        if test not in table.TESTS + table.DISK_TESTS:
             raise argparse.ArgumentTypeError(
-                f'{test}: no such test; there are {" ".join(table.TESTS)}')
+                f'{test}: no such test; there are '
+                f'{" ".join(table.TESTS + table.DISK_TESTS)}')
     return tests
 
 
@@ -445,7 +470,7 @@ def parse():
     if args.quick:
         args.rounds = 1
     if not args.tests:
-        args.tests = QUICK if args.quick else table.TESTS
+        args.tests = QUICK if args.quick else table.TESTS + table.DISK_TESTS
     return args
 
 
@@ -456,21 +481,23 @@ def bench(args):
         say('bench: the machine is busy with other things; figures will be '
             'worse than they should')
     figures = [] if args.no_figures else measure_figures(setup, args.rounds)
-    rates, memory = run_tests(setup, args.tests, args.rounds)
+    of_disks = [t for t in args.tests if t in table.DISK_TESTS]
+    tests = [t for t in args.tests if t not in of_disks]
+    disk_rows = measure_disks(setup, of_disks, args.rounds) if of_disks else []
+    rates, memory = run_tests(setup, tests, args.rounds if tests else 0)
     if memory and figures:
         figures.insert(-1, figure(
             'memory beyond guest RAM, after the tests', 'MiB', '64', '',
             {m: statistics.median(v) / 2**20 for m, v in memory.items()}))
-    if args.rounds > 1:
+    if args.rounds > 1 and tests:
         about['steadiness'] = (f'rounds of {len(rates.unsteady())} of '
-                               f'{len(args.tests)} tests differ by more than '
-                               '30 %')
+                               f'{len(tests)} tests differ by more than 30 %')
     about['above the goal'] = ', '.join(table.missed(rates)) or 'nothing'
     about['slower than QEMU'] = ', '.join(table.behind(rates)) or 'nothing'
-    text = text_of(about, rates, figures)
+    text = text_of(about, rates, figures, disk_rows)
     print(text)
     if args.json:
-        write_json(args.json, about, rates, figures)
+        write_json(args.json, about, rates, figures, disk_rows)
     if args.write_docs:
         write_docs(text)
 

@@ -38,6 +38,15 @@ GOALS = {
     'patch_code': (20, 5), 'fresh_code': (300, 100),
 }
 
+# Disks on a RAM-backed image: at random and in order, by controller.
+DISK_TESTS = [f'{bus}_{test}' for bus in ('virtio', 'ahci', 'nvme')
+              for test in ('4k_1', '4k_32', 'read', 'write')]
+
+# What lodge's rate is to be by QEMU's.
+DISK_GOALS = {'virtio_4k_1': 1.5, 'virtio_4k_32': 1.5}
+
+DISK_HEAD = ['disk', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'goal',
+             'exits', 'interrupts']
 RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
              'QEMU slow-down', 'lodge slow-down', 'goal', 'aim']
 FIGURE_HEAD = ['figure', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
@@ -154,6 +163,24 @@ def figure_lines(figures):
         yield [figure['name'], figure['unit'], number(figure['native']),
                number(qemu), number(lodge), number(ratio(lodge, qemu)),
                figure['goal'], figure['aim']]
+
+
+def disk_rows(rates, exits):
+    """A row a test: rates, and lodge's exits and interrupts an access."""
+    return [dict(rates.row(test), goal=DISK_GOALS.get(test),
+                 exits=exits.get(test, (None, None))[0],
+                 interrupts=exits.get(test, (None, None))[1])
+            for test in DISK_TESTS if test in rates.units]
+
+
+def disk_lines(rows):
+    for row in rows:
+        goal = row['goal']
+        yield [row['test'], row['unit']] + [
+            number(row[key]) for key in ('qemu', 'lodge', 'lodge_to_qemu')] + [
+                '' if goal is None else f'{goal:g}'] + [
+                    '' if row[key] is None else number(row[key], 2)
+                    for key in ('exits', 'interrupts')]
 
 
 def markdown(head, lines):

@@ -9,18 +9,24 @@
 #   vmlinuz      the kernel as packaged (bzImage)
 #   initrd       the initramfs
 #   modules/     kvm, kvm-amd, kvm-intel, irqbypass, for tests of engines;
-#                drivers that the guest loads; others that tests load
+#                drivers that the guest loads, and their order; others that
+#                tests load
 #   version      the package that the kernel came from
 #
 # All or nothing: the work is done in a folder beside OUT, renamed at the end.
 # Run again, it makes a new initramfs when its sources changed and keeps the
 # kernel.
 #
-# usage: build.sh OUT
+# With "drivers" it makes a guest with a driver for each device of a PC in the
+# same way: from the distribution's ordinary kernel, for tests and benchmarks.
+# Its drivers are loaded by `/etc/drivers $(cat /lib/modules/order)`.
+#
+# usage: build.sh OUT [drivers]
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 guests=$(dirname "$here")
-out=${1:?usage: build.sh OUT}
+out=${1:?usage: build.sh OUT [drivers]}
+kind=${2:-default}
 parent=$(dirname "$out")
 work=
 need_mib=150
@@ -33,6 +39,15 @@ vmw_vsock_virtio_transport"
 # For tests, likewise: disks and CDs on IDE.
 tested="scsi_common scsi_mod crct10dif_common crc-t10dif crc64 crc64-rocksoft \
 crc64_rocksoft_generic t10-pi cdrom libata ata_piix sd_mod sr_mod"
+packages="linux-image-cloud-amd64 linux-image-virtual linux-image-generic \
+linux-image-amd64"
+if [ "$kind" = drivers ]; then
+	need_mib=300
+	packages="linux-image-amd64 linux-image-generic"
+	drivers="$drivers $tested libahci ahci nvme-core nvme crc16 mbcache \
+jbd2 crc32c_generic ext4"
+	tested=
+fi
 wanted="irqbypass kvm kvm-amd kvm-intel $drivers $tested"
 
 die() {
@@ -80,8 +95,7 @@ fresh() {
 # "the newest one": linux-image-cloud-amd64 -> linux-image-6.1.0-1-cloud-amd64
 kernel_package() {
 	local name
-	for name in linux-image-cloud-amd64 linux-image-virtual \
-		linux-image-generic linux-image-amd64; do
+	for name in $packages; do
 		LC_ALL=C apt-cache depends "$name" 2>/dev/null |
 			awk '$1 == "Depends:" && $2 ~ /^linux-image-.*[0-9]/ {
 				print $2; exit }' | grep . && return
@@ -147,6 +161,8 @@ check the network and run it again")"
 # ones are unpacked: insmod of busybox takes plain files.
 module_arguments() {
 	local name packed
+	echo "$drivers" >new/modules/order
+	echo "--file=new/modules/order:/lib/modules/order"
 	for name in $drivers; do
 		packed=$(find new/modules -name "$name.ko.*" | head -1)
 		case $packed in

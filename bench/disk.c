@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disks of a benchmark guest; see disk.h. Accesses bypass the guest's page
+ * cache (O_DIRECT). One at a time they are plain system calls; several at a
+ * time go through Linux's native asynchronous I/O, without a library.
+ */
+#define _GNU_SOURCE
+#include "disk.h"
+
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEPTH 32
+#define SMALL 4096u
+#define LARGE (1u << 20)
+
+enum kind { VIRTIO, AHCI, NVME, KINDS };
+
+static const struct {
+	const char *name, *path;
+} disks[KINDS] = {
+	[VIRTIO] = { "virtio_", "/dev/vda" },
+	[AHCI] = { "ahci_", "/dev/sda" },
+	[NVME] = { "nvme_", "/dev/nvme0n1" },
+};
+
+static int fds[KINDS] = { -1, -1, -1 };
+static uint64_t sizes[KINDS];
+static char *memory; /* page-aligned, DEPTH * SMALL or LARGE bytes */
+
+static _Noreturn void fail(const char *what)
+{
+	printf("bench: %s failed\n", what);
+	abort();
+}
+
+/* --- setting up --------------------------------------------------------------- */
+
+static void load_module(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return; /* built into this kernel */
+	syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+}
+
+static void load_modules(void)
+{
+	FILE *order = fopen("/lib/modules/order", "re");
+	char name[64];
+
+	while (order && fscanf(order, "%63s", name) == 1)
+		load_module(name);
+	if (order)
+		fclose(order);
+}
+
+static int open_disk(enum kind kind)
+{
+	if (fds[kind] >= 0)
+		return 1;
+	fds[kind] = open(disks[kind].path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	return fds[kind] >= 0 && !ioctl(fds[kind], BLKGETSIZE64, &sizes[kind]);
+}
+
+void disk_setup(void)
+{
+	const struct timespec moment = { .tv_nsec = 10000000 };
+	int there = 0;
+
+	load_modules();
+	memory = mmap(NULL, LARGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	/* Drivers look for their disks while we wait; 3 s at most. */
+	for (unsigned int i = 0; i < 300 && there < KINDS; i++) {
+		nanosleep(&moment, NULL);
+		there = 0;
+		for (unsigned int kind = 0; kind < KINDS; kind++)
+			there += open_disk(kind);
+	}
+}
+
+int disk_there(const char *test)
+{
+	for (unsigned int kind = 0; kind < KINDS; kind++)
+		if (!strncmp(test, disks[kind].name, strlen(disks[kind].name)))
+			return fds[kind] >= 0;
+	return 1;
+}
+
+/* --- accesses ------------------------------------------------------------------ */
+
+static uint64_t somewhere(enum kind kind)
+{
+	static uint64_t state = 1;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (state >> 11) % (sizes[kind] / SMALL) * SMALL;
+}
+
+static void one(enum kind kind, uint64_t n)
+{
+	while (n--)
+		if (pread(fds[kind], memory, SMALL, (off_t)somewhere(kind)) !=
+		    SMALL)
+			fail("a read");
+}
+
+static void fill(struct iocb *io, enum kind kind, unsigned int slot)
+{
+	*io = (struct iocb){
+		.aio_data = slot,
+		.aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_fildes = (uint32_t)fds[kind],
+		.aio_buf = (uint64_t)(uintptr_t)(memory + slot * SMALL),
+		.aio_nbytes = SMALL,
+		.aio_offset = (int64_t)somewhere(kind),
+	};
+}
+
+/* Keeps DEPTH reads under way until `n` are done. */
+static void many(enum kind kind, uint64_t n)
+{
+	static aio_context_t context;
+	struct iocb io[DEPTH], *list[DEPTH];
+	struct io_event event[DEPTH];
+	uint64_t started = 0, done = 0;
+	unsigned int count = 0;
+
+	if (!context && syscall(SYS_io_setup, DEPTH, &context))
+		fail("io_setup");
+	for (; count < DEPTH && started < n; count++, started++) {
+		fill(&io[count], kind, count);
+		list[count] = &io[count];
+	}
+	while (done < n) {
+		long got;
+
+		if (count && syscall(SYS_io_submit, context, (long)count,
+				     list) != (long)count)
+			fail("io_submit");
+		got = syscall(SYS_io_getevents, context, 1l, (long)DEPTH,
+			      event, NULL);
+		if (got < 1)
+			fail("io_getevents");
+		count = 0;
+		for (long i = 0; i < got; i++, done++) {
+			unsigned int slot = (unsigned int)event[i].data;
+
+			if (event[i].res != SMALL)
+				fail("a read");
+			if (started == n)
+				continue;
+			fill(&io[slot], kind, slot);
+			list[count++] = &io[slot];
+			started++;
+		}
+	}
+}
+
+static void sequential(enum kind kind, uint64_t n, int write)
+{
+	static uint64_t at[KINDS];
+
+	while (n--) {
+		ssize_t size;
+
+		if (at[kind] + LARGE > sizes[kind])
+			at[kind] = 0;
+		size = write ? pwrite(fds[kind], memory, LARGE,
+				      (off_t)at[kind])
+			     : pread(fds[kind], memory, LARGE,
+				     (off_t)at[kind]);
+		if (size != LARGE)
+			fail(write ? "a write" : "a read");
+		at[kind] += LARGE;
+	}
+}
+
+/* --- the tests ------------------------------------------------------------------ */
+
+#define TESTS(name_, kind_)                             \
+	void disk_##name_##_4k_1(uint64_t n)            \
+	{                                               \
+		one(kind_, n);                          \
+	}                                               \
+	void disk_##name_##_4k_32(uint64_t n)           \
+	{                                               \
+		many(kind_, n);                         \
+	}                                               \
+	void disk_##name_##_read(uint64_t n)            \
+	{                                               \
+		sequential(kind_, n, 0);                \
+	}                                               \
+	void disk_##name_##_write(uint64_t n)           \
+	{                                               \
+		sequential(kind_, n, 1);                \
+	}
+
+TESTS(virtio, VIRTIO)
+TESTS(ahci, AHCI)
+TESTS(nvme, NVME)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks of lodge beside those of QEMU: a guest with a virtio, a SATA and an
+NVMe disk, each a raw image in memory, whose benchmark program reads and writes
+them past its page cache.
+"""
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+
+from guests import BenchError, Process
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUSES = ('virtio', 'ahci', 'nvme')
+SIZE_MIB = 128
+MEMORY = '/dev/shm'
+
+# Accesses with which exits are counted, and how many are counted off.
+COUNTED = 101000
+COUNTED_OFF = 1000
+
+LIMIT = 300
+
+
+def build_initrd(drivers, program, initrd, run_tool):
+    """Of the program and the drivers; the path of the kernel."""
+    order = drivers / 'modules' / 'order'
+    if not order.exists():
+        raise BenchError(f'{order}: no such file; type make guest-drivers')
+    words = [f'--file={program}:/init', f'--file={order}:/lib/modules/order']
+    for name in order.read_text(encoding='utf-8').split():
+        module = order.parent / f'{name}.ko'
+        if module.exists():
+            words.append(f'--file={module}:/lib/modules/{name}.ko')
+    run_tool([sys.executable, str(TOP / 'guests' / 'make_initrd.py'), initrd,
+              *words], 'cannot make the initrd with drivers')
+    return str(drivers / 'vmlinux')
+
+
+class Images:
+    """An image for each bus, in memory, full of data."""
+
+    def __enter__(self):
+        if shutil.disk_usage(MEMORY).free < (len(BUSES) + 1) * SIZE_MIB << 20:
+            raise BenchError(f'{MEMORY}: too little room for disk images')
+        self.folder = tempfile.mkdtemp(prefix='lodge-bench-', dir=MEMORY)
+        self.paths = {}
+        for bus in BUSES:
+            path = pathlib.Path(self.folder) / bus
+            path.write_bytes(bytes(range(1, 129)) * (SIZE_MIB << 13))
+            self.paths[bus] = str(path)
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Bench:
+    """Machines with these disks, and one kernel and initrd for all."""
+
+    def __init__(self, machines, kernel, initrd, append, images):
+        self.machines = machines
+        self.kernel = kernel
+        self.initrd = initrd
+        self.append = append
+        self.paths = images.paths
+
+    def command(self, machine, words):
+        return machine.command(self.kernel, self.initrd,
+                               f'{self.append} {words}') + \
+            machine.disk_words(self.paths)
+
+    def outputs(self, tests):
+        """Each machine's name, and what its guest said."""
+        for machine in self.machines:
+            command = self.command(machine, f'bench={",".join(tests)}')
+            with Process(machine.name, command) as process:
+                process.finish(LIMIT)
+                yield machine.name, process.output
+
+    def counts(self, report, test, ios):
+        command = self.command(self.machines[-1], f'bench={test} ios={ios}')
+        with Process('lodge', command + ['--report', report]) as process:
+            process.finish(LIMIT)
+        with open(report, encoding='utf-8') as file:
+            exits = json.load(file)['exits']
+        return exits['mmio'], exits['interrupt']
+
+    def exits(self, report, test):
+        """lodge's accesses to registers in memory, and interrupts, an access."""
+        few = self.counts(report, test, COUNTED_OFF)
+        many = self.counts(report, test, COUNTED)
+        return tuple((m - f) / (COUNTED - COUNTED_OFF)
+                     for m, f in zip(many, few))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linux with a driver for each device: the distribution's ordinary kernel, all
+controllers of disks at once, and not a word of complaint from it."""
+import os
+import subprocess
+
+import pytest
+
+from conftest import BUILD, ENGINE
+from test_disk import guest_md5, md5
+from test_linux import boot
+
+MIB = 1 << 20
+SIZE = 16 * MIB
+DISKS = {"virtio": "vda", "ahci": "sda", "nvme": "nvme0n1"}
+
+# What may be said at the level of a warning, none of it ours to mend.
+HARMLESS = ("use \"pci=nocrs\" and report a bug",)
+
+
+@pytest.fixture(scope="session")
+def guest():
+    folder = BUILD / "guest" / "drivers"
+    if not (folder / "initrd").exists():
+        pytest.skip(f"no guest in {folder}: make guest-drivers")
+    return ["run", "--kernel", folder / "vmlinux", "--initrd",
+            folder / "initrd", "--engine", ENGINE, "--append",
+            "console=ttyS0 quiet cryptomgr.notests panic=-1"]
+
+
+@pytest.fixture
+def medium(tmp_path):
+    """A CD's image: a volume descriptor, and what is to be read."""
+    path = tmp_path / "cd.iso"
+    sectors = bytearray(os.urandom(MIB))
+    sectors[0x8000:0x8800] = b"\x01CD001\x01".ljust(0x800, b"\0")
+    path.write_bytes(sectors)
+    return path
+
+
+def make_disks(folder):
+    """A file system on each; arguments for lodge."""
+    args = []
+    for bus in DISKS:
+        path = folder / f"{bus}.img"
+        path.write_bytes(bytes(SIZE))
+        subprocess.run(["/sbin/mke2fs", "-q", "-F", path], check=True)
+        args += ["--disk", f"{path},bus={bus},serial={bus}-1"]
+    return args
+
+
+def load_drivers(shell):
+    shell.run("/etc/drivers $(cat /lib/modules/order)")
+    for name in (*DISKS.values(), "sr0"):
+        shell.run(f"for i in $(seq 100); do [ -b /dev/{name} ] && break; "
+                  f"sleep 0.1; done; [ -b /dev/{name} ]")
+
+
+def complaints(shell):
+    """Warnings and worse of the whole boot; words of trouble from buses."""
+    log = shell.run("dmesg -r").splitlines()
+    assert any(line.startswith("<6>") for line in log)
+    trouble = shell.run(
+        "dmesg | grep -iE 'pci|acpi|virtio|ata[0-9]|ahci|nvme|scsi|sd |sr ' | "
+        "grep -iE 'warn|error|fail|bug|fatal|invalid|conflict|not claim|"
+        "no space|timed|timeout|unable|missing|reset|exception' || true")
+    lines = [line for line in log if line[:3] in ("<0>", "<1>", "<2>", "<3>",
+                                                  "<4>")]
+    lines += trouble.splitlines()
+    return [line for line in lines
+            if line.strip() and not any(word in line for word in HARMLESS)]
+
+
+def use(shell, disk, mount):
+    """Writes a file to the disk; its checksum."""
+    shell.run(f"mkdir -p {mount} && mount -t ext2 /dev/{disk} {mount} && "
+              f"dd if=/dev/urandom of={mount}/file bs=1M count=6 2>/dev/null")
+    return shell.run(f"md5sum < {mount}/file")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_all_disks(guest, medium, tmp_path, cpus):
+    args = ["--cpus", cpus, "--display", "std", *make_disks(tmp_path),
+            "--cdrom", medium]
+    shell = boot(guest, *args)
+    load_drivers(shell)
+    for bus, disk in DISKS.items():
+        assert shell.run(f"cat /sys/block/{disk}/size") == str(SIZE // 512)
+        path = tmp_path / f"{bus}.img"
+        assert guest_md5(shell, f"/dev/{disk}", 16) == md5(path.read_bytes())
+    assert guest_md5(shell, "/dev/sr0", 1) == md5(medium.read_bytes())
+    sums = {disk: use(shell, disk, f"/tmp/{disk}") for disk in DISKS.values()}
+    # All of them at once, and each is what it was.
+    shell.run("for d in vda sda nvme0n1; do "
+              "(for i in 1 2 3; do dd if=/dev/urandom of=/tmp/$d/more bs=64k "
+              "count=40 conv=fsync; dd if=/dev/$d of=/dev/null bs=4k "
+              "count=500 iflag=direct skip=$((i * 100)); done) 2>/dev/null & "
+              "done; wait")
+    shell.run("sync; echo 3 > /proc/sys/vm/drop_caches")
+    for disk, wrote in sums.items():
+        assert shell.run(f"md5sum < /tmp/{disk}/file") == wrote
+        shell.run(f"umount /tmp/{disk}")
+    assert not complaints(shell)
+    assert shell.power_off() == 0
+    shell = boot(guest, *args)
+    load_drivers(shell)
+    for disk, wrote in sums.items():
+        assert shell.run(f"mkdir /tmp/{disk}; mount -t ext2 /dev/{disk} "
+                         f"/tmp/{disk} && md5sum < /tmp/{disk}/file") == wrote
+    assert not complaints(shell)
+    assert shell.power_off() == 0
