@@ -12,7 +12,10 @@ from test_linux import boot
 
 MIB = 1 << 20
 SIZE = 16 * MIB
-DISKS = {"virtio": "vda", "ahci": "sda", "nvme": "nvme0n1"}
+
+# Each bus, and where on PCI Linux finds the disk that is on it.
+DISKS = {"virtio": "00:08.0", "ahci": "00:1f.2", "nvme": "00:0a.0",
+         "ide": "00:1f.1"}
 
 # What may be said at the level of a warning, none of it ours to mend.
 HARMLESS = ("use \"pci=nocrs\" and report a bug",)
@@ -50,10 +53,18 @@ def make_disks(folder):
 
 
 def load_drivers(shell):
+    """Names of the disks by bus, when all have been found."""
     shell.run("/etc/drivers $(cat /lib/modules/order)")
-    for name in (*DISKS.values(), "sr0"):
-        shell.run(f"for i in $(seq 100); do [ -b /dev/{name} ] && break; "
-                  f"sleep 0.1; done; [ -b /dev/{name} ]")
+    for _ in range(100):
+        paths = shell.run("sleep 0.1; for d in /sys/block/*; do "
+                          "readlink -f $d; done").split()
+        names = {bus: os.path.basename(path) for path in paths
+                 for bus, place in DISKS.items()
+                 if f"0000:{place}/" in path and not path.endswith("/sr0")}
+        if len(names) == len(DISKS) and any(p.endswith("/sr0")
+                                            for p in paths):
+            return names
+    raise AssertionError(f"not all disks were found: {paths}")
 
 
 def complaints(shell):
@@ -83,29 +94,30 @@ def test_all_disks(guest, medium, tmp_path, cpus):
     args = ["--cpus", cpus, "--display", "std", *make_disks(tmp_path),
             "--cdrom", medium]
     shell = boot(guest, *args)
-    load_drivers(shell)
-    for bus, disk in DISKS.items():
+    disks = load_drivers(shell)
+    for bus, disk in disks.items():
         assert shell.run(f"cat /sys/block/{disk}/size") == str(SIZE // 512)
         path = tmp_path / f"{bus}.img"
         assert guest_md5(shell, f"/dev/{disk}", 16) == md5(path.read_bytes())
     assert guest_md5(shell, "/dev/sr0", 1) == md5(medium.read_bytes())
-    sums = {disk: use(shell, disk, f"/tmp/{disk}") for disk in DISKS.values()}
+    sums = {bus: use(shell, disk, f"/tmp/{disk}")
+            for bus, disk in disks.items()}
     # All of them at once, and each is what it was.
-    shell.run("for d in vda sda nvme0n1; do "
+    shell.run(f"for d in {' '.join(disks.values())}; do "
               "(for i in 1 2 3; do dd if=/dev/urandom of=/tmp/$d/more bs=64k "
               "count=40 conv=fsync; dd if=/dev/$d of=/dev/null bs=4k "
               "count=500 iflag=direct skip=$((i * 100)); done) 2>/dev/null & "
               "done; wait")
     shell.run("sync; echo 3 > /proc/sys/vm/drop_caches")
-    for disk, wrote in sums.items():
-        assert shell.run(f"md5sum < /tmp/{disk}/file") == wrote
+    for bus, disk in disks.items():
+        assert shell.run(f"md5sum < /tmp/{disk}/file") == sums[bus]
         shell.run(f"umount /tmp/{disk}")
     assert not complaints(shell)
     assert shell.power_off() == 0
     shell = boot(guest, *args)
-    load_drivers(shell)
-    for disk, wrote in sums.items():
+    for bus, disk in load_drivers(shell).items():
         assert shell.run(f"mkdir /tmp/{disk}; mount -t ext2 /dev/{disk} "
-                         f"/tmp/{disk} && md5sum < /tmp/{disk}/file") == wrote
+                         f"/tmp/{disk} && md5sum < /tmp/{disk}/file") == \
+            sums[bus]
     assert not complaints(shell)
     assert shell.power_off() == 0
