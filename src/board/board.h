@@ -28,6 +28,8 @@ struct uart_sink;
 struct virtio_balloon;
 struct virtio_console;
 struct virtio_console_config;
+struct virtio_vsock;
+struct vsock_host;
 
 #define BOARD_DISKS_MAX 18
 #define BOARD_SATA_MAX  6
@@ -85,6 +87,9 @@ struct board_config {
 	/* In the order of their slots; BOARD_SATA_MAX of them on AHCI. */
 	const struct board_disk *disk;
 	unsigned int disks;
+	/* Sockets between guest and host: see virtio/vsock.h; NULL: none. */
+	struct vsock_host *vsock;
+	uint32_t vsock_cid;
 	unsigned int ports; /* PCI Express slots to plug devices into */
 	/*
 	 * Optional. The guest has let go what was in a slot: board_clear()
@@ -112,6 +117,9 @@ void board_destroy(struct board *board);
 struct vm *board_vm(struct board *board);
 const struct engine *board_engine(struct board *board);
 void *board_engine_vm(struct board *board);
+
+/* The socket device, for vsock_poke(); NULL: none. */
+struct virtio_vsock *board_vsock(struct board *board);
 
 /* Bytes from the outside world to COM1; gives how many were taken. */
 unsigned int board_serial_receive(struct board *board, const uint8_t *data,

@@ -10,6 +10,7 @@
 #include "device/ahci.h"
 #include "device/nvme.h"
 #include "virtio/blk.h"
+#include "virtio/vsock.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
 
@@ -292,6 +293,16 @@ static int add_console(struct board *board,
 			  PCI_DEVFN(LAYOUT_SLOT_CONSOLE, 0));
 }
 
+static int add_vsock(struct board *board, const struct board_config *config)
+{
+	int err = virtio_vsock_create(&board->vsock, &board->vm,
+				      config->vsock, config->vsock_cid);
+
+	return err ? err : pci_attach(&board->pci.root,
+				      virtio_vsock_pci(board->vsock),
+				      PCI_DEVFN(LAYOUT_SLOT_VSOCK, 0));
+}
+
 static int add_devices(struct board *board, const struct board_config *config)
 {
 	int err = virtio_rng_init(&board->rng, &board->vm);
@@ -310,6 +321,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 				 PCI_DEVFN(LAYOUT_SLOT_BALLOON, 0));
 	if (!err)
 		err = add_console(board, config->console);
+	if (!err && config->vsock)
+		err = add_vsock(board, config);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
 		if (config->disk[i].bus != BOARD_AHCI)
 			err = add_disk(board, &config->disk[i],
@@ -494,6 +507,11 @@ const struct engine *board_engine(struct board *board)
 void *board_engine_vm(struct board *board)
 {
 	return board->engine_vm;
+}
+
+struct virtio_vsock *board_vsock(struct board *board)
+{
+	return board->vsock;
 }
 
 unsigned int board_serial_receive(struct board *board, const uint8_t *data,

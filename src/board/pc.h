@@ -87,6 +87,7 @@ struct board {
 	struct virtio_rng rng;
 	struct virtio_balloon balloon;
 	struct virtio_console *console; /* NULL: none */
+	struct virtio_vsock *vsock; /* NULL: none */
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;
 	unsigned int nvmes; /* controllers made so far */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 64
 
 struct option_spec {
 	const char *name;  /* without the dashes */

@@ -20,6 +20,7 @@
 #include "vm/vm.h"
 #include "vmm/machine.h"
 #include "vmm/runtime.h"
+#include "vmm/vsock_unix.h"
 
 #define MIB	    ((uint64_t)1 << 20)
 #define MEMORY_MIN  (4 * MIB)
@@ -274,6 +275,24 @@ static int take_console(void *config, const char *value)
 	return 0;
 }
 
+static int take_vsock(void *config, const char *value)
+{
+	struct run *run = config;
+	char *end;
+	unsigned long long cid = strtoull(value, &end, 10);
+
+	if (!isdigit((unsigned char)*value) || cid < VSOCK_CID_MIN ||
+	    cid > VSOCK_CID_MAX ||
+	    (*end && strncmp(end, ",path=", 6)) || (*end && !end[6])) {
+		cli_error("run: --vsock %s: give CID[,path=PATH], a CID from "
+			  "%d to %u", value, VSOCK_CID_MIN, VSOCK_CID_MAX);
+		return -1;
+	}
+	run->machine.vsock_cid = (uint32_t)cid;
+	run->machine.vsock_path = *end ? end + 6 : NULL;
+	return 0;
+}
+
 static int take_no_reboot(void *config, const char *value)
 {
 	((struct run *)config)->machine.reboot = false;
@@ -394,6 +413,8 @@ static const struct option_spec run_options[] = {
 	{ "console", "NAME=WHERE",
 	  "a port of the virtio console, WHERE as for --serial;\n"
 	  "the first is the guest's hvc0; repeats", true, take_console },
+	{ "vsock", "CID[,path=PATH]",
+	  "sockets between guest and host (see lodge(1))", false, take_vsock },
 	{ "no-reboot", NULL, "end when the guest resets", false,
 	  take_no_reboot },
 	{ "report", "FILE", "write what happened as one JSON object", false,

@@ -10,6 +10,7 @@ enum vm_error {
 	VM_ENOENT = 2,
 	VM_EIO = 5,
 	VM_E2BIG = 7,
+	VM_EAGAIN = 11,
 	VM_ENOMEM = 12,
 	VM_EFAULT = 14,
 	VM_EBUSY = 16,

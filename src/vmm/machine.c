@@ -24,6 +24,8 @@
 #include "vmm/modules.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
+#include "vmm/runtime.h"
+#include "vmm/vsock_unix.h"
 
 #define NS_PER_S 1e9
 #define PORTS	 2 /* slots of PCI Express, empty */
@@ -54,6 +56,7 @@ struct machine {
 	char engine_reason[200];
 	struct control *control; /* NULL: none */
 	struct hotplug *hotplug;
+	struct vsock_unix *vsock; /* NULL: none */
 	const char *name;
 	struct consoles *consoles;
 	struct loop *loop;
@@ -400,6 +403,9 @@ static int build_board(struct machine *machine)
 		.disk = disk,
 		.disks = config->disk_count,
 		.ports = PORTS,
+		.vsock = machine->vsock ? vsock_unix_host(machine->vsock) :
+					  NULL,
+		.vsock_cid = config->vsock_cid,
 		.let_go = hotplug_let_go,
 		.let_go_ctx = machine->hotplug,
 	};
@@ -493,6 +499,20 @@ static int open_control(struct machine *machine)
 	return 0;
 }
 
+static int open_vsock(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	char path[RUNTIME_PATH_MAX];
+
+	if (!config->vsock_cid)
+		return 0;
+	if (config->vsock_path)
+		return vsock_unix_open(&machine->vsock, config->vsock_path,
+				       machine->error);
+	runtime_path(path, machine->name, "vsock");
+	return vsock_unix_open(&machine->vsock, path, machine->error);
+}
+
 static int start_control(struct machine *machine)
 {
 	const struct control_target target = {
@@ -525,6 +545,9 @@ static int set_up_loop(struct machine *machine)
 	if (!rc)
 		rc = hotplug_start(machine->hotplug, machine->loop,
 				   machine->board);
+	if (!rc && machine->vsock)
+		rc = vsock_unix_start(machine->vsock, machine->loop,
+				      board_vsock(machine->board));
 	if (!rc)
 		rc = start_control(machine);
 	if (rc)
@@ -559,7 +582,8 @@ static int set_up(struct machine *machine)
 	if (config->vnc.where &&
 	    vnc_server_open(&machine->vnc, &config->vnc, machine->error))
 		return -1;
-	if (open_control(machine) || open_images(machine) ||
+	if (open_control(machine) || open_vsock(machine) ||
+	    open_images(machine) ||
 	    open_disks(machine) || choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
 			 config->kernel, machine->error))
@@ -739,6 +763,7 @@ static void tear_down(struct machine *machine)
 	if (machine->board)
 		board_destroy(machine->board);
 	hotplug_close(machine->hotplug);
+	vsock_unix_close(machine->vsock);
 	loop_destroy(machine->loop);
 	close_images(machine);
 	close_disks(machine);

@@ -51,6 +51,8 @@ struct machine_config {
 	struct console_config serial;
 	const struct machine_port *port; /* of the virtio console */
 	unsigned int ports;
+	uint32_t vsock_cid; /* of the guest, for sockets; 0: none */
+	const char *vsock_path; /* NULL: by the machine's name */
 	bool reboot; /* on a guest's reset; else it ends the run */
 	bool testdev;
 	const char *report; /* file; NULL: none */

@@ -45,6 +45,17 @@ static void folder_path(char *path, size_t size)
 		snprintf(path, size, "/tmp/lodge-%u", (unsigned int)geteuid());
 }
 
+void runtime_path(char path[RUNTIME_PATH_MAX], const char *name,
+		  const char *suffix)
+{
+	size_t length;
+
+	folder_path(path, RUNTIME_PATH_MAX);
+	length = strlen(path);
+	snprintf(path + length, RUNTIME_PATH_MAX - length, "/%s.%s", name,
+		 suffix);
+}
+
 int runtime_open(struct vmm_error *error)
 {
 	static const char mend[] = "set XDG_RUNTIME_DIR to a folder of your "

@@ -15,12 +15,17 @@
 #include "vmm/error.h"
 
 #define RUNTIME_NAME_MAX 63
+#define RUNTIME_PATH_MAX 400
 
 /* 1 to 63 letters, digits and - _ . with no . at its start. */
 bool runtime_name_valid(const char *name);
 
 /* Opens the folder, made when missing. The descriptor, or -1 with `error`. */
 int runtime_open(struct vmm_error *error);
+
+/* Where a machine's file NAME.SUFFIX of this folder is. */
+void runtime_path(char path[RUNTIME_PATH_MAX], const char *name,
+		  const char *suffix);
 
 /* A listening socket, and the name that it has. */
 struct runtime_socket {
