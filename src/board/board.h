@@ -24,6 +24,7 @@
 
 struct block;
 struct frame;
+struct frame_text;
 struct uart_sink;
 struct virtio_balloon;
 struct virtio_console;
@@ -137,6 +138,9 @@ struct virtio_console *board_console(struct board *board);
  */
 bool board_draw(struct board *board,
 		void (*use)(void *ctx, const struct frame *frame), void *ctx);
+
+/* What the display shows as text; false without one. */
+bool board_text(struct board *board, struct frame_text *text);
 
 /* A key (chip/key.h) goes down or up. */
 void board_key(struct board *board, unsigned int key, bool down);

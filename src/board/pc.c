@@ -550,6 +550,16 @@ bool board_draw(struct board *board,
 	return frame;
 }
 
+bool board_text(struct board *board, struct frame_text *text)
+{
+	if (!board->display)
+		return false;
+	host_lock(&board->vm.device_lock);
+	vga_text(&board->vga.vga, text);
+	host_unlock(&board->vm.device_lock);
+	return true;
+}
+
 void board_key(struct board *board, unsigned int key, bool down)
 {
 	host_lock(&board->vm.device_lock);

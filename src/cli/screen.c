@@ -21,8 +21,9 @@
 
 static void help_screenshot(void)
 {
-	printf("usage: lodge screenshot NAME FILE.png\n\n"
-	       "Writes what a machine's display shows as a PNG image.\n");
+	printf("usage: lodge screenshot NAME FILE.png|FILE.txt|-\n\n"
+	       "Writes what a machine's display shows: as a PNG image, or, of "
+	       "a text mode, the\ntext, in UTF-8; - prints it.\n");
 }
 
 static int write_picture(const json_t *result, int fd, const char *path)
@@ -41,6 +42,33 @@ static int write_picture(const json_t *result, int fd, const char *path)
 	return rc;
 }
 
+static bool is_text(const char *path)
+{
+	size_t length = strlen(path);
+
+	return !strcmp(path, "-") ||
+	       (length > 4 && !strcmp(path + length - 4, ".txt"));
+}
+
+static int write_text(const json_t *result, const char *path)
+{
+	const char *text = json_string_value(json_object_get(result, "text"));
+	FILE *out = strcmp(path, "-") ? fopen(path, "we") : stdout;
+	int rc = 0;
+
+	if (!out)
+		rc = -errno;
+	else if (!text)
+		rc = -EPROTO;
+	else if (fputs(text, out) == EOF || fflush(out))
+		rc = -errno;
+	if (out && out != stdout && fclose(out) && !rc)
+		rc = -errno;
+	if (rc)
+		cli_error("screenshot: %s: %s", path, strerror(-rc));
+	return rc;
+}
+
 static int run_screenshot(const struct command_context *context, int argc,
 			  char **argv)
 {
@@ -48,12 +76,17 @@ static int run_screenshot(const struct command_context *context, int argc,
 				 .words_max = 2 };
 	int fd = -1, rc = -1;
 	json_t *result;
+	bool text;
 
 	if (target_parse(&target, 0, argc, argv))
 		return target_status(&target, help_screenshot);
-	result = target_call(&target, "screenshot", NULL, PATIENCE, &fd);
+	text = is_text(target.word[1]);
+	result = target_call(&target, "screenshot",
+			     text ? json_pack("{sb}", "text", 1) : NULL,
+			     PATIENCE, &fd);
 	if (result)
-		rc = write_picture(result, fd, target.word[1]);
+		rc = text ? write_text(result, target.word[1]) :
+			    write_picture(result, fd, target.word[1]);
 	if (fd >= 0)
 		close(fd);
 	json_decref(result);

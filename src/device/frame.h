@@ -19,4 +19,12 @@ struct frame {
 	uint64_t changed[FRAME_HEIGHT_MAX]; /* the last change of each row */
 };
 
+#define FRAME_CELLS 16384u
+
+/* What a display shows in a text mode, rows without gaps, in code page 437. */
+struct frame_text {
+	uint32_t columns, rows; /* 0: it shows graphics */
+	uint8_t code[FRAME_CELLS];
+};
+
 #endif

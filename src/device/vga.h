@@ -106,4 +106,7 @@ void vga_note(struct vga *vga, uint32_t at, uint32_t size);
  */
 const struct frame *vga_draw(struct vga *vga);
 
+/* What it shows as text (vga_draw.c). Held: the device lock. */
+void vga_text(const struct vga *vga, struct frame_text *text);
+
 #endif

@@ -361,6 +361,28 @@ static void draw_text(struct drawing *d)
 	}
 }
 
+void vga_text(const struct vga *vga, struct frame_text *text)
+{
+	uint32_t pitch = vga->crtc[CR_OFFSET] * 2u;
+	uint32_t width, height;
+
+	text->columns = 0;
+	text->rows = 0;
+	if (is_linear(vga) || !is_text(vga) || is_dark(vga))
+		return;
+	geometry(vga, &width, &height);
+	text->columns = width / cell_width(vga);
+	text->rows = height / ((vga->crtc[CR_CELL] & 31) + 1u);
+	if (text->rows > FRAME_CELLS / text->columns)
+		text->rows = FRAME_CELLS / text->columns;
+	for (uint32_t i = 0; i < text->rows * text->columns; i++) {
+		uint32_t n = start_address(vga) + i / text->columns * pitch +
+			     i % text->columns;
+
+		text->code[i] = vga->memory[(n & (TEXT_CELLS - 1)) * 4];
+	}
+}
+
 /* Blinking changes the picture without a write. */
 static void update_blink(struct vga *vga)
 {

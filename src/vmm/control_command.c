@@ -10,6 +10,7 @@
 
 #include "board/board.h"
 #include "device/frame.h"
+#include "vmm/codepage.h"
 #include "vmm/control_impl.h"
 
 #define NS_PER_S 1e9
@@ -112,16 +113,69 @@ static int picture_file(const struct picture *picture)
 	return rc ? rc : fd;
 }
 
+static void refuse_no_display(struct control_machine *machine,
+			      struct control_reply *reply)
+{
+	control_refuse(reply, "no-display",
+		       "%s has no display; run it with --display std",
+		       machine->name);
+}
+
+/* The rows, each ended by a newline, without the blanks at their ends. */
+static json_t *rows_of(const struct frame_text *text)
+{
+	const uint8_t *row = text->code;
+	char *all = malloc(text->rows * (text->columns * CODEPAGE_BYTES + 1) +
+			   1);
+	size_t used = 0;
+	json_t *result;
+
+	if (!all)
+		return NULL;
+	for (uint32_t y = 0; y < text->rows; y++, row += text->columns) {
+		uint32_t count = text->columns;
+
+		while (count && (row[count - 1] == ' ' || !row[count - 1]))
+			count--;
+		for (uint32_t x = 0; x < count; x++)
+			used += codepage_utf8(row[x], all + used);
+		all[used++] = '\n';
+	}
+	result = json_stringn(all, used);
+	free(all);
+	return result;
+}
+
+static void answer_text(struct control_machine *machine,
+			struct control_reply *reply)
+{
+	struct frame_text text;
+
+	if (!board_text(machine->target.board, &text))
+		refuse_no_display(machine, reply);
+	else if (!text.columns)
+		control_refuse(reply, "no-text",
+			       "%s shows graphics and no text; take a picture",
+			       machine->name);
+	else
+		reply->result = json_pack("{sisiso}", "columns",
+					  (int)text.columns, "rows",
+					  (int)text.rows, "text",
+					  rows_of(&text));
+}
+
 static void do_screenshot(struct control_machine *machine,
 			  const json_t *request, struct control_reply *reply)
 {
 	struct picture picture = { 0 };
 	int fd;
 
+	if (json_is_true(json_object_get(request, "text"))) {
+		answer_text(machine, reply);
+		return;
+	}
 	if (!board_draw(machine->target.board, copy_frame, &picture)) {
-		control_refuse(reply, "no-display",
-			       "%s has no display; run it with --display std",
-			       machine->name);
+		refuse_no_display(machine, reply);
 		return;
 	}
 	fd = picture.pixels ? picture_file(&picture) : -ENOMEM;

@@ -3,15 +3,14 @@
 import json
 import os
 import socket
-import struct
 import subprocess
 import time
-import zlib
 
 import pytest
 
 import tiny
 from conftest import ENGINE, LODGE, run
+from picture import read_png
 from test_firmware import needs_bios, needs_uefi
 
 LIMIT = 180
@@ -102,24 +101,9 @@ class Client:
 
 
 def png(path):
-    """Width, height and the colours of a PNG of three bytes a pixel."""
-    data = path.read_bytes()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    at, packed = 8, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at:at + 8])
-        body = data[at + 8:at + 8 + size]
-        check, = struct.unpack(">I", data[at + 8 + size:at + 12 + size])
-        assert check == zlib.crc32(kind + body)
-        if kind == b"IHDR":
-            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
-            assert (depth, colour) == (8, 2)
-        elif kind == b"IDAT":
-            packed += body
-        at += 12 + size
-    raw = zlib.decompress(packed)
-    assert len(raw) == height * (1 + 3 * width)
-    return width, height, len(set(raw))
+    """Width, height and how many values the bytes of a picture have."""
+    picture = read_png(path)
+    return picture.width, picture.height, len(set(picture.pixels))
 
 
 # --- names ---------------------------------------------------------------------
@@ -289,6 +273,11 @@ def test_bios_screen(start, tmp_path):
         return run("screenshot", "lodge", path).returncode == 0 and \
             png(path)[:2] == (720, 400) and png(path)[2] > 1
     wait_for(shown)
+    assert run("screenshot", "lodge", "-").stdout.startswith("SeaBIOS (")
+    path = tmp_path / "bios.txt"
+    assert run("screenshot", "lodge", path).returncode == 0
+    assert path.read_text().count("\n") == 25
+    refused(run("screenshot", "lodge", tmp_path / "none" / "x.txt"), "none")
 
 
 @needs_uefi
@@ -309,6 +298,7 @@ def test_type_into_the_uefi_shell(start, tmp_path):
     assert run("screenshot", "u", path).returncode == 0
     width, height, values = png(path)
     assert (width, height) == (1280, 800) and values > 2
+    refused(run("screenshot", "u", "-"), "shows graphics")
     assert run("keys", "u", "reset -s", "enter",
                timeout=LIMIT).returncode in (0, 1)
     assert child.wait(LIMIT) == 0

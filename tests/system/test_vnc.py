@@ -6,13 +6,13 @@ import struct
 import subprocess
 import threading
 import time
-import zlib
 
 import pytest
 
 import rfb
 import tiny
 from conftest import ENGINE, LODGE, run
+from picture import read_png
 from test_firmware import needs_bios, needs_uefi
 
 LIMIT = 180
@@ -67,43 +67,6 @@ def viewer(where, **kwargs):
     return rfb.Viewer(rfb.connect(where), **kwargs)
 
 
-def picture_of_png(path):
-    """Width, height, and three bytes a pixel; of a PNG without filters."""
-    data = path.read_bytes()
-    at, packed = 8, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at:at + 8])
-        body = data[at + 8:at + 8 + size]
-        if kind == b"IHDR":
-            width, height = struct.unpack(">II", body[:8])
-        elif kind == b"IDAT":
-            packed += body
-        at += 12 + size
-    raw = zlib.decompress(packed)
-    row = 3 * width
-    out, above = bytearray(), bytes(row)
-    for at in range(0, len(raw), row + 1):
-        line = bytearray(raw[at + 1:at + 1 + row])
-        unfilter(raw[at], line, above)
-        out += line
-        above = line
-    return width, height, bytes(out)
-
-
-def unfilter(kind, line, above):
-    """PNG (ISO 15948), 9.2: none, sub, up, average, Paeth."""
-    for i, value in enumerate(line):
-        left = line[i - 3] if i >= 3 else 0
-        up = above[i]
-        corner = above[i - 3] if i >= 3 else 0
-        if kind == 4:
-            guess = left + up - corner
-            guess = min((left, up, corner), key=lambda v, g=guess: abs(g - v))
-        else:
-            guess = (0, left, up, (left + up) // 2)[kind]
-        line[i] = (value + guess) & 0xFF
-
-
 # --- the picture ----------------------------------------------------------------
 
 def is_still(eye):
@@ -136,9 +99,9 @@ def test_what_a_screenshot_shows(start, tmp_path, encodings):
         eye = viewer(where, encodings=encodings)
         eye.refresh()
         assert run("screenshot", "lodge", path).returncode == 0
-        width, height, pixels = picture_of_png(path)
-        assert (eye.width, eye.height) == (width, height)
-        if rfb.rgb(eye) == pixels:
+        picture = read_png(path)
+        assert (eye.width, eye.height) == (picture.width, picture.height)
+        if rfb.rgb(eye) == picture.pixels:
             break
         time.sleep(0.5)  # it went on writing
     else:

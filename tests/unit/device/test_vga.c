@@ -185,6 +185,30 @@ static void text(void **state)
 	assert_int_equal(f->pixels[16 * 640 + 8], colour(1));
 }
 
+/* What it reads as, wherever the CRT controller begins. */
+static void words(void **state)
+{
+	static struct frame_text shown;
+
+	vga_text(&vga, &shown);
+	assert_int_equal(shown.columns, 0); /* dark */
+	text_mode();
+	poke(0xb8000 + 2 * (3 * 80 + 79), 'Z');
+	vga_text(&vga, &shown);
+	assert_int_equal(shown.columns, 80);
+	assert_int_equal(shown.rows, 25);
+	assert_int_equal(shown.code[3 * 80 + 79], 'Z');
+	set(0x3d4, 13, 80); /* a row further down */
+	vga_text(&vga, &shown);
+	assert_int_equal(shown.code[2 * 80 + 79], 'Z');
+	set(0x3d4, 9, 0); /* rows of one line: more than are shown */
+	vga_text(&vga, &shown);
+	assert_true(shown.rows * shown.columns <= FRAME_CELLS);
+	set(0x3ce, 6, 0x05);
+	vga_text(&vga, &shown);
+	assert_int_equal(shown.columns, 0); /* graphics */
+}
+
 static void cursor(void **state)
 {
 	const struct frame *f;
@@ -435,6 +459,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(text, setup, teardown),
+		cmocka_unit_test_setup_teardown(words, setup, teardown),
 		cmocka_unit_test_setup_teardown(cursor, setup, teardown),
 		cmocka_unit_test_setup_teardown(planar, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes, setup, teardown),
