@@ -310,7 +310,7 @@ def test_inspect(idle):
     idle("web", "--display", "std")
     result = run("inspect", "--json", "web")
     found = json.loads(result.stdout)
-    assert {"memory", "pci", "interrupts", "devices"} == set(found)
+    assert {"memory", "pci", "interrupts", "devices", "attached"} == set(found)
     assert any(r["base"] == 1 << 20 and r["kind"] == "ram"
                for r in found["memory"])
     assert any("vga" in line for line in found["pci"])
