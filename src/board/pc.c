@@ -64,16 +64,34 @@ const struct state_class board_record_class = {
 
 /* --- memory --------------------------------------------------------------- */
 
-/* Below 1 MiB firmware works in copies of itself: RAM. */
+/*
+ * Below 1 MiB firmware works in copies of itself: RAM, a part for each segment
+ * that the host bridge protects.
+ */
+static int add_shadow(struct memory *mem)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < PCI_HOST_SEGMENTS && !err; i++) {
+		uint32_t size, base = pci_host_segment(i, &size);
+
+		err = memory_add(mem, MEMORY_RAM, gpa(base), size,
+				 "shadow RAM");
+	}
+	return err;
+}
+
 static int add_rom(struct board *board)
 {
 	const struct board_firmware *firmware = board->firmware;
 	struct memory *mem = &board->vm.memory;
-	int err = memory_add(mem, firmware ? MEMORY_RAM : MEMORY_ROM,
-			     gpa(LAYOUT_ROM), LAYOUT_ROM_END - LAYOUT_ROM,
-			     firmware ? "shadow RAM" : "ROM");
+	int err;
 
-	if (!err && firmware)
+	if (!firmware)
+		return memory_add(mem, MEMORY_ROM, gpa(LAYOUT_ROM),
+				  LAYOUT_ROM_END - LAYOUT_ROM, "ROM");
+	err = add_shadow(mem);
+	if (!err)
 		err = memory_add(mem, MEMORY_ROM,
 				 gpa(LAYOUT_4G - firmware->size),
 				 firmware->size, "firmware");
@@ -197,6 +215,8 @@ static int add_pci(struct board *board)
 
 	pci_layout_init(&board->pci_layout, board->memory,
 			board->cpuid.physical_bits);
+	if (!err && board->firmware)
+		pci_host_shadow(&board->pci);
 	if (!err)
 		err = ich9_lpc_init(&board->lpc, &board->pci, &lines);
 	return err;

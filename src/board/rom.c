@@ -2,8 +2,7 @@
 /*
  * Firmware that runs in the guest; see rom.h. The image ends at 4 GiB, where
  * the reset vector is; its last 128 KiB are copied below 1 MiB, where real
- * mode finds them. That copy is RAM: the host bridge's write protection of
- * shadowed ROM (PAM) has no effect.
+ * mode finds them. That copy is RAM which the host bridge protects (PAM).
  *
  * ACPI tables tell where firmware put PCI's windows, so they are written
  * when firmware asks for them, after it has done that.

@@ -160,6 +160,47 @@ void pci_host_each(struct pci_host *host,
 	each(&host->root, 0, call, ctx);
 }
 
+/* --- shadowed firmware ------------------------------------------------------------ */
+
+#define PAM_WRITE 2 /* WE of a segment's four bits */
+
+#define SEGMENT_SIZE 0x4000u
+#define LAST_SIZE    0x10000u
+
+uint32_t pci_host_segment(unsigned int segment, uint32_t *size)
+{
+	*size = segment < PCI_HOST_SEGMENTS - 1 ? SEGMENT_SIZE : LAST_SIZE;
+	return PCI_HOST_SHADOW + segment * SEGMENT_SIZE;
+}
+
+/* PAM0 is the last segment's, the others have two each (MCH 5.1.17-23). */
+static bool writable(const struct pci_host *host, unsigned int segment)
+{
+	unsigned int at = PCI_HOST_PAM0, shift = 4;
+
+	if (segment < PCI_HOST_SEGMENTS - 1) {
+		at += 1 + segment / 2;
+		shift = 4 * (segment % 2);
+	}
+	return pci_get(&host->pci, at, 1) >> shift & PAM_WRITE;
+}
+
+static void shadow_update(struct pci_host *host)
+{
+	uint32_t size;
+
+	for (unsigned int i = 0; host->shadow && i < PCI_HOST_SEGMENTS; i++)
+		memory_set_kind(&host->vm->memory,
+				gpa(pci_host_segment(i, &size)),
+				writable(host, i) ? MEMORY_RAM : MEMORY_ROM);
+}
+
+void pci_host_shadow(struct pci_host *host)
+{
+	host->shadow = true;
+	shadow_update(host);
+}
+
 /* --- the device -------------------------------------------------------------------- */
 
 static void config_written(struct pci_device *pci, unsigned int at,
@@ -169,10 +210,19 @@ static void config_written(struct pci_device *pci, unsigned int at,
 
 	if (pci_overlaps(at, size, PCI_HOST_PCIEXBAR, PCI_HOST_PCIEXBAR + 8))
 		pci_map_update(host);
+	if (pci_overlaps(at, size, PCI_HOST_PAM0, PCI_HOST_PAM0 + 7))
+		shadow_update(host);
+}
+
+static void registers_changed(struct pci_device *pci)
+{
+	shadow_update(pci->owner);
 }
 
 static const struct pci_ops host_ops = {
 	.config_written = config_written,
+	.reset = registers_changed,
+	.loaded = registers_changed,
 };
 
 static void class_reset(void *device)

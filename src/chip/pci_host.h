@@ -5,8 +5,10 @@
  * ECAM (PCIEXBAR), and the decoding of everything that BARs claim. Port 0xcf9
  * lies in between and stays the reset control register.
  *
- * PAM, SMRAM and the like are registers that keep what is written and do
- * nothing yet.
+ * PAM registers protect the memory below 1 MiB that firmware copies itself to,
+ * where the board has such: a segment may be written while its WE bit says so.
+ * Reads come from that memory whatever RE says. SMRAM and the like are
+ * registers that keep what is written and do nothing.
  */
 #ifndef LODGE_CHIP_PCI_HOST_H
 #define LODGE_CHIP_PCI_HOST_H
@@ -18,6 +20,8 @@
 
 #define PCI_HOST_PCIEXBAR 0x60
 #define PCI_HOST_PAM0	  0x90
+#define PCI_HOST_SHADOW	  0xc0000u /* to the end of the first MiB */
+#define PCI_HOST_SEGMENTS 13	   /* of it, with bits of their own */
 
 struct reset;
 
@@ -35,6 +39,7 @@ struct pci_host {
 	struct irq pirq;     /* its lines 0-7 are PIRQA to PIRQH */
 	uint16_t pirq_count[PCI_PIRQS]; /* functions that hold it up */
 	uint32_t address;		/* port 0xcf8 */
+	bool shadow; /* segments are memory of their own */
 	uint64_t ecam, ecam_size;	/* as PCIEXBAR says; size 0: off */
 	struct pci_map memory, io;
 };
@@ -47,6 +52,15 @@ extern const struct device_class pci_host_class;
  */
 int pci_host_init(struct pci_host *host, struct vm *vm,
 		  const struct irq *pirq, struct reset *reset);
+
+/* A segment's address and size: 16 KiB each, the last one 64 KiB. */
+uint32_t pci_host_segment(unsigned int segment, uint32_t *size);
+
+/*
+ * From now on PAM registers protect the segments, which are memory regions of
+ * their own.
+ */
+void pci_host_shadow(struct pci_host *host);
 
 /* Which PIRQ (0-7) a pin (0-3) of a device on bus 0 ends at. */
 unsigned int pci_root_pirq(unsigned int device, unsigned int pin);

@@ -4,7 +4,7 @@
  *
  * Regions are few (a PC has four to six) and change only while the vCPUs do
  * not run, so they are a sorted array and lookups a binary search; nothing
- * here takes a lock. Page flags are single bytes changed atomically.
+ * here takes a lock. A region's kind alone may change while they do. Page flags are single bytes changed atomically.
  *
  * A write is noted after its bytes are in memory, with a full barrier between
  * them. An engine does the reverse (sets MEM_PAGE_CODE, then reads the bytes
@@ -118,6 +118,21 @@ int memory_add(struct memory *mem, enum memory_kind kind, gpa_t base,
 		r->first_page += mem->ram.size >> PAGE_SHIFT;
 	*used += size;
 	mem->region_count++;
+	return 0;
+}
+
+int memory_set_kind(struct memory *mem, gpa_t base, enum memory_kind kind)
+{
+	unsigned int at = region_above(mem, base.v);
+	struct memory_region *r = &mem->region[at];
+
+	if (at == mem->region_count || r->base != base.v)
+		return -VM_ENOENT;
+	if (r->kind == kind)
+		return 0;
+	__atomic_store_n(&r->kind, kind, __ATOMIC_SEQ_CST);
+	if (mem->kind_changed)
+		mem->kind_changed(mem->kind_changed_ctx, at);
 	return 0;
 }
 

@@ -61,6 +61,10 @@ struct memory {
 	 * the flag away when no decoded code counts any more. */
 	void (*code_written)(void *ctx, uint64_t page);
 	void *code_written_ctx;
+
+	/* Called after memory_set_kind() has changed a region. */
+	void (*kind_changed)(void *ctx, unsigned int region);
+	void *kind_changed_ctx;
 };
 
 /*
@@ -77,6 +81,13 @@ void memory_fini(struct memory *mem);
  */
 int memory_add(struct memory *mem, enum memory_kind kind, gpa_t base,
 	       uint64_t size, const char *name);
+
+/*
+ * Has guests' writes to the region that begins at `base` dropped (MEMORY_ROM)
+ * or not, at any time; what processors do meanwhile may still be written. Its
+ * backing stays. -ENOENT: there is no such region.
+ */
+int memory_set_kind(struct memory *mem, gpa_t base, enum memory_kind kind);
 
 /* The region that holds `addr`, or NULL. */
 const struct memory_region *memory_find(const struct memory *mem, gpa_t addr);

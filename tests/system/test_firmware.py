@@ -2,6 +2,8 @@
 """Firmware of the distribution, unmodified, up to its own shell."""
 import os
 import pathlib
+import shutil
+import subprocess
 
 import pytest
 
@@ -9,10 +11,13 @@ from conftest import ENGINE, run, spawn, status_of
 
 BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 UEFI = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+SHADOW = pathlib.Path(__file__).with_name("dos") / "shadow.asm"
 LIMIT = 180
 
 needs_bios = pytest.mark.skipif(not BIOS.exists(),
                                 reason="package seabios is missing")
+needs_nasm = pytest.mark.skipif(not shutil.which("nasm"),
+                                reason="package nasm is missing")
 needs_uefi = pytest.mark.skipif(not UEFI.exists(),
                                 reason="package ovmf is missing")
 
@@ -37,6 +42,24 @@ def test_bios_from_a_path():
     child = spawn("run", "--firmware", BIOS, "--engine", ENGINE,
                   timeout=LIMIT)
     child.expect(r"SeaBIOS \(version")
+    stop(child)
+
+
+@needs_bios
+@needs_nasm
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_bios_is_protected(tmp_path, cpus):
+    """Its memory is not the guest's to write, unless the chipset says so."""
+    path = tmp_path / "disk.img"
+    code = subprocess.run(["nasm", "-f", "bin", "-o", "/dev/stdout", SHADOW],
+                          capture_output=True, check=True).stdout
+    path.write_bytes(code.ljust(1440 << 10, b"\0"))
+    child = spawn("run", "--firmware", "bios", "--engine", ENGINE, "--floppy",
+                  path, "--cpus", cpus, timeout=LIMIT)
+    for step in ("protected", "opened", "protected again", "option rom"):
+        child.expect(f"{step} (ok|wrong)|[a-z ]+ wrong")
+        assert child.match[1] == "ok", step
+    child.expect("over")
     stop(child)
 
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Floppy disks: a BIOS boots from them, programs of the DOS kind use them."""
 import pathlib
-import shutil
 import struct
 import subprocess
 
 import pytest
 
 from conftest import ENGINE, run, spawn, status_of
-from test_firmware import needs_bios
+from test_boot import boot_sector
+from test_firmware import needs_bios, needs_nasm
 
 SOURCE = pathlib.Path(__file__).with_name("dos") / "floppy.asm"
 GRUB = pathlib.Path("/usr/lib/grub-rescue/grub-rescue-floppy.img")
@@ -16,16 +16,8 @@ LIMIT = 180
 KIB = 1 << 10
 SIZES = [160, 180, 320, 360, 720, 1200, 1440, 2880]
 
-needs_nasm = pytest.mark.skipif(not shutil.which("nasm"),
-                                reason="package nasm is missing")
 needs_grub = pytest.mark.skipif(not GRUB.exists(),
                                 reason="package grub-rescue-pc is missing")
-
-# Prints "here" by INT 10h and stops.
-SHORT_BOOT = (b"\x31\xC0\x8E\xD8\xBE\x18\x7C\xAC\x84\xC0\x74\x06\xB4\x0E"
-              b"\xCD\x10\xEB\xF5\xF4\xEB\xFD".ljust(24, b"\0") +
-              b"here\r\n\0").ljust(510, b"\0") + b"\x55\xAA"
-
 
 def bios(*args):
     return spawn("run", "--firmware", "bios", "--engine", ENGINE, *args,
@@ -105,7 +97,7 @@ def test_write_protected(image):
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_boots(tmp_path, size):
     path = tmp_path / "disk.img"
-    path.write_bytes(SHORT_BOOT.ljust(size * KIB, b"\0"))
+    path.write_bytes(boot_sector("here").ljust(size * KIB, b"\0"))
     child = bios("--floppy", path)
     child.expect("Booting from Floppy")
     child.expect("here")

@@ -115,6 +115,7 @@ static void kvm_close(void *vm_engine)
 {
 	struct kvm_vm *kvm = vm_engine;
 
+	kvm->vm->memory.kind_changed = NULL;
 	close(kvm->fd);
 	close(kvm->system);
 	free(kvm);
@@ -136,6 +137,20 @@ static int set_slot(struct kvm_vm *kvm, unsigned int slot)
 								     0;
 }
 
+/*
+ * KVM changes a slot's kind by taking it away for a moment; whoever runs code
+ * there meanwhile would fail. Firmware does this with one processor, which is
+ * here.
+ */
+static void kind_changed(void *ctx, unsigned int region)
+{
+	struct kvm_userspace_memory_region none = { .slot = region };
+	struct kvm_vm *kvm = ctx;
+
+	ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &none);
+	set_slot(kvm, region);
+}
+
 static int kvm_map_memory(void *vm_engine)
 {
 	struct kvm_vm *kvm = vm_engine;
@@ -148,6 +163,8 @@ static int kvm_map_memory(void *vm_engine)
 		ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &none);
 	}
 	kvm->slots = kvm->vm->memory.region_count;
+	kvm->vm->memory.kind_changed = kind_changed;
+	kvm->vm->memory.kind_changed_ctx = kvm;
 	for (unsigned int i = 0; i < kvm->slots && !err; i++)
 		err = set_slot(kvm, i);
 	return err;

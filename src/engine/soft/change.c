@@ -89,6 +89,25 @@ void soft_code_written(void *ctx, uint64_t page)
 		x86_cpu_request(soft->vm->cpu[i], X86_REQ_CODE);
 }
 
+/*
+ * All processors withdraw their write tags, this one's too, behind what they
+ * have begun: as for a page that became code. Which one is no matter.
+ */
+void soft_kind_changed(void *ctx, unsigned int region)
+{
+	struct soft_vm *soft = ctx;
+	struct vm *vm = soft->vm;
+	uint64_t head;
+
+	host_lock(&soft->ring_lock);
+	head = atomic_load(&soft->ring_head);
+	soft->ring[head % SOFT_RING] = vm->memory.region[region].first_page;
+	atomic_store(&soft->ring_head, head + 1);
+	host_unlock(&soft->ring_lock);
+	for (unsigned int i = 0; i < vm->cpu_count; i++)
+		x86_cpu_request(vm->cpu[i], X86_REQ_CODE);
+}
+
 bool soft_page_is_checked(uint64_t state)
 {
 	return state & STATE_CHECKED;

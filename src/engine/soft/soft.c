@@ -80,6 +80,7 @@ static void soft_close(void *vm_engine)
 	struct soft_vm *soft = vm_engine;
 
 	soft->vm->memory.code_written = NULL;
+	soft->vm->memory.kind_changed = NULL;
 	host_ram_destroy(&soft->page_ram);
 	host_free(soft);
 }
@@ -103,6 +104,8 @@ static int soft_map_memory(void *vm_engine)
 	soft->pages = mem->page_count;
 	mem->code_written = soft_code_written;
 	mem->code_written_ctx = soft;
+	mem->kind_changed = soft_kind_changed;
+	mem->kind_changed_ctx = soft;
 	return 0;
 }
 

@@ -70,6 +70,9 @@ void soft_page_is_hot(struct soft_cpu *soft, const struct block *block);
 /* memory.code_written of a struct soft_vm. Any thread. */
 void soft_code_written(void *ctx, uint64_t page);
 
+/* memory.kind_changed of a struct soft_vm. Any thread. */
+void soft_kind_changed(void *ctx, unsigned int region);
+
 /* Does what other vCPUs' soft_open_page() and soft_code_written() asked for. */
 void soft_notice_code(struct soft_cpu *soft);
 

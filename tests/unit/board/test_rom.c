@@ -86,7 +86,7 @@ static void image_and_shadow(void **state)
 	assert_int_equal(bytes[0], image[IMAGE - 16]);
 	memory_write(&board->vm.memory, gpa(0xffff0), &value, 1);
 	peek(0xffff0, bytes, 1);
-	assert_int_equal(bytes[0], 0x5a);
+	assert_int_equal(bytes[0], image[IMAGE - 16]);
 	/* The processor starts at the reset vector. */
 	assert_int_equal(board->vm.cpu[0]->state.rip, 0xfff0);
 	assert_int_equal(board->vm.cpu[0]->state.seg[X86_CS].base, 0xffff0000);
@@ -94,6 +94,38 @@ static void image_and_shadow(void **state)
 	bus_write(&board->vm.mmio, LAYOUT_4G - IMAGE - VARS + 3, 1, 0x10);
 	bus_write(&board->vm.mmio, LAYOUT_4G - IMAGE - VARS + 3, 1, 0x77);
 	assert_int_equal(vars[3], 0x77);
+	destroy();
+}
+
+/* Each segment opens with its own bits, and is shut and new after a reset. */
+static void protected_segments(void **state)
+{
+	struct pci_device *host;
+
+	build(64 * MIB, 1);
+	host = &board->pci.pci;
+	for (unsigned int open = 0; open < PCI_HOST_SEGMENTS; open++) {
+		unsigned int last = open == PCI_HOST_SEGMENTS - 1;
+		uint8_t bits = open % 2 || last ? 0x30 : 0x03;
+
+		pci_config_write(host, last ? 0x90 : 0x91 + open / 2, 1, bits);
+		for (unsigned int i = 0; i < PCI_HOST_SEGMENTS; i++) {
+			uint32_t size, base = pci_host_segment(i, &size);
+			uint8_t before, after;
+
+			peek(base + size - 2, &before, 1);
+			after = (uint8_t)~before;
+			memory_write(&board->vm.memory, gpa(base + size - 2),
+				     &after, 1);
+			peek(base + size - 2, &after, 1);
+			assert_int_equal(after != before, i == open);
+		}
+		pci_config_write(host, last ? 0x90 : 0x91 + open / 2, 1, 0x11);
+	}
+	pci_config_write(host, 0x90, 1, 0x30);
+	board_reset(board);
+	assert_int_equal(memory_find(&board->vm.memory, gpa(0xf0000))->kind,
+			 MEMORY_ROM);
 	destroy();
 }
 
@@ -378,6 +410,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(image_and_shadow),
+		cmocka_unit_test(protected_segments),
 		cmocka_unit_test(odd_images),
 		cmocka_unit_test(acpi_by_script),
 		cmocka_unit_test(memory_map),

@@ -221,6 +221,35 @@ static void tells_of_written_code(void **state)
 	assert_int_equal(written_count, 4);
 }
 
+static void note_kind(void *ctx, unsigned int region)
+{
+	*(unsigned int *)ctx += 1 + 16 * region;
+}
+
+static void changes_kinds(void **state)
+{
+	struct memory *mem = *state;
+	uint8_t byte = 0x12;
+	unsigned int told = 0;
+
+	mem->kind_changed = note_kind;
+	mem->kind_changed_ctx = &told;
+	assert_int_equal(memory_set_kind(mem, gpa(0x1000), MEMORY_ROM),
+			 -VM_ENOENT);
+	assert_int_equal(memory_set_kind(mem, gpa(0x200000000), MEMORY_ROM),
+			 -VM_ENOENT);
+	assert_int_equal(memory_set_kind(mem, gpa(0x100000), MEMORY_RAM), 0);
+	assert_int_equal(told, 0);
+	assert_int_equal(memory_set_kind(mem, gpa(0x100000), MEMORY_ROM), 0);
+	assert_int_equal(told, 1 + 16 * 2);
+	assert_null(memory_for_write(mem, gpa(0x100000), 1));
+	assert_int_equal(memory_write(mem, gpa(0x100000), &byte, 1), 0);
+	assert_int_equal(memory_read(mem, gpa(0x100000), &byte, 1), 0);
+	assert_int_equal(byte, 0);
+	assert_int_equal(memory_set_kind(mem, gpa(0x100000), MEMORY_RAM), 0);
+	assert_non_null(memory_for_write(mem, gpa(0x100000), 1));
+}
+
 static void logs_dirty_pages(void **state)
 {
 	struct memory *mem = *state;
@@ -314,6 +343,7 @@ int main(void)
 		TEST(copies_nothing_outside),
 		TEST(numbers_pages),
 		TEST(tells_of_written_code),
+		TEST(changes_kinds),
 		TEST(logs_dirty_pages),
 		TEST(gives_pages_back),
 	};
