@@ -415,6 +415,8 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b->rip = cpu->state.rip;
 	b->segment = block_segment(cpu);
 	b->code = NULL;
+	b->far = 0;
+	b->indirect = 0;
 	b->mode = cpu->mode;
 	b->page = &soft->soft->page[page];
 	b->state = soft_open_page(soft, (uint64_t)page, host);

@@ -65,10 +65,11 @@ struct block {
 	const uint8_t *source; /* in a checked page: the bytes; else NULL */
 	uint32_t mode; /* x86_cpu.mode */
 	uint32_t rows; /* block_insn(): which instructions `insn` has */
-	/* Other entries: bytes in front of `live_code`, for a jump that has
-	 * to look for requests; in front of `code`, for one through the
-	 * table. */
-	uint16_t poll, indirect;
+	/* Another entry, for a jump that has to look for requests: bytes in
+	 * front of `live_code`. */
+	uint16_t poll;
+	/* Where in code memory its far and indirect entries are, or 0. */
+	uint32_t far, indirect;
 	uint8_t bytes;
 	uint8_t count; /* instructions, the end marker not counted */
 	uint8_t needs; /* sets that must be live, once it is rewritten */

@@ -158,7 +158,6 @@ void soft_profile_rewritten(struct soft_profile *p, const struct block *block,
 	count[PROFILE_REWRITTEN_BLOCKS]++;
 	count[PROFILE_REWRITTEN_INSNS] += block->count;
 	count[PROFILE_REWRITTEN_BYTES] += block->bytes;
-	count[PROFILE_HOST_BYTES] += rw->used - from;
 	if (p->codes == CODES_MAX)
 		return;
 	p->code[p->codes] = (struct profile_code){
@@ -306,6 +305,7 @@ static void copy_counters(struct soft_profile *p)
 	count[PROFILE_CODE_WRITES] = cpu->stat_code_write;
 	count[PROFILE_CACHE_FLUSHES] = soft->cache.flushes;
 	count[PROFILE_NURSERY_FLUSHES] = soft->cache.nursery_flushes;
+	count[PROFILE_HOST_BYTES] = soft->rewriter.bytes;
 	count[PROFILE_CACHE_BYTES] = soft->room.size;
 }
 

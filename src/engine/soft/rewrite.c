@@ -29,6 +29,8 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	err = host_code_create(&rw->code, code_size);
 	if (!err)
 		err = rewrite_links_open(rw);
+	if (!err)
+		err = rewrite_events_open(rw);
 	if (err) {
 		rewrite_fini(rw);
 		return err;
@@ -38,7 +40,7 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	e.to_exec = rw->code.exec - rw->code.write;
 	host_random(rw->secret, sizeof(rw->secret));
 	rewrite_stubs(rw, &e);
-	rw->stubs = (size_t)(e.p - rw->code.write);
+	rw->stubs = rewrite_round((size_t)(e.p - rw->code.write));
 	word[WORD_SELF] = (uintptr_t)cpu;
 	word[WORD_MASK_TLB] = (uint64_t)(X86_TLB_SIZE - 1) << PAGE_SHIFT;
 	word[WORD_MASK_PAGE] = PAGE_MASK;
@@ -57,10 +59,12 @@ void rewrite_fini(struct rewriter *rw)
 	if (rw->code.write)
 		host_code_destroy(&rw->code);
 	rewrite_links_close(rw);
+	rewrite_events_close(rw);
 }
 
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 {
+	rewrite_events_flush(rw);
 	rw->used = rw->stubs;
 	rewrite_forget_lasts(rw, cpu);
 	rewrite_unlink(rw, cpu);
@@ -159,31 +163,6 @@ struct rewrite_out *rewrite_miss(struct rewrite *t, uint8_t *at,
 	return out;
 }
 
-/* Has an instruction interpreted; host code goes on behind the call. */
-static void call_interpreter(struct rewrite *t, unsigned int index)
-{
-	index = rewrite_in_block(t, index);
-	t->rows |= (uint32_t)1 << index;
-	emit_const(&t->e, HOST_R10, index);
-	emit_call(&t->e, t->interpret);
-}
-
-/* The same for one that mostly leads elsewhere. */
-static void jump_interpreter(struct rewrite *t, unsigned int index)
-{
-	const struct emit_mem back = rewrite_word(WORD_BACK);
-	struct emit *e = &t->e;
-	uint8_t *behind;
-
-	t->rows |= (uint32_t)1 << index;
-	behind = emit_lea_here(e, HOST_R11);
-	emit_store(e, HOST_R11, &back);
-	emit_const(e, HOST_R9, (uint64_t)(uintptr_t)t->block);
-	emit_const(e, HOST_R10, index);
-	emit_jmp(e, t->rw->interpret_last);
-	emit_land_32(e, behind);
-}
-
 /* The sets that are needed before C is called, if it is. */
 static unsigned int needed_at_front(const struct block *block,
 				    const struct rewrite_class *class)
@@ -201,6 +180,7 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 {
 	const struct x86_insn *insn = rewrite_insn_at(t, t->index);
 	unsigned int misses = t->miss_count, loads = t->load_count;
+	unsigned int slow = t->slow_count;
 	unsigned int lasts = t->last_count;
 	unsigned int in_block = rewrite_in_block(t, t->index);
 	struct rewrite_class *c = &class[in_block];
@@ -214,12 +194,10 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		t->miss_count = misses;
 		t->load_count = loads;
 		t->last_count = lasts;
+		t->slow_count = slow;
 		t->access_count[t->index] = 0;
 		c->kind = REWRITE_NOT;
-		if (x86_ends_block(insn))
-			jump_interpreter(t, t->index);
-		else
-			call_interpreter(t, t->index);
+		rewrite_put_slow(t, t->index)->behind = t->e.p;
 		rewrite_parked(t);
 	}
 	t->behind[t->pass == PASS_APART][t->index] = t->e.p;
@@ -250,6 +228,7 @@ static void put_block(struct rewrite *t, struct rewrite_class *class,
 	t->live = front;
 	t->load_count = loads;
 	t->miss_count = t->exit_count = t->last_count = 0;
+	t->slow_count = 0;
 	t->pass = PASS_SHARED;
 	put_insns(t, class, live);
 }
@@ -317,25 +296,30 @@ static void put_apart(struct rewrite *t, struct rewrite_class *class,
 	}
 }
 
-/* The calls for TLB misses, and the exits that may be patched. */
-static void put_ways_out(struct rewrite *t)
+/* The calls for TLB misses and such. Behind one, what the instruction's host
+ * code leaves live is loaded again. */
+static void put_misses(struct rewrite *t)
 {
 	for (unsigned int i = 0; i < t->miss_count; i++) {
 		const struct rewrite_out *miss = &t->miss[i];
 		unsigned int index = miss->apart ?
 					     rewrite_in_block(t, miss->index) :
 					     miss->index;
+		const struct rewrite_live *after = &t->after[index];
+		uint8_t *behind = t->behind[miss->apart][index];
+		struct rewrite_slow *slow;
 
 		emit_land_32(&t->e, miss->at);
 		restore_rcx(t, miss);
 		rewrite_find(t, miss);
-		call_interpreter(t, index);
+		slow = rewrite_put_slow(t, index);
+		slow->behind = behind;
+		if (!after->sets && !after->placed)
+			continue;
+		slow->behind = t->e.p;
 		rewrite_load_again(t, index);
-		emit_jmp(&t->e, (uint64_t)((intptr_t)
-			t->behind[miss->apart][index] + t->e.to_exec));
+		emit_jmp(&t->e, (uint64_t)((intptr_t)behind + t->e.to_exec));
 	}
-	rewrite_exits(t);
-	rewrite_put_loads(t);
 }
 
 static bool ends_by_itself(const struct rewrite_class *last)
@@ -358,75 +342,91 @@ static void begin(struct rewrite *t)
 
 static void end(struct rewrite *t)
 {
-	t->rw->used = ((size_t)(t->e.p - t->rw->code.write) + 15) & ~(size_t)15;
+	struct rewriter *rw = t->rw;
+
+	rewrite_events_mark(rw, rw->used);
+	rw->bytes -= rw->used;
+	rw->used = rewrite_round((size_t)(t->e.p - rw->code.write));
+	rw->bytes += rw->used;
+}
+
+/* Flags needed before each instruction; gives those at the front. */
+static uint32_t find_live(const struct rewrite *t, const uint8_t *page,
+			  const struct rewrite_class *class, uint32_t *live)
+{
+	const struct block *block = t->block;
+	uint32_t needed = needed_behind(t, page, &class[block->count - 1]);
+
+	for (unsigned int i = block->count; i-- > 0;) {
+		if (class[i].kind == REWRITE_JCC)
+			needed |= needed_at(t, page, rewrite_target(
+						     t, &block->insn[i]));
+		needed = (needed & ~(uint32_t)class[i].flags_killed) |
+			 class[i].flags_read;
+		live[i] = needed;
+	}
+	/* Where other bytes are found instead, these may need other flags;
+	 * and a debugger sees them all. */
+	return block->source || t->cpu->debug ? X86_FLAGS_ARITH : needed;
+}
+
+/* All of a block's host code; gives its entry. */
+static const uint8_t *put_all(struct rewrite *t, struct rewrite_class *class,
+			      const uint8_t *page)
+{
+	struct block *block = t->block;
+	const struct rewrite_class *end = &class[block->count - 1];
+	const struct x86_insn *last = &block->insn[block->count - 1];
+	uint32_t live[BLOCK_INSNS_MAX];
+	struct rewrite_live front;
+	const uint8_t *code;
+
+	if (is_indirect(end))
+		t->rows = (uint32_t)1 << (block->count - 1u);
+	block->needs = (uint8_t)needed_at_front(block, class);
+	code = rewrite_entries(t, find_live(t, page, class, live));
+	front = t->live;
+	if (block->source)
+		rewrite_check_source(t);
+	put_block(t, class, live);
+	/* Behind a slow handler nothing is reached. */
+	if (!ends_by_itself(end) ||
+	    (end->kind == REWRITE_NOT && !x86_ends_block(last)))
+		rewrite_go(t, rewrite_next(t, last));
+	put_apart(t, class, live, front);
+	put_misses(t);
+	rewrite_put_loads(t);
+	rewrite_put_end(t);
+	return code;
 }
 
 bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block)
 {
-	struct rewrite_class class[BLOCK_INSNS_MAX];
-	uint32_t live[BLOCK_INSNS_MAX], needed;
-	unsigned int sets = 0;
-	struct rewrite_live front;
 	struct rewrite t = { .rw = rw, .cpu = cpu, .block = block,
 			     .turns = 1 };
+	struct rewrite_class class[BLOCK_INSNS_MAX];
+	struct soft_cpu *soft = cpu->engine;
 	const uint8_t *page = memory_for_read(&cpu->vm->memory,
 					      gpa(block->address & PAGE_MASK),
 					      PAGE_SIZE);
-	const struct x86_insn *last = &block->insn[block->count - 1];
-	struct soft_cpu *soft = cpu->engine;
+	unsigned int sets = 0;
 	const uint8_t *code;
 
-	begin(&t);
 	if (!page)
 		return true; /* stays interpreted */
 	if (rw->code.size - rw->used < REWRITE_CODE_MAX)
 		return false;
-	/* In front of the block: its own way to the interpreter. */
-	t.interpret = emit_here(&t.e);
-	emit_const(&t.e, HOST_R9, (uint64_t)(uintptr_t)block);
-	emit_jmp(&t.e, rw->interpret);
+	begin(&t);
 	for (unsigned int i = 0; i < block->count; i++) {
 		class[i] = classify(block, &block->insn[i]);
 		sets |= class[i].needs;
 	}
-	/* Where WORD_X87 and WORD_BRANCH lead. */
-	if (sets & REWRITE_X87 || is_indirect(&class[block->count - 1])) {
-		while ((size_t)(t.e.p - rw->code.write) % REWRITE_PLACE)
-			emit_8(&t.e, 0x90);
-		t.place = (uint32_t)(t.e.p - rw->code.write);
-		emit_64(&t.e, (uint64_t)(uintptr_t)block);
-		t.rows = (uint32_t)1 << (block->count - 1u);
-	}
-	needed = needed_behind(&t, page, &class[block->count - 1]);
-	for (unsigned int i = block->count; i-- > 0;) {
-		if (class[i].kind == REWRITE_JCC)
-			needed |= needed_at(&t, page, rewrite_target(
-						      &t, &block->insn[i]));
-		needed = (needed & ~(uint32_t)class[i].flags_killed) |
-			 class[i].flags_read;
-		live[i] = needed;
-	}
-	/* Where other bytes are found instead, these may need other flags. */
-	if (block->source || cpu->debug) /* a debugger sees them all */
-		needed = X86_FLAGS_ARITH;
-	block->needs = (uint8_t)needed_at_front(block, class);
-	/* Whatever is there instead may need flags. */
-	code = rewrite_entries(&t, needed || block->source);
-	front = t.live;
-	if (block->source)
-		rewrite_check_source(&t);
-	put_block(&t, class, live);
-	/* Behind a slow handler nothing is reached. */
-	if (!ends_by_itself(&class[block->count - 1]) ||
-	    (class[block->count - 1].kind == REWRITE_NOT &&
-	     !x86_ends_block(last))) {
-		rewrite_go(&t, rewrite_next(&t, last));
-	}
-	put_apart(&t, class, live, front);
-	put_ways_out(&t);
+	code = put_all(&t, class, page);
 	if (t.e.full)
 		return false;
+	if (t.unfit)
+		return true;
 	block->code = code + t.e.to_exec;
 	rewrite_own_lasts(&t);
 	/* What x87 instructions did is looked up in their rows. */
@@ -434,7 +434,6 @@ bool rewrite_block(struct rewriter *rw, struct x86_cpu *cpu,
 		   sets & REWRITE_X87 ? BLOCK_ROWS_ALL : t.rows);
 	rw->blocks++;
 	rw->insns += block->count;
-	rw->bytes += (uint64_t)(t.e.p - (rw->code.write + rw->used));
 	end(&t);
 	return true;
 }
@@ -466,7 +465,7 @@ static void flags_in(struct x86_cpu *cpu)
 			      memory_order_relaxed);
 }
 
-static void flags_out(struct x86_cpu *cpu)
+void rewrite_flags_out(struct x86_cpu *cpu)
 {
 	uint64_t w = atomic_load_explicit(&cpu->fast.word[WORD_FLAGS],
 					  memory_order_relaxed);
@@ -493,12 +492,11 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 	if (!rewrite_enter(rw, cpu, block, of))
 		return X86_NEXT;
 	r = (enum x86_result)rw->enter(cpu, block->code);
-	flags_out(cpu);
+	rewrite_flags_out(cpu);
 	rewrite_tired(rw, cpu);
 	rewrite_x87_settle(rw, cpu, NULL, 0);
-	if (rewrite_take_back(rw, cpu))
+	if (rewrite_take_back(cpu))
 		return x86_deliver_fault(cpu);
-	rewrite_link_from(rw, cpu);
 	return r;
 }
 
@@ -513,7 +511,7 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	const uint8_t *code;
 	enum x86_result r;
 
-	flags_out(cpu);
+	rewrite_flags_out(cpu);
 	rewrite_forget_branch(cpu);
 	rewrite_x87_settle(&soft->rewriter, cpu, block, index);
 	cpu->block_rip = block->rip;

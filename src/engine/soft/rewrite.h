@@ -63,13 +63,13 @@ enum rewrite_word {
 	WORD_KEY,	/* of valid table entries; 0: leave */
 	WORD_RCX,	/* rcx while a flag-free check borrows it */
 	WORD_TARGET,	/* an indirect call's target across its push */
-	WORD_SITE,	/* struct rewrite_link of the jump to patch, or 0 */
-	WORD_COUNT,	/* jumps with another key until one is made anew */
+	WORD_SOUGHT,	/* what was not found in the table of targets, or 0 */
+	WORD_COUNT,	/* far entries that fail until one is made anew */
 	WORD_POLL,	/* bit of rsp: return stack not full; 0: leave */
 	WORD_RETURN,	/* rsp while C code runs: top of the return stack */
 	WORD_BOTTOM,	/* rsp when that is empty */
 	WORD_STACK,	/* rsp of C code while host code runs */
-	WORD_BACK,	/* way back into a block from the interpreter */
+	WORD_BACK,	/* way back into a block from C code */
 	WORD_MASK_TLB,	/* PEXT masks: TLB index, */
 	WORD_MASK_PAGE, /* page number, */
 	WORD_MASK_16,	/* page number and the bits that are clear when */
@@ -187,12 +187,12 @@ struct rewriter {
 	size_t stubs; /* bytes of the entries at the front */
 	uint32_t (*enter)(struct x86_cpu *cpu, const void *code);
 	uint64_t leave;	    /* r9: rip; flags and registers live */
-	uint64_t leave_r11; /* the same, rcx is in r11 */
-	uint64_t leave_link; /* the same, and r10: struct rewrite_link */
-	uint64_t link_miss; /* jump or call: the same */
+	uint64_t sought; /* the same, from a look-up */
+	uint64_t sought_r11; /* the same, rcx is in r11 */
+	uint64_t far_miss; /* r9: rip */
 	uint64_t return_miss; /* r9: rip */
-	uint64_t interpret; /* call: r9: block, r10d: index */
-	uint64_t interpret_last; /* the same with the way back in WORD_BACK */
+	uint64_t event; /* call: something is for C code, see rewrite_event.c */
+	uint64_t *start; /* where blocks begin, a bit each */
 	void *stack_memory;
 	struct rewrite_stack stack[REWRITE_STACKS];
 	uint32_t stack_now; /* the one in WORD_RETURN */
@@ -203,11 +203,13 @@ struct rewriter {
 	uint64_t secret[2]; /* what keys are made of, beside block_key() and
 			     * block_segment() */
 	uint64_t segment; /* block_segment() of the host code being run */
-	/* The jump by which host code was left last: where it wanted to go,
-	 * under which block_key() and block_segment(), and its struct
-	 * rewrite_link. NULL: none. */
-	uint64_t link_target, link_of, link_segment;
+	/* The exit by which host code was left last: the displacement to be
+	 * patched, or NULL; where it wanted to go, and under which block_key()
+	 * and block_segment(). */
 	uint8_t *link_site;
+	uint64_t link_target, link_of, link_segment;
+	unsigned int link_flags; /* what exit */
+	uint8_t link_live; /* sets of registers that are live there */
 	/* rewrite_last.c. Call: r10: gs: offset of the entry, r9: its tag and
 	 * the address; ZF when it has been filled, then r9: the address. By
 	 * struct x86_last.entry's first index. */
@@ -256,11 +258,10 @@ bool rewrite_enter(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block, uint64_t of);
 
 /*
- * Called by host code: interprets instruction `index` of the block. 0: go on
- * behind it; host code's address: go on there; else leave with this enum
- * x86_result.
+ * Called by host code; the address behind its call is in WORD_BACK. 0: go on
+ * at what is in WORD_BACK now; host code's address: go on there; else leave
+ * with this enum x86_result.
  */
-uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
-			    unsigned int index);
+uintptr_t rewrite_event(struct x86_cpu *cpu);
 
 #endif

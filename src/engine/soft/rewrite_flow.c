@@ -4,20 +4,20 @@
  * end one. Nothing here changes a flag but where the block that is entered is
  * known to need none.
  *
- * A block has three entries, each in front of the next:
- *   - the indirect one, for jumps through the table: goes on only if the
- *     target in r9 is this block's address and its table entry is valid;
+ * A block has two entries, one in front of the other:
  *   - the polling one, for jumps back and calls: leaves when a request is
  *     waiting or the return stack is full;
  *   - the plain one.
- * A block that needs registers to be live asks for them behind the first; the
- * others are for who knows the answer (rewrite_live.c).
+ * A block that needs registers to be live asks for them in front of the first;
+ * these are for who knows the answer (rewrite_live.c). Two more entries lie
+ * apart (rewrite_event.c): the far one and, for jumps through the table, the
+ * indirect one.
  *
  * Jumps within a page lead to their target's block once they have been
  * patched: both ends share the page, so whatever mapping led to one leads to
- * the other. A patched jump to another page remembers the key under which it
- * was made, and compares. So does one to the page's last bytes, where an
- * instruction may be that ends in another page.
+ * the other. Those to another page lead to the target's far entry, which
+ * compares the key with that under which it was made. So do those to the
+ * page's last bytes, where an instruction may be that ends in another page.
  */
 #include "engine/soft/rewrite_impl.h"
 
@@ -31,32 +31,6 @@ static bool same_page(const struct rewrite *t, uint64_t rip)
 }
 
 /* --- entries ---------------------------------------------------------- */
-
-/* r9: target, r10: index into the table. */
-static void put_indirect_entry(struct rewrite *t)
-{
-	const struct emit_mem key = rewrite_word(WORD_KEY);
-	const struct emit_mem from = emit_gs_index(
-		HOST_R10, 3, offsetof(struct x86_cpu, fast) +
-				     offsetof(struct x86_fast, from));
-	const struct emit_mem plus_r9 = { .base = HOST_RCX,
-					  .index = HOST_R9 };
-	const struct emit_mem plus_r10 = { .base = HOST_RCX,
-					   .index = HOST_R10 };
-	struct emit *e = &t->e;
-	uint8_t *hit;
-
-	/* The sum of key, target and table entry is zero when all fit. */
-	emit_mov(e, HOST_R11, HOST_RCX);
-	emit_load(e, HOST_RCX, &key);
-	emit_lea(e, true, HOST_RCX, &plus_r9);
-	emit_load(e, HOST_R10, &from);
-	emit_lea(e, true, HOST_RCX, &plus_r10);
-	hit = emit_jrcxz(e);
-	emit_jmp(e, t->rw->leave_r11);
-	emit_land_8(e, hit);
-	emit_mov(e, HOST_RCX, HOST_R11);
-}
 
 /* Leaves by `out`, which lies a little before, when WORD_POLL is zero or its
  * bit of rsp is. */
@@ -82,14 +56,13 @@ static void put_poll_entry(struct rewrite *t, const uint8_t *out, bool flags)
 const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
 {
 	struct emit *e = &t->e;
-	const uint8_t *out = e->p, *indirect, *code, *poll;
+	const uint8_t *out, *code, *poll;
 
+	rewrite_put_head(t);
+	out = e->p;
 	if (flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
-	emit_const(e, HOST_R9, t->block->rip);
-	emit_jmp(e, t->rw->leave);
-	indirect = e->p;
-	put_indirect_entry(t);
+	emit_call(e, t->rw->event);
 	code = e->p;
 	t->flags_live = flags;
 	rewrite_need(t, t->block->needs);
@@ -97,7 +70,6 @@ const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
 	put_poll_entry(t, out, flags);
 	if (!t->block->needs)
 		code = e->p;
-	t->block->indirect = (uint16_t)(code - indirect);
 	t->block->poll = (uint16_t)(e->p - poll);
 	t->block->live_code = e->p + e->to_exec;
 	return code;
@@ -124,103 +96,20 @@ static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
 
 	*exit = (struct rewrite_exit){
 		.target = target,
+		.far = !same_page(t, target),
 		.poll = target <= here,
 		.live = t->live.sets,
 	};
 	return exit;
 }
 
-/*
- * Jump or call within the page, by an instruction whose displacement is at
- * `at`.
- */
-static void link_near(struct rewrite *t, uint8_t *at, uint64_t target,
-		      bool call)
-{
-	struct rewrite_exit *exit = add_exit(t, target);
-
-	exit->at = at;
-	exit->poll |= call;
-}
-
-/*
- * The same to another page: under the key that was the present one when the
- * jump was patched. Uses r9-r11.
- */
-static void link_far(struct rewrite *t, uint64_t target, bool call)
-{
-	const struct emit_mem key = rewrite_word(WORD_KEY);
-	const struct emit_mem sum = { .base = HOST_RCX, .index = HOST_R10 };
-	struct rewrite_exit *exit = add_exit(t, target);
-	struct emit *e = &t->e;
-	uint8_t *hit, *behind = NULL;
-
-	exit->poll |= call;
-	emit_mov(e, HOST_R11, HOST_RCX);
-	emit_load(e, HOST_RCX, &key);
-	exit->key = emit_const_64(e, HOST_R10, 0);
-	emit_lea(e, true, HOST_RCX, &sum);
-	hit = emit_jrcxz(e);
-	emit_mov(e, HOST_RCX, HOST_R11);
-	exit->miss = call ? emit_call(e, 0) : emit_jmp(e, 0);
-	if (call)
-		behind = emit_jmp_8(e);
-	emit_land_8(e, hit);
-	emit_mov(e, HOST_RCX, HOST_R11);
-	exit->at = call ? emit_call(e, 0) : emit_jmp(e, 0);
-	if (call)
-		emit_land_8(e, behind);
-}
-
 void rewrite_go(struct rewrite *t, uint64_t target)
 {
-	if (same_page(t, target))
-		link_near(t, emit_jmp(&t->e, 0), target, false);
-	else
-		link_far(t, target, false);
-}
+	struct rewrite_exit *exit = add_exit(t, target);
 
-/* What leads to the run loop until it is patched, and struct rewrite_link. */
-static void put_exit(struct rewrite *t, const struct rewrite_exit *exit)
-{
-	struct rewrite_link link = { .poll = exit->poll,
-				     .live = exit->live };
-	struct emit *e = &t->e;
-	uint8_t *record, *out;
-
-	emit_land_32(e, exit->at);
-	if (exit->key)
-		emit_land_32(e, exit->miss);
-	emit_const(e, HOST_R9, exit->target);
-	record = emit_lea_here(e, HOST_R10);
-	out = emit_jmp(e, t->rw->leave_link);
-	emit_land_32(e, record);
-	link.jump = (int32_t)(exit->at - e->p);
-	if (exit->key) {
-		link.key = (int32_t)(exit->key - e->p);
-		link.miss = (int32_t)(out - e->p);
-	}
-	emit_bytes(e, &link, sizeof(link));
-}
-
-void rewrite_lead_away(struct rewrite *t)
-{
-	uint8_t *front = (uint8_t *)(uintptr_t)t->block->live_code -
-			 t->e.to_exec;
-	const struct rewrite_exit exit = {
-		.at = front + 1,
-		.target = t->block->rip,
-		.live = t->block->needs,
-	};
-
-	front[0] = 0xe9; /* jmp */
-	put_exit(t, &exit);
-}
-
-void rewrite_exits(struct rewrite *t)
-{
-	for (unsigned int i = 0; i < t->exit_count; i++)
-		put_exit(t, &t->exit[i]);
+	exit->at = emit_call(&t->e, t->rw->event);
+	exit->back = t->e.p;
+	exit->in_line = true;
 }
 
 /* --- instructions ------------------------------------------------------- */
@@ -228,15 +117,7 @@ void rewrite_exits(struct rewrite *t)
 /* To `target` on condition `cc`, else on. */
 static void go_if(struct rewrite *t, unsigned int cc, uint64_t target)
 {
-	uint8_t *not_taken;
-
-	if (same_page(t, target)) {
-		link_near(t, emit_jcc(&t->e, cc, 0), target, false);
-	} else {
-		not_taken = emit_jcc(&t->e, cc ^ 1, 0);
-		link_far(t, target, false);
-		emit_land_32(&t->e, not_taken);
-	}
+	add_exit(t, target)->at = emit_jcc(&t->e, cc, 0);
 }
 
 /* The next turn of a loop stands behind the jump that leads there. */
@@ -334,16 +215,16 @@ static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 static void call_direct(struct rewrite *t, const struct x86_insn *insn)
 {
 	uint64_t next = rewrite_next(t, insn), target = rewrite_target(t, insn);
+	struct rewrite_exit *exit;
 
 	push_return_address(t, insn, false);
 	if (target == next) { /* to learn its own address: no return */
 		rewrite_go(t, next);
 		return;
 	}
-	if (same_page(t, target))
-		link_near(t, emit_call(&t->e, 0), target, true);
-	else
-		link_far(t, target, true);
+	exit = add_exit(t, target);
+	exit->at = emit_call(&t->e, 0);
+	exit->poll = true;
 	put_return_site(t, insn);
 }
 

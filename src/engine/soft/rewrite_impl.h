@@ -30,8 +30,8 @@ struct rewrite_load {
 	uint8_t index; /* of the instruction behind it */
 };
 
-/* WORD_X87: a place in code memory that holds the block's address, aligned to
- * this, and in the low bits an instruction's index. */
+/* WORD_X87, WORD_BRANCH: a block's place in code memory in units, times this,
+ * and an instruction's index. */
 #define REWRITE_PLACE 32u
 
 _Static_assert(BLOCK_INSNS_MAX <= REWRITE_PLACE, "an index must fit");
@@ -54,19 +54,29 @@ struct rewrite_out {
 
 /* A jump to another block, which is to be patched to lead there. */
 struct rewrite_exit {
-	uint8_t *at;	   /* displacement of the jump or call */
-	uint8_t *key;	   /* NULL, or the negated key that it compares, */
-	uint8_t *miss;	   /* and displacement of the jump if it differs */
+	uint8_t *at; /* displacement of the jump or call */
+	uint8_t *back; /* behind the call of `event` */
 	uint64_t target;
+	bool in_line; /* it is that call until then */
+	bool far; /* to another page */
 	bool poll; /* to the polling entry */
 	uint8_t live; /* sets that are live there */
 };
 
-/* What is left of that in the code, by distance from itself; 0: none. */
-struct rewrite_link {
-	int32_t jump, key, miss; /* `miss` is to lead to link_miss */
-	uint16_t poll, live;
+/* A call of `event` to have an instruction interpreted. */
+struct rewrite_slow {
+	uint8_t *back; /* behind the call */
+	uint8_t *behind; /* where to go on */
+	uint8_t index;
 };
+
+/* Blocks begin in code memory at multiples of this. */
+#define REWRITE_UNIT 8u
+
+static inline size_t rewrite_round(size_t offset)
+{
+	return (offset + REWRITE_UNIT - 1) & ~(size_t)(REWRITE_UNIT - 1);
+}
 
 /* An access to guest memory that an instruction makes. */
 struct rewrite_access {
@@ -112,7 +122,6 @@ struct rewrite {
 	struct rewriter *rw;
 	struct x86_cpu *cpu;
 	struct block *block;
-	uint64_t interpret; /* call: r10d: index */
 	/* Of the instruction being rewritten; counts on from turn to turn. */
 	unsigned int index;
 	unsigned int turns; /* of a loop that are emitted, else 1 */
@@ -125,7 +134,11 @@ struct rewrite {
 	struct rewrite_load load[REWRITE_LOADS_MAX];
 	unsigned int load_count;
 	bool asks[BLOCK_INSNS_MAX]; /* the instruction makes sets live first */
-	uint32_t place; /* for WORD_X87 */
+	uint32_t place; /* for WORD_X87 and WORD_BRANCH */
+	uint8_t *front; /* where the block begins */
+	bool unfit;	/* it is too large */
+	struct rewrite_slow slow[REWRITE_MISSES_MAX];
+	unsigned int slow_count;
 	uint32_t rows;	/* instructions that C code will ask for, a bit each */
 	/* Where each instruction's host code ends in the block and behind
 	 * it (PASS_APART), and what is live there. */
@@ -416,7 +429,39 @@ const uint8_t *rewrite_entries(struct rewrite *t, bool flags);
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class);
 void rewrite_go(struct rewrite *t, uint64_t target);
-void rewrite_exits(struct rewrite *t);
+
+/*
+ * rewrite_event.c: the head of a block; a call by which instruction `index` is
+ * interpreted, and where to go on is to be set in what it gives; what is
+ * behind a block.
+ */
+void rewrite_put_head(struct rewrite *t);
+struct rewrite_slow *rewrite_put_slow(struct rewrite *t, unsigned int index);
+void rewrite_put_end(struct rewrite *t);
+
+int rewrite_events_open(struct rewriter *rw);
+void rewrite_events_close(struct rewriter *rw);
+void rewrite_events_flush(struct rewriter *rw);
+/* A block begins there. */
+void rewrite_events_mark(struct rewriter *rw, size_t offset);
+
+/* The block of a WORD_X87 or WORD_BRANCH. */
+struct block *rewrite_placed(struct x86_cpu *cpu, uint64_t place);
+
+/* Leads the exit by which host code was left to the block; its far entry is
+ * for this key. */
+/* False: there is no room for an indirect entry. */
+bool rewrite_make_indirect(struct rewriter *rw, struct block *block);
+void rewrite_link_exit(struct rewriter *rw, struct block *block);
+void rewrite_link_far(struct rewriter *rw, const struct block *block,
+		      uint64_t key);
+
+/* rewrite.c: interprets instruction `index`; as rewrite_event(). */
+uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
+			    unsigned int index);
+
+/* rewrite.c: flags as host code left them, to struct x86_cpu. */
+void rewrite_flags_out(struct x86_cpu *cpu);
 
 /* Turns the front of a block that is out of date into a jump to whatever block
  * is found there next. */
@@ -430,7 +475,7 @@ void rewrite_look_up(struct emit *e, bool call);
  * behind the branch, which should have faulted. True: it has been taken back,
  * and cpu->fault raised.
  */
-bool rewrite_take_back(struct rewriter *rw, struct x86_cpu *cpu);
+bool rewrite_take_back(struct x86_cpu *cpu);
 /* From here on another than WORD_BRANCH decides on rip. */
 void rewrite_forget_branch(struct x86_cpu *cpu);
 
@@ -439,11 +484,10 @@ int rewrite_links_open(struct rewriter *rw);
 void rewrite_links_close(struct rewriter *rw);
 void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu);
 
-/* Before host code of `block` is entered, and after it was left: patches the
- * jump by which it was left. */
+/* Before host code of `block` is entered: makes it known to the table, and to
+ * the exit by which host code was left. */
 void rewrite_link_to(struct rewriter *rw, struct x86_cpu *cpu,
-		     const struct block *block, uint64_t of);
-void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu);
+		     struct block *block, uint64_t of);
 
 /* A request waits for host code to be left. */
 bool rewrite_asked(struct x86_cpu *cpu);

@@ -169,7 +169,7 @@ void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu)
 	/* An entry that matches by accident leaves, which is always right. */
 	for (unsigned int i = 0; i < X86_FAST_JUMPS; i++) {
 		cpu->fast.from[i] = 0;
-		cpu->fast.to[i] = rw->leave;
+		cpu->fast.to[i] = rw->sought;
 	}
 	for (unsigned int i = 0; i < REWRITE_STACKS; i++)
 		clear_stack(rw, &rw->stack[i], 0, 0);
@@ -178,80 +178,46 @@ void rewrite_unlink(struct rewriter *rw, struct x86_cpu *cpu)
 	rewrite_ask(cpu);
 }
 
-/* Enters the block in the jump table, where look-ups find it. */
-static void enter_table(struct x86_cpu *cpu, const struct block *block,
-			uint64_t key)
+/* Enters the block in the table, where look-ups find it. */
+static void enter_table(struct rewriter *rw, struct x86_cpu *cpu,
+			struct block *block, uint64_t key)
 {
 	uint64_t slot = (block->rip & JUMP_MASK) >> JUMP_SHIFT;
 
+	if (!block->indirect && !rewrite_make_indirect(rw, block))
+		return;
 	cpu->fast.from[slot] = 0 - (block->rip + key);
-	cpu->fast.to[slot] = (uint64_t)(uintptr_t)block->code -
+	cpu->fast.to[slot] = (uint64_t)(uintptr_t)rw->code.exec +
 			     block->indirect;
 }
 
-static void patch(struct rewriter *rw, uint8_t *at, uint64_t target)
+/* This block is where the exit led by which host code was left last, and
+ * nothing about translations or mode has changed since. */
+static bool leads_to(const struct rewriter *rw, const struct block *block,
+		     uint64_t of)
 {
-	uint64_t next = (uint64_t)(uintptr_t)at + 4 +
-			(uint64_t)(rw->code.exec - rw->code.write);
-	int32_t away = (int32_t)(target - next);
-
-	memcpy(at, &away, sizeof(away));
-}
-
-/*
- * Patches the jump by which host code was left last, when this block is
- * where it led and nothing about translations or mode has changed since.
- */
-static void link_jump(struct rewriter *rw, const struct block *block,
-		      uint64_t of, uint64_t key)
-{
-	uint8_t *site = rw->link_site;
-	struct rewrite_link link;
-	const uint8_t *to = block->code;
-
-	if (rw->link_target != block->rip || rw->link_of != of ||
-	    rw->link_segment != block->segment)
-		return;
-	memcpy(&link, site, sizeof(link));
-	if (!(block->needs & ~(unsigned int)link.live))
-		to = block->live_code - (link.poll ? block->poll : 0);
-	patch(rw, site + link.jump, (uint64_t)(uintptr_t)to);
-	if (!link.key)
-		return;
-	key = 0 - key;
-	memcpy(site + link.key, &key, sizeof(key));
-	patch(rw, site + link.miss, rw->link_miss);
+	return rw->link_site && rw->link_target == block->rip &&
+	       rw->link_of == of && rw->link_segment == block->segment;
 }
 
 void rewrite_link_to(struct rewriter *rw, struct x86_cpu *cpu,
-		     const struct block *block, uint64_t of)
+		     struct block *block, uint64_t of)
 {
 	uint64_t key = get_word(cpu, WORD_KEY);
 
 	if (key) {
-		enter_table(cpu, block, key);
-		if (rw->link_site)
-			link_jump(rw, block, of, key);
+		if (get_word(cpu, WORD_SOUGHT) == block->rip)
+			enter_table(rw, cpu, block, key);
+		if (leads_to(rw, block, of))
+			rewrite_link_exit(rw, block);
+		if (block->far) {
+			rewrite_link_far(rw, block, key);
+			set_word(cpu, WORD_COUNT, LINK_AGAIN);
+		}
 	}
 	rw->link_site = NULL;
-	set_word(cpu, WORD_SITE, 0);
+	set_word(cpu, WORD_SOUGHT, 0);
 	rewrite_forget_branch(cpu);
-}
-
-void rewrite_link_from(struct rewriter *rw, struct x86_cpu *cpu)
-{
-	const struct soft_cpu *soft = cpu->engine;
-	uint64_t site = get_word(cpu, WORD_SITE);
-
-	if (!site)
-		return;
-	rw->link_site = (uint8_t *)(uintptr_t)site -
-			(rw->code.exec - rw->code.write);
-	rw->link_target = cpu->state.rip;
-	/* By itself host code changes the mode, but no translation. */
-	rw->link_of = block_key(&soft->cache, cpu);
-	rw->link_segment = rw->segment;
-	set_word(cpu, WORD_COUNT, LINK_AGAIN);
 }
 
 /* --- branches to nowhere --------------------------------------------------- */
@@ -276,18 +242,15 @@ static void take_back_stack(struct x86_cpu *cpu, const struct x86_insn *insn)
 	}
 }
 
-bool rewrite_take_back(struct rewriter *rw, struct x86_cpu *cpu)
+bool rewrite_take_back(struct x86_cpu *cpu)
 {
 	uint64_t place = get_word(cpu, WORD_BRANCH);
 	const struct x86_insn *insn;
 	struct block *block;
 
-	/* A direct jump has a site. */
-	if (x86_is_canonical(cpu->state.rip) || !place ||
-	    get_word(cpu, WORD_SITE))
+	if (x86_is_canonical(cpu->state.rip) || !place)
 		return false;
-	memcpy(&block, rw->code.write + place / REWRITE_PLACE * REWRITE_PLACE,
-	       sizeof(block));
+	block = rewrite_placed(cpu, place);
 	insn = block_insn(block, place % REWRITE_PLACE);
 	take_back_stack(cpu, insn);
 	cpu->state.rip = block->rip + insn->offset;

@@ -109,10 +109,7 @@ static void stub_return(struct emit *e)
 static void stub_leave(struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem rip = emit_gs(offsetof(struct x86_state, rip));
-	const struct emit_mem site = rewrite_word(WORD_SITE);
 
-	rw->leave_link = emit_here(e);
-	emit_store(e, HOST_R10, &site);
 	rw->leave = emit_here(e);
 	emit_store(e, HOST_R9, &rip);
 	to_c_stack(e);
@@ -122,36 +119,28 @@ static void stub_leave(struct rewriter *rw, struct emit *e)
 }
 
 /*
- * `called`: the way back into the block is on the return stack, else it is in
- * WORD_BACK. Each kind of way out takes from the host's return predictor what
- * the way in has put there.
+ * C code is called; the way back is taken from the return stack and may be
+ * another then. A return leads there, as the host's return predictor expects.
  */
-static void stub_interpret(const struct rewriter *rw, struct emit *e,
-			   bool called)
+static void stub_event(struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem self = rewrite_word(WORD_SELF);
 	const struct emit_mem back = rewrite_word(WORD_BACK);
 	uint8_t *out, *address;
 
-	if (called)
-		emit_rm_mem(e, 0, false, 0x8f, 0, &back); /* pop */
+	rw->event = emit_here(e);
+	emit_rm_mem(e, 0, false, 0x8f, 0, &back); /* pop */
 	to_c_stack(e);
 	spill(rw, e);
 	emit_load(e, HOST_RDI, &self);
-	emit_mov(e, HOST_RSI, HOST_R9);
-	emit_mov(e, HOST_RDX, HOST_R10);
-	emit_const(e, HOST_RAX, (uint64_t)(uintptr_t)rewrite_interpret);
+	emit_const(e, HOST_RAX, (uint64_t)(uintptr_t)rewrite_event);
 	emit_rm_reg(e, 0, false, false, 0xff, 2, HOST_RAX); /* call rax */
 	emit_rm_reg(e, 0, true, false, 0x85, HOST_RAX, HOST_RAX);
 	out = emit_jcc(e, 5, 0);
 	reload(e);
 	to_return_stack(e);
-	if (called) {
-		emit_rm_mem(e, 0, false, 0xff, 6, &back); /* push */
-		emit_8(e, 0xc3);
-	} else {
-		emit_rm_mem(e, 0, false, 0xff, 4, &back); /* jmp */
-	}
+	emit_rm_mem(e, 0, false, 0xff, 6, &back); /* push */
+	emit_8(e, 0xc3);
 	emit_land_32(e, out);
 	emit_rm_reg(e, 0, true, false, 0x83, 7, HOST_RAX); /* cmp */
 	emit_8(e, X86_STOP);
@@ -161,27 +150,24 @@ static void stub_interpret(const struct rewriter *rw, struct emit *e,
 	emit_mov(e, HOST_R9, HOST_RAX);
 	reload(e);
 	to_return_stack(e);
-	if (called) {
-		push(e, HOST_R9);
-		emit_8(e, 0xc3);
-	} else {
-		emit_rm_reg(e, 0, false, false, 0xff, 4, HOST_R9); /* jmp */
-	}
+	push(e, HOST_R9);
+	emit_8(e, 0xc3);
 }
 
 /*
- * Where jumps to other pages go when their key is not the present one: r9:
- * target, r10: their struct rewrite_link. Every so often the jump is made
- * anew for this key, else the table knows the target.
+ * Where far entries go whose key is not the present one: r9: target. Every so
+ * often the run loop is asked, which makes the entry anew for this key; else
+ * the table knows the target.
  */
 static void stub_look_up(struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem count = rewrite_word(WORD_COUNT);
 	const struct emit_mem bottom = rewrite_word(WORD_BOTTOM);
+	const struct emit_mem sought = rewrite_word(WORD_SOUGHT);
 	const struct emit_mem less = emit_at(HOST_RCX, -1);
 	uint8_t *anew, *on;
 
-	rw->link_miss = emit_here(e);
+	rw->far_miss = emit_here(e);
 	emit_mov(e, HOST_R11, HOST_RCX);
 	emit_load(e, HOST_RCX, &count);
 	emit_lea(e, true, HOST_RCX, &less);
@@ -191,7 +177,7 @@ static void stub_look_up(struct rewriter *rw, struct emit *e)
 	on = emit_jmp_8(e);
 	emit_land_8(e, anew);
 	emit_mov(e, HOST_RCX, HOST_R11);
-	emit_jmp(e, rw->leave_link);
+	emit_jmp(e, rw->leave);
 
 	/* Returns whose caller's entry is not on top: none is to be trusted. */
 	rw->return_miss = emit_here(e);
@@ -199,8 +185,10 @@ static void stub_look_up(struct rewriter *rw, struct emit *e)
 	emit_land_8(e, on);
 	rewrite_look_up(e, false);
 
-	rw->leave_r11 = emit_here(e);
+	rw->sought_r11 = emit_here(e);
 	emit_mov(e, HOST_RCX, HOST_R11);
+	rw->sought = emit_here(e);
+	emit_store(e, HOST_R9, &sought);
 	emit_jmp(e, rw->leave);
 }
 
@@ -211,10 +199,7 @@ void rewrite_stubs(struct rewriter *rw, struct emit *e)
 	stub_enter(e);
 	rewrite_stub_park(rw, e);
 	stub_leave(rw, e);
-	rw->interpret = emit_here(e);
-	stub_interpret(rw, e, true);
-	rw->interpret_last = emit_here(e);
-	stub_interpret(rw, e, false);
+	stub_event(rw, e);
 	stub_look_up(rw, e);
 	rewrite_stub_find(rw, e);
 	rewrite_stub_load(rw, e);

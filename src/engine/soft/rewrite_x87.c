@@ -107,7 +107,7 @@ void rewrite_x87_settle(struct rewriter *rw, struct x86_cpu *cpu,
 		return;
 	atomic_store_explicit(word, 0, memory_order_relaxed);
 	i = place % REWRITE_PLACE;
-	memcpy(&block, rw->code.write + (place - i), sizeof(block));
+	block = rewrite_placed(cpu, place);
 	if (block == at)
 		i = find_pointers(block, i, index);
 	fpu_set16(&cpu->state, FPU_FOP,
