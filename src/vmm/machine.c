@@ -15,13 +15,10 @@
 #include <unistd.h>
 
 #include "board/board.h"
-#include "host/linux/block_file.h"
 #include "host/linux/thread.h"
-#include "vmm/boot_order.h"
 #include "vmm/control.h"
 #include "vmm/hotplug.h"
-#include "vmm/image.h"
-#include "vmm/modules.h"
+#include "vmm/media.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
 #include "vmm/runtime.h"
@@ -44,14 +41,7 @@ struct machine {
 	const struct machine_config *config;
 	struct vmm_error *error;
 
-	struct rom_files rom;
-	struct image kernel, initrd;
-	struct modules modules;
-	struct board_boot boot;
-	struct block *disk[BOARD_DISKS_MAX];
-	struct block *floppy[BOARD_FLOPPIES_MAX];
-	char boot_order[BOOT_ORDER_MAX];
-
+	struct media media;
 	const struct engine *engine;
 	char engine_reason[200];
 	struct control *control; /* NULL: none */
@@ -237,129 +227,6 @@ static const struct consoles_ops machine_console_ops = {
 
 /* --- setting up ---------------------------------------------------------- */
 
-static bool kernel_is_multiboot(const struct image *kernel)
-{
-	/* Multiboot 0.6.96, 3.1.1: in the first 8 KiB, 4-byte aligned. */
-	uint64_t end = kernel->size < 8192 ? kernel->size : 8192;
-	uint32_t word[3];
-
-	for (uint64_t at = 0; at + sizeof(word) <= end; at += 4) {
-		memcpy(word, kernel->data + at, sizeof(word));
-		if (word[0] == 0x1badb002 && !(word[0] + word[1] + word[2]))
-			return true;
-	}
-	return false;
-}
-
-/* board_boot.map: large parts of kernel and initrd need no copy. */
-static bool map_image(void *ctx, void *to, const void *from, uint64_t size)
-{
-	struct machine *machine = ctx;
-	struct host_ram *ram = &machine->vm->memory.ram;
-
-	if (!image_map(&machine->kernel, to, from, size) &&
-	    !image_map(&machine->initrd, to, from, size))
-		return false;
-	host_ram_overlaid(ram, (uint64_t)((uint8_t *)to - ram->base), size);
-	return true;
-}
-
-static int open_images(struct machine *machine)
-{
-	const struct machine_config *config = machine->config;
-	struct vmm_error *error = machine->error;
-
-	if (rom_open(&machine->rom, &config->firmware, error))
-		return -1;
-	if (!config->kernel)
-		return 0;
-	if (image_open(&machine->kernel, "kernel", config->kernel, error))
-		return -1;
-	if (config->initrd &&
-	    image_open(&machine->initrd, "initrd", config->initrd, error))
-		return -1;
-	if (modules_open(&machine->modules, config->module,
-			 config->module_count, error))
-		return -1;
-	if (config->initrd && !kernel_is_multiboot(&machine->kernel) &&
-	    image_check_initrd(&machine->initrd, error))
-		return -1;
-	machine->boot = (struct board_boot){
-		.kind = BOOT_AUTO,
-		.kernel = machine->kernel.data,
-		.kernel_size = machine->kernel.size,
-		.initrd = machine->initrd.data,
-		.initrd_size = machine->initrd.size,
-		.module = machine->modules.boot,
-		.module_count = machine->modules.count,
-		.append = config->append,
-		.map = map_image,
-		.map_ctx = machine,
-	};
-	return 0;
-}
-
-static int open_floppies(struct machine *machine)
-{
-	for (unsigned int i = 0; i < machine->config->floppy_count; i++) {
-		const struct machine_disk *disk = &machine->config->floppy[i];
-		struct block_error why;
-
-		if (block_file_open(&machine->floppy[i], disk->path,
-				    disk->readonly, true, &why))
-			return vmm_error_set(machine->error, "floppy %s: %s",
-					     disk->path, why.text);
-		if (!board_floppy_type(machine->floppy[i]->size))
-			return vmm_error_set(
-				machine->error,
-				"floppy %s: no floppy disk has %llu bytes; "
-				"give an image of 160K, 180K, 320K, 360K, "
-				"720K, 1200K, 1440K or 2880K", disk->path,
-				(unsigned long long)machine->floppy[i]->size);
-	}
-	return 0;
-}
-
-static int open_disks(struct machine *machine)
-{
-	for (unsigned int i = 0; i < machine->config->disk_count; i++) {
-		const struct machine_disk *disk = &machine->config->disk[i];
-		struct block_error why;
-
-		if (disk->cd && image_check_iso(disk->path, machine->error))
-			return -1;
-		if (block_file_open(&machine->disk[i], disk->path,
-				    disk->readonly, disk->raw, &why))
-			return vmm_error_set(machine->error, "%s %s: %s",
-					     disk->cd ? "cdrom" : "disk",
-					     disk->path, why.text);
-	}
-	if (open_floppies(machine))
-		return -1;
-	boot_order_write(machine->boot_order, machine->config);
-	machine->rom.firmware.boot_order = machine->boot_order;
-	machine->rom.firmware.boot_order_size =
-		(uint32_t)strlen(machine->boot_order);
-	return 0;
-}
-
-/* After the board, which uses them. */
-static void close_disks(struct machine *machine)
-{
-	for (unsigned int i = 0; i < machine->config->disk_count; i++)
-		block_close(machine->disk[i]);
-	for (unsigned int i = 0; i < machine->config->floppy_count; i++)
-		block_close(machine->floppy[i]);
-}
-
-static void close_images(struct machine *machine)
-{
-	rom_close(&machine->rom);
-	image_close(&machine->kernel);
-	image_close(&machine->initrd);
-	modules_close(&machine->modules);
-}
-
 static int choose_engine(struct machine *machine)
 {
 	char *why = machine->engine_reason;
@@ -393,11 +260,11 @@ static int build_board(struct machine *machine)
 		.engine = machine->engine,
 		.engine_cache = config->soft_cache,
 		.display = config->display,
-		.vga_rom = machine->rom.vga.data,
-		.vga_rom_size = (uint32_t)machine->rom.vga.size,
+		.vga_rom = machine->media.rom.vga.data,
+		.vga_rom_size = (uint32_t)machine->media.rom.vga.size,
 		.firmware = config->firmware.kind == ROM_NONE ?
 				    NULL :
-				    &machine->rom.firmware,
+				    &machine->media.rom.firmware,
 		.serial = consoles_serial(machine->consoles),
 		.console = consoles_ports(machine->consoles),
 		.disk = disk,
@@ -413,14 +280,14 @@ static int build_board(struct machine *machine)
 
 	for (unsigned int i = 0; i < config->disk_count; i++)
 		disk[i] = (struct board_disk){
-			.block = machine->disk[i],
+			.block = machine->media.disk[i],
 			.queues = config->disk[i].queues,
 			.serial = config->disk[i].serial,
 			.bus = config->disk[i].bus,
 			.cd = config->disk[i].cd,
 		};
 	board_config.floppies = config->floppy_count;
-	memcpy(board_config.floppy, machine->floppy, sizeof(machine->floppy));
+	memcpy(board_config.floppy, machine->media.floppy, sizeof(machine->media.floppy));
 	rc = board_build(&board_config, &machine->board);
 
 	if (rc == -ENOMEM)
@@ -434,6 +301,7 @@ static int build_board(struct machine *machine)
 				     "%s", machine->engine->name,
 				     strerror(-rc));
 	machine->vm = board_vm(machine->board);
+	media_set_ram(&machine->media, &machine->vm->memory.ram);
 	return 0;
 }
 
@@ -442,20 +310,19 @@ static int load_guest(struct machine *machine)
 {
 	struct vm *vm = machine->vm;
 	struct boot_error why = { "" };
-	int rc = board_load(machine->board, &machine->boot, &why);
+	int rc = board_load(machine->board, &machine->media.boot, &why);
 
 	if (rc && why.text[0])
 		return vmm_error_set(machine->error, "kernel %s: %s",
 				     machine->config->kernel, why.text);
-	image_forget(&machine->kernel);
-	image_forget(&machine->initrd);
+	media_forget(&machine->media);
 	for (unsigned int i = 0; i < vm->cpu_count && !rc; i++)
 		rc = machine->engine->put_state(vm->cpu[i]);
 	if (rc)
 		return vmm_error_set(machine->error, "%s: cannot be loaded: %s",
 				     machine->config->kernel ?
 					     machine->config->kernel :
-					     machine->rom.image.path,
+					     machine->media.rom.image.path,
 				     strerror(-rc));
 	return 0;
 }
@@ -583,8 +450,8 @@ static int set_up(struct machine *machine)
 	    vnc_server_open(&machine->vnc, &config->vnc, machine->error))
 		return -1;
 	if (open_control(machine) || open_vsock(machine) ||
-	    open_images(machine) ||
-	    open_disks(machine) || choose_engine(machine) ||
+	    media_open(&machine->media, config, machine->error) ||
+	    choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
 			 config->kernel, machine->error))
 		return -1;
@@ -622,9 +489,7 @@ static enum vm_request run_once(struct machine *machine)
 
 static int restart(struct machine *machine)
 {
-	if (image_check(&machine->kernel, machine->error) ||
-	    image_check(&machine->initrd, machine->error) ||
-	    modules_check(&machine->modules, machine->error))
+	if (media_check(&machine->media, machine->error))
 		return -1;
 	atomic_store(&machine->vm->request, VM_RUN);
 	atomic_store(&machine->vm->exit_code, 0);
@@ -765,8 +630,7 @@ static void tear_down(struct machine *machine)
 	hotplug_close(machine->hotplug);
 	vsock_unix_close(machine->vsock);
 	loop_destroy(machine->loop);
-	close_images(machine);
-	close_disks(machine);
+	media_close(&machine->media);
 	free(machine);
 }
 
