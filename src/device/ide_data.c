@@ -9,6 +9,12 @@
 
 #include "vm/bytes.h"
 
+/*
+ * A transfer with this much to go, or less, is the processor's thread's that
+ * asked for it: it would wait longer for two changes of threads.
+ */
+#define LITTLE 16384u
+
 #define PRD_SIZE 8
 #define PRD_LAST 0x80000000u
 
@@ -347,12 +353,6 @@ void ide_dma_start(struct ide_channel *ch)
 
 /* --- the block's side ------------------------------------------------------------------------ */
 
-void ide_kick(struct ide_channel *ch)
-{
-	if (ch->phase == IDE_BLOCK)
-		host_work_queue(ch->ide->vm->worker, &ch->ide->work);
-}
-
 /* A request has ended that was not dropped meanwhile. */
 static void block_ended(struct ide_channel *ch)
 {
@@ -393,12 +393,13 @@ static void io_done(struct block_request *io)
 
 	host_lock(lock);
 	io_over(ch);
-	ide_kick(ch);
+	if (ch->phase == IDE_BLOCK)
+		host_work_queue(ch->ide->vm->worker, &ch->ide->work);
 	host_unlock(lock);
 }
 
-/* Held: the device lock, which is given back meanwhile. */
-static void submit(struct ide_channel *ch)
+/* Held: the device lock, which is given back meanwhile unless `quick`. */
+static void submit(struct ide_channel *ch, bool quick)
 {
 	struct host_lock *lock = &ch->ide->vm->device_lock;
 	struct block *block = ide_selected(ch)->ata.block;
@@ -418,11 +419,33 @@ static void submit(struct ide_channel *ch)
 	};
 	ch->io_generation = ch->generation;
 	ch->under_way = true;
-	host_unlock(lock);
+	if (!quick)
+		host_unlock(lock);
 	over = block_submit(block, &ch->io);
-	host_lock(lock);
+	if (!quick)
+		host_lock(lock);
 	if (over)
 		io_over(ch);
+}
+
+static bool is_due(const struct ide_channel *ch)
+{
+	return ch->phase == IDE_BLOCK && !ch->under_way && !ch->ide->still;
+}
+
+/* Of a transfer by PIO the guest takes what was read before more follows. */
+static bool is_little(const struct ide_channel *ch)
+{
+	return (ch->op == BLOCK_READ || ch->op == BLOCK_WRITE) &&
+	       (!by_dma(ch) || ch->request.left <= LITTLE);
+}
+
+void ide_kick(struct ide_channel *ch)
+{
+	while (is_due(ch) && is_little(ch))
+		submit(ch, true);
+	if (ch->phase == IDE_BLOCK)
+		host_work_queue(ch->ide->vm->worker, &ch->ide->work);
 }
 
 void ide_work(void *ctx)
@@ -433,9 +456,8 @@ void ide_work(void *ctx)
 	for (unsigned int i = 0; i < IDE_CHANNELS; i++) {
 		struct ide_channel *ch = &ide->channel[i];
 
-		while (ch->phase == IDE_BLOCK && !ch->under_way &&
-		       !ide->still)
-			submit(ch);
+		while (is_due(ch))
+			submit(ch, false);
 	}
 	host_unlock(&ide->vm->device_lock);
 }

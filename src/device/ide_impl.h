@@ -5,7 +5,8 @@
  *
  * Everything is guarded by the VM's device lock, which is given back only
  * while a block works. A block has a buffer of its own, so that a reset, which
- * drops what it does, may be followed at once by another command. Data goes
+ * drops what it does, may be followed at once by another command; a little one
+ * gets its request on the processor's thread, which keeps the lock. Data goes
  * through the request's buffer: from a block, or to it, and from there by PIO
  * or DMA to the guest, or from it.
  */
@@ -138,7 +139,7 @@ void ide_data_write(struct ide_channel *ch, unsigned int size,
 		    uint32_t value);
 /* The bus master was started: moves what waits for it. */
 void ide_dma_start(struct ide_channel *ch);
-/* Gives the worker what is due. */
+/* Gives the block what is due, or lets the worker. Of a processor's thread. */
 void ide_kick(struct ide_channel *ch);
 /* The worker's. */
 void ide_work(void *ide);

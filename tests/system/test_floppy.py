@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Floppy disks: a BIOS boots from them, programs of the DOS kind use them."""
 import pathlib
+import shutil
 import struct
 import subprocess
 
@@ -120,6 +121,26 @@ def test_grub_and_a_file_system(tmp_path):
         child.expect_exact(key)
     child.send("\r")
     child.expect("words in a file")
+    stop(child)
+
+
+@needs_bios
+@pytest.mark.skipif(not (shutil.which("syslinux") and shutil.which("mcopy")),
+                    reason="package syslinux or mtools is missing")
+@pytest.mark.parametrize("size", [720, 1440, 2880])
+def test_syslinux(tmp_path, size):
+    """A boot loader for FAT, which finds its files by INT 13h."""
+    path, words = tmp_path / "disk.img", tmp_path / "syslinux.cfg"
+    words.write_text("SAY words in a file\nPROMPT 1\nTIMEOUT 0\n")
+    for command in (["mformat", "-C", "-f", size, "-i", path, "::"],
+                    ["syslinux", "--install", path],
+                    ["mcopy", "-i", path, words, "::"]):
+        subprocess.run([str(word) for word in command], check=True,
+                       capture_output=True)
+    child = bios("--floppy", f"{path},readonly")
+    child.expect("SYSLINUX")
+    child.expect("words in a file")
+    child.expect("boot: ")
     stop(child)
 
 
