@@ -93,10 +93,10 @@ struct board_config {
 	uint32_t vsock_cid;
 	unsigned int ports; /* PCI Express slots to plug devices into */
 	/*
-	 * Optional. The guest has let go what was in a slot: board_clear()
-	 * is due. Any thread; the device lock is held.
+	 * Optional. What was in a place has been let go: board_clear() is
+	 * due. Any thread; the device lock may be held.
 	 */
-	void (*let_go)(void *ctx, unsigned int slot);
+	void (*let_go)(void *ctx, unsigned int place);
 	void *let_go_ctx;
 	/* Disks in floppy drives; sizes as board_floppy_type() knows them. */
 	struct block *floppy[BOARD_FLOPPIES_MAX];
@@ -156,23 +156,30 @@ void board_mouse(struct board *board, int x, int y, int wheel,
 void board_power_button(struct board *board);
 
 /*
- * Plugs a virtio disk into a free slot, whose number is in *slot. -ENOSPC:
- * there is none; -EINVAL: a disk of another bus; -ENOMEM. These four on the thread that resets and saves.
+ * Places that disks are plugged into while the machine runs: slots of PCI
+ * Express, then ports of the SATA controller.
+ */
+#define BOARD_PLACES_MAX (BOARD_PORTS_MAX + BOARD_SATA_MAX)
+
+/*
+ * Plugs a disk in; where is in *place. -ENOSPC: every place is taken;
+ * -ENOENT: no SATA controller; -EINVAL: the disk's bus has no places;
+ * -ENOMEM. These four on the thread that resets and saves.
  */
 int board_plug_disk(struct board *board, const struct board_disk *disk,
-		    unsigned int *slot);
+		    unsigned int *place);
 
-/* Asks the guest to let go what is in a slot. */
-void board_ask(struct board *board, unsigned int slot);
+/* Asks the guest to let go what is there. SATA knows no asking: it is gone. */
+void board_ask(struct board *board, unsigned int place);
 
 /* Takes it out without asking; board_clear() is due. */
-void board_pull(struct board *board, unsigned int slot);
+void board_pull(struct board *board, unsigned int place);
 
 /*
  * Ends the device that was let go or pulled; then its disk's block is the
  * caller's alone. Waits for requests that are under way.
  */
-void board_clear(struct board *board, unsigned int slot);
+void board_clear(struct board *board, unsigned int place);
 
 /*
  * What to boot. The caller keeps the buffers while the board lives (a guest

@@ -272,7 +272,6 @@ static int add_disk(struct board *board, const struct board_disk *disk,
 static int add_sata(struct board *board, const struct board_config *config)
 {
 	unsigned int ports = 0;
-	struct ahci *ahci;
 	int err;
 
 	for (unsigned int i = 0; i < config->disks; i++)
@@ -281,7 +280,7 @@ static int add_sata(struct board *board, const struct board_config *config)
 		return 0;
 	if (ports > BOARD_SATA_MAX)
 		return -VM_EINVAL;
-	err = ahci_create(&ahci, &board->vm);
+	err = ahci_create(&board->ahci, &board->vm);
 	if (err)
 		return err;
 	ports = 0;
@@ -294,9 +293,9 @@ static int add_sata(struct board *board, const struct board_config *config)
 		};
 
 		if (disk->bus == BOARD_AHCI)
-			ahci_add(ahci, ports++, &drive);
+			ahci_add(board->ahci, ports++, &drive);
 	}
-	return pci_attach(&board->pci.root, ahci_pci(ahci),
+	return pci_attach(&board->pci.root, ahci_pci(board->ahci),
 			  PCI_DEVFN(LAYOUT_SLOT_SATA, 2));
 }
 

@@ -90,8 +90,9 @@ struct board {
 	struct virtio_vsock *vsock; /* NULL: none */
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;
+	struct ahci *ahci; /* NULL: none */
 	unsigned int nvmes; /* controllers made so far */
-	void (*let_go)(void *ctx, unsigned int slot);
+	void (*let_go)(void *ctx, unsigned int place);
 	void *let_go_ctx;
 	struct uart com1, com2;
 	struct testdev testdev;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Slots of PCI Express: root ports, and what is plugged into them while the
- * machine runs. What was made for a slot is one unit of the VM, which ends
- * when the guest has let it go or it was pulled out.
+ * Disks that are plugged in and out while the machine runs: into slots of PCI
+ * Express, which are root ports, and into ports of the SATA controller. What
+ * was made for a slot is one unit of the VM, which ends when the guest has let
+ * it go or it was pulled out.
  */
 #include "board/layout.h"
 #include "board/pc.h"
+#include "device/ahci.h"
 #include "vm/error.h"
 
 static void let_go(void *ctx, struct pci_device *pci)
@@ -46,8 +48,8 @@ static struct board_slot *free_slot(struct board *board)
 	return NULL;
 }
 
-int board_plug_disk(struct board *board, const struct board_disk *disk,
-		    unsigned int *index)
+static int plug_function(struct board *board, const struct board_disk *disk,
+			 unsigned int *place)
 {
 	struct board_slot *slot = free_slot(board);
 	struct vm *vm = &board->vm;
@@ -55,8 +57,6 @@ int board_plug_disk(struct board *board, const struct board_disk *disk,
 	unsigned int unit;
 	int err;
 
-	if (disk->bus != BOARD_VIRTIO)
-		return -VM_EINVAL;
 	if (!slot)
 		return -VM_ENOSPC;
 	host_lock(&vm->device_lock);
@@ -71,33 +71,80 @@ int board_plug_disk(struct board *board, const struct board_disk *disk,
 		return err;
 	}
 	slot->unit = unit;
-	*index = (unsigned int)(slot - board->slot);
+	*place = (unsigned int)(slot - board->slot);
 	return 0;
 }
 
-void board_ask(struct board *board, unsigned int index)
+static int plug_drive(struct board *board, const struct board_disk *disk,
+		      unsigned int *place)
 {
+	const struct ahci_drive drive = {
+		.block = disk->block,
+		.serial = disk->serial,
+	};
+	unsigned int port = 0;
+
+	if (!board->ahci)
+		return -VM_ENOENT;
 	host_lock(&board->vm.device_lock);
-	pci_port_ask(&board->slot[index].port);
+	while (port < BOARD_SATA_MAX && ahci_has(board->ahci, port))
+		port++;
+	if (port < BOARD_SATA_MAX)
+		ahci_plug(board->ahci, port, &drive);
+	host_unlock(&board->vm.device_lock);
+	*place = BOARD_PORTS_MAX + port;
+	return port < BOARD_SATA_MAX ? 0 : -VM_ENOSPC;
+}
+
+int board_plug_disk(struct board *board, const struct board_disk *disk,
+		    unsigned int *place)
+{
+	switch (disk->bus) {
+	case BOARD_VIRTIO:
+	case BOARD_NVME:
+		return plug_function(board, disk, place);
+	case BOARD_AHCI:
+		return plug_drive(board, disk, place);
+	default:
+		return -VM_EINVAL;
+	}
+}
+
+void board_ask(struct board *board, unsigned int place)
+{
+	if (place >= BOARD_PORTS_MAX) {
+		board_pull(board, place);
+		if (board->let_go)
+			board->let_go(board->let_go_ctx, place);
+		return;
+	}
+	host_lock(&board->vm.device_lock);
+	pci_port_ask(&board->slot[place].port);
 	host_unlock(&board->vm.device_lock);
 }
 
-void board_pull(struct board *board, unsigned int index)
+void board_pull(struct board *board, unsigned int place)
 {
 	struct pci_device *pci;
 
+	if (place >= BOARD_PORTS_MAX) {
+		ahci_unplug(board->ahci, place - BOARD_PORTS_MAX);
+		return;
+	}
 	host_lock(&board->vm.device_lock);
-	pci = pci_port_pull(&board->slot[index].port);
+	pci = pci_port_pull(&board->slot[place].port);
 	/* Off the bus: ends what is under way. */
 	if (pci)
 		pci_device_reset(pci);
 	host_unlock(&board->vm.device_lock);
 }
 
-void board_clear(struct board *board, unsigned int index)
+void board_clear(struct board *board, unsigned int place)
 {
-	struct board_slot *slot = &board->slot[index];
+	struct board_slot *slot = &board->slot[place];
 
+	if (place >= BOARD_PORTS_MAX)
+		return;
 	if (slot->unit)
 		vm_remove_unit(&board->vm, slot->unit);
 	slot->unit = 0;

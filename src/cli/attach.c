@@ -22,8 +22,9 @@
 static void help_attach(void)
 {
 	printf("usage: lodge attach NAME disk PATH[,OPTION...]\n\n"
-	       "Plugs a raw image into a running machine as a virtio disk, and "
-	       "prints the name\nthat lodge detach takes. Options:\n\n"
+	       "Plugs a raw image into a running machine as a disk, and prints "
+	       "the name that\nlodge detach takes. Options:\n\n"
+	       "  bus=WHICH             virtio, nvme or ahci (virtio)\n"
 	       "  name=NAME             its name (disk1; when there is one, "
 	       "disk2 ...)\n"
 	       "  readonly              the guest cannot write to it\n"
@@ -59,7 +60,8 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 		cli_error("attach: %s: %s", disk->path, strerror(errno));
 		return NULL;
 	}
-	request = json_pack("{sssssbss*ss*ss*}", "device", "disk", "path", path,
+	request = json_pack("{sssssssbss*ss*ss*}", "device", "disk", "path",
+			    path, "bus", hotplug_bus_name(disk->bus),
 			    "readonly", (int)disk->readonly, "name", name,
 			    "serial", disk->serial, "format",
 			    disk->raw ? "raw" : NULL);
@@ -91,8 +93,9 @@ static int run_attach(const struct command_context *context, int argc,
 	}
 	if (disk_parse("attach", target.word[2], &disk, &name))
 		return MACHINE_USAGE;
-	if (disk.bus != BOARD_VIRTIO) {
-		cli_error("attach: a disk that is attached is on bus=virtio");
+	if (!hotplug_bus_name(disk.bus)) {
+		cli_error("attach: give bus=virtio, bus=nvme or bus=ahci; on "
+			  "others nothing can be attached");
 		return MACHINE_USAGE;
 	}
 	request = request_of(&disk, name);
@@ -121,7 +124,8 @@ static void help_detach(void)
 	printf("usage: lodge detach [--force] NAME DISK\n\n"
 	       "Asks a machine's guest to let a disk go that lodge attach "
 	       "named, and waits up to\n%d seconds for it.\n\n"
-	       "  --force               pull it out at once, as a hand would\n",
+	       "  --force               pull it out at once, as a hand would: "
+	       "so goes a SATA\n                        disk in any case\n",
 	       HOTPLUG_PATIENCE);
 }
 

@@ -79,8 +79,9 @@ static void print_attached(const json_t *list)
 	if (json_array_size(list))
 		printf("\nattached:\n");
 	json_array_foreach(list, i, disk)
-		printf("  %s: %s %s in slot %llu%s\n", text_of(disk, "name"),
-		       text_of(disk, "device"), text_of(disk, "path"),
+		printf("  %s: %s %s, %s, in slot %llu%s\n",
+		       text_of(disk, "name"), text_of(disk, "device"),
+		       text_of(disk, "path"), text_of(disk, "bus"),
 		       number_of(disk, "slot"),
 		       json_is_true(json_object_get(disk, "leaving")) ?
 			       ", to be let go" : "");

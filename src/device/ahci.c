@@ -213,19 +213,50 @@ int ahci_create(struct ahci **out, struct vm *vm)
 	return 0;
 }
 
+static void set_drive(struct ahci_port *port, const struct ahci_drive *drive)
+{
+	const char *serial = drive->serial;
+	char own[] = "LODGE-SATA-0";
+
+	own[sizeof(own) - 2] = (char)('0' + port->index);
+	if (!serial)
+		serial = own;
+	ata_drive_init(&port->drive, drive->block, drive->cd, serial);
+}
+
 void ahci_add(struct ahci *ahci, unsigned int index,
 	      const struct ahci_drive *drive)
 {
 	struct ahci_port *port = &ahci->port[index];
-	const char *serial = drive->serial;
-	char own[] = "LODGE-SATA-0";
 
 	bug_on(index >= AHCI_PORTS);
-	own[sizeof(own) - 2] = (char)('0' + index);
-	if (!serial)
-		serial = own;
-	ata_drive_init(&port->drive, drive->block, drive->cd, serial);
+	set_drive(port, drive);
 	ahci_port_reset(port);
+}
+
+bool ahci_has(const struct ahci *ahci, unsigned int port)
+{
+	return ahci->port[port].drive.block;
+}
+
+void ahci_plug(struct ahci *ahci, unsigned int index,
+	       const struct ahci_drive *drive)
+{
+	bug_on(index >= AHCI_PORTS || ahci_has(ahci, index));
+	set_drive(&ahci->port[index], drive);
+	ahci_port_changed(&ahci->port[index]);
+}
+
+void ahci_unplug(struct ahci *ahci, unsigned int index)
+{
+	struct ahci_port *port = &ahci->port[index];
+
+	quiesce(ahci);
+	host_lock(&ahci->vm->device_lock);
+	port->drive.block = NULL;
+	ahci_port_changed(port);
+	host_unlock(&ahci->vm->device_lock);
+	resume(ahci);
 }
 
 /* --- saved state ------------------------------------------------------------------- */

@@ -26,6 +26,19 @@ int ahci_create(struct ahci **ahci, struct vm *vm);
 void ahci_add(struct ahci *ahci, unsigned int port,
 	      const struct ahci_drive *drive);
 
+/* Whether there is a drive. Held: the device lock. */
+bool ahci_has(const struct ahci *ahci, unsigned int port);
+
+/* The same into an empty port while the machine runs. Held: same. */
+void ahci_plug(struct ahci *ahci, unsigned int port,
+	       const struct ahci_drive *drive);
+
+/*
+ * Takes a drive out. Waits for what is under way; then its block is not used
+ * any more. On the thread that resets and saves, the device lock not held.
+ */
+void ahci_unplug(struct ahci *ahci, unsigned int port);
+
 /* Its function, for pci_attach(). */
 struct pci_device *ahci_pci(struct ahci *ahci);
 

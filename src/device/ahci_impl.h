@@ -74,6 +74,8 @@ struct ahci {
 
 /* To power-on state, as a COMRESET leaves the drive. */
 void ahci_port_reset(struct ahci_port *port);
+/* A drive was plugged in, or taken out. */
+void ahci_port_changed(struct ahci_port *port);
 /* Drops what is under way and what is issued. */
 void ahci_port_stop(struct ahci_port *port);
 /* The drive's signature, now or as soon as the port takes frames. */

@@ -151,6 +151,16 @@ void ahci_port_reset(struct ahci_port *port)
 	reset_drive(port);
 }
 
+void ahci_port_changed(struct ahci_port *port)
+{
+	/* A port that software holds in reset or offline looks later. */
+	if (!(port->sctl & SCTL_DET)) {
+		reset_drive(port);
+		port->serr |= AHCI_SERR_N;
+	}
+	ahci_update(port->ahci, true);
+}
+
 /* --- registers -------------------------------------------------------------------- */
 
 static uint32_t command_now(const struct ahci_port *port)
@@ -183,7 +193,8 @@ uint32_t ahci_port_read(struct ahci_port *port, unsigned int at)
 		return port->fbu;
 	case AHCI_PIS:
 		return port->is |
-		       (port->serr & AHCI_SERR_X ? AHCI_IS_PCS : 0);
+		       (port->serr & AHCI_SERR_X ? AHCI_IS_PCS : 0) |
+		       (port->serr & AHCI_SERR_N ? AHCI_IS_PRCS : 0);
 	case AHCI_PIE:
 		return port->ie;
 	case AHCI_CMD:

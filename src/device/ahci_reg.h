@@ -46,6 +46,7 @@
 #define AHCI_IS_PSS  (1u << 1) /* PIO setup frame */
 #define AHCI_IS_SDBS (1u << 3) /* set device bits frame */
 #define AHCI_IS_PCS  (1u << 6) /* as SERR's X */
+#define AHCI_IS_PRCS (1u << 22) /* as SERR's N */
 #define AHCI_IS_OFS  (1u << 24)
 #define AHCI_IS_HBFS (1u << 29)
 #define AHCI_IS_TFES (1u << 30)
@@ -63,6 +64,7 @@
 
 #define AHCI_SSTS_UP	  0x133u /* active, 6 Gbit/s, device present */
 #define AHCI_SSTS_OFFLINE 0x4u
+#define AHCI_SERR_N	  (1u << 16) /* the link came up or went */
 #define AHCI_SERR_X	  (1u << 26) /* a device was exchanged */
 
 #define AHCI_SIG_DISK 0x00000101u

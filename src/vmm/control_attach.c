@@ -30,10 +30,25 @@ static bool is_or_missing(const json_t *request, const char *name,
 static bool well_formed(const json_t *request)
 {
 	return is_or_missing(request, "name", JSON_STRING) &&
+	       is_or_missing(request, "bus", JSON_STRING) &&
 	       is_or_missing(request, "readonly", JSON_TRUE) &&
 	       is_or_missing(request, "format", JSON_STRING) &&
 	       is_or_missing(request, "serial", JSON_STRING) &&
 	       is_or_missing(request, "queues", JSON_INTEGER);
+}
+
+static bool take_bus(const json_t *request, struct machine_disk *disk)
+{
+	static const enum board_bus buses[] = { BOARD_VIRTIO, BOARD_NVME,
+						BOARD_AHCI };
+	const char *name = json_string_value(json_object_get(request, "bus"));
+
+	for (unsigned int i = 0; i < sizeof(buses) / sizeof(buses[0]); i++) {
+		disk->bus = buses[i];
+		if (!name || !strcmp(name, hotplug_bus_name(disk->bus)))
+			return true;
+	}
+	return false;
 }
 
 /* False with a refusal. */
@@ -53,6 +68,9 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 	if (!disk->path || disk->path[0] != '/')
 		control_refuse(reply, "bad-request",
 			       "\"path\" is an absolute path");
+	else if (!take_bus(request, disk))
+		control_refuse(reply, "bad-request",
+			       "\"bus\" is virtio, nvme or ahci");
 	else if (format && strcmp(format, "raw"))
 		control_refuse(reply, "bad-request", "\"format\" is raw");
 	else if (disk->serial && (!*disk->serial || strlen(disk->serial) >

@@ -20,9 +20,10 @@
 #define NS_PER_S 1000000000u
 
 struct plugged {
-	struct block *block; /* NULL: the slot is free */
+	struct block *block; /* NULL: the place is free */
 	char name[HOTPLUG_NAME_MAX + 1];
 	char *path;
+	enum board_bus bus;
 	bool leaving;
 	uint64_t deadline; /* host_monotonic_ns(); 0: nobody waits */
 };
@@ -31,13 +32,24 @@ struct hotplug {
 	struct loop *loop;
 	struct board *board;
 	int timer;
-	_Atomic uint32_t let_go; /* a bit for each slot */
-	struct plugged slot[BOARD_PORTS_MAX];
+	_Atomic uint32_t let_go; /* a bit for each place */
+	struct plugged slot[BOARD_PLACES_MAX];
 	void (*gone)(void *ctx, unsigned int slot, bool released);
 	void *gone_ctx;
 };
 
-static_assert(BOARD_PORTS_MAX <= 32, "bits of let_go");
+static_assert(BOARD_PLACES_MAX <= 32, "bits of let_go");
+
+const char *hotplug_bus_name(enum board_bus bus)
+{
+	static const char *const names[] = {
+		[BOARD_VIRTIO] = "virtio",
+		[BOARD_NVME] = "nvme",
+		[BOARD_AHCI] = "ahci",
+	};
+
+	return bus < sizeof(names) / sizeof(names[0]) ? names[bus] : NULL;
+}
 
 struct hotplug *hotplug_create(void)
 {
@@ -86,7 +98,7 @@ void hotplug_woken(struct hotplug *h)
 {
 	uint32_t let_go = atomic_exchange(&h->let_go, 0);
 
-	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++)
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
 		if (let_go >> i & 1)
 			finish(h, i);
 }
@@ -98,7 +110,7 @@ static void arm(struct hotplug *h)
 	struct itimerspec when = { 0 };
 	uint64_t first = 0;
 
-	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++) {
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++) {
 		uint64_t deadline = h->slot[i].deadline;
 
 		if (deadline && (!first || deadline < first))
@@ -116,7 +128,7 @@ static void deadline_passed(void *ctx, uint32_t events)
 
 	if (read(h->timer, &passed, sizeof(passed)) != sizeof(passed))
 		return;
-	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++) {
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++) {
 		if (!h->slot[i].deadline || h->slot[i].deadline > now)
 			continue;
 		h->slot[i].deadline = 0;
@@ -130,16 +142,16 @@ static void deadline_passed(void *ctx, uint32_t events)
 
 static struct plugged *find(struct hotplug *h, const char *name)
 {
-	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++)
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
 		if (h->slot[i].block && !strcmp(h->slot[i].name, name))
 			return &h->slot[i];
 	return NULL;
 }
 
-/* There are more numbers than slots. */
+/* There are more numbers than places. */
 static void any_name(struct hotplug *h, char name[HOTPLUG_NAME_MAX + 1])
 {
-	for (unsigned int n = 1; n <= BOARD_PORTS_MAX + 1; n++) {
+	for (unsigned int n = 1; n <= BOARD_PLACES_MAX + 1; n++) {
 		snprintf(name, HOTPLUG_NAME_MAX + 1, "disk%u", n);
 		if (!find(h, name))
 			return;
@@ -165,9 +177,11 @@ static enum hotplug_outcome plug(struct hotplug *h, struct plugged *new,
 		*place = &h->slot[slot];
 		return HOTPLUG_DONE;
 	}
-	if (rc == -ENOSPC) {
-		vmm_error_set(error, "every slot is taken; detach a disk "
-			      "first");
+	if (rc == -ENOSPC || rc == -ENOENT) {
+		vmm_error_set(error, rc == -ENOSPC ?
+			      "every slot is taken; detach a disk first" :
+			      "the machine has no SATA controller; it has one "
+			      "that is started with a SATA disk or CD");
 		return HOTPLUG_NO_SLOT;
 	}
 	vmm_error_set(error, "disk %s: %s", disk->path, strerror(-rc));
@@ -198,6 +212,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 		snprintf(new.name, sizeof(new.name), "%s", name);
 	else
 		any_name(h, new.name);
+	new.bus = disk->bus;
 	new.path = strdup(disk->path);
 	if (!new.path)
 		vmm_error_set(error, "out of memory");
@@ -244,20 +259,28 @@ enum hotplug_outcome hotplug_detach(struct hotplug *h, const char *name,
 
 /* --- the whole -------------------------------------------------------------- */
 
+/* As the guest counts slots, from 1, and SATA ports, from 0. */
+static unsigned int number_of(unsigned int place)
+{
+	return place < BOARD_PORTS_MAX ? place + 1 : place - BOARD_PORTS_MAX;
+}
+
 json_t *hotplug_inspect(const struct hotplug *h)
 {
 	json_t *list = json_array();
 
-	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++) {
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++) {
 		const struct plugged *plugged = &h->slot[i];
 
 		if (!plugged->block)
 			continue;
 		json_array_append_new(
-			list, json_pack("{ssssss?sisb}", "name", plugged->name,
-					"device", "disk", "path",
-					plugged->path, "slot", (int)i + 1,
-					"leaving", (int)plugged->leaving));
+			list,
+			json_pack("{ssssss?sssisb}", "name", plugged->name,
+				  "device", "disk", "path", plugged->path,
+				  "bus", hotplug_bus_name(plugged->bus),
+				  "slot", (int)number_of(i), "leaving",
+				  (int)plugged->leaving));
 	}
 	return list;
 }
@@ -280,7 +303,7 @@ void hotplug_close(struct hotplug *h)
 		loop_remove(h->loop, h->timer);
 		close(h->timer);
 	}
-	for (unsigned int i = 0; i < BOARD_PORTS_MAX; i++)
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
 		forget(&h->slot[i]);
 	free(h);
 }

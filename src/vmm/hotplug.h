@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Disks that are attached to a running machine and detached from it: their
- * names, images and slots. All of it on the loop's thread, but for
+ * names, images and places. All of it on the loop's thread, but for
  * hotplug_let_go().
  *
  * A disk that is detached stays until the guest has let it go, or is pulled
@@ -25,7 +25,7 @@ struct hotplug;
 
 enum hotplug_outcome {
 	HOTPLUG_DONE,
-	HOTPLUG_WAITS, /* `gone` will be called for the slot */
+	HOTPLUG_WAITS, /* `gone` will be called for the place */
 	HOTPLUG_BAD_NAME,
 	HOTPLUG_EXISTS,
 	HOTPLUG_NOT_FOUND,
@@ -33,11 +33,14 @@ enum hotplug_outcome {
 	HOTPLUG_FAILED,
 };
 
+/* "virtio", "nvme", "ahci"; NULL: nothing on that bus comes and goes. */
+const char *hotplug_bus_name(enum board_bus bus);
+
 /* NULL: no memory. */
 struct hotplug *hotplug_create(void);
 
 /* For struct board_config.let_go. Any thread. */
-void hotplug_let_go(void *hotplug, unsigned int slot);
+void hotplug_let_go(void *hotplug, unsigned int place);
 
 /* 0 or a negative errno. */
 int hotplug_start(struct hotplug *hotplug, struct loop *loop,
@@ -54,7 +57,8 @@ void hotplug_woken(struct hotplug *hotplug);
  * go in time (`released` false; it may still do so).
  */
 void hotplug_on_gone(struct hotplug *hotplug,
-		     void (*gone)(void *ctx, unsigned int slot, bool released),
+		     void (*gone)(void *ctx, unsigned int place,
+				  bool released),
 		     void *ctx);
 
 /*
@@ -68,10 +72,10 @@ enum hotplug_outcome hotplug_attach(struct hotplug *hotplug,
 
 /* Asks for it back, or with `force` pulls it out. */
 enum hotplug_outcome hotplug_detach(struct hotplug *hotplug, const char *name,
-				    bool force, unsigned int *slot,
+				    bool force, unsigned int *place,
 				    struct vmm_error *error);
 
-/* A list of objects: name, device, path, slot, leaving. */
+/* A list of objects: name, device, path, bus, slot, leaving. */
 json_t *hotplug_inspect(const struct hotplug *hotplug);
 
 #endif

@@ -9,6 +9,7 @@ import pytest
 
 import tiny
 from conftest import LODGE, run
+from test_drivers import guest as drivers  # noqa: F401
 from test_linux import boot
 
 MIB = 1 << 20
@@ -60,6 +61,11 @@ def appears(shell, disk):
               f"sleep 0.1; done; [ -b /dev/{disk} ]")
 
 
+def goes(shell, disk):
+    shell.run(f"for i in $(seq 600); do [ -e /dev/{disk} ] || break; "
+              f"sleep 0.1; done; [ ! -e /dev/{disk} ]", timeout=90)
+
+
 def guest_md5(shell, disk):
     return shell.run(f"md5sum < /dev/{disk}").split()[0]
 
@@ -83,8 +89,8 @@ def test_disks_come_and_go(linux, images, cpus):
                   "2>/dev/null")
         wrote = shell.run("md5sum < /tmp/r").split()[0]
         assert attached("vm") == [{"name": "disk1", "device": "disk",
-                                   "path": str(path), "slot": 1,
-                                   "leaving": False}]
+                                   "path": str(path), "bus": "virtio",
+                                   "slot": 1, "leaving": False}]
         assert len(virtio_disks("vm")) == 1
         lodge("detach", "vm", "disk1")
         shell.run("[ ! -e /dev/vda ]")
@@ -92,6 +98,52 @@ def test_disks_come_and_go(linux, images, cpus):
         part = path.read_bytes()[MIB:3 * MIB]
         assert hashlib.md5(part).hexdigest() == wrote
     shell.run("! dmesg | grep -iE 'I/O error|blk_update|fail'")
+    assert shell.power_off() == 0
+
+
+def test_nvme(linux, images):
+    shell = boot(linux, "--name", "vm", "--cpus", 2)
+    for turn in range(2):
+        lodge("attach", "vm", "disk", f"{images[turn]},bus=nvme")
+        appears(shell, "nvme0n1")
+        assert guest_md5(shell, "nvme0n1") == md5(images[turn])
+        shell.run("dd if=/dev/zero of=/dev/nvme0n1 bs=1M count=1 conv=fsync "
+                  "2>/dev/null")
+        lodge("detach", "vm", "disk1")
+        shell.run("[ ! -e /dev/nvme0n1 ]")
+        assert images[turn].read_bytes()[:MIB] == bytes(MIB)
+    # In the midst of its work it is pulled out; Linux copes.
+    lodge("attach", "vm", "disk", f"{images[2]},bus=nvme")
+    appears(shell, "nvme0n1")
+    shell.run("(while :; do dd if=/dev/nvme0n1 of=/dev/null bs=64k "
+              "iflag=direct || break; done) >/dev/null 2>&1 & true")
+    lodge("detach", "--force", "vm", "disk1")
+    goes(shell, "nvme0n1")
+    lodge("attach", "vm", "disk", f"{images[0]},bus=nvme")
+    appears(shell, "nvme[01]n1")
+    assert shell.power_off() == 0
+
+
+def test_sata(drivers, images):  # noqa: F811
+    """Beside a disk that stays; pulled out idle, and at work."""
+    shell = boot(drivers, "--name", "vm", "--cpus", 2, "--disk",
+                 f"{images[2]},bus=ahci")
+    shell.run("/etc/drivers $(cat /lib/modules/order)")
+    appears(shell, "sda")
+    for turn in range(3):
+        assert lodge("attach", "vm", "disk",
+                     f"{images[0]},bus=ahci,serial=s-{turn}") == "disk1"
+        appears(shell, "sdb")
+        assert attached("vm")[0]["slot"] == 1
+        assert guest_md5(shell, "sdb") == md5(images[0])
+        shell.run(f"dd if=/dev/urandom of=/dev/sdb bs=64k seek={turn} "
+                  "count=1 conv=fsync 2>/dev/null")
+        if turn == 2:
+            shell.run("(while :; do dd if=/dev/sdb of=/dev/null bs=64k "
+                      "iflag=direct || break; done) >/dev/null 2>&1 & true")
+        lodge("detach", "vm", "disk1")
+        goes(shell, "sdb")
+    assert guest_md5(shell, "sda") == md5(images[2])
     assert shell.power_off() == 0
 
 
@@ -105,7 +157,9 @@ def test_names_slots_and_errors(linux, images, tmp_path):
             "named data is attached already")
     refused(run("attach", "vm", "disk", f"{images[1]},name=a/b"), "a/b")
     refused(run("attach", "vm", "disk", f"{images[1]},colour=red"), "colour")
-    refused(run("attach", "vm", "disk", f"{images[1]},bus=ahci"), "virtio")
+    refused(run("attach", "vm", "disk", f"{images[1]},bus=ide"), "virtio")
+    refused(run("attach", "vm", "disk", f"{images[1]},bus=ahci"),
+            "no SATA controller")
     refused(run("attach", "vm", "disk", tmp_path / "none"), "none")
     refused(run("attach", "vm", "disk", images[2]), "2.img", "use")
     refused(run("attach", "vm", "cpu", images[1]), "cpu")
@@ -119,8 +173,8 @@ def test_names_slots_and_errors(linux, images, tmp_path):
     (tmp_path / "more.img").write_bytes(bytes(MIB))
     refused(run("attach", "vm", "disk", tmp_path / "more.img"), "slot")
     text = lodge("inspect", "vm")
-    assert f"  data: disk {images[0]} in slot 1\n" in text
-    assert f"  disk1: disk {images[1]} in slot 2\n" in text
+    assert f"  data: disk {images[0]}, virtio, in slot 1\n" in text
+    assert f"  disk1: disk {images[1]}, virtio, in slot 2\n" in text
     lodge("detach", "vm", "data")
     assert [disk["name"] for disk in attached("vm")] == ["disk1"]
     shell.run("[ ! -e /dev/vdb ]; [ -b /dev/vdc ]")

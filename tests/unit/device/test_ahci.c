@@ -614,6 +614,50 @@ static void fuzz(void **state)
 	assert_int_equal(ata(0x25, 1, 1, 512, 1), 0x50);
 }
 
+/* --- drives that come and go ----------------------------------------------------- */
+
+static void plugged_in_and_out(void **state)
+{
+	static uint8_t other[64 * 512];
+	static struct fake_block block;
+	const struct ahci_drive drive = { &block.block, "other", false };
+
+	fake_block_init(&block, other, sizeof(other));
+	start_port(3);
+	assert_false(ahci_has(ahci, 3));
+	assert_int_equal(get(3, AHCI_SSTS), 0);
+	host_lock(&rig.rig.vm.device_lock);
+	ahci_plug(ahci, 3, &drive);
+	host_unlock(&rig.rig.vm.device_lock);
+	assert_true(ahci_has(ahci, 3));
+	assert_int_equal(get(3, AHCI_SSTS), AHCI_SSTS_UP);
+	assert_int_equal(get(3, AHCI_SIG), AHCI_SIG_DISK);
+	assert_int_equal(get(3, AHCI_SERR), AHCI_SERR_N | AHCI_SERR_X);
+	assert_int_equal(get(3, AHCI_PIS) & (AHCI_IS_PCS | AHCI_IS_PRCS),
+			 AHCI_IS_PCS | AHCI_IS_PRCS);
+	set(3, AHCI_SERR, ~0u);
+	assert_int_equal(get(3, AHCI_PIS) & (AHCI_IS_PCS | AHCI_IS_PRCS), 0);
+	ahci_unplug(ahci, 3);
+	assert_false(ahci_has(ahci, 3));
+	assert_int_equal(get(3, AHCI_SSTS), 0);
+	assert_int_equal(get(3, AHCI_SIG), AHCI_SIG_NONE);
+	assert_int_equal(get(3, AHCI_SERR), AHCI_SERR_N);
+	assert_int_equal(get(3, AHCI_PIS) & (AHCI_IS_PCS | AHCI_IS_PRCS),
+			 AHCI_IS_PRCS);
+	/* What is asked of nobody is not answered, and harms nobody. */
+	set(3, AHCI_CI, 1);
+	fake_work_run();
+	/* Into a port that is offline: seen when that ends. */
+	set(3, AHCI_SCTL, 4);
+	host_lock(&rig.rig.vm.device_lock);
+	ahci_plug(ahci, 3, &drive);
+	host_unlock(&rig.rig.vm.device_lock);
+	assert_int_equal(get(3, AHCI_SSTS), AHCI_SSTS_OFFLINE);
+	set(3, AHCI_SCTL, 0);
+	assert_int_equal(get(3, AHCI_SSTS), AHCI_SSTS_UP);
+	ahci_unplug(ahci, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -638,6 +682,7 @@ int main(void)
 		TEST(cd_attention),
 		TEST(cd_reads),
 		TEST(held_in_mid_command),
+		TEST(plugged_in_and_out),
 		TEST(roundtrip),
 		TEST(fuzz),
 	};
