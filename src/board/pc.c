@@ -13,6 +13,7 @@
 #include "virtio/vsock.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
+#include "vm/memory_view.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -646,6 +647,7 @@ void board_reset(struct board *board)
 {
 	vm_quiesce_devices(&board->vm);
 	host_lock(&board->vm.device_lock);
+	memory_views_reset(&board->vm.memory);
 	vm_reset_devices(&board->vm);
 	host_unlock(&board->vm.device_lock);
 	for (unsigned int i = 0; i < board->cpus; i++)

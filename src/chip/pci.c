@@ -10,6 +10,7 @@
 #include "chip/pci_impl.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
+#include "vm/memory_view.h"
 
 /* --- registers as data ---------------------------------------------------- */
 
@@ -234,6 +235,20 @@ void pci_bar_add(struct pci_device *pci, unsigned int index,
 	pci_regs_add(pci, 0, reg, wide ? 2 : 1);
 }
 
+int pci_bar_show(struct pci_device *pci, unsigned int index, uint8_t *host)
+{
+	struct pci_bar *bar = &pci->bar[index];
+	int view = memory_view_add(&pci->vm->memory, pci->name);
+
+	bug_on(bar->kind == PCI_NO_BAR || bar->kind == PCI_IO ||
+	       bar->range.size & (PAGE_SIZE - 1));
+	if (view < 0)
+		return view;
+	bar->memory = host;
+	bar->view = (unsigned int)view;
+	return 0;
+}
+
 unsigned int pci_cap_add(struct pci_device *pci, uint8_t id, unsigned int size,
 			 const struct pci_reg *regs, unsigned int count)
 {
@@ -306,8 +321,11 @@ void pci_detach(struct pci_device *pci)
 	bus->function[pci->devfn] = NULL;
 	pci->bus = NULL;
 	update_master(pci, false);
-	for (unsigned int i = 0; i < PCI_BARS_ALL; i++)
+	for (unsigned int i = 0; i < PCI_BARS_ALL; i++) {
 		pci->bar[i].mapped = false;
+		if (pci->bar[i].memory)
+			memory_view_unmap(&pci->vm->memory, pci->bar[i].view);
+	}
 	pci_map_update(bus->host);
 }
 

@@ -102,6 +102,8 @@ struct pci_bar {
 	enum pci_bar_kind kind;
 	struct bus_range range; /* base: where it is mapped, when it is */
 	bool mapped;
+	uint8_t *memory; /* what it shows; NULL: registers */
+	unsigned int view;
 };
 
 struct pci_device {
@@ -166,6 +168,13 @@ void pci_regs_add(struct pci_device *pci, unsigned int at,
 void pci_bar_add(struct pci_device *pci, unsigned int index,
 		 enum pci_bar_kind kind, uint64_t size,
 		 const struct bus_ops *ops, void *device);
+
+/*
+ * Makes a memory BAR, before pci_attach(), a view of device memory at `host`
+ * (vm/memory_view.h). The callbacks still answer where it cannot be one: in
+ * part behind something else. -ENOSPC.
+ */
+int pci_bar_show(struct pci_device *pci, unsigned int index, uint8_t *host);
 
 /*
  * A capability of `size` bytes with registers counted from its start; its

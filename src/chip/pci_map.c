@@ -10,6 +10,11 @@
 #include "chip/pci_impl.h"
 
 #include "vm/bytes.h"
+#include "vm/memory_view.h"
+
+/* Interrupt controllers and firmware, whatever the bus says of them. */
+#define CHIPS_FIRST 0xfec00000ull
+#define CHIPS_SIZE  0x01400000ull
 
 /* --- where a BAR is --------------------------------------------------------- */
 
@@ -121,11 +126,71 @@ static void update_ecam(struct pci_host *host)
 	host->ecam = value & ~(uint64_t)(host->ecam_size - 1) & ~0xfull;
 }
 
+/* --- memory BARs that are plain memory ---------------------------------------- */
+
+static bool meets(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+	return a <= b + (b_size - 1) && b <= a + (a_size - 1);
+}
+
+/* Nothing else answers at any of its addresses. */
+static bool is_alone(const struct pci_host *host, const struct bus_range *bar)
+{
+	uint64_t base = bar->base, size = bar->size;
+
+	if (bus_meets(&host->pci.vm->mmio, base, size) ||
+	    meets(base, size, CHIPS_FIRST, CHIPS_SIZE) ||
+	    (host->ecam_size && meets(base, size, host->ecam, host->ecam_size)))
+		return false;
+	for (unsigned int i = 0; i < host->memory.count; i++) {
+		const struct bus_range *r = host->memory.range[i];
+
+		if (r != bar && meets(base, size, r->base, r->size))
+			return false;
+	}
+	return true;
+}
+
+/* What `bar` showed and shows no more goes first, to make room. */
+static void hide_views(void *ctx, struct pci_device *pci)
+{
+	struct pci_host *host = ctx;
+	struct memory *mem = &pci->vm->memory;
+
+	for (unsigned int i = 0; i < PCI_BARS_ALL; i++) {
+		const struct pci_bar *bar = &pci->bar[i];
+		const struct memory_region *now;
+
+		if (!bar->memory)
+			continue;
+		now = atomic_load(&mem->view[bar->view]);
+		if (now && (!bar->mapped || now->base != bar->range.base ||
+			    !is_alone(host, &bar->range)))
+			memory_view_unmap(mem, bar->view);
+	}
+}
+
+static void show_views(void *ctx, struct pci_device *pci)
+{
+	struct pci_host *host = ctx;
+
+	for (unsigned int i = 0; i < PCI_BARS_ALL; i++) {
+		const struct pci_bar *bar = &pci->bar[i];
+
+		if (bar->memory && bar->mapped && is_alone(host, &bar->range))
+			memory_view_map(&pci->vm->memory, bar->view,
+					gpa(bar->range.base), bar->memory,
+					bar->range.size);
+	}
+}
+
 void pci_map_update(struct pci_host *host)
 {
 	host->memory.count = host->io.count = 0;
 	update_ecam(host);
 	pci_host_each(host, map_function, host);
+	pci_host_each(host, hide_views, host);
+	pci_host_each(host, show_views, host);
 }
 
 /* --- accesses ------------------------------------------------------------------ */

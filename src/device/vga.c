@@ -9,6 +9,7 @@
 
 #include "vm/bytes.h"
 #include "vm/error.h"
+#include "vm/memory_view.h"
 
 /* Legacy ports, as offsets from VGA_PORTS; CRTC and status have two homes. */
 #define PORT_CRTC_MONO	0x04 /* 0x3b4 */
@@ -490,9 +491,7 @@ static void vga_fini(void *device)
 {
 	struct vga *vga = device;
 
-	host_free(vga->memory);
 	host_free(vga->frame.pixels);
-	vga->memory = NULL;
 	vga->frame.pixels = NULL;
 }
 
@@ -567,9 +566,9 @@ int vga_init(struct vga *vga, struct vm *vm)
 
 	memset(vga, 0, sizeof(*vga));
 	vga->vm = vm;
-	vga->memory = host_alloc(VGA_MEMORY_SIZE);
-	if (!vga->memory)
-		return -VM_ENOMEM;
+	err = memory_device_alloc(&vm->memory, VGA_MEMORY_SIZE, &vga->memory);
+	if (err)
+		return err;
 	vga_reset(vga);
 	err = vm_add_device(vm, &vga_class, vga);
 	if (err) {

@@ -52,7 +52,7 @@ enum vga_dispi {
 
 struct vga {
 	struct vm *vm;
-	uint8_t *memory; /* VGA_MEMORY_SIZE bytes */
+	uint8_t *memory; /* VGA_MEMORY_SIZE bytes that may have a view */
 
 	/* Saved. */
 	uint8_t misc;
@@ -83,7 +83,7 @@ extern const struct device_class vga_class;
 
 /*
  * Claims the legacy window and ports and those of the Bochs interface.
- * -ENOMEM.
+ * -ENOMEM, -ENOSPC.
  */
 int vga_init(struct vga *vga, struct vm *vm);
 

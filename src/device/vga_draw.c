@@ -9,6 +9,7 @@
 #include "device/vga.h"
 
 #include "vm/bytes.h"
+#include "vm/memory_view.h"
 
 #define CR_COLUMNS	1  /* horizontal display end, in characters, less 1 */
 #define CR_OVERFLOW	7
@@ -531,6 +532,9 @@ const struct frame *vga_draw(struct vga *vga)
 	if (!resize(vga, d.width, d.height))
 		return NULL;
 	update_blink(vga);
+	if (memory_device_written(&vga->vm->memory, vga->memory,
+				  VGA_MEMORY_SIZE, vga->written))
+		vga->fonts = true;
 	if (!vga->stale && !vga->moved && !anything_written(vga))
 		return &vga->frame;
 	d.pixels = vga->frame.pixels;

@@ -149,6 +149,9 @@ int vga_pci_init(struct vga_pci *card, struct vm *vm, struct pci_bus *bus,
 		return err;
 	pci_bar_add(&card->pci, MEMORY_BAR, PCI_MEM32, VGA_MEMORY_SIZE,
 		    &memory_ops, &card->vga);
+	err = pci_bar_show(&card->pci, MEMORY_BAR, card->vga.memory);
+	if (err)
+		return err;
 	pci_bar_add(&card->pci, REGISTERS_BAR, PCI_MEM32, REGISTERS_SIZE,
 		    &registers_ops, &card->vga);
 	if (rom)

@@ -99,6 +99,13 @@ const struct bus_range *bus_find(const struct bus *bus, uint64_t addr)
 	return &bus->range[at];
 }
 
+bool bus_meets(const struct bus *bus, uint64_t base, uint64_t size)
+{
+	unsigned int at = range_above(bus, base);
+
+	return at < bus->count && bus->range[at].base <= base + (size - 1);
+}
+
 /*
  * How many bytes of an access at `offset` go to the device in one call. 0:
  * fewer than it takes, or not aligned to them: part of a word of its minimum

@@ -72,6 +72,9 @@ void bus_set_rest(struct bus *bus, const char *name, const struct bus_ops *ops,
 
 const struct bus_range *bus_find(const struct bus *bus, uint64_t addr);
 
+/* True when some range has bytes of [base, base + size). */
+bool bus_meets(const struct bus *bus, uint64_t base, uint64_t size);
+
 /* `size` is 1, 2, 4 or 8. The value is zero-extended. */
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned int size);
 void bus_write(struct bus *bus, uint64_t addr, unsigned int size,

@@ -4,7 +4,8 @@
  *
  * Regions are few (a PC has four to six) and change only while the vCPUs do
  * not run, so they are a sorted array and lookups a binary search; nothing
- * here takes a lock. A region's kind alone may change while they do. Page flags are single bytes changed atomically.
+ * here takes a lock. A region's kind alone may change while they do. Views
+ * come after regions. Page flags are single bytes changed atomically.
  *
  * A write is noted after its bytes are in memory, with a full barrier between
  * them. An engine does the reverse (sets MEM_PAGE_CODE, then reads the bytes
@@ -29,6 +30,7 @@ int memory_init(struct memory *mem, uint64_t ram_size, uint64_t rom_size)
 
 	memset(mem, 0, sizeof(*mem));
 	mem->ram.fd = mem->rom.fd = mem->page_flags_ram.fd = -1;
+	mem->device.fd = -1;
 	if (!aligned(ram_size) || !aligned(rom_size) || ram_size < RAM_MIN ||
 	    ram_size > MEMORY_SIZE_MAX || rom_size > MEMORY_SIZE_MAX)
 		return -VM_EINVAL;
@@ -41,7 +43,8 @@ int memory_init(struct memory *mem, uint64_t ram_size, uint64_t rom_size)
 		if (err)
 			goto free_ram;
 	}
-	mem->page_count = (ram_size + rom_size) >> PAGE_SHIFT;
+	mem->page_count = (ram_size + rom_size + MEMORY_DEVICE_MAX) >>
+			  PAGE_SHIFT;
 	flags_size = (mem->page_count + PAGE_SIZE - 1) & PAGE_MASK;
 	err = host_ram_create(&mem->page_flags_ram, flags_size);
 	if (err)
@@ -62,6 +65,8 @@ void memory_fini(struct memory *mem)
 {
 	if (mem->page_flags_ram.base)
 		host_ram_destroy(&mem->page_flags_ram);
+	if (mem->device.base)
+		host_ram_destroy(&mem->device);
 	if (mem->rom.base)
 		host_ram_destroy(&mem->rom);
 	if (mem->ram.base)
@@ -136,12 +141,25 @@ int memory_set_kind(struct memory *mem, gpa_t base, enum memory_kind kind)
 	return 0;
 }
 
+static const struct memory_region *find_view(const struct memory *mem,
+					     uint64_t addr)
+{
+	for (unsigned int i = 0; i < mem->view_count; i++) {
+		const struct memory_region *r = atomic_load_explicit(
+			&mem->view[i], memory_order_acquire);
+
+		if (r && addr - r->base < r->size)
+			return r;
+	}
+	return NULL;
+}
+
 const struct memory_region *memory_find(const struct memory *mem, gpa_t addr)
 {
 	unsigned int at = region_above(mem, addr.v);
 
 	if (at == mem->region_count || mem->region[at].base > addr.v)
-		return NULL;
+		return find_view(mem, addr.v);
 	return &mem->region[at];
 }
 
@@ -163,9 +181,10 @@ const void *memory_for_read(const struct memory *mem, gpa_t addr, uint64_t len)
 	return r ? r->host + (addr.v - r->base) : NULL;
 }
 
-/* Notes a write to `count` pages from page_flags index `page`. */
-static void note_pages(struct memory *mem, uint64_t page, uint64_t count)
+void memory_note_pages(struct memory *mem, uint64_t page, uint64_t count)
 {
+	const uint8_t unseen = MEM_PAGE_CLEAN | MEM_PAGE_SEEN;
+
 	atomic_thread_fence(memory_order_seq_cst);
 	for (; count; page++, count--) {
 		uint8_t flags = atomic_load_explicit(&mem->page_flags[page],
@@ -173,9 +192,9 @@ static void note_pages(struct memory *mem, uint64_t page, uint64_t count)
 
 		if (!flags)
 			continue;
-		if (flags & MEM_PAGE_CLEAN)
+		if (flags & unseen)
 			atomic_fetch_and(&mem->page_flags[page],
-					 (uint8_t)~MEM_PAGE_CLEAN);
+					 (uint8_t)~unseen);
 		if ((flags & MEM_PAGE_CODE) && mem->code_written)
 			mem->code_written(mem->code_written_ctx, page);
 	}
@@ -188,7 +207,7 @@ static void note_region(struct memory *mem, const struct memory_region *r,
 	uint64_t first = offset >> PAGE_SHIFT;
 	uint64_t last = (offset + (len - 1)) >> PAGE_SHIFT;
 
-	note_pages(mem, r->first_page + first, last - first + 1);
+	memory_note_pages(mem, r->first_page + first, last - first + 1);
 }
 
 void *memory_for_write(struct memory *mem, gpa_t addr, uint64_t len)
@@ -304,15 +323,27 @@ void memory_note_write(struct memory *mem, gpa_t addr, uint64_t len)
 	}
 }
 
+/* Notes bytes of `back`, whose first page is page `first`, if they are. */
+static bool note_backing(struct memory *mem, const struct host_ram *back,
+			 uint64_t first, const void *host, uint64_t len)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)host - back->base);
+
+	if (!back->base || at >= back->size || len > back->size - at)
+		return false;
+	memory_note_pages(mem, first + (at >> PAGE_SHIFT),
+			  ((at + len - 1) >> PAGE_SHIFT) - (at >> PAGE_SHIFT) +
+				  1);
+	return true;
+}
+
 void memory_note_host(struct memory *mem, const void *host, uint64_t len)
 {
-	uint64_t at = (uint64_t)((const uint8_t *)host - mem->ram.base);
-
 	/* Regions of RAM have the pages of the backing memory, in order. */
-	if (!len || at >= mem->ram.size || len > mem->ram.size - at)
-		return;
-	note_pages(mem, at >> PAGE_SHIFT,
-		   ((at + len - 1) >> PAGE_SHIFT) - (at >> PAGE_SHIFT) + 1);
+	if (len && !note_backing(mem, &mem->ram, 0, host, len))
+		note_backing(mem, &mem->device,
+			     (mem->ram.size + mem->rom.size) >> PAGE_SHIFT,
+			     host, len);
 }
 
 int memory_discard_host(struct memory *mem, const void *host, uint64_t len)
@@ -330,7 +361,7 @@ int memory_discard_host(struct memory *mem, const void *host, uint64_t len)
 	err = host_ram_discard(&mem->ram, first << PAGE_SHIFT,
 			       (end - first) << PAGE_SHIFT);
 	if (!err)
-		note_pages(mem, first, end - first);
+		memory_note_pages(mem, first, end - first);
 	return err;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest-physical memory: a sorted list of RAM and ROM regions over host
- * memory. Everything outside them is MMIO or nothing. The only way from a
- * guest-physical address to a host pointer is a checked accessor here.
+ * memory, and a few views of device memory that come and go while the machine
+ * runs (memory_view.h). Everything outside them is MMIO or nothing. The only
+ * way from a guest-physical address to a host pointer is a checked accessor
+ * here.
  *
  * Per-page flags let an engine learn of writes that it must know about: code
  * that it has decoded (MEM_PAGE_CODE) and dirty logging (MEM_PAGE_CLEAN).
@@ -22,6 +24,9 @@
 
 #define MEMORY_REGIONS_MAX 32
 #define MEMORY_SIZE_MAX	   ((uint64_t)1 << 40)
+#define MEMORY_DEVICE_MAX  ((uint64_t)64 << 20) /* memory of all devices */
+#define MEMORY_VIEWS_MAX   8
+#define MEMORY_PLACES_MAX  512
 
 /* Guest RAM below 4 GiB ends here at the latest: room for ECAM, MMIO, APICs. */
 #define MEMORY_LOW_MAX	   ((uint64_t)0x80000000)
@@ -35,6 +40,7 @@ enum memory_kind {
 #define MEM_PAGE_CODE  0x01 /* an engine holds decoded code of this page */
 #define MEM_PAGE_CLEAN 0x02 /* dirty log on and not written since */
 #define MEM_PAGE_HOT   0x04 /* the engine's: beside CODE, host code of it */
+#define MEM_PAGE_SEEN  0x08 /* device memory: its device knows what is there */
 
 struct memory_region {
 	uint64_t base; /* guest-physical, page-aligned */
@@ -43,6 +49,30 @@ struct memory_region {
 	uint64_t first_page; /* index of its first page in page_flags */
 	enum memory_kind kind;
 	const char *name;
+};
+
+struct x86_cpu;
+
+/* What an engine does about views of device memory; each may be NULL. */
+struct memory_hooks {
+	/*
+	 * The view shows something else now; it was `before` (NULL: nowhere).
+	 * No processor that has seen the change may use what it knew of the
+	 * view. Held: the device lock, or no processor runs.
+	 */
+	void (*view_changed)(void *ctx, unsigned int view,
+			     const struct memory_region *before);
+	/*
+	 * Comes back when no processor uses views as they were before this
+	 * call. On the thread of processor `cpu`, no lock held.
+	 */
+	void (*settle)(void *ctx, struct x86_cpu *cpu);
+	/* Notes what it has seen written to the view. */
+	void (*sync)(void *ctx, unsigned int view);
+	/* From soon on the next write to each page that is SEEN is noted. */
+	void (*protect)(void *ctx);
+	/* That has come true for all calls so far. */
+	bool (*protected)(void *ctx);
 };
 
 struct memory {
@@ -56,6 +86,24 @@ struct memory {
 	struct host_ram page_flags_ram; /* one byte per page, lazily committed */
 	_Atomic uint8_t *page_flags;
 	bool dirty_log; /* memory_dirty_log() is on */
+
+	/*
+	 * Views. A place is a region that does not change any more once it
+	 * is there, so that whoever finds it may use it at leisure.
+	 */
+	struct host_ram device; /* backs them */
+	uint64_t device_used;
+	_Atomic(const struct memory_region *) view[MEMORY_VIEWS_MAX];
+	const char *view_name[MEMORY_VIEWS_MAX];
+	unsigned int view_count;
+	struct memory_region place[MEMORY_PLACES_MAX];
+	unsigned int place_count;
+	_Atomic uint64_t moves;	  /* changes of views so far */
+	_Atomic uint64_t settled; /* of those, seen by all processors */
+	/* Device pages that a processor may have written unnoted. */
+	uint64_t loose[MEMORY_DEVICE_MAX / 4096 / 64];
+	const struct memory_hooks *hooks; /* NULL: none */
+	void *hooks_ctx;
 
 	/* Called after a write to a page that had MEM_PAGE_CODE set; takes
 	 * the flag away when no decoded code counts any more. */
@@ -89,7 +137,10 @@ int memory_add(struct memory *mem, enum memory_kind kind, gpa_t base,
  */
 int memory_set_kind(struct memory *mem, gpa_t base, enum memory_kind kind);
 
-/* The region that holds `addr`, or NULL. */
+/*
+ * The region or view that holds `addr`, or NULL. A view's place stays what it
+ * is when the view moves away.
+ */
 const struct memory_region *memory_find(const struct memory *mem, gpa_t addr);
 
 /*
@@ -123,7 +174,10 @@ int64_t memory_page_index(const struct memory *mem, gpa_t addr);
 /* Tells engines that [addr, addr + len) was written. Any thread. */
 void memory_note_write(struct memory *mem, gpa_t addr, uint64_t len);
 
-/* The same for RAM that is known by its host address. */
+/* The same for pages of page_flags, from index `page` on. */
+void memory_note_pages(struct memory *mem, uint64_t page, uint64_t count);
+
+/* The same for RAM and device memory known by its host address. */
 void memory_note_host(struct memory *mem, const void *host, uint64_t len);
 
 /*

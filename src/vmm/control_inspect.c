@@ -152,21 +152,30 @@ static json_t *routes(struct vm *vm)
 	return list;
 }
 
+static json_t *region(const struct memory_region *r, const char *kind)
+{
+	return json_pack("{sIsIssss}", "base", (json_int_t)r->base, "size",
+			 (json_int_t)r->size, "kind", kind, "name", r->name);
+}
+
 static json_t *memory(struct vm *vm)
 {
+	const struct memory *mem = &vm->memory;
 	json_t *list = json_array();
 
 	host_lock(&vm->device_lock);
-	for (unsigned int i = 0; i < vm->memory.region_count; i++) {
-		const struct memory_region *region = &vm->memory.region[i];
+	for (unsigned int i = 0; i < mem->region_count; i++) {
+		const struct memory_region *r = &mem->region[i];
 
 		json_array_append_new(
-			list, json_pack("{sIsIssss}", "base",
-					(json_int_t)region->base, "size",
-					(json_int_t)region->size, "kind",
-					region->kind == MEMORY_ROM ? "rom" :
-								     "ram",
-					"name", region->name));
+			list,
+			region(r, r->kind == MEMORY_ROM ? "rom" : "ram"));
+	}
+	for (unsigned int i = 0; i < mem->view_count; i++) {
+		const struct memory_region *r = atomic_load(&mem->view[i]);
+
+		if (r)
+			json_array_append_new(list, region(r, "device"));
 	}
 	host_unlock(&vm->device_lock);
 	return list;

@@ -7,6 +7,7 @@
  */
 #include "x86/access.h"
 
+#include "vm/memory_view.h"
 #include "x86/mmu.h"
 #include "x86/segment.h"
 
@@ -182,6 +183,13 @@ static void mmio_read(struct x86_cpu *cpu, const struct mmu_page *p,
 	cpu->work = X86_WORK_RUN;
 }
 
+static void mmio_write_bus(struct x86_cpu *cpu, uint64_t at, unsigned int size,
+			   uint64_t value)
+{
+	bus_write(&cpu->vm->mmio, at, size, value);
+	memory_settle(&cpu->vm->memory, cpu);
+}
+
 static void mmio_write(struct x86_cpu *cpu, const struct mmu_page *p,
 		       const uint8_t *buf, unsigned int size)
 {
@@ -194,7 +202,7 @@ static void mmio_write(struct x86_cpu *cpu, const struct mmu_page *p,
 		n = bus_size(size - done);
 		memcpy(&v, buf + done, n);
 		if (!p->apic)
-			bus_write(&cpu->vm->mmio, at, n, v);
+			mmio_write_bus(cpu, at, n, v);
 		else if (n >= 4 && !(at & 3))
 			cpu->apic.ops->write(cpu->apic.object, at & 0xfff,
 					     (uint32_t)v);
@@ -218,7 +226,11 @@ static void note(struct x86_cpu *cpu, const struct mmu_page *p,
 {
 	if (mmu_page_flags(cpu, p->region, p->gpa) & MEM_PAGE_CODE)
 		cpu->stat_code_write++;
-	memory_note_write(&cpu->vm->memory, gpa(p->gpa), size);
+	/* By the region: a view may be elsewhere by now. */
+	memory_note_pages(&cpu->vm->memory,
+			  p->region->first_page +
+				  ((p->gpa - p->region->base) >> PAGE_SHIFT),
+			  1);
 	if (p->gpa >> PAGE_SHIFT == cpu->block_page && cpu->block_written)
 		cpu->block_written(cpu);
 }
@@ -285,10 +297,10 @@ enum x86_result x86_pointer(struct x86_cpu *cpu, uint64_t linear,
 	if (access & X86_WRITE && p.page[0].region) {
 		/* The write that was noted before is done by now. */
 		if (cpu->noted_early)
-			memory_note_write(&cpu->vm->memory,
-					  gpa(cpu->noted_early), 1);
+			memory_note_host(&cpu->vm->memory, cpu->noted_early,
+					 1);
 		note(cpu, &p.page[0], size);
-		cpu->noted_early = p.page[0].gpa;
+		cpu->noted_early = p.page[0].host;
 	}
 	if (watching(cpu))
 		watch(cpu, linear, size, access);
@@ -329,6 +341,15 @@ static bool host_to_gpa(struct x86_cpu *cpu, const uint8_t *host,
 
 		if (offset < r->size) {
 			*address = gpa(r->base + offset);
+			return true;
+		}
+	}
+	for (unsigned int i = 0; i < mem->view_count; i++) {
+		const struct memory_region *r = atomic_load(&mem->view[i]);
+
+		if (r && (uintptr_t)host - (uintptr_t)r->host < r->size) {
+			*address = gpa(r->base + ((uintptr_t)host -
+						  (uintptr_t)r->host));
 			return true;
 		}
 	}

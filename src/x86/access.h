@@ -101,10 +101,10 @@ void x86_set_pkru(struct x86_cpu *cpu, uint32_t value);
 void x86_set_pkrs(struct x86_cpu *cpu, uint32_t value);
 
 /*
- * Withdraws write tags: of the page with this host address range, or all
- * when `host` is NULL (a page became a code page; dirty log started).
+ * Withdraws write tags: of pages from that of `host` on, or all when `host`
+ * is NULL (a page became a code page; dirty log started).
  */
-void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host);
+void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host, uint64_t size);
 
 /*
  * Segment checks for `size` bytes at effective address `ea` in `seg`: gives

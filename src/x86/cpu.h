@@ -31,6 +31,7 @@
 #define X86_REQ_KICK 0x10u /* leave run() */
 #define X86_REQ_NMI2 0x40u /* another one came before the first was seen */
 #define X86_REQ_CODE 0x20u /* engine/soft: pages became code pages */
+#define X86_REQ_MEMORY 0x80u /* the same: views moved, pages are watched */
 
 /* What an instruction handler returns. */
 enum x86_result {
@@ -304,8 +305,8 @@ struct x86_cpu {
 	uint64_t block_page;
 	void (*block_written)(struct x86_cpu *cpu);
 	/* Where x86_pointer() noted a write that comes after the note, so
-	 * that it is to be noted again; 0: nowhere. */
-	uint64_t noted_early;
+	 * that it is to be noted again; NULL: nowhere. */
+	const uint8_t *noted_early;
 	/* Told of a TLB flush, for caches keyed by linear address; `all`:
 	 * global pages too. */
 	void (*tlb_flushed)(struct x86_cpu *cpu, bool all);

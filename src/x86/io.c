@@ -3,6 +3,7 @@
  * Port input and output: IN, OUT, INS, OUTS, the I/O permission bitmap and
  * I/O breakpoints. Intel SDM vol. 1, 19.5; vol. 3, 17.2.4, 20.3.3.
  */
+#include "vm/memory_view.h"
 #include "x86/access.h"
 #include "x86/handlers.h"
 #include "x86/operand.h"
@@ -26,6 +27,7 @@ void x86_port_write(struct x86_cpu *cpu, uint16_t port, unsigned int size,
 	cpu->stat_pio++;
 	cpu->work = X86_WORK_DEVICE;
 	bus_write(&cpu->vm->pio, port, size, value);
+	memory_settle(&cpu->vm->memory, cpu);
 	cpu->work = X86_WORK_RUN;
 }
 

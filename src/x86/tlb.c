@@ -218,9 +218,9 @@ void x86_set_pkrs(struct x86_cpu *cpu, uint32_t value)
 		keys_changed(cpu, changed);
 }
 
-void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
+void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host, uint64_t size)
 {
-	uintptr_t page = (uintptr_t)host & PAGE_MASK;
+	uintptr_t first = (uintptr_t)host & PAGE_MASK;
 
 	x86_tlb_forget_last(cpu);
 	for (unsigned int kind = 0; kind < X86_TLB_KINDS; kind++) {
@@ -236,7 +236,7 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host)
 						 __builtin_ctzll(bits);
 				struct x86_tlb_entry *e = &t->entry[n];
 
-				if (!host || e->addend - e->tag == page)
+				if (!host || e->addend - e->tag - first < size)
 					clear_tag(t, n);
 			}
 		}

@@ -56,15 +56,18 @@ def load_table():
 
 def command(args, guest, engine):
     image = str(args.build / (guest.name + ".bin"))
+    display = guest.name.startswith("vga_")
     if engine == "oracle":
         return [args.qemu, "-accel", "tcg", "-cpu", "max", "-kernel", image,
                 "-smp", str(guest.cpus), "-m", guest.memory, "-display",
                 "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
                 "-nodefaults", "-device",
-                "isa-debug-exit,iobase=0xf4,iosize=1"]
+                "isa-debug-exit,iobase=0xf4,iosize=1",
+                *(["-device", "VGA"] if display else [])]
     return [args.lodge, "run", "--kernel", image, "--cpus", str(guest.cpus),
             "--memory", guest.memory, "--engine", engine, "--serial", "stdio",
-            "--testdev", "--no-reboot"]
+            "--testdev", "--no-reboot",
+            *(["--display", "std"] if display else [])]
 
 
 def judge(guest, engine, status, text):

@@ -313,6 +313,8 @@ def test_inspect(idle):
     assert {"memory", "pci", "interrupts", "devices", "attached"} == set(found)
     assert any(r["base"] == 1 << 20 and r["kind"] == "ram"
                for r in found["memory"])
+    assert any(r["kind"] == "device" and r["name"] == "vga"
+               for r in found["memory"])
     assert any("vga" in line for line in found["pci"])
     if ENGINE == "soft":
         assert len(found["interrupts"]) == 24

@@ -116,6 +116,7 @@ static void kvm_close(void *vm_engine)
 	struct kvm_vm *kvm = vm_engine;
 
 	kvm->vm->memory.kind_changed = NULL;
+	kvm->vm->memory.hooks = NULL;
 	close(kvm->fd);
 	close(kvm->system);
 	free(kvm);
@@ -151,6 +152,89 @@ static void kind_changed(void *ctx, unsigned int region)
 	set_slot(kvm, region);
 }
 
+/* Hands the pages that KVM saw written to the memory's own log. */
+static int sync_slot(struct kvm_vm *kvm, unsigned int slot,
+		     const struct memory_region *r)
+{
+	uint64_t words = (r->size / PAGE_SIZE + 63) / 64;
+	uint64_t *bitmap = calloc(words, sizeof(*bitmap));
+	struct kvm_dirty_log log = { .slot = slot };
+	int err = 0;
+
+	if (!bitmap)
+		return -ENOMEM;
+	log.dirty_bitmap = bitmap;
+	if (ioctl(kvm->fd, KVM_GET_DIRTY_LOG, &log))
+		err = -errno;
+	for (uint64_t w = 0; w < words && !err; w++)
+		for (uint64_t bits = bitmap[w]; bits; bits &= bits - 1) {
+			uint64_t page = w * 64 +
+					(uint64_t)__builtin_ctzll(bits);
+
+			memory_note_pages(&kvm->vm->memory,
+					  r->first_page + page, 1);
+		}
+	free(bitmap);
+	return err;
+}
+
+/* --- views ------------------------------------------------------------------ */
+
+static unsigned int view_slot(unsigned int view)
+{
+	return MEMORY_REGIONS_MAX + view;
+}
+
+/* Where KVM does not take the slot, accesses come out to the device. */
+static void set_view(struct kvm_vm *kvm, unsigned int view,
+		     const struct memory_region *r)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = view_slot(view),
+	};
+
+	if (r) {
+		region.flags = KVM_MEM_LOG_DIRTY_PAGES;
+		region.guest_phys_addr = r->base;
+		region.memory_size = r->size;
+		region.userspace_addr = (uintptr_t)r->host;
+	}
+	ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+static void sync_view(void *vm_engine, unsigned int view)
+{
+	struct kvm_vm *kvm = vm_engine;
+	const struct memory_region *r =
+		atomic_load(&kvm->vm->memory.view[view]);
+
+	if (r)
+		sync_slot(kvm, view_slot(view), r);
+}
+
+/* KVM stops the processors for a moment: nothing is left to settle. */
+static void view_changed(void *vm_engine, unsigned int view,
+			 const struct memory_region *before)
+{
+	struct kvm_vm *kvm = vm_engine;
+	const struct memory_region *now =
+		atomic_load(&kvm->vm->memory.view[view]);
+
+	if (before) {
+		/* Those after the log was read are lost with the slot. */
+		memory_note_pages(&kvm->vm->memory, before->first_page,
+				  before->size >> PAGE_SHIFT);
+		set_view(kvm, view, NULL);
+	}
+	if (now)
+		set_view(kvm, view, now);
+}
+
+static const struct memory_hooks kvm_memory_hooks = {
+	.view_changed = view_changed,
+	.sync = sync_view,
+};
+
 static int kvm_map_memory(void *vm_engine)
 {
 	struct kvm_vm *kvm = vm_engine;
@@ -162,6 +246,8 @@ static int kvm_map_memory(void *vm_engine)
 
 		ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &none);
 	}
+	kvm->vm->memory.hooks = &kvm_memory_hooks;
+	kvm->vm->memory.hooks_ctx = kvm;
 	kvm->slots = kvm->vm->memory.region_count;
 	kvm->vm->memory.kind_changed = kind_changed;
 	kvm->vm->memory.kind_changed_ctx = kvm;
@@ -252,39 +338,13 @@ static int kvm_dirty_log(void *vm_engine, bool on)
 	return err;
 }
 
-/* Hands the pages that KVM saw written to the memory's own log. */
-static int sync_slot(struct kvm_vm *kvm, unsigned int slot)
-{
-	const struct memory_region *r = &kvm->vm->memory.region[slot];
-	uint64_t words = (r->size / PAGE_SIZE + 63) / 64;
-	uint64_t *bitmap = calloc(words, sizeof(*bitmap));
-	struct kvm_dirty_log log = { .slot = slot };
-	int err = 0;
-
-	if (!bitmap)
-		return -ENOMEM;
-	log.dirty_bitmap = bitmap;
-	if (ioctl(kvm->fd, KVM_GET_DIRTY_LOG, &log))
-		err = -errno;
-	for (uint64_t w = 0; w < words && !err; w++)
-		for (uint64_t bits = bitmap[w]; bits; bits &= bits - 1) {
-			uint64_t page = w * 64 +
-					(uint64_t)__builtin_ctzll(bits);
-
-			memory_note_write(&kvm->vm->memory,
-					  gpa(r->base + page * PAGE_SIZE), 1);
-		}
-	free(bitmap);
-	return err;
-}
-
 static int kvm_dirty_sync(void *vm_engine)
 {
 	struct kvm_vm *kvm = vm_engine;
 	int err = 0;
 
 	for (unsigned int i = 0; i < kvm->slots && !err; i++)
-		err = sync_slot(kvm, i);
+		err = sync_slot(kvm, i, &kvm->vm->memory.region[i]);
 	return err;
 }
 

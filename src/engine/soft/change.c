@@ -121,7 +121,7 @@ static void share(struct soft_cpu *soft, uint64_t page, const uint8_t *host)
 	uint64_t head;
 
 	atomic_fetch_or(&vm->memory.page_flags[page], MEM_PAGE_CODE);
-	x86_tlb_protect(soft->cpu, host);
+	x86_tlb_protect(soft->cpu, host, PAGE_SIZE);
 	if (vm->cpu_count < 2)
 		return;
 	host_lock(&shared->ring_lock);
@@ -228,6 +228,15 @@ bool block_may_write(const struct x86_insn *insn)
 	}
 }
 
+void soft_note_again(struct soft_cpu *soft)
+{
+	struct x86_cpu *cpu = soft->cpu;
+
+	if (cpu->noted_early)
+		memory_note_host(&cpu->vm->memory, cpu->noted_early, 1);
+	cpu->noted_early = NULL;
+}
+
 void soft_notice_code(struct soft_cpu *soft)
 {
 	struct soft_vm *shared = soft->soft;
@@ -238,15 +247,11 @@ void soft_notice_code(struct soft_cpu *soft)
 		return;
 	block_forget_linear(&soft->cache);
 	/* Others may have decoded between the note and the write. */
-	if (soft->cpu->noted_early) {
-		memory_note_write(&shared->vm->memory,
-				  gpa(soft->cpu->noted_early), 1);
-		soft->cpu->noted_early = 0;
-	}
+	soft_note_again(soft);
 	head = atomic_load(&shared->ring_head);
 	if (head == soft->ring_seen)
 		return;
-	x86_tlb_protect(soft->cpu, NULL);
+	x86_tlb_protect(soft->cpu, NULL, 0);
 	host_lock(&shared->ring_lock);
 	head = atomic_load(&shared->ring_head);
 	/* Overrun: every page may be one of those missed. */

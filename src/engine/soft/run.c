@@ -180,14 +180,16 @@ static bool must_leave(struct soft_cpu *soft, struct x86_cpu *cpu,
 }
 
 /* Sleeps while the processor is halted or waits for its start-up. */
-static void wait_for_event(struct x86_cpu *cpu)
+static void wait_for_event(struct soft_cpu *soft, struct x86_cpu *cpu)
 {
 	cpu->stat_halt++;
 	cpu->work = X86_WORK_HALT;
 	while (!x86_can_wake(cpu) &&
 	       !(atomic_load(&cpu->request) & X86_REQ_KICK) &&
-	       atomic_load(&cpu->vm->request) == VM_RUN)
+	       atomic_load(&cpu->vm->request) == VM_RUN) {
 		host_event_wait(&cpu->wake, UINT64_MAX);
+		soft_notice_memory(soft);
+	}
 	cpu->work = X86_WORK_RUN;
 }
 
@@ -205,17 +207,19 @@ void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
 
 	*exit = (struct engine_exit){ 0 };
 	soft->rewrites = soft->rewrites && host_code_base(cpu);
+	soft_enter(soft);
 	for (;;) {
 		if (__builtin_expect(r == X86_STOP, 0)) {
 			if (must_leave(soft, cpu, exit))
 				break;
 			if (cpu->state.activity != X86_RUNNING)
-				wait_for_event(cpu);
+				wait_for_event(soft, cpu);
 		}
 		r = X86_NEXT;
 		if (__builtin_expect(events_due(cpu), 0)) {
 			x86_flags(cpu);
 			soft_notice_code(soft);
+			soft_notice_memory(soft);
 			if (!holds_events(cpu))
 				r = x86_take_events(cpu);
 		}
@@ -224,4 +228,5 @@ void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
 	}
 	x86_flags(cpu);
 	cpu->block_page = UINT64_MAX;
+	soft_leave(soft);
 }

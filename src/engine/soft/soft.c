@@ -81,6 +81,7 @@ static void soft_close(void *vm_engine)
 
 	soft->vm->memory.code_written = NULL;
 	soft->vm->memory.kind_changed = NULL;
+	soft->vm->memory.hooks = NULL;
 	host_ram_destroy(&soft->page_ram);
 	host_free(soft);
 }
@@ -106,6 +107,8 @@ static int soft_map_memory(void *vm_engine)
 	mem->code_written_ctx = soft;
 	mem->kind_changed = soft_kind_changed;
 	mem->kind_changed_ctx = soft;
+	mem->hooks = &soft_memory_hooks;
+	mem->hooks_ctx = soft;
 	return 0;
 }
 

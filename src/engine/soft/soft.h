@@ -26,6 +26,8 @@ struct soft_vm {
 	_Atomic uint64_t ring_head; /* pages ever posted */
 	uint64_t ring[SOFT_RING];
 	size_t cache; /* bytes of code that each vCPU keeps */
+	/* view.c: questions about device memory, and moves of views. */
+	_Atomic uint64_t memory_asked, views_moved;
 };
 
 struct soft_cpu {
@@ -36,6 +38,9 @@ struct soft_cpu {
 	struct soft_room room;
 	bool rewrites; /* the host can */
 	uint64_t ring_seen;
+	_Atomic bool running; /* in soft_run() */
+	_Atomic uint64_t memory_seen; /* of soft_vm.memory_asked */
+	uint64_t views_seen;	      /* of soft_vm.views_moved */
 	uint64_t kicks;
 	struct soft_profile *profile; /* NULL: none is wanted */
 
@@ -75,6 +80,18 @@ void soft_kind_changed(void *ctx, unsigned int region);
 
 /* Does what other vCPUs' soft_open_page() and soft_code_written() asked for. */
 void soft_notice_code(struct soft_cpu *soft);
+
+/* The write that was noted before it was made is made: notes it again. */
+void soft_note_again(struct soft_cpu *soft);
+
+/* view.c: does what was asked about device memory. On the vCPU's thread. */
+void soft_notice_memory(struct soft_cpu *soft);
+
+/* The same when soft_run() begins and ends. */
+void soft_enter(struct soft_cpu *soft);
+void soft_leave(struct soft_cpu *soft);
+
+extern const struct memory_hooks soft_memory_hooks;
 
 /* Forgets every block and all host code. */
 void soft_flush(struct soft_cpu *soft);

@@ -20,6 +20,7 @@ static int setup(void **state)
 	memset(&vm, 0, sizeof(vm));
 	vm_init(&vm, "vga");
 	clock_start(&vm.clock);
+	assert_int_equal(memory_init(&vm.memory, 1 << 20, 0), 0);
 	assert_int_equal(vga_init(&vga, &vm), 0);
 	return 0;
 }
@@ -27,6 +28,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	vga_class.fini(&vga);
+	memory_fini(&vm.memory);
 	assert_int_equal(fake_live(), 0);
 	return 0;
 }

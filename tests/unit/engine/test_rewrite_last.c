@@ -204,7 +204,7 @@ static void test_dirty_log(void **state)
 
 	run();
 	assert_int_equal(cpu->stat_walk, walks);
-	x86_tlb_protect(cpu, NULL);
+	x86_tlb_protect(cpu, NULL, 0);
 	run();
 	assert_int_not_equal(cpu->stat_walk, walks);
 }

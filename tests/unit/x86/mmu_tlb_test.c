@@ -43,7 +43,7 @@ static void page_flags_withhold_write_tags(void **state)
 	assert_true(set(X86_TLB_WRITE));
 	/* Dirty log: the first write is seen, the second is free. */
 	memory_dirty_log(mem, true);
-	x86_tlb_protect(bench.cpu, NULL);
+	x86_tlb_protect(bench.cpu, NULL, 0);
 	assert_false(set(X86_TLB_WRITE));
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
 	assert_int_equal(atomic_load(&mem->page_flags[DATA >> 12]), 0);
@@ -58,9 +58,11 @@ static void protect_one_page(void **state)
 	map_long(P | W);
 	enter_long(0, 0);
 	assert_int_equal(store(LINEAR, 1), X86_NEXT);
-	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA + 0x1000), 1));
+	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA + 0x1000), 1),
+			PAGE_SIZE);
 	assert_true(set(X86_TLB_WRITE));
-	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA), 1));
+	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA), 1),
+			PAGE_SIZE);
 	assert_false(set(X86_TLB_WRITE));
 	assert_true(set(X86_TLB_READ));
 }
@@ -146,7 +148,8 @@ static void streams_leave_each_other_alone(void **state)
 	assert_false(tlb_has(X86_TLB_READ, LINEAR));
 	assert_true(tlb_has(X86_TLB_WRITE, other));
 	assert_int_equal(load(LINEAR, &v), X86_NEXT);
-	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA), 1));
+	x86_tlb_protect(bench.cpu, memory_for_read(mem, gpa(DATA), 1),
+			PAGE_SIZE);
 	assert_true(tlb_has(X86_TLB_READ, LINEAR));
 	assert_false(tlb_has(X86_TLB_WRITE, other));
 }
