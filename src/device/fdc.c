@@ -289,7 +289,8 @@ static int check(const void *object)
 	if (fdc->phase >= FDC_PHASES || fdc->kind >= FDC_KINDS ||
 	    fdc->size > FDC_FIFO || (bytes && fdc->at >= fdc->size) ||
 	    (fdc->phase == FDC_DATA && fdc->moved >= unit) ||
-	    (moving && fdc->kind == FDC_VERIFY) || fdc->moved > FDC_SECTOR || fdc->senses > FDC_UNITS ||
+	    (moving && fdc->kind == FDC_VERIFY) ||
+	    fdc->moved > FDC_SECTOR || fdc->senses > FDC_UNITS ||
 	    fdc->head > 1 || fdc->seek_done >> FDC_UNITS)
 		return -VM_EBADMSG;
 	for (unsigned int i = 0; i < FDC_DRIVES; i++)

@@ -183,7 +183,8 @@ static void step(struct words *w, unsigned int op)
 		bus_write(&vm.pio, op & 8 ? 0x376 : 0x3f6, 1, op & 6);
 		break;
 	case 14:
-		save_and_load();
+		if (!(op & 3))
+			save_and_load();
 		break;
 	default:
 		config((unsigned int)next_word(w, 1), 1, op);

@@ -175,12 +175,66 @@ static void ide(void **state)
 	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
 }
 
+/* --- the whole machine's state ------------------------------------------------------ */
+
+/* With a command of each controller half given. */
+static void saved(void **state)
+{
+	static uint8_t data[1440 * KIB];
+	struct state_item items[VM_CPUS_MAX + VM_DEVICES_MAX];
+	const unsigned int max = sizeof(items) / sizeof(items[0]);
+	struct fake_block disk, floppy;
+	struct board_disk drive = { .block = &disk.block, .bus = BOARD_IDE };
+	struct board_config config = {
+		.disk = &drive,
+		.disks = 1,
+		.floppy = { &floppy.block },
+		.floppies = 1,
+	};
+	struct state_buffer stream = { 0 };
+	struct state_error error;
+	struct board *board;
+	unsigned int count;
+
+	fake_block_init(&disk, data, 64 * KIB);
+	fake_block_init(&floppy, data, sizeof(data));
+	board = build(&config);
+	pci_config_write(board->pci.root.function[PCI_DEVFN(31, 1)],
+			 PCI_COMMAND, 2, PCI_COMMAND_IO);
+	out(board, 0x1f6, 0xe0);
+	out(board, 0x1f7, 0x30);
+	bus_write(&board->vm.pio, 0x1f0, 2, 0x1234);
+	out(board, 0x3f2, 0x0c);
+	out(board, 0x3f5, 0x03);
+	out(board, 0x3f5, 0xaf);
+	out(board, 0x81, 0x77);
+	vm_quiesce_devices(&board->vm);
+	count = board_state_items(board, items, max);
+	assert_int_equal(state_save(items, count, &stream), 0);
+	board_reset(board);
+	assert_int_equal(in(board, 0x81), 0);
+	assert_int_equal(state_load(items, count, stream.data, stream.size,
+				    &board->vm.clock, &error), 0);
+	vm_resume_devices(&board->vm);
+	assert_int_equal(in(board, 0x81), 0x77);
+	assert_int_equal(in(board, 0x3f4), 0x90);
+	assert_int_equal(in(board, 0x1f7), 0x58);
+	for (unsigned int i = 2; i < 512; i += 2)
+		bus_write(&board->vm.pio, 0x1f0, 2, 0);
+	fake_work_run();
+	assert_int_equal(in(board, 0x1f7), 0x50);
+	assert_int_equal(data[512] | data[513] << 8, 0x1234); /* sector 1 */
+	host_free(stream.data);
+	destroy(board);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_floppies),
 		cmocka_unit_test(floppies),
 		cmocka_unit_test(ide),
+		cmocka_unit_test(saved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -333,6 +333,34 @@ static void port61(void **state)
 	assert_int_equal(changes, 100);
 }
 
+/* A tone: the counter's square wave, which the gate holds high. */
+static void speaker(void **state)
+{
+	rig_out(&rig, 0x61, 0xf3); /* the upper half cannot be written */
+	assert_int_equal(rig_in(&rig, 0x61) & 0xcf, 0x03);
+	program(2, 3, 1000);
+	for (unsigned int i = 0; i < 4; i++) {
+		run_ticks(10);
+		assert_true(out2());
+		run_ticks(500);
+		assert_false(out2());
+		run_ticks(490);
+	}
+	run_ticks(510);
+	assert_false(out2());
+	rig_out(&rig, 0x61, 0x02);
+	assert_true(out2());
+	run_ticks(700);
+	assert_true(out2());
+	rig_out(&rig, 0x61, 0x03); /* from its beginning again */
+	run_ticks(490);
+	assert_true(out2());
+	run_ticks(20);
+	assert_false(out2());
+	vm_reset_devices(&rig.vm);
+	assert_int_equal(rig_in(&rig, 0x61) & 0x0f, 0);
+}
+
 static void too_fast(void **state)
 {
 	program(0, 2, 2);
@@ -422,6 +450,7 @@ int main(void)
 		cmocka_unit_test_setup(latches, setup),
 		cmocka_unit_test_setup(bcd, setup),
 		cmocka_unit_test_setup(port61, setup),
+		cmocka_unit_test_setup(speaker, setup),
 		cmocka_unit_test_setup(too_fast, setup),
 		cmocka_unit_test_setup(reset_stops, setup),
 		cmocka_unit_test_setup(hostile, setup),
