@@ -33,6 +33,11 @@ static void put_rex(struct emit *e, bool wide, bool always, unsigned int reg,
 		emit_8(e, rex);
 }
 
+static void touch(struct emit *e, unsigned int reg)
+{
+	e->touched |= (uint16_t)(1u << (reg & 15));
+}
+
 void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
 {
 	unsigned int field = (reg & 7) << 3, index = m->index;
@@ -65,6 +70,7 @@ void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
 void emit_rm_mem(struct emit *e, uint32_t prefix, bool wide, uint32_t opcode,
 		 unsigned int reg, const struct emit_mem *m)
 {
+	touch(e, reg);
 	if (m->gs)
 		emit_8(e, PREFIX_GS);
 	put_prefixes(e, prefix);
@@ -76,6 +82,8 @@ void emit_rm_mem(struct emit *e, uint32_t prefix, bool wide, uint32_t opcode,
 void emit_rm_reg(struct emit *e, uint32_t prefix, bool wide, bool rex,
 		 uint32_t opcode, unsigned int reg, unsigned int rm)
 {
+	touch(e, reg);
+	touch(e, rm);
 	put_prefixes(e, prefix);
 	put_rex(e, wide, rex, reg, HOST_NONE, rm);
 	put_opcode(e, opcode);
@@ -84,8 +92,13 @@ void emit_rm_reg(struct emit *e, uint32_t prefix, bool wide, bool rex,
 
 void emit_mov(struct emit *e, unsigned int to, unsigned int from)
 {
-	if (to != from)
-		emit_rm_reg(e, 0, true, false, 0x8b, to, from);
+	uint16_t touched = e->touched;
+
+	if (to == from)
+		return;
+	emit_rm_reg(e, 0, true, false, 0x8b, to, from);
+	e->touched = touched;
+	touch(e, to);
 }
 
 void emit_load(struct emit *e, unsigned int to, const struct emit_mem *m)
@@ -95,7 +108,10 @@ void emit_load(struct emit *e, unsigned int to, const struct emit_mem *m)
 
 void emit_store(struct emit *e, unsigned int from, const struct emit_mem *m)
 {
+	uint16_t touched = e->touched;
+
 	emit_rm_mem(e, 0, true, 0x89, from, m);
+	e->touched = touched;
 }
 
 void emit_lea(struct emit *e, bool wide, unsigned int to,
@@ -106,6 +122,7 @@ void emit_lea(struct emit *e, bool wide, unsigned int to,
 
 uint8_t *emit_lea_here(struct emit *e, unsigned int to)
 {
+	touch(e, to);
 	put_rex(e, true, false, to, HOST_NONE, HOST_NONE);
 	emit_8(e, 0x8d);
 	emit_8(e, 5 | (to & 7) << 3);
@@ -115,6 +132,7 @@ uint8_t *emit_lea_here(struct emit *e, unsigned int to)
 
 uint8_t *emit_const_64(struct emit *e, unsigned int to, uint64_t value)
 {
+	touch(e, to);
 	put_rex(e, true, false, 0, HOST_NONE, to);
 	emit_8(e, 0xb8 | (to & 7));
 	emit_64(e, value);
@@ -123,6 +141,7 @@ uint8_t *emit_const_64(struct emit *e, unsigned int to, uint64_t value)
 
 void emit_const(struct emit *e, unsigned int to, uint64_t value)
 {
+	touch(e, to);
 	if (value <= UINT32_MAX) {
 		put_rex(e, false, false, 0, HOST_NONE, to);
 		emit_8(e, 0xb8 | (to & 7));
@@ -150,6 +169,7 @@ void emit_pext_gs(struct emit *e, unsigned int to, unsigned int from,
 {
 	const struct emit_mem m = emit_gs(offset);
 
+	touch(e, to);
 	emit_8(e, PREFIX_GS);
 	put_vex(e, 2, to, 0, 0, from, 2);
 	emit_8(e, 0xf5);
@@ -159,6 +179,7 @@ void emit_pext_gs(struct emit *e, unsigned int to, unsigned int from,
 void emit_rorx(struct emit *e, unsigned int to, unsigned int from,
 	       unsigned int count)
 {
+	touch(e, to);
 	put_vex(e, 3, to, 0, from, 0, 3);
 	emit_8(e, 0xf0);
 	emit_8(e, 0xc0 | (to & 7) << 3 | (from & 7));
@@ -168,6 +189,7 @@ void emit_rorx(struct emit *e, unsigned int to, unsigned int from,
 void emit_shrx(struct emit *e, unsigned int to, unsigned int from,
 	       unsigned int count)
 {
+	touch(e, to);
 	put_vex(e, 2, to, 0, from, count, 3);
 	emit_8(e, 0xf7);
 	emit_8(e, 0xc0 | (to & 7) << 3 | (from & 7));

@@ -24,6 +24,7 @@ struct emit {
 	uint8_t *p, *end;
 	intptr_t to_exec;
 	bool full; /* something did not fit: discard all */
+	uint16_t touched; /* registers that may have been changed, a bit each */
 };
 
 /* A memory operand: base + index * 2^scale + disp, or gs:disp. */

@@ -175,6 +175,28 @@ static unsigned int needed_at_front(const struct block *block,
 	return needs;
 }
 
+/* What scratch registers hold is known behind it. */
+static bool keeps_holds(const struct rewrite_class *class)
+{
+	switch (class->kind) {
+	case REWRITE_RM:
+	case REWRITE_PLAIN:
+	case REWRITE_OPCODE_REG:
+	case REWRITE_EXCHANGE:
+	case REWRITE_LEA:
+	case REWRITE_NOP:
+	case REWRITE_PUSH:
+	case REWRITE_PUSH_IMM:
+	case REWRITE_PUSH_MEM:
+	case REWRITE_POP:
+	case REWRITE_LEAVE:
+	case REWRITE_JCC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		     const uint32_t *live)
 {
@@ -188,6 +210,8 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 
 	t->flags_live = live[in_block] != 0;
 	t->access_now = 0;
+	if (t->pass == PASS_APART || !keeps_holds(c))
+		rewrite_hold_nothing(t);
 	start = t->e.p;
 	if (!rewrite_insn(t, insn, c) && !rewrite_branch(t, insn, c)) {
 		t->e.p = start;
@@ -200,6 +224,10 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		rewrite_put_slow(t, t->index)->behind = t->e.p;
 		rewrite_parked(t);
 	}
+	if (!keeps_holds(c))
+		rewrite_hold_nothing(t);
+	if (t->pass != PASS_APART)
+		rewrite_note_holds(t);
 	t->behind[t->pass == PASS_APART][t->index] = t->e.p;
 	t->after[t->index] = t->live;
 }
@@ -207,6 +235,7 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 static void put_insns(struct rewrite *t, struct rewrite_class *class,
 		      const uint32_t *live)
 {
+	rewrite_hold_nothing(t);
 	for (t->index = 0; t->index < rewrite_count(t); t->index++)
 		put_insn(t, class, live);
 	t->index = rewrite_count(t) - 1;
@@ -289,15 +318,17 @@ static void put_apart(struct rewrite *t, struct rewrite_class *class,
 		t->live = i ? t->after[i - 1] : front;
 		land_leads(t);
 		put_insn(t, class, live);
-		if (t->turns == 1 && class[i].kind < REWRITE_JCC &&
-		    !rewrite_shares_beyond(t, i))
-			emit_jmp(&t->e, (uint64_t)((intptr_t)t->behind[0][i] +
-						   t->e.to_exec));
+		if (t->turns > 1 || class[i].kind >= REWRITE_JCC ||
+		    rewrite_shares_beyond(t, i))
+			continue;
+		rewrite_hold_again(t, i);
+		emit_jmp(&t->e, (uint64_t)((intptr_t)t->behind[0][i] +
+					   t->e.to_exec));
 	}
 }
 
 /* The calls for TLB misses and such. Behind one, what the instruction's host
- * code leaves live is loaded again. */
+ * code leaves live, or held, is loaded again. */
 static void put_misses(struct rewrite *t)
 {
 	for (unsigned int i = 0; i < t->miss_count; i++) {
@@ -307,6 +338,7 @@ static void put_misses(struct rewrite *t)
 					     miss->index;
 		const struct rewrite_live *after = &t->after[index];
 		uint8_t *behind = t->behind[miss->apart][index];
+		bool holds = !miss->apart && rewrite_holds_at(t, index);
 		struct rewrite_slow *slow;
 
 		emit_land_32(&t->e, miss->at);
@@ -314,10 +346,12 @@ static void put_misses(struct rewrite *t)
 		rewrite_find(t, miss);
 		slow = rewrite_put_slow(t, index);
 		slow->behind = behind;
-		if (!after->sets && !after->placed)
+		if (!after->sets && !after->placed && !holds)
 			continue;
 		slow->behind = t->e.p;
 		rewrite_load_again(t, index);
+		if (holds)
+			rewrite_hold_again(t, index);
 		emit_jmp(&t->e, (uint64_t)((intptr_t)behind + t->e.to_exec));
 	}
 }

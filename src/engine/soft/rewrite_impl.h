@@ -103,6 +103,13 @@ struct rewrite_share {
 	uint32_t size;
 };
 
+#define REWRITE_SCRATCH 3u /* r9-r11 */
+
+/* Which guest register each holds, X86_NO_REG: none. */
+struct rewrite_hold {
+	uint8_t guest[REWRITE_SCRATCH];
+};
+
 #define REWRITE_LASTS_MAX (BLOCK_INSNS_MAX * REWRITE_ACCESS_MAX)
 
 /* An entry of struct x86_last that the block is to own. */
@@ -144,6 +151,8 @@ struct rewrite {
 	 * it (PASS_APART), and what is live there. */
 	uint8_t *behind[2][BLOCK_INSNS_MAX];
 	struct rewrite_live after[BLOCK_INSNS_MAX];
+	/* What is held now, and behind each instruction in the block. */
+	struct rewrite_hold hold, held[BLOCK_INSNS_MAX];
 
 	enum rewrite_pass pass;
 	struct rewrite_access access[BLOCK_INSNS_MAX][REWRITE_ACCESS_MAX];
@@ -234,10 +243,28 @@ static inline struct emit_mem rewrite_home(unsigned int guest)
 	return emit_gs(offsetof(struct x86_state, gpr) + guest * 8);
 }
 
-/* The host register that holds a guest register: its own, or `scratch`, into
- * which one that lives in memory is loaded. */
+/*
+ * rewrite_hold.c: the host register that holds a guest register: its own, or
+ * `scratch`, into which one that lives in memory is brought.
+ */
 unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
 			     unsigned int scratch);
+
+/* A guest register that lives in memory gets its value from `scratch`. */
+void rewrite_store_home(struct rewrite *t, unsigned int guest,
+			unsigned int scratch);
+
+/* It was changed in memory; `scratch` has its value still. */
+void rewrite_home_changed(struct rewrite *t, unsigned int guest);
+void rewrite_still_holds(struct rewrite *t, unsigned int guest,
+			 unsigned int scratch);
+void rewrite_hold_nothing(struct rewrite *t);
+
+/* Behind an instruction: what is held there; out of line, where host code
+ * comes back to there: it is so again. */
+void rewrite_note_holds(struct rewrite *t);
+bool rewrite_holds_at(const struct rewrite *t, unsigned int index);
+void rewrite_hold_again(struct rewrite *t, unsigned int index);
 
 /* The offset of an address's entry in a table of the TLB: rotated right, and
  * masked. */

@@ -74,14 +74,6 @@ static void put_immediate(struct rewrite *t, const struct x86_insn *insn)
 	emit_bytes(&t->e, &insn->imm, insn->imm_size);
 }
 
-static void store(struct rewrite *t, unsigned int guest, unsigned int scratch)
-{
-	const struct emit_mem home = rewrite_home(guest);
-
-	if (rewrite_host[guest] == HOST_NONE)
-		emit_store(&t->e, scratch, &home);
-}
-
 /* Byte operands in AH ... BH allow no REX prefix in the whole instruction. */
 static bool keeps_high_bytes(const struct x86_insn *insn, bool group)
 {
@@ -110,7 +102,6 @@ static uint32_t opcode_of(const struct x86_insn *insn)
 static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 			  const struct rewrite_class *class)
 {
-	const struct emit_mem home = rewrite_home(insn->reg);
 	unsigned int use = rewrite_modrm_use(insn);
 	unsigned int reg = insn->modrm >> 3 & 7;
 	bool at_home = !is_group(insn) && rewrite_host[insn->reg] == HOST_NONE;
@@ -120,7 +111,7 @@ static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 	if (at_home) {
 		reg = rewrite_spare(t, &at);
 		if (use & MODRM_READS_REG)
-			emit_load(&t->e, reg, &home);
+			reg = rewrite_in_host(t, insn->reg, reg);
 	} else if (!is_group(insn)) {
 		reg = rewrite_host[insn->reg];
 	}
@@ -128,7 +119,9 @@ static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 		    opcode_of(insn), reg, &at);
 	put_immediate(t, insn);
 	if (at_home && (use & MODRM_WRITES_REG))
-		emit_store(&t->e, reg, &home);
+		rewrite_store_home(t, insn->reg, reg);
+	else if (at_home)
+		rewrite_still_holds(t, insn->reg, reg);
 	return true;
 }
 
@@ -180,6 +173,16 @@ static bool turns(const struct x86_insn *insn)
 	       ((op < 0x40 && (op & 7) < 4) || (op >= 0x88 && op <= 0x8b));
 }
 
+/* A register that was in `scratch`, if it lives in memory. */
+static void put_back(struct rewrite *t, unsigned int guest,
+		     unsigned int scratch, bool changed)
+{
+	if (changed)
+		rewrite_store_home(t, guest, scratch);
+	else
+		rewrite_still_holds(t, guest, scratch);
+}
+
 static void rename_pair(struct rewrite *t, const struct x86_insn *insn,
 			const struct pair *p)
 {
@@ -204,14 +207,16 @@ static void rename_pair(struct rewrite *t, const struct x86_insn *insn,
 	}
 	put_immediate(t, insn);
 	if (twice) {
-		if (p->use & (MODRM_WRITES_REG | MODRM_WRITES_RM))
-			store(t, p->reg, HOST_R9);
+		put_back(t, p->reg, HOST_R9,
+			 p->use & (MODRM_WRITES_REG | MODRM_WRITES_RM));
 		return;
 	}
-	if (!p->group && !p->reg_high && (p->use & MODRM_WRITES_REG))
-		store(t, p->reg, HOST_R9);
-	if (!home && !p->rm_high && (p->use & MODRM_WRITES_RM))
-		store(t, p->rm, HOST_R10);
+	if (!p->group && !p->reg_high)
+		put_back(t, p->reg, HOST_R9, p->use & MODRM_WRITES_REG);
+	if (home && p->use & MODRM_WRITES_RM)
+		rewrite_home_changed(t, p->rm);
+	else if (!home && !p->rm_high)
+		put_back(t, p->rm, HOST_R10, p->use & MODRM_WRITES_RM);
 }
 
 /*
@@ -283,7 +288,7 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 		rm = rm == HOST_NONE ? HOST_R9 : rm;
 		emit_const(&t->e, rm,
 			   wide ? insn->imm : (uint32_t)insn->imm);
-		store(t, insn->rm, HOST_R9);
+		rewrite_store_home(t, insn->rm, HOST_R9);
 		return true;
 	}
 	if (insn->map == X86_MAP_0F && insn->opsize == 2)
@@ -297,7 +302,7 @@ static bool rename_opcode_reg(struct rewrite *t, const struct x86_insn *insn)
 		emit_8(&t->e, 0x0f);
 	emit_8(&t->e, op | (rm & 7));
 	put_immediate(t, insn);
-	store(t, insn->rm, HOST_R9);
+	rewrite_store_home(t, insn->rm, HOST_R9);
 	return true;
 }
 
@@ -311,7 +316,7 @@ static bool rename_exchange(struct rewrite *t, const struct x86_insn *insn)
 	rm = rewrite_in_host(t, insn->rm, HOST_R9);
 	emit_rm_reg(&t->e, insn->opsize == 2 ? 0x66 : 0,
 		    insn->prefix & X86_PFX_REXW, false, 0x87, HOST_RAX, rm);
-	store(t, insn->rm, HOST_R9);
+	rewrite_store_home(t, insn->rm, HOST_R9);
 	return true;
 }
 
@@ -334,11 +339,11 @@ static bool rename_lea(struct rewrite *t, const struct x86_insn *insn)
 		rewrite_address(t, insn);
 		reg = rewrite_in_host(t, insn->reg, HOST_R10);
 		emit_rm_reg(&t->e, 0x66, false, false, 0x8b, reg, HOST_R9);
-		store(t, insn->reg, HOST_R10);
+		rewrite_store_home(t, insn->reg, HOST_R10);
 		return true;
 	}
 	rewrite_lea(t, insn, reg == HOST_NONE ? HOST_R9 : reg);
-	store(t, insn->reg, HOST_R9);
+	rewrite_store_home(t, insn->reg, HOST_R9);
 	return true;
 }
 
@@ -431,7 +436,7 @@ static bool rename_pop(struct rewrite *t, const struct x86_insn *insn)
 	if (host == HOST_NONE)
 		host = HOST_R9;
 	emit_load(&t->e, host, &from);
-	store(t, insn->rm, HOST_R9);
+	rewrite_store_home(t, insn->rm, HOST_R9);
 	if (insn->rm != X86_RSP)
 		move_stack(t, 8);
 	return true;

@@ -10,17 +10,6 @@
 _Static_assert(sizeof(struct x86_tlb_entry) == 1u << REWRITE_TLB_SHIFT,
 	       "the TLB's index is shifted by this");
 
-unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
-			     unsigned int scratch)
-{
-	const struct emit_mem home = rewrite_home(guest);
-
-	if (rewrite_host[guest] != HOST_NONE)
-		return rewrite_host[guest];
-	emit_load(&t->e, scratch, &home);
-	return scratch;
-}
-
 static struct rewrite_access access_of(const struct rewrite *t,
 				       const struct x86_insn *insn)
 {
