@@ -184,9 +184,11 @@ def test_linux(machine, name, cpus, mib):
     assert 0.8 * mib < int(kib) / 1024 < mib
 
 
-def test_disk(machine):
-    """A virtio disk: messages by KVM, and what was written is there."""
-    text, _ = machine.get("one")
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_disk(machine, name):
+    """A virtio and an NVMe disk: messages by KVM, and what was written is
+    there."""
+    text, _ = machine.get(name)
     disk = re.search(r"^DISK (\w{32})", text, re.M)
     assert disk and disk[1] == re.search(r"^IMAGE (\w{32})", text, re.M)[1]
 
