@@ -417,6 +417,7 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b->code = NULL;
 	b->far = 0;
 	b->indirect = 0;
+	b->failed = 0;
 	b->mode = cpu->mode;
 	b->page = &soft->soft->page[page];
 	b->state = soft_open_page(soft, (uint64_t)page, host);

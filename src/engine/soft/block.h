@@ -73,6 +73,7 @@ struct block {
 	uint8_t bytes;
 	uint8_t count; /* instructions, the end marker not counted */
 	uint8_t needs; /* sets that must be live, once it is rewritten */
+	uint8_t failed; /* checks for a whole share, where there is no copy */
 	bool crosses;  /* it is one instruction, which block_second() ends */
 	struct x86_insn insn[];
 };
@@ -147,6 +148,13 @@ void block_forget_pages(struct block_cache *cache, uint64_t first,
 void block_cache_flush(struct block_cache *cache);
 
 #define BLOCK_ROWS_ALL UINT32_MAX
+
+/* How many there are. */
+static inline unsigned int block_row_count(const struct block *b)
+{
+	return (unsigned int)__builtin_popcount(
+		b->rows & (uint32_t)(((uint64_t)1 << b->count) - 1));
+}
 
 /* An instruction that `rows` says is there. */
 static inline struct x86_insn *block_insn(struct block *b, unsigned int index)

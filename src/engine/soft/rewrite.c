@@ -31,6 +31,8 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 		err = rewrite_links_open(rw);
 	if (!err)
 		err = rewrite_events_open(rw);
+	if (!err)
+		err = rewrite_again_open(rw);
 	if (err) {
 		rewrite_fini(rw);
 		return err;
@@ -60,11 +62,13 @@ void rewrite_fini(struct rewriter *rw)
 		host_code_destroy(&rw->code);
 	rewrite_links_close(rw);
 	rewrite_events_close(rw);
+	rewrite_again_close(rw);
 }
 
 void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	rewrite_events_flush(rw);
+	rewrite_again_flush(rw);
 	rw->used = rw->stubs;
 	rewrite_forget_lasts(rw, cpu);
 	rewrite_unlink(rw, cpu);
@@ -221,9 +225,13 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		t->slow_count = slow;
 		t->access_count[t->index] = 0;
 		c->kind = REWRITE_NOT;
+		t->rows |= (uint32_t)1 << in_block;
 		rewrite_put_slow(t, t->index)->behind = t->e.p;
 		rewrite_parked(t);
 	}
+	/* Decoded once more, it would take another place in native.c. */
+	if (c->kind == REWRITE_VECTOR)
+		t->rows |= (uint32_t)1 << in_block;
 	if (!keeps_holds(c))
 		rewrite_hold_nothing(t);
 	if (t->pass != PASS_APART)
@@ -327,33 +335,52 @@ static void put_apart(struct rewrite *t, struct rewrite_class *class,
 	}
 }
 
-/* The calls for TLB misses and such. Behind one, what the instruction's host
- * code leaves live, or held, is loaded again. */
+/* The last instruction among those that share when this one does. */
+static unsigned int last_beside(const struct rewrite *t, unsigned int index)
+{
+	while (rewrite_shares_beyond(t, index))
+		index++;
+	return index;
+}
+
+/*
+ * A call for a TLB miss and such. Behind it, what the host code of the last
+ * instruction leaves live, or held, is loaded again. `all`: C code has all of those that
+ * share, as the host code of the others relies on the check.
+ */
+static void put_miss(struct rewrite *t, const struct rewrite_out *miss,
+		     bool all)
+{
+	bool apart = miss->apart && !all;
+	unsigned int index = apart ? rewrite_in_block(t, miss->index) :
+				     miss->index;
+	unsigned int last = all ? last_beside(t, index) : index;
+	const struct rewrite_live *after = &t->after[last];
+	uint8_t *behind = t->behind[apart][last];
+	bool holds = !apart && rewrite_holds_at(t, last);
+	struct rewrite_slow *slow;
+
+	emit_land_32(&t->e, miss->at);
+	restore_rcx(t, miss);
+	rewrite_find(t, miss);
+	slow = rewrite_put_slow(t, index);
+	slow->more = (uint8_t)(last - index);
+	slow->behind = behind;
+	if (!after->sets && !after->placed && !holds)
+		return;
+	slow->behind = t->e.p;
+	rewrite_load_again(t, last);
+	if (holds)
+		rewrite_hold_again(t, last);
+	emit_jmp(&t->e, (uint64_t)((intptr_t)behind + t->e.to_exec));
+}
+
 static void put_misses(struct rewrite *t)
 {
-	for (unsigned int i = 0; i < t->miss_count; i++) {
-		const struct rewrite_out *miss = &t->miss[i];
-		unsigned int index = miss->apart ?
-					     rewrite_in_block(t, miss->index) :
-					     miss->index;
-		const struct rewrite_live *after = &t->after[index];
-		uint8_t *behind = t->behind[miss->apart][index];
-		bool holds = !miss->apart && rewrite_holds_at(t, index);
-		struct rewrite_slow *slow;
-
-		emit_land_32(&t->e, miss->at);
-		restore_rcx(t, miss);
-		rewrite_find(t, miss);
-		slow = rewrite_put_slow(t, index);
-		slow->behind = behind;
-		if (!after->sets && !after->placed && !holds)
-			continue;
-		slow->behind = t->e.p;
-		rewrite_load_again(t, index);
-		if (holds)
-			rewrite_hold_again(t, index);
-		emit_jmp(&t->e, (uint64_t)((intptr_t)behind + t->e.to_exec));
-	}
+	for (unsigned int i = 0; i < t->miss_count; i++)
+		put_miss(t, &t->miss[i], t->miss[i].apart && !t->apart);
+	for (unsigned int i = 0; i < t->lead_count && !t->apart; i++)
+		put_miss(t, &t->lead[i], true);
 }
 
 static bool ends_by_itself(const struct rewrite_class *last)
@@ -427,7 +454,9 @@ static const uint8_t *put_all(struct rewrite *t, struct rewrite_class *class,
 	if (!ends_by_itself(end) ||
 	    (end->kind == REWRITE_NOT && !x86_ends_block(last)))
 		rewrite_go(t, rewrite_next(t, last));
-	put_apart(t, class, live, front);
+	t->apart = t->turns > 1 || rewrite_wants_apart(t->rw, block);
+	if (t->apart)
+		put_apart(t, class, live, front);
 	put_misses(t);
 	rewrite_put_loads(t);
 	rewrite_put_end(t);
@@ -534,23 +563,12 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 	return r;
 }
 
-uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
-			    unsigned int index)
+static enum x86_result run_handler(struct x86_cpu *cpu, struct block *block,
+				   const struct x86_insn *insn)
 {
 	struct soft_cpu *soft = cpu->engine;
-	const struct x86_insn *insn = block_insn(block, index);
-	const uint64_t mask = block->mode & X86_MODE_CODE64 ? UINT64_MAX :
-							      UINT32_MAX;
-	uint64_t rip = (block->rip + insn->offset) & mask;
-	const uint8_t *code;
 	enum x86_result r;
 
-	rewrite_flags_out(cpu);
-	rewrite_forget_branch(cpu);
-	rewrite_x87_settle(&soft->rewriter, cpu, block, index);
-	cpu->block_rip = block->rip;
-	cpu->block_page = block->address >> PAGE_SHIFT;
-	soft->cache.running = block;
 	if (soft->profile)
 		soft_profile_before(soft->profile);
 	cpu->in_block = true;
@@ -558,14 +576,67 @@ uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 	cpu->in_block = false;
 	if (soft->profile)
 		soft_profile_after(soft->profile, block, insn, r);
-	if (r == X86_NEXT && (rewrite_asked(cpu) || !soft->cache.running)) {
-		/* It wrote to code. */
-		cpu->state.rip = (rip + insn->length) & mask;
-		r = X86_BRANCH;
+	return r;
+}
+
+/* Sets state.rip to `offset` in the block. */
+static void set_rip(struct x86_cpu *cpu, const struct block *block,
+		    unsigned int offset)
+{
+	uint64_t rip = block->rip + offset;
+
+	cpu->state.rip = block->mode & X86_MODE_CODE64 ? rip : (uint32_t)rip;
+}
+
+/* X86_NEXT: all were executed. */
+static enum x86_result run_span(struct x86_cpu *cpu, struct block *block,
+				const struct rewrite_span *span)
+{
+	struct soft_cpu *soft = cpu->engine;
+	unsigned int offset = span->offset;
+
+	for (unsigned int i = 0; i <= span->more; i++) {
+		unsigned int index = span->index + i;
+		const struct x86_insn *insn =
+			rewrite_again(cpu, block, index, offset);
+		enum x86_result r = X86_BRANCH;
+
+		if (insn)
+			r = run_handler(cpu, block, insn);
+		else
+			set_rip(cpu, block, offset);
+		if (r == X86_FAULT)
+			set_rip(cpu, block, offset);
+		if (r != X86_NEXT)
+			return r;
+		offset += insn->length;
+		/* It wrote to code, or what comes next is another block. */
+		if (rewrite_asked(cpu) || !soft->cache.running ||
+		    (span->more && index + 1u == block->count &&
+		     x86_ends_block(insn))) {
+			set_rip(cpu, block, offset);
+			return X86_BRANCH;
+		}
 	}
+	return X86_NEXT;
+}
+
+uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
+			    const struct rewrite_span *span)
+{
+	struct soft_cpu *soft = cpu->engine;
+	const uint8_t *code;
+	enum x86_result r;
+
+	rewrite_flags_out(cpu);
+	rewrite_forget_branch(cpu);
+	rewrite_x87_settle(&soft->rewriter, cpu, block, span->index);
+	cpu->block_rip = block->rip;
+	cpu->block_page = block->address >> PAGE_SHIFT;
+	soft->cache.running = block;
+	r = run_span(cpu, block, span);
 	soft->cache.running = NULL;
 	if (r == X86_FAULT) {
-		cpu->state.rip = rip;
 		x86_flags(cpu);
 		r = soft_deliver(cpu);
 	}

@@ -180,6 +180,17 @@ struct rewrite_owner {
 /* Bits for accesses that change pages too often, by hash. */
 #define REWRITE_WILD 8192u
 
+/* The same for blocks whose shared checks fail too often. */
+#define REWRITE_APART 8192u
+
+/* An instruction that was decoded once more. */
+struct rewrite_again {
+	const struct block *block;
+	struct x86_insn insn;
+};
+
+#define REWRITE_AGAINS 512u
+
 /* Code memory and the entries into it. One a vCPU. */
 struct rewriter {
 	struct host_code code;
@@ -193,6 +204,8 @@ struct rewriter {
 	uint64_t return_miss; /* r9: rip */
 	uint64_t event; /* call: something is for C code, see rewrite_event.c */
 	uint64_t *start; /* where blocks begin, a bit each */
+	struct rewrite_again *again; /* by hash */
+	uint64_t apart[REWRITE_APART / 64];
 	void *stack_memory;
 	struct rewrite_stack stack[REWRITE_STACKS];
 	uint32_t stack_now; /* the one in WORD_RETURN */

@@ -32,13 +32,18 @@ struct head {
 
 /*
  * A row of the first table: distances from the head of where the call returns
- * to and where to go on, and the instruction's index.
+ * to and where to go on, and the instruction's index; its offset, and how many
+ * more there are.
  */
 #define BACK_BITS 13
 #define BACK_MASK ((1u << BACK_BITS) - 1)
+#define SLOW_SIZE 6u
 
 _Static_assert(2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32,
-	       "a row of the first table has 32 bits");
+	       "32 bits of a row of the first table");
+
+/* Checks for a whole share that may fail before there is a copy. */
+#define FAILED_MAX 64u
 
 /*
  * A row of the second, of 16-bit words: where the call returns to, with these
@@ -96,7 +101,7 @@ struct rewrite_slow *rewrite_put_slow(struct rewrite *t, unsigned int index)
 
 	index = rewrite_in_block(t, index);
 	emit_call(&t->e, t->rw->event);
-	t->rows |= (uint32_t)1 << index;
+	slow->more = 0;
 	slow->back = t->e.p;
 	slow->index = (uint8_t)index;
 	return slow;
@@ -125,6 +130,8 @@ static void put_slow_row(struct rewrite *t, const struct rewrite_slow *slow)
 
 	emit_32(&t->e, back | behind << BACK_BITS |
 			       (uint32_t)slow->index << 2 * BACK_BITS);
+	emit_8(&t->e, t->block->insn[slow->index].offset);
+	emit_8(&t->e, slow->more);
 }
 
 static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit)
@@ -316,7 +323,7 @@ static uintptr_t between_blocks(struct soft_cpu *soft,
 				const struct event *event)
 {
 	const uint8_t *at = event->front + event->head.tables +
-			    event->head.slow * sizeof(uint32_t);
+			    event->head.slow * SLOW_SIZE;
 	struct exit_row row;
 
 	rewrite_flags_out(soft->cpu);
@@ -334,27 +341,44 @@ static uintptr_t between_blocks(struct soft_cpu *soft,
 	return X86_STOP;
 }
 
+static uintptr_t interpret(struct soft_cpu *soft, const struct event *event,
+			   const struct rewrite_span *span)
+{
+	struct rewriter *rw = &soft->rewriter;
+	struct block *b = event->block;
+
+	if (span->more && ++b->failed == FAILED_MAX) {
+		rewrite_want_apart(rw, b);
+		rewrite_renew(rw, soft->cpu, b);
+	}
+	return rewrite_interpret(soft->cpu, b, span);
+}
+
 uintptr_t rewrite_event(struct x86_cpu *cpu)
 {
 	_Atomic uint64_t *word = &cpu->fast.word[WORD_BACK];
 	struct soft_cpu *soft = cpu->engine;
+	const struct host_code *code = &soft->rewriter.code;
 	const struct event event = find_event(
 		soft, atomic_load_explicit(word, memory_order_relaxed));
 	const uint8_t *at = event.front + event.head.tables;
+	struct rewrite_span span;
 	uintptr_t result;
 	uint32_t row;
 
-	for (unsigned int i = 0; i < event.head.slow; i++) {
-		memcpy(&row, at + i * sizeof(row), sizeof(row));
+	for (unsigned int i = 0; i < event.head.slow; i++, at += SLOW_SIZE) {
+		memcpy(&row, at, sizeof(row));
 		if ((row & BACK_MASK) != event.back)
 			continue;
-		result = rewrite_interpret(cpu, event.block,
-					   row >> 2 * BACK_BITS);
+		span.index = row >> 2 * BACK_BITS;
+		span.offset = at[sizeof(row)];
+		span.more = at[sizeof(row) + 1];
+		result = interpret(soft, &event, &span);
 		at = event.front + (row >> BACK_BITS & BACK_MASK);
 		if (!result)
 			atomic_store_explicit(
-				word, (uintptr_t)at - (uintptr_t)soft->rewriter.code.write +
-					      (uintptr_t)soft->rewriter.code.exec,
+				word,
+				(uintptr_t)(at - code->write + code->exec),
 				memory_order_relaxed);
 		return result;
 	}

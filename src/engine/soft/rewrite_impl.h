@@ -68,6 +68,7 @@ struct rewrite_slow {
 	uint8_t *back; /* behind the call */
 	uint8_t *behind; /* where to go on */
 	uint8_t index;
+	uint8_t more; /* instructions behind that one, with it */
 };
 
 /* Blocks begin in code memory at multiples of this. */
@@ -144,6 +145,7 @@ struct rewrite {
 	uint32_t place; /* for WORD_X87 and WORD_BRANCH */
 	uint8_t *front; /* where the block begins */
 	bool unfit;	/* it is too large */
+	bool apart;	/* what shares stands behind the block once more */
 	struct rewrite_slow slow[REWRITE_MISSES_MAX];
 	unsigned int slow_count;
 	uint32_t rows;	/* instructions that C code will ask for, a bit each */
@@ -483,9 +485,29 @@ void rewrite_link_exit(struct rewriter *rw, struct block *block);
 void rewrite_link_far(struct rewriter *rw, const struct block *block,
 		      uint64_t key);
 
-/* rewrite.c: interprets instruction `index`; as rewrite_event(). */
+/* Some instructions of a block. */
+struct rewrite_span {
+	unsigned int index, more; /* the first, and how many behind it */
+	unsigned int offset; /* of the first */
+};
+
+/* rewrite.c: interprets them; as rewrite_event(). */
 uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
-			    unsigned int index);
+			    const struct rewrite_span *span);
+
+/*
+ * rewrite_again.c: the instruction, from its row, or decoded once more. NULL:
+ * the code may have changed since.
+ */
+const struct x86_insn *rewrite_again(struct x86_cpu *cpu, struct block *block,
+				     unsigned int index, unsigned int offset);
+int rewrite_again_open(struct rewriter *rw);
+void rewrite_again_close(struct rewriter *rw);
+void rewrite_again_flush(struct rewriter *rw);
+
+/* Whether what shares a check is to stand behind the block once more. */
+bool rewrite_wants_apart(const struct rewriter *rw, const struct block *block);
+void rewrite_want_apart(struct rewriter *rw, const struct block *block);
 
 /* rewrite.c: flags as host code left them, to struct x86_cpu. */
 void rewrite_flags_out(struct x86_cpu *cpu);

@@ -434,6 +434,8 @@ static void run_rewritten(struct soft_cpu *soft, struct block *block)
 
 	if (!block->code) {
 		block = block_keep(&soft->cache, cpu, block);
+		if (block && random_below(2))
+			rewrite_want_apart(&soft->rewriter, block);
 		if (!block || !rewrite_block(&soft->rewriter, cpu, block)) {
 			soft_flush(soft);
 			return;
