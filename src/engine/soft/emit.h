@@ -76,10 +76,14 @@ static inline struct emit_mem emit_gs(size_t offset)
 				  .gs = true, .disp = (int32_t)offset };
 }
 
-/* gs:[index + offset] */
+/* gs:[index * 2^scale + offset]; shorter with a base alone. */
 static inline struct emit_mem emit_gs_index(unsigned int index,
 					    unsigned int scale, size_t offset)
 {
+	if (!scale)
+		return (struct emit_mem){ .base = (uint8_t)index,
+					  .index = HOST_NONE, .gs = true,
+					  .disp = (int32_t)offset };
 	return (struct emit_mem){ .base = HOST_NONE, .index = (uint8_t)index,
 				  .scale = (uint8_t)scale, .gs = true,
 				  .disp = (int32_t)offset };

@@ -200,8 +200,9 @@ struct rewriter {
 	uint64_t leave;	    /* r9: rip; flags and registers live */
 	uint64_t sought; /* the same, from a look-up */
 	uint64_t sought_r11; /* the same, rcx is in r11 */
-	uint64_t far_miss; /* r9: rip */
+	uint64_t far_miss; /* r9: rip; rcx is in r11 */
 	uint64_t return_miss; /* r9: rip */
+	uint64_t return_miss_r10; /* the same; rcx is in r10 */
 	uint64_t event; /* call: something is for C code, see rewrite_event.c */
 	uint64_t *start; /* where blocks begin, a bit each */
 	struct rewrite_again *again; /* by hash */

@@ -436,7 +436,6 @@ static bool make_far(struct rewriter *rw, struct block *block)
 	constant = emit_const_64(&e, HOST_R10, 0);
 	emit_lea(&e, true, HOST_RCX, &sum);
 	hit = emit_jrcxz(&e);
-	emit_mov(&e, HOST_RCX, HOST_R11);
 	emit_const(&e, HOST_R9, block->rip);
 	emit_jmp(&e, rw->far_miss);
 	emit_land_8(&e, hit);

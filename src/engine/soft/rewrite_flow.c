@@ -204,8 +204,7 @@ static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 	}
 	emit_lea(e, true, HOST_RCX, &differ);
 	same = emit_jrcxz(e);
-	emit_mov(e, HOST_RCX, HOST_R10);
-	emit_jmp(e, t->rw->return_miss);
+	emit_jmp(e, t->rw->return_miss_r10);
 	emit_land_8(e, same);
 	emit_mov(e, HOST_RCX, HOST_R10);
 	rewrite_unknown(t);

@@ -168,7 +168,6 @@ static void stub_look_up(struct rewriter *rw, struct emit *e)
 	uint8_t *anew, *on;
 
 	rw->far_miss = emit_here(e);
-	emit_mov(e, HOST_R11, HOST_RCX);
 	emit_load(e, HOST_RCX, &count);
 	emit_lea(e, true, HOST_RCX, &less);
 	emit_store(e, HOST_RCX, &count);
@@ -180,6 +179,8 @@ static void stub_look_up(struct rewriter *rw, struct emit *e)
 	emit_jmp(e, rw->leave);
 
 	/* Returns whose caller's entry is not on top: none is to be trusted. */
+	rw->return_miss_r10 = emit_here(e);
+	emit_mov(e, HOST_RCX, HOST_R10);
 	rw->return_miss = emit_here(e);
 	emit_load(e, HOST_RSP, &bottom);
 	emit_land_8(e, on);
