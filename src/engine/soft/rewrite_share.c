@@ -7,11 +7,11 @@
  * address is kept in r11 or in a word of x86_cpu.fast.
  *
  * rewrite_block() emits a block once to note its accesses, asks here, and
- * emits it anew. Where sharing goes on, the instructions stand behind the
- * block a second time, each with a check of its own: there the first one
- * goes when its check fails (a TLB miss, or a range over two pages), and
- * there the block goes on behind an instruction that was interpreted, which
- * may have changed the TLB.
+ * emits it anew. When the check fails (a TLB miss, or a range over two pages),
+ * and behind an instruction that was interpreted, which may have changed the
+ * TLB, the interpreter executes what shares; or, in blocks where that is
+ * often, it stands behind the block a second time, each access with a check
+ * of its own.
  */
 #include "engine/soft/rewrite_impl.h"
 
