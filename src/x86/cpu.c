@@ -47,6 +47,8 @@ void x86_cpu_reset(struct x86_cpu *cpu)
 void x86_cpu_state_changed(struct x86_cpu *cpu)
 {
 	cpu->lazy_bits = 0;
+	cpu->upper = cpu->cpuid->avx512;
+	x86_in_use(cpu);
 	x86_update_mode(cpu);
 	/* What the guest's tables say now; refused ones count as absent. */
 	if (!x86_load_pdptes(cpu, cpu->state.cr3))

@@ -251,6 +251,9 @@ struct x86_cpu {
 	bool steady;
 	struct x86_tlb *tlb; /* &tlbs[...] for cpl and AC */
 	struct x86_reach reach[6]; /* by enum x86_seg; not in 64-bit code */
+	/* Opmasks, or bits beyond YMM, may be other than zero. Whoever writes
+	 * such a register sets it. */
+	bool upper;
 
 	/*
 	 * Lazy arithmetic flags, see flags.h. lazy_bits 0: state.rflags holds
@@ -330,10 +333,12 @@ struct x86_cpu {
 	volatile uint8_t work; /* enum x86_work; read by signal handlers */
 
 	/* mmu.c's own: PAE pointers as loaded with CR3; where the last
-	 * look-up found memory; what range of each half of the address space
-	 * holds pages above 4 KiB. */
+	 * look-up found memory; the page entered last for a read and for a
+	 * write; what range of each half of the address space holds pages
+	 * above 4 KiB. */
 	uint64_t pdpte[4];
 	unsigned int region_hint;
+	uint64_t walked[2];
 	struct x86_large large[2];
 
 	struct x86_tlb tlbs[X86_TLB_KINDS];
@@ -366,6 +371,10 @@ static inline bool x86_mode_stays(const struct x86_cpu *cpu)
 	return cpu->steady &&
 	       !(cpu->state.rflags & (X86_FLAG_TF | X86_FLAG_AC));
 }
+
+/* XINUSE: a bit for each component of the XSAVE area that may be other than
+ * in its initial state. Brings `upper` up to date. */
+uint64_t x86_in_use(struct x86_cpu *cpu);
 
 /* Raises an exception: fills cpu->fault and returns X86_FAULT. */
 enum x86_result x86_raise(struct x86_cpu *cpu, uint8_t vector);

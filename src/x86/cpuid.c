@@ -5,9 +5,11 @@
  * one package. Intel SDM vol. 2, CPUID; AMD64 APM vol. 3, appendix E;
  * Documentation/virt/kvm/x86/cpuid.rst of Linux for leaves 0x40000000.
  *
- * Not offered: AVX-512 (set OFFERED_XCR0 and add its feature bits), MPX,
- * CET, RTM, MONITOR, SVM, VMX, SGX, AMX, 5-level paging, VME, performance
- * counters, speculation control by MSR.
+ * AVX-512 is offered only with BW, CD, DQ and VL, which code takes for granted
+ * beside it.
+ *
+ * Not offered: AVX512-FP16, AVX10, MPX, CET, RTM, MONITOR, SVM, VMX, SGX, AMX,
+ * 5-level paging, VME, performance counters, speculation control by MSR.
  */
 #include "x86/cpuid.h"
 
@@ -18,7 +20,8 @@
 #include "x86/state.h"
 
 #define PHYSICAL_BITS_USUAL 40
-#define OFFERED_XCR0 (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX)
+#define OFFERED_XCR0 \
+	(X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512)
 
 #define LAPIC_HZ 1000000000u
 
@@ -42,14 +45,24 @@
 #define LEAF_1_ECX_ALWAYS \
 	(CPUID_X2APIC | CPUID_TSC_DEADLINE | CPUID_HYPERVISOR)
 
+#define AVX512_WANTED                                           \
+	(CPUID_AVX512F | CPUID_AVX512DQ | CPUID_AVX512CD |      \
+	 CPUID_AVX512BW | CPUID_AVX512VL)
+#define AVX512_EBX (AVX512_WANTED | CPUID_AVX512_IFMA)
+#define AVX512_ECX                                                   \
+	(CPUID_AVX512_VBMI | CPUID_AVX512_VBMI2 | CPUID_AVX512_VNNI | \
+	 CPUID_AVX512_BITALG | CPUID_AVX512_VPOPCNTDQ)
+
 #define LEAF_7_EBX                                                        \
 	(CPUID_FSGSBASE | CPUID_BMI1 | CPUID_AVX2 | CPUID_FDP_EXCPTN |    \
 	 CPUID_SMEP | CPUID_BMI2 | CPUID_ERMS | CPUID_INVPCID |           \
 	 CPUID_ZERO_FCS_FDS | CPUID_RDSEED | CPUID_ADX | CPUID_SMAP |     \
-	 CPUID_CLFLUSHOPT | CPUID_CLWB | CPUID_SHA)
-#define LEAF_7_ECX \
-	(CPUID_UMIP | CPUID_GFNI | CPUID_VAES | CPUID_VPCLMULQDQ | CPUID_RDPID)
-#define LEAF_7_EDX CPUID_FSRM
+	 CPUID_CLFLUSHOPT | CPUID_CLWB | CPUID_SHA | AVX512_EBX)
+#define LEAF_7_ECX                                                   \
+	(CPUID_UMIP | CPUID_GFNI | CPUID_VAES | CPUID_VPCLMULQDQ | \
+	 CPUID_RDPID | AVX512_ECX)
+#define LEAF_7_EDX  (CPUID_FSRM | CPUID_AVX512_VP2INTERSECT)
+#define LEAF_71_EAX (CPUID_AVX_VNNI | CPUID_AVX512_BF16)
 
 #define LEAF_D1_EAX \
 	(CPUID_XSAVEOPT | CPUID_XSAVEC | CPUID_XGETBV1 | CPUID_XSAVES)
@@ -153,6 +166,45 @@ static void add_caches(struct cpuid_policy *p, uint32_t leaf)
 	}
 }
 
+static void add_features_7(struct cpuid_policy *p)
+{
+	struct cpuid_regs r = host_leaf(7, 0), r1 = { 0 };
+
+	if (r.eax)
+		r1 = host_leaf(7, 1);
+	r1 = regs(r1.eax & LEAF_71_EAX, 0, 0, 0);
+	r.ebx = (r.ebx & LEAF_7_EBX) | CPUID_TSC_ADJUST;
+	r.ecx = (r.ecx & LEAF_7_ECX) | LEAF_7_ECX_ALWAYS;
+	r.edx &= LEAF_7_EDX;
+	if (!p->amd)
+		r.edx |= CPUID_ARCH_CAPS;
+	if (!(p->xcr0 & X86_XCR0_AVX)) {
+		r.ebx &= ~CPUID_AVX2;
+		r.ecx &= ~(CPUID_VAES | CPUID_VPCLMULQDQ);
+		r1.eax &= ~CPUID_AVX_VNNI;
+	}
+	if (!p->avx512) {
+		r.ebx &= ~AVX512_EBX;
+		r.ecx &= ~AVX512_ECX;
+		r.edx &= ~CPUID_AVX512_VP2INTERSECT;
+		r1.eax &= ~CPUID_AVX512_BF16;
+	}
+	r.eax = r1.eax ? 1 : 0;
+	p->fsgsbase = r.ebx & CPUID_FSGSBASE;
+	p->smep = r.ebx & CPUID_SMEP;
+	p->smap = r.ebx & CPUID_SMAP;
+	p->invpcid = r.ebx & CPUID_INVPCID;
+	p->rdseed = r.ebx & CPUID_RDSEED;
+	p->umip = r.ecx & CPUID_UMIP;
+	p->rdpid = r.ecx & CPUID_RDPID;
+	p->pku = r.ecx & CPUID_PKU;
+	p->pks = r.ecx & CPUID_PKS;
+	p->arch_caps = r.edx & CPUID_ARCH_CAPS;
+	add(p, 7, 0, r);
+	if (r.eax)
+		add(p, 7, 1, r1);
+}
+
 static void add_features(struct cpuid_policy *p)
 {
 	struct cpuid_regs r = host_leaf(1, 0);
@@ -174,28 +226,7 @@ static void add_features(struct cpuid_policy *p)
 
 	add(p, 6, CPUID_ANY, regs(CPUID_ARAT, 0, 0, 0));
 
-	r = host_leaf(7, 0);
-	r.eax = 0;
-	r.ebx = (r.ebx & LEAF_7_EBX) | CPUID_TSC_ADJUST;
-	r.ecx = (r.ecx & LEAF_7_ECX) | LEAF_7_ECX_ALWAYS;
-	r.edx &= LEAF_7_EDX;
-	if (!p->amd)
-		r.edx |= CPUID_ARCH_CAPS;
-	if (!(p->xcr0 & X86_XCR0_AVX)) {
-		r.ebx &= ~CPUID_AVX2;
-		r.ecx &= ~(CPUID_VAES | CPUID_VPCLMULQDQ);
-	}
-	p->fsgsbase = r.ebx & CPUID_FSGSBASE;
-	p->smep = r.ebx & CPUID_SMEP;
-	p->smap = r.ebx & CPUID_SMAP;
-	p->invpcid = r.ebx & CPUID_INVPCID;
-	p->rdseed = r.ebx & CPUID_RDSEED;
-	p->umip = r.ecx & CPUID_UMIP;
-	p->rdpid = r.ecx & CPUID_RDPID;
-	p->pku = r.ecx & CPUID_PKU;
-	p->pks = r.ecx & CPUID_PKS;
-	p->arch_caps = r.edx & CPUID_ARCH_CAPS;
-	add(p, 7, 0, r);
+	add_features_7(p);
 }
 
 /* Size of the area for `components`, standard or compacted format. */
@@ -366,6 +397,11 @@ void cpuid_policy_init(struct cpuid_policy *p, unsigned int cpus,
 	p->tsc_hz = host_tsc_hz();
 	p->tsc_base = host_tsc();
 	p->xcr0 = (OFFERED_XCR0 & host_xcr0()) | X86_XCR0_PKRU;
+	p->avx512 = (p->xcr0 & X86_XCR0_AVX512) == X86_XCR0_AVX512 &&
+		    p->xcr0 & X86_XCR0_AVX &&
+		    (host_leaf(7, 0).ebx & AVX512_WANTED) == AVX512_WANTED;
+	if (!p->avx512)
+		p->xcr0 &= ~(uint64_t)X86_XCR0_AVX512;
 	p->physical_bits = physical_bits(memory);
 	/* "AuthenticAMD", "HygonGenuine" */
 	p->amd = vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948;

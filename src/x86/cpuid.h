@@ -35,6 +35,7 @@ struct cpuid_policy {
 	bool pcid, smep, smap, umip, fsgsbase, rdtscp, nx, page_1g, xsaves;
 	bool rdpid, invpcid, rdrand, rdseed, xsave, xgetbv1, auto_ibrs;
 	bool arch_caps, pku, pks;
+	bool avx512; /* F with BW, CD, DQ and VL */
 	bool amd; /* vendor AMD or Hygon; else taken for Intel */
 };
 

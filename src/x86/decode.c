@@ -192,40 +192,65 @@ static void vex_rex(struct x86_insn *insn, unsigned int rxb, bool w,
 		insn->prefix |= X86_PFX_REXW;
 }
 
-static int decode_vex(struct x86_insn *insn, struct cursor *c, uint8_t first,
-		      uint32_t mode)
+/* What VEX and EVEX have in common: vvvv, pp, map and opcode. */
+static int decode_vex_tail(struct x86_insn *insn, struct cursor *c, uint8_t pp,
+			   unsigned int map)
 {
-	uint8_t b1 = (uint8_t)take(c, 1), b2, b3 = 0;
-	unsigned int map = 1;
-
-	if (insn->prefix & (X86_PFX_LOCK | X86_PFX_REP | X86_PFX_REPNE |
-			    X86_PFX_OPSIZE | X86_PFX_REX))
-		return -2;
-	insn->encoding = first == 0x62 ? X86_EVEX : X86_VEX;
-	if (first == 0xc5) {
-		b2 = b1;
-		vex_rex(insn, (b1 & 0x80) | 0x60, false, mode);
-	} else {
-		map = b1 & (first == 0x62 ? 7 : 0x1f);
-		b2 = (uint8_t)take(c, 1);
-		vex_rex(insn, b1, b2 & 0x80, mode);
-		if (first == 0x62)
-			b3 = (uint8_t)take(c, 1);
-	}
-	insn->vvvv = ~b2 >> 3 & 15;
-	if (first == 0x62) {
-		insn->prefix |= vex_prefix[b2 & 3];
-		insn->vector_length = b3 >> 5 & 3;
-	} else {
-		insn->prefix |= vex_prefix[b2 & 3];
-		insn->vector_length = b2 >> 2 & 1;
-	}
+	insn->vvvv |= ~pp >> 3 & 15;
+	insn->prefix |= vex_prefix[pp & 3];
 	insn->map = map <= X86_MAP_0F3A ? (uint8_t)map : X86_MAP_OTHER;
 	if (map == 0 && !c->over)
 		return -2;
 	insn->opcode = (uint8_t)take(c, 1);
 	return 0;
 }
+
+static int decode_vex(struct x86_insn *insn, struct cursor *c, uint8_t first,
+		      uint32_t mode)
+{
+	uint8_t b1 = (uint8_t)take(c, 1), b2 = b1;
+	unsigned int map = 1;
+
+	insn->encoding = X86_VEX;
+	if (first == 0xc5) {
+		vex_rex(insn, (b1 & 0x80) | 0x60, false, mode);
+	} else {
+		map = b1 & 0x1f;
+		b2 = (uint8_t)take(c, 1);
+		vex_rex(insn, b1, b2 & 0x80, mode);
+	}
+	insn->vector_length = b2 >> 2 & 1;
+	return decode_vex_tail(insn, c, b2, map);
+}
+
+/*
+ * SDM vol. 2, 2.7.1. Outside 64-bit code R' and V' count as no extension,
+ * like the other bits of register numbers.
+ */
+static int decode_evex(struct x86_insn *insn, struct cursor *c, uint32_t mode)
+{
+	uint8_t b1 = (uint8_t)take(c, 1), b2 = (uint8_t)take(c, 1);
+	uint8_t b3 = (uint8_t)take(c, 1);
+	unsigned int map = b1 & 7;
+
+	insn->encoding = X86_EVEX;
+	insn->evex = b3;
+	insn->vector_length = b3 >> 5 & 3;
+	vex_rex(insn, b1, b2 & 0x80, mode);
+	if (mode & X86_MODE_CODE64) {
+		insn->reg = (uint8_t)(~b1 & 0x10);
+		insn->rm = (uint8_t)((insn->rex & 2u) << 3);
+		insn->vvvv = (uint8_t)(~b3 << 1 & 0x10);
+	}
+	if (!c->over && (b1 & 8 || !(b2 & 4) || map == 4 || map == 7))
+		return -2;
+	return decode_vex_tail(insn, c, b2, map);
+}
+
+/* The prefixes that may not stand before VEX and EVEX. */
+#define NOT_BEFORE_VEX                                              \
+	(X86_PFX_LOCK | X86_PFX_REP | X86_PFX_REPNE | X86_PFX_OPSIZE | \
+	 X86_PFX_REX)
 
 /* Opcode bytes of the legacy maps. */
 static void decode_opcode(struct x86_insn *insn, struct cursor *c,
@@ -321,8 +346,9 @@ static void decode_modrm(struct x86_insn *insn, struct cursor *c,
 
 	insn->has_modrm = true;
 	insn->modrm = (uint8_t)take(c, 1);
-	insn->reg = (uint8_t)((insn->modrm >> 3 & 7) | (insn->rex & 4u) << 1);
-	insn->rm = (uint8_t)((insn->modrm & 7) | (insn->rex & 1u) << 3);
+	/* EVEX has put the highest bits there. */
+	insn->reg |= (uint8_t)((insn->modrm >> 3 & 7) | (insn->rex & 4u) << 1);
+	insn->rm |= (uint8_t)((insn->modrm & 7) | (insn->rex & 1u) << 3);
 	/* MOV to and from CRx and DRx ignores mod: always registers. */
 	insn->mem = insn->modrm < 0xc0 && !moves_control;
 	if (!insn->mem)
@@ -442,8 +468,12 @@ int x86_decode(struct x86_insn *insn, const uint8_t *bytes, unsigned int size,
 		}
 	}
 	if (is_vex(&c, byte, mode)) {
-		int refused = decode_vex(insn, &c, byte, mode);
+		int refused = -2;
 
+		if (!(insn->prefix & NOT_BEFORE_VEX))
+			refused = byte == 0x62 ?
+					  decode_evex(insn, &c, mode) :
+					  decode_vex(insn, &c, byte, mode);
 		if (refused)
 			return refused;
 	} else {

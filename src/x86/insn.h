@@ -70,6 +70,10 @@ struct x86_insn {
 	uint8_t opsize;	 /* operand size in bytes: 2, 4, 8 (1 for byte forms) */
 	uint8_t adsize;	 /* address size in bytes: 2, 4, 8 */
 	uint8_t modrm;	 /* raw byte */
+	/*
+	 * With EVEX five bits, of which only vectors use the highest: R', X
+	 * and V'.
+	 */
 	uint8_t reg;	 /* ModRM.reg with REX.R */
 	uint8_t rm;	 /* ModRM.rm with REX.B; opcode's register likewise */
 	uint8_t vvvv;	 /* VEX/EVEX, decoded (not inverted) */
@@ -81,9 +85,18 @@ struct x86_insn {
 	uint8_t index;	 /* GPR or X86_NO_REG */
 	uint8_t scale;	 /* shift: 0..3 */
 	uint8_t vector_length; /* VEX.L / EVEX.L'L: 0, 1, 2 */
-	uint8_t disp_size; /* encoded bytes; EVEX disp8 is not yet scaled */
+	uint8_t disp_size; /* encoded bytes; EVEX disp8 is scaled by who knows
+			    * the opcode: x86_native_ops.prepare() */
 	uint8_t imm_size; /* encoded bytes of `imm` (and of far selector) */
+	uint8_t evex;	 /* EVEX: z L'L b V' aaa as encoded; else 0 */
 };
+
+/* insn.evex */
+#define X86_EVEX_MASK 0x07u /* opmask register; 0: none */
+#define X86_EVEX_B    0x10u /* broadcast, rounding or SAE */
+#define X86_EVEX_Z    0x80u /* zeroing */
+
+_Static_assert(sizeof(struct x86_insn) == 64, "a row is a cache line");
 
 /*
  * Decodes the instruction at `bytes`, of which `size` (up to 15) may be read.

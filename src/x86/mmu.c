@@ -24,6 +24,8 @@
 
 #define LEVELS 4
 
+#define PAGES_AHEAD 8
+
 /* One paging-structure entry on the way. */
 struct step {
 	uint8_t *host; /* NULL: not in RAM, cannot take A and D */
@@ -431,6 +433,60 @@ static bool is_apic(const struct x86_cpu *cpu, uint64_t addr)
 	       ((addr ^ base) & PAGE_MASK) == 0;
 }
 
+/*
+ * From the walk of a page to that of one beside it, within the same large
+ * page or the same table. False: its rights or marks differ.
+ */
+static bool step_aside(struct walk *w, int64_t pages)
+{
+	const struct step *last = &w->step[w->count - 1];
+	uint64_t value;
+
+	if (w->size > PAGE_SIZE) {
+		w->gpa += (uint64_t)pages << PAGE_SHIFT;
+		return true;
+	}
+	if (w->narrow || !last->host)
+		return false;
+	value = __atomic_load_n((uint64_t *)last->host + pages,
+				__ATOMIC_ACQUIRE);
+	w->gpa = (value & PTE_ADDRESS) | (w->gpa & ~PAGE_MASK);
+	return !((value ^ last->value) & ~PTE_ADDRESS);
+}
+
+/*
+ * Who walks from page to page, up or down, has the next ones entered at once:
+ * those whose entries are marked as this one's now is. A processor may know
+ * any translation that is marked as accessed.
+ */
+static void fill_ahead(struct x86_cpu *cpu, enum x86_tlb_kind kind,
+		       enum x86_access access, uint64_t linear,
+		       const struct walk *w, unsigned int may)
+{
+	uint64_t page = linear >> PAGE_SHIFT;
+	uint64_t *last = &cpu->walked[access & X86_WRITE ? 1 : 0];
+	int64_t by = (int64_t)(page - *last);
+
+	*last = page;
+	if ((by != 1 && by != -1) || !w->size)
+		return;
+	for (int64_t n = by; n != by * (PAGES_AHEAD + 1); n += by) {
+		uint64_t next = page + (uint64_t)n;
+		const struct memory_region *r;
+		struct walk beside = *w;
+
+		if ((next ^ page) >> 9 || !step_aside(&beside, n) ||
+		    is_apic(cpu, beside.gpa))
+			break;
+		r = mmu_region(cpu, beside.gpa);
+		if (!r)
+			break;
+		fill(cpu, kind, access, next << PAGE_SHIFT |
+		     (linear & ~PAGE_MASK), &beside, may, r);
+		*last = next;
+	}
+}
+
 static enum x86_result walk_page(struct x86_cpu *cpu, uint64_t linear,
 				 enum x86_access access, struct mmu_page *page)
 {
@@ -468,6 +524,8 @@ static enum x86_result walk_page(struct x86_cpu *cpu, uint64_t linear,
 	if (r->kind == MEMORY_RAM || !(access & X86_WRITE))
 		page->host = r->host + (w.gpa - r->base);
 	fill(cpu, kind, access, linear, &w, may, r);
+	if (!(access & (X86_EXEC | X86_SYSTEM)))
+		fill_ahead(cpu, kind, access, linear, &w, may);
 	return X86_NEXT;
 }
 

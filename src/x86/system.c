@@ -168,16 +168,14 @@ static enum x86_result set_ac(struct x86_cpu *cpu, bool on)
 static enum x86_result get_xcr(struct x86_cpu *cpu)
 {
 	uint32_t index = (uint32_t)cpu->state.gpr[X86_RCX];
-	uint64_t v = cpu->state.xcr0, in_use;
+	uint64_t v = cpu->state.xcr0;
 
 	if (!(cpu->state.cr4 & X86_CR4_OSXSAVE))
 		return undefined(cpu);
 	if (index > 1 || (index == 1 && !cpu->cpuid->xgetbv1))
 		return refuse(cpu);
-	if (index == 1) {
-		memcpy(&in_use, cpu->state.xsave + X86_XSAVE_HEADER, 8);
-		v &= in_use | X86_XCR0_PKRU;
-	}
+	if (index == 1)
+		v &= x86_in_use(cpu);
 	set_edx_eax(cpu, v);
 	return X86_NEXT;
 }

@@ -5,8 +5,9 @@
  * FWAIT, and the fences and cache-line instructions that share their opcode
  * group. Intel SDM vol. 1, chapter 13 and 10.5; vol. 2 for each.
  *
- * Every component counts as in use (XINUSE all ones), so there is no init or
- * modified optimisation. Supervisor components (IA32_XSS) are not offered.
+ * XINUSE tells which components of AVX-512 are in use; all others count as in
+ * use always. There is no modified optimisation. Supervisor components
+ * (IA32_XSS) are not offered.
  */
 #include "x86/handlers.h"
 
@@ -19,6 +20,7 @@
 #define XSAVE_HEADER_SIZE 64
 #define XSAVE_LEGACY	  (FXSAVE_SIZE + XSAVE_HEADER_SIZE)
 #define XCOMP_COMPACT	  ((uint64_t)1 << 63)
+#define XSAVEOPT_REG	  6 /* its ModRM.reg */
 
 /* An image on its way between the guest's memory and the canonical area. */
 struct xsave_image {
@@ -60,20 +62,24 @@ static bool has_feature(struct x86_cpu *cpu, uint32_t leaf, uint32_t subleaf,
 
 /* --- memory images ----------------------------------------------------- */
 
-static unsigned int chunk_size(uint64_t linear, unsigned int left)
+/* As much as is in the page, if that is at hand. */
+static unsigned int chunk_size(const struct x86_cpu *cpu, uint64_t linear,
+			       unsigned int left, enum x86_tlb_access access)
 {
+	const struct x86_tlb_entry *e = x86_tlb_at(cpu, linear, access);
 	unsigned int chunk = PAGE_SIZE - (unsigned int)(linear & 0xfff);
 
-	if (chunk > 64)
-		chunk = 64;
-	return chunk < left ? chunk : left;
+	if (chunk > left)
+		chunk = left;
+	return x86_tlb_hit(e->tag, linear, chunk) || chunk < 64 ? chunk : 64;
 }
 
 static enum x86_result copy_in(struct x86_cpu *cpu, uint64_t linear,
 			       uint8_t *to, unsigned int size)
 {
 	while (size) {
-		unsigned int chunk = chunk_size(linear, size);
+		unsigned int chunk = chunk_size(cpu, linear, size,
+						X86_TLB_READ);
 		enum x86_result r = x86_read(cpu, linear, to, chunk);
 
 		if (r != X86_NEXT)
@@ -89,7 +95,8 @@ static enum x86_result copy_out(struct x86_cpu *cpu, uint64_t linear,
 				const uint8_t *from, unsigned int size)
 {
 	while (size) {
-		unsigned int chunk = chunk_size(linear, size);
+		unsigned int chunk = chunk_size(cpu, linear, size,
+						X86_TLB_WRITE);
 		enum x86_result r = x86_write(cpu, linear, from, chunk);
 
 		if (r != X86_NEXT)
@@ -306,6 +313,32 @@ static unsigned int component_bytes(const struct x86_cpu *cpu, unsigned int i)
 	return i == 5 || i == 9 ? components[i].size : components[i].size / 2;
 }
 
+static bool is_zero(const uint8_t *p, unsigned int size)
+{
+	uint64_t any = 0, v;
+
+	for (; size; size -= sizeof(v), p += sizeof(v)) {
+		memcpy(&v, p, sizeof(v));
+		any |= v;
+	}
+	return !any;
+}
+
+uint64_t x86_in_use(struct x86_cpu *cpu)
+{
+	uint64_t in_use = ~(uint64_t)X86_XCR0_AVX512;
+	unsigned int i;
+
+	if (!cpu->upper)
+		return in_use;
+	for (i = 5; i <= 7; i++)
+		if (!is_zero(cpu->state.xsave + components[i].offset,
+			     components[i].size))
+			in_use |= (uint64_t)1 << i;
+	cpu->upper = in_use & X86_XCR0_AVX512;
+	return in_use;
+}
+
 static uint64_t requested(const struct x86_cpu *cpu)
 {
 	return (cpu->state.gpr[X86_RDX] << 32 |
@@ -395,7 +428,7 @@ static enum x86_result xsave_standard(struct x86_cpu *cpu,
 	uint64_t mask = requested(cpu);
 	unsigned int size = standard_layout(mask, offset);
 	struct xsave_image image;
-	uint64_t bv;
+	uint64_t bv, in_use = x86_in_use(cpu);
 	enum x86_result r = xsave_begin(cpu, insn, X86_WRITE, &image.linear);
 
 	if (r == X86_NEXT)
@@ -405,8 +438,11 @@ static enum x86_result xsave_standard(struct x86_cpu *cpu,
 			    image.bytes + X86_XSAVE_HEADER, 8);
 	if (r != X86_NEXT)
 		return r;
-	bv = get64(image.bytes + X86_XSAVE_HEADER) | mask;
+	bv = get64(image.bytes + X86_XSAVE_HEADER);
+	bv = (bv & ~mask) | (mask & in_use);
 	memcpy(image.bytes + X86_XSAVE_HEADER, &bv, sizeof(bv));
+	if ((insn->modrm >> 3 & 7) == XSAVEOPT_REG)
+		mask &= in_use;
 	pack_legacy(cpu, insn, &image, mask);
 	pack_mxcsr(&cpu->state, image.bytes);
 	pack_extended(cpu, &image, mask, offset);
@@ -420,8 +456,8 @@ static enum x86_result xsave_compact(struct x86_cpu *cpu,
 {
 	uint16_t offset[COMPONENT_COUNT] = { 0 };
 	uint64_t mask = requested(cpu);
-	uint64_t header[2] = { mask, mask | XCOMP_COMPACT };
 	unsigned int size = compact_layout(cpu, mask, offset);
+	uint64_t header[2] = { mask & x86_in_use(cpu), mask | XCOMP_COMPACT };
 	struct xsave_image image;
 	enum x86_result r = xsave_begin(cpu, insn, X86_WRITE, &image.linear);
 
@@ -429,6 +465,7 @@ static enum x86_result xsave_compact(struct x86_cpu *cpu,
 		r = probe(cpu, image.linear, size, X86_WRITE);
 	if (r != X86_NEXT)
 		return r;
+	mask = header[0];
 	memcpy(image.bytes + X86_XSAVE_HEADER, header, sizeof(header));
 	pack_legacy(cpu, insn, &image, mask);
 	pack_mxcsr(&cpu->state, image.bytes);
@@ -459,6 +496,10 @@ static void restore_extended(struct x86_cpu *cpu, unsigned int i,
 {
 	uint8_t *to = cpu->state.xsave + components[i].offset;
 
+	if (from && (uint64_t)1 << i & X86_XCR0_AVX512)
+		cpu->upper = true;
+	else if ((uint64_t)1 << i & X86_XCR0_AVX512 && !cpu->upper)
+		return;
 	if (i == 9)
 		x86_set_pkru(cpu, from ? get32(from) : 0);
 	else if (from)
@@ -544,6 +585,8 @@ static enum x86_result xrstor(struct x86_cpu *cpu, const struct x86_insn *insn,
 			restore_extended(cpu, i,
 					 bv >> i & 1 ? image.bytes + offset[i]
 						     : NULL);
+	if ((mask & ~bv & X86_XCR0_AVX512) == X86_XCR0_AVX512)
+		cpu->upper = false;
 	return X86_NEXT;
 }
 
@@ -740,14 +783,10 @@ enum x86_result x86_vzero(struct x86_cpu *cpu, const struct x86_insn *insn)
 		return x86_raise(cpu, X86_UD);
 	if ((cpu->mode & need) != need)
 		return refuse_vzero(cpu);
-	if (!(cpu->mode & X86_MODE_CODE64)) {
-		if (insn->vector_length)
-			memset(area + FPU_XMM, 0, 128);
-		memset(area + X86_XSAVE_YMM, 0, 128);
-		return X86_NEXT;
-	}
 	if (insn->vector_length)
-		memset(area + FPU_XMM, 0, 256);
-	memset(area + X86_XSAVE_YMM, 0, 256);
+		memset(area + FPU_XMM, 0, xmm_bytes(cpu));
+	memset(area + X86_XSAVE_YMM, 0, xmm_bytes(cpu));
+	if (cpu->upper)
+		memset(area + X86_XSAVE_ZMM_HI256, 0, 2 * xmm_bytes(cpu));
 	return X86_NEXT;
 }

@@ -145,11 +145,22 @@ static unsigned int zydis_length(const struct mode *m, const uint8_t *code)
 						      X86_INSN_MAX, &zi)))
 		return 0;
 	/* Encodings that are not offered, and need not be measured. */
-	if ((zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-	     zi.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
-	    zi.meta.isa_set == ZYDIS_ISA_SET_SSE4A)
+	if (zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    zi.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
+	    zi.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX)
 		return 0;
-	return zi.length;
+	switch (zi.meta.isa_set) {
+	case ZYDIS_ISA_SET_SSE4A:
+	case ZYDIS_ISA_SET_KNCE: /* a coprocessor's use of VEX */
+	case ZYDIS_ISA_SET_KNCJKBR:
+	case ZYDIS_ISA_SET_KNCSTREAM:
+	case ZYDIS_ISA_SET_KNCV:
+	case ZYDIS_ISA_SET_KNC_MISC:
+	case ZYDIS_ISA_SET_KNC_PF_HINT:
+		return 0;
+	default:
+		return zi.length;
+	}
 }
 
 static void check(bool ok)

@@ -41,6 +41,7 @@ static const struct feature_word {
 	/* MD_CLEAR, IBRS and IBPB, STIBP, L1D_FLUSH, SSBD */
 	WORD(7, 0, edx, .extra = 1u << 10 | 1u << 26 | 1u << 27 | 1u << 28 |
 				 1u << 31),
+	WORD(7, 1, eax, .ours = 0),
 	WORD(0xd, 1, eax, .ours = 0),
 	WORD(0x40000001, 0, eax, .ours = 0),
 	WORD(0x80000001, 0, ecx, .ours = CPUID_CMP_LEGACY | CPUID_TOPOEXT),

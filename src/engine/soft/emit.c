@@ -38,10 +38,11 @@ static void touch(struct emit *e, unsigned int reg)
 	e->touched |= (uint16_t)(1u << (reg & 15));
 }
 
-void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
+static void put_modrm(struct emit *e, unsigned int reg,
+		      const struct emit_mem *m, int32_t unit)
 {
 	unsigned int field = (reg & 7) << 3, index = m->index;
-	unsigned int mod;
+	unsigned int mod = 0x80;
 
 	if (m->base == HOST_NONE) {
 		emit_8(e, 4 | field);
@@ -50,7 +51,8 @@ void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
 		emit_32(e, (uint32_t)m->disp);
 		return;
 	}
-	mod = m->disp == (int8_t)m->disp ? 0x40 : 0x80;
+	if (!(m->disp % unit) && m->disp / unit == (int8_t)(m->disp / unit))
+		mod = 0x40;
 	if (!m->disp && (m->base & 7) != 5)
 		mod = 0;
 	if (index == HOST_NONE && (m->base & 7) != 4) {
@@ -62,9 +64,20 @@ void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
 				  (m->base & 7));
 	}
 	if (mod == 0x40)
-		emit_8(e, (uint8_t)m->disp);
+		emit_8(e, (uint8_t)(m->disp / unit));
 	else if (mod == 0x80)
 		emit_32(e, (uint32_t)m->disp);
+}
+
+void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m)
+{
+	put_modrm(e, reg, m, 1);
+}
+
+void emit_modrm_evex(struct emit *e, unsigned int reg,
+		     const struct emit_mem *m, unsigned int unit)
+{
+	put_modrm(e, reg, m, (int32_t)unit);
 }
 
 void emit_rm_mem(struct emit *e, uint32_t prefix, bool wide, uint32_t opcode,

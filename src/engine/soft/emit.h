@@ -107,6 +107,10 @@ void emit_rm_reg(struct emit *e, uint32_t prefix, bool wide, bool rex,
 /* ModRM, SIB and displacement of a memory operand alone. */
 void emit_modrm(struct emit *e, unsigned int reg, const struct emit_mem *m);
 
+/* The same for EVEX, whose disp8 counts in units of `unit` bytes. */
+void emit_modrm_evex(struct emit *e, unsigned int reg,
+		     const struct emit_mem *m, unsigned int unit);
+
 /* 64-bit moves and address computations. */
 void emit_mov(struct emit *e, unsigned int to, unsigned int from);
 void emit_load(struct emit *e, unsigned int to, const struct emit_mem *m);

@@ -20,12 +20,16 @@
 enum x86_result native_refuse(struct x86_cpu *cpu, uint32_t need)
 {
 	const uint64_t avx = X86_XCR0_SSE | X86_XCR0_AVX;
+	const uint64_t avx512 = avx | X86_XCR0_AVX512;
 	bool ok = true;
 
 	if (need & X86_MODE_PROT && !(cpu->mode & X86_MODE_PROT))
 		ok = false;
 	if (need & X86_MODE_AVX && (!(cpu->state.cr4 & X86_CR4_OSXSAVE) ||
 				    (cpu->state.xcr0 & avx) != avx))
+		ok = false;
+	if (need & X86_MODE_AVX512 && (!(cpu->state.cr4 & X86_CR4_OSXSAVE) ||
+				       (cpu->state.xcr0 & avx512) != avx512))
 		ok = false;
 	if (need & X86_MODE_SSE &&
 	    (!(cpu->state.cr4 & X86_CR4_OSFXSR) || cpu->state.cr0 & X86_CR0_EM))
@@ -208,8 +212,8 @@ static uint32_t run_copy(struct x86_cpu *cpu, const struct x86_insn *insn,
  * result and turns flush-to-zero off, masked underflow only by inexact ones;
  * a first run with flush-to-zero on tells whether there was a tiny one.
  */
-static __attribute__((noinline)) enum x86_result
-run_guarded(struct x86_cpu *cpu, const struct x86_insn *insn, void *host)
+__attribute__((noinline)) enum x86_result
+native_run_guarded(struct x86_cpu *cpu, const struct x86_insn *insn, void *host)
 {
 	const struct native_op *op = insn->native;
 	const struct native *n = cpu->native_ctx;
@@ -231,7 +235,7 @@ run_guarded(struct x86_cpu *cpu, const struct x86_insn *insn, void *host)
 	memcpy(cpu->state.gpr, n->scratch.gpr, sizeof(cpu->state.gpr));
 	memcpy(cpu->state.xsave, n->scratch.xsave, FPU_MXCSR);
 	memcpy(cpu->state.xsave + FPU_ST, n->scratch.xsave + FPU_ST,
-	       X86_XSAVE_OPMASK - FPU_ST);
+	       X86_XSAVE_PKRU - FPU_ST);
 	if (op->flags & NATIVE_FLAGS_OUT)
 		x86_set_arith(cpu, native_unpack_flags(flags));
 	return X86_NEXT;
@@ -256,7 +260,7 @@ static enum x86_result run_float(struct x86_cpu *cpu,
 	if (__builtin_expect(masked, 1)) {
 		native_call(cpu, insn, op, m.host);
 	} else {
-		r = run_guarded(cpu, insn, m.host);
+		r = native_run_guarded(cpu, insn, m.host);
 		if (r != X86_NEXT)
 			return r;
 	}
@@ -301,7 +305,7 @@ static enum x86_result run_mmx(struct x86_cpu *cpu, const struct x86_insn *insn)
 	}
 	native_enter_mmx(&cpu->state);
 	if (guarded) {
-		r = run_guarded(cpu, insn, m.host);
+		r = native_run_guarded(cpu, insn, m.host);
 		if (r != X86_NEXT)
 			return r;
 	} else {
@@ -314,6 +318,8 @@ static x86_handler *pick_handler(const struct native_op *op)
 {
 	if (op->flags & NATIVE_X87)
 		return native_run_x87;
+	if (op->need & X86_MODE_AVX512)
+		return native_run_evex;
 	if (op->flags & NATIVE_HIGH_BYTE)
 		return run_high_byte;
 	if (op->flags & NATIVE_HAS_MMX)
@@ -327,7 +333,7 @@ const struct native_op *native_plain(const struct x86_insn *insn)
 {
 	if (insn->handler != run_registers && insn->handler != run_memory &&
 	    insn->handler != run_float && insn->handler != run_mmx &&
-	    insn->handler != native_run_x87)
+	    insn->handler != native_run_x87 && insn->handler != native_run_evex)
 		return NULL;
 	return insn->native;
 }
@@ -354,6 +360,8 @@ static bool find_shape(struct x86_cpu *cpu, const struct x86_insn *insn,
 {
 	if (!native_shape(op, insn, zi, operands))
 		return false;
+	if (op->flags & NATIVE_VEX && cpu->cpuid->avx512)
+		op->flags |= NATIVE_CLEAR_ZMM;
 	/* AMD's processors take misaligned operands for SHA, Intel's fault. */
 	if (zi->meta.isa_set == ZYDIS_ISA_SET_SHA && cpu->cpuid->amd)
 		op->align = 1;
@@ -438,6 +446,18 @@ static enum x86_result run_unstored(struct x86_cpu *cpu,
 	return pick_handler(&op)(cpu, &copy);
 }
 
+/* disp8 counts in units that depend on the instruction. */
+static void scale_displacement(struct x86_insn *insn,
+			       const ZydisDecodedInstruction *zi,
+			       const ZydisDecodedOperand *operands)
+{
+	unsigned int i;
+
+	for (i = 0; i < zi->operand_count && insn->disp_size == 1; i++)
+		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			insn->disp = (int32_t)operands[i].mem.disp.value;
+}
+
 static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 {
 	struct native *n = ctx;
@@ -449,7 +469,12 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 	if (!decode(n, cpu, insn, &zi, operands))
 		return false;
 	insn->native = NULL;
-	insn->handler = native_pick_masked(insn, zi.mnemonic, operands);
+	if (insn->encoding == X86_EVEX)
+		scale_displacement(insn, &zi, operands);
+	insn->handler =
+		insn->encoding == X86_EVEX ?
+			native_pick_evex(insn, zi.mnemonic, operands) :
+			native_pick_masked(insn, zi.mnemonic, operands);
 	if (!insn->handler && zi.meta.isa_set == ZYDIS_ISA_SET_X87)
 		insn->handler = native_pick_x87(zi.mnemonic);
 	if (insn->handler)
@@ -461,7 +486,7 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 		insn->handler = ((struct native_op *)insn->native)->handler;
 	} else {
 		/* It decodes the bytes, where the pointer lies. */
-		*insn = whole;
+		memcpy(insn->bytes, whole.bytes, sizeof(insn->bytes));
 		insn->handler = run_unstored;
 	}
 	return true;

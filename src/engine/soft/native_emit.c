@@ -48,7 +48,7 @@ static void put_fixed(struct emitter *e, unsigned int reg, uint32_t disp)
 	put32(e, disp);
 }
 
-/* eax = number of the guest register, times 16 for all but GPRs. */
+/* eax = number of the guest register, times 16 if it is XMM, YMM or MMX. */
 static void emit_number(struct emitter *e, const struct native_op *op,
 			const struct native_operand *o)
 {
@@ -57,8 +57,11 @@ static void emit_number(struct emitter *e, const struct native_op *op,
 		[NATIVE_RM] = offsetof(struct x86_insn, rm),
 		[NATIVE_REG] = offsetof(struct x86_insn, reg),
 		[NATIVE_IS4] = offsetof(struct x86_insn, imm),
+		[NATIVE_AAA] = offsetof(struct x86_insn, evex),
 	};
-	bool eight = op->flags & NATIVE_NARROW || o->kind == NATIVE_MMX;
+	bool eight = op->flags & NATIVE_NARROW || o->kind == NATIVE_MMX ||
+		     o->kind == NATIVE_OPMASK;
+	bool evex = op->flags & NATIVE_EVEX;
 
 	_Static_assert(offsetof(struct x86_insn, imm) < 128, "8-bit offset");
 	/* movzx eax, byte [r11 + field] */
@@ -67,8 +70,63 @@ static void emit_number(struct emitter *e, const struct native_op *op,
 		EMIT(e, 0xc1, 0xe8, 4); /* shr eax, 4 */
 	if (eight)
 		EMIT(e, 0x83, 0xe0, 7); /* and eax, 7 */
-	if (o->kind != NATIVE_GPR)
+	else if (evex && o->kind == NATIVE_GPR)
+		EMIT(e, 0x83, 0xe0, 15);
+	if (o->kind == NATIVE_MMX || (o->kind == NATIVE_VECTOR && !evex))
 		EMIT(e, 0xc1, 0xe0, 4); /* shl eax, 4 */
+}
+
+/* An EVEX prefix: map, W, pp and L'L; registers below 8 but for vvvv. */
+static void put_evex(struct emitter *e, unsigned int map, unsigned int pp,
+		     unsigned int vvvv, unsigned int length)
+{
+	EMIT(e, 0x62, (uint8_t)(0xf0 | map), (uint8_t)((~vvvv & 15) << 3 | 4 | pp),
+	     (uint8_t)(length << 5 | 8));
+}
+
+/* eax >= 16 -> all of register n there: vmovups loads (10) or stores (11). */
+static void emit_high16(struct emitter *e, unsigned int opcode, unsigned int n)
+{
+	EMIT(e, 0xc1, 0xe0, 6); /* shl eax, 6 */
+	put_evex(e, 1, 0, 0, 2);
+	EMIT(e, (uint8_t)opcode);
+	put_indexed(e, n, 0, XSAVE_AT(X86_XSAVE_HI16_ZMM) - 16 * 64);
+}
+
+/*
+ * A register of EVEX: 0 to 15 lie in three pieces, 16 to 31 in one. eax is
+ * its number.
+ */
+static void emit_evex_vector(struct emitter *e, const struct native_op *op,
+			     const struct native_operand *o, bool store)
+{
+	unsigned int opcode = store ? 0x11 : 0x10, n = o->number;
+	uint8_t *high, *done;
+	bool wide = o->wide || store;
+
+	EMIT(e, 0xa8, 0x10, /* test al, 16 */
+	     0x75, 0);	    /* jnz */
+	high = e->p;
+	EMIT(e, 0xc1, 0xe0, 4); /* shl eax, 4 */
+	EMIT(e, 0xc5, 0xf8, (uint8_t)opcode);
+	put_indexed(e, n, 0, XSAVE_AT(FPU_XMM));
+	if (wide) { /* vextractf128, vinsertf128 */
+		unsigned int vvvv = store ? 0 : n;
+
+		EMIT(e, 0xc4, 0xe3, (uint8_t)((~vvvv & 15) << 3 | 5),
+		     store ? 0x19 : 0x18);
+		put_indexed(e, n, 0, XSAVE_AT(X86_XSAVE_YMM));
+		EMIT(e, 1);
+		put_evex(e, 3, 1 | 0x80, vvvv, 2); /* vextractf64x4, .. */
+		EMIT(e, store ? 0x1b : 0x1a);
+		put_indexed(e, n, 1, XSAVE_AT(X86_XSAVE_ZMM_HI256));
+		EMIT(e, 1);
+	}
+	EMIT(e, 0xeb, 0); /* jmp */
+	done = e->p;
+	high[-1] = (uint8_t)(e->p - high);
+	emit_high16(e, opcode, n);
+	done[-1] = (uint8_t)(e->p - done);
 }
 
 /* With VEX: (v)movups xmm, [rdi+rax+XMM]; vinsertf128 of the upper half. */
@@ -77,6 +135,10 @@ static void emit_load_vector(struct emitter *e, const struct native_op *op,
 {
 	unsigned int n = o->number;
 
+	if (op->flags & NATIVE_EVEX) {
+		emit_evex_vector(e, op, o, false);
+		return;
+	}
 	if (op->flags & NATIVE_VEX)
 		EMIT(e, 0xc5, 0xf8, 0x10);
 	else
@@ -95,6 +157,10 @@ static void emit_store_vector(struct emitter *e, const struct native_op *op,
 {
 	unsigned int n = o->number;
 
+	if (op->flags & NATIVE_EVEX) {
+		emit_evex_vector(e, op, o, true);
+		return;
+	}
 	if (!(op->flags & NATIVE_VEX)) {
 		EMIT(e, 0x0f, 0x11);
 		put_indexed(e, n, 0, XSAVE_AT(FPU_XMM));
@@ -106,10 +172,35 @@ static void emit_store_vector(struct emitter *e, const struct native_op *op,
 		EMIT(e, 0xc4, 0xe3, 0x7d, 0x19); /* vextractf128 */
 		put_indexed(e, n, 0, XSAVE_AT(X86_XSAVE_YMM));
 		EMIT(e, 1);
-	} else {
+	}
+	if (!o->wide || op->flags & NATIVE_CLEAR_ZMM)
 		EMIT(e, 0xc5, 0xd0, 0x57, 0xed); /* vxorps xmm5,xmm5,xmm5 */
+	if (!o->wide) {
 		EMIT(e, 0xc5, 0xf8, 0x11);
 		put_indexed(e, 5, 0, XSAVE_AT(X86_XSAVE_YMM));
+	}
+	if (op->flags & NATIVE_CLEAR_ZMM) {
+		EMIT(e, 0xc5, 0xfc, 0x11);
+		put_indexed(e, 5, 1, XSAVE_AT(X86_XSAVE_ZMM_HI256));
+	}
+}
+
+/* KMOVQ: 90 loads, 91 stores; eax: number. */
+static void emit_opmask(struct emitter *e, unsigned int opcode, unsigned int n)
+{
+	EMIT(e, 0xc4, 0xe1, 0xf8, (uint8_t)opcode);
+	put_indexed(e, n, 3, XSAVE_AT(X86_XSAVE_OPMASK));
+}
+
+static void emit_store_opmask(struct emitter *e, const struct native_op *op,
+			      const struct native_operand *o)
+{
+	if (op->flags & NATIVE_PAIR)
+		EMIT(e, 0x83, 0xe0, 6); /* and eax, 6 */
+	emit_opmask(e, 0x91, o->number);
+	if (op->flags & NATIVE_PAIR) {
+		EMIT(e, 0x83, 0xc8, 1); /* or eax, 1 */
+		emit_opmask(e, 0x91, o->number + 1u);
 	}
 }
 
@@ -134,6 +225,9 @@ static void emit_load(struct emitter *e, const struct native_op *op,
 	case NATIVE_MMX:
 		EMIT(e, 0x0f, 0x6f);
 		put_indexed(e, n, 0, XSAVE_AT(FPU_ST));
+		break;
+	case NATIVE_OPMASK:
+		emit_opmask(e, 0x90, n);
 		break;
 	default:
 		EMIT(e, 0x4c, 0x8b); /* mov r8..r10, [rdi+rax*8+gpr] */
@@ -160,6 +254,9 @@ static void emit_store(struct emitter *e, const struct native_op *op,
 		EMIT(e, 0x66, 0xc7);
 		put_indexed(e, 0, 0, XSAVE_AT(FPU_ST + 8));
 		EMIT(e, 0xff, 0xff);
+		break;
+	case NATIVE_OPMASK:
+		emit_store_opmask(e, op, o);
 		break;
 	default:
 		EMIT(e, 0x4c, 0x89);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which instruction sets the guest's CPUID offers. What is not in the table
- * (AVX-512, SSE4A, XOP, FMA4, TBM, 3DNow!, MPX, CET, AMX ...) is refused.
+ * (SSE4A, XOP, FMA4, TBM, 3DNow!, MPX, CET, AMX ...) is refused. AVX-512 is
+ * offered with BW, CD, DQ and VL or not at all, see cpuid.c.
  * Feature bits: Intel SDM vol. 2, CPUID; AMD64 APM vol. 3, appendix E.
  */
 #include "engine/soft/native_op.h"
@@ -39,7 +40,16 @@ enum native_feature {
 	F_GFNI,
 	F_VAES,
 	F_VPCLMUL,
-	F_VNNI,
+	F_AVX_VNNI,
+	F_512,
+	F_512IFMA,
+	F_512VBMI,
+	F_512VBMI2,
+	F_512VNNI,
+	F_512BITALG,
+	F_512POPCNT,
+	F_512INTERSECT,
+	F_512BF16,
 	F_COUNT,
 };
 
@@ -55,7 +65,13 @@ static const struct feature features[F_COUNT] = {
 	[F_BMI1] = { 7, 0, EBX, 3 },	 [F_BMI2] = { 7, 0, EBX, 8 },
 	[F_ADX] = { 7, 0, EBX, 19 },	 [F_SHA] = { 7, 0, EBX, 29 },
 	[F_GFNI] = { 7, 0, ECX, 8 },	 [F_VAES] = { 7, 0, ECX, 9 },
-	[F_VPCLMUL] = { 7, 0, ECX, 10 }, [F_VNNI] = { 7, 1, EAX, 4 },
+	[F_VPCLMUL] = { 7, 0, ECX, 10 }, [F_AVX_VNNI] = { 7, 1, EAX, 4 },
+	[F_512] = { 7, 0, EBX, 16 },	 [F_512IFMA] = { 7, 0, EBX, 21 },
+	[F_512VBMI] = { 7, 0, ECX, 1 },	 [F_512VBMI2] = { 7, 0, ECX, 6 },
+	[F_512VNNI] = { 7, 0, ECX, 11 }, [F_512BITALG] = { 7, 0, ECX, 12 },
+	[F_512POPCNT] = { 7, 0, ECX, 14 },
+	[F_512INTERSECT] = { 7, 0, EDX, 8 },
+	[F_512BF16] = { 7, 1, EAX, 5 },
 };
 
 #define BIT(f) ((uint64_t)1 << (f))
@@ -94,7 +110,43 @@ static const struct {
 	{ ZYDIS_ISA_SET_AVX_GFNI, BIT(F_AVX) | BIT(F_GFNI) },
 	{ ZYDIS_ISA_SET_VAES, BIT(F_AVX) | BIT(F_VAES) },
 	{ ZYDIS_ISA_SET_VPCLMULQDQ, BIT(F_AVX) | BIT(F_VPCLMUL) },
-	{ ZYDIS_ISA_SET_AVX_VNNI, BIT(F_AVX) | BIT(F_VNNI) },
+	{ ZYDIS_ISA_SET_AVX_VNNI, BIT(F_AVX) | BIT(F_AVX_VNNI) },
+	{ ZYDIS_ISA_SET_AVX512F_128, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512F_128N, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512F_256, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512F_512, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512F_KOP, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512F_SCALAR, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512BW_128, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512BW_128N, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512BW_256, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512BW_512, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512BW_KOP, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512CD_128, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512CD_256, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512CD_512, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512DQ_128, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512DQ_128N, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512DQ_256, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512DQ_512, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512DQ_KOP, BIT(F_512) },
+	{ ZYDIS_ISA_SET_AVX512DQ_SCALAR, BIT(F_512) },
+#define LENGTHS(name, need)                            \
+	{ ZYDIS_ISA_SET_AVX512_##name##_128, (need) }, \
+	{ ZYDIS_ISA_SET_AVX512_##name##_256, (need) }, \
+	{ ZYDIS_ISA_SET_AVX512_##name##_512, (need) }
+	LENGTHS(IFMA, BIT(F_512) | BIT(F_512IFMA)),
+	LENGTHS(VBMI, BIT(F_512) | BIT(F_512VBMI)),
+	LENGTHS(VBMI2, BIT(F_512) | BIT(F_512VBMI2)),
+	LENGTHS(VNNI, BIT(F_512) | BIT(F_512VNNI)),
+	LENGTHS(BITALG, BIT(F_512) | BIT(F_512BITALG)),
+	LENGTHS(VPOPCNTDQ, BIT(F_512) | BIT(F_512POPCNT)),
+	LENGTHS(VP2INTERSECT, BIT(F_512) | BIT(F_512INTERSECT)),
+	LENGTHS(BF16, BIT(F_512) | BIT(F_512BF16)),
+	LENGTHS(GFNI, BIT(F_512) | BIT(F_GFNI)),
+	LENGTHS(VAES, BIT(F_512) | BIT(F_VAES)),
+	LENGTHS(VPCLMULQDQ, BIT(F_512) | BIT(F_VPCLMUL)),
+#undef LENGTHS
 };
 
 static bool cpuid_has(const struct x86_cpu *cpu, const struct feature *f)

@@ -19,6 +19,7 @@ static void set_vector(struct x86_state *state, unsigned int n,
 {
 	memcpy(state->xsave + FPU_XMM + 16 * n, v, 16);
 	memcpy(state->xsave + X86_XSAVE_YMM + 16 * n, v + 16, 16);
+	memset(state->xsave + X86_XSAVE_ZMM_HI256 + 32 * n, 0, 32);
 }
 
 static unsigned int vvvv(const struct x86_cpu *cpu, const struct x86_insn *insn)

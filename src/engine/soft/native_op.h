@@ -14,10 +14,11 @@
  *
  * Host registers of renamed operands, by where the encoding names them:
  *
- *             ModRM.reg  ModRM.rm  VEX.vvvv  imm8[7:4]
+ *             ModRM.reg  ModRM.rm  VEX.vvvv  imm8[7:4]  EVEX.aaa
  *   vectors   xmm1       xmm2      xmm3      xmm4
  *   MMX       mm1        mm2
  *   GPRs      r8         r9        r10
+ *   opmasks   k2 (, k3)  k4        k5                   k1
  *
  * Implicit registers (XMM0, EAX, ECX, EDX) keep their number. rax is
  * scratch, r11 holds rdx.
@@ -40,6 +41,7 @@ enum native_kind {
 	NATIVE_VECTOR,
 	NATIVE_MMX,
 	NATIVE_GPR,
+	NATIVE_OPMASK,
 };
 
 /* Where the instruction's encoding names the register. */
@@ -48,6 +50,7 @@ enum native_field {
 	NATIVE_RM,
 	NATIVE_REG,
 	NATIVE_IS4,
+	NATIVE_AAA, /* EVEX's opmask */
 	NATIVE_FIXED,
 };
 
@@ -59,7 +62,7 @@ struct native_operand {
 	uint8_t number; /* of the host register */
 	bool load;
 	bool store;
-	bool wide; /* a YMM register */
+	bool wide; /* a YMM register, or with EVEX a ZMM one */
 };
 
 /* native_op.flags */
@@ -67,13 +70,18 @@ struct native_operand {
 #define NATIVE_WRITE	 0x002u /* memory operand is written */
 #define NATIVE_FLAGS_IN	 0x004u
 #define NATIVE_FLAGS_OUT 0x008u
-#define NATIVE_MXCSR	 0x010u /* obeys MXCSR and can raise #XM */
+#define NATIVE_MXCSR	 0x010u /* obeys MXCSR and can raise #XM (QUIET) */
 #define NATIVE_X87	 0x020u
 #define NATIVE_HAS_MMX	 0x040u
 #define NATIVE_VEX	 0x080u
 #define NATIVE_DIRTY_YMM 0x100u /* leaves upper halves: VZEROUPPER */
 #define NATIVE_NARROW	 0x200u /* not 64-bit code: 8 registers */
 #define NATIVE_HIGH_BYTE 0x400u /* rm names AH, CH, DH or BH (CRC32) */
+#define NATIVE_EVEX	 0x800u
+#define NATIVE_CLEAR_ZMM 0x1000u /* VEX, and there are bits 256 to 511 */
+#define NATIVE_PAIR	 0x2000u /* ModRM.reg names two opmasks */
+#define NATIVE_PACKED	 0x4000u /* memory holds enabled elements only */
+#define NATIVE_QUIET	 0x8000u /* obeys MXCSR, but never raises #XM */
 
 #define NATIVE_CODE_MAX 16
 
@@ -86,6 +94,11 @@ struct native_op {
 	uint8_t align;		       /* #GP when misaligned; 1: any */
 	uint8_t count;		       /* of `operand` */
 	uint8_t length;		       /* of `code` */
+	/*
+	 * Memory operands under an opmask: bytes that an element has there,
+	 * and how many bits of the opmask count. 0: accessed whole.
+	 */
+	uint8_t piece, mask_bits;
 	uint8_t code[NATIVE_CODE_MAX]; /* renamed, [rsi] for memory */
 	struct native_operand operand[NATIVE_OPERANDS_MAX];
 	ZydisMnemonic mnemonic;
@@ -131,6 +144,21 @@ unsigned int native_emit_constants(struct host_code *code);
 /* native_mask.c: a handler for gathers and masked moves, or NULL. */
 x86_handler *native_pick_masked(struct x86_insn *insn, ZydisMnemonic mnemonic,
 				const ZydisDecodedOperand *operands);
+
+/*
+ * native_evex.c: instructions with a stub that need AVX-512; a handler for
+ * gathers and scatters, or NULL; and how an opmask applies to the memory
+ * operand: NATIVE_PACKED, piece and mask_bits.
+ */
+x86_handler native_run_evex;
+x86_handler *native_pick_evex(struct x86_insn *insn, ZydisMnemonic mnemonic,
+			      const ZydisDecodedOperand *operands);
+void native_find_pieces(struct native_op *op, const ZydisDecodedInstruction *zi,
+			const ZydisDecodedOperand *operands);
+
+/* Runs a stub that obeys MXCSR while the guest has exceptions unmasked. */
+enum x86_result native_run_guarded(struct x86_cpu *cpu,
+				   const struct x86_insn *insn, void *host);
 
 /* native_x87.c: x87 with a stub. native_x87_env.c: handlers of control and
  * environment instructions, or NULL. */

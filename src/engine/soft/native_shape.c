@@ -3,8 +3,8 @@
  * From a decoded instruction to its shape: which operands it has, what they
  * need, and the instruction's bytes with renamed registers. Legacy
  * instructions are written with an explicit REX, VEX ones with the
- * three-byte prefix. The result is decoded again and must be the same
- * instruction.
+ * three-byte prefix, EVEX ones with k1 for their opmask. The result is decoded
+ * again and must be the same instruction.
  */
 #include "engine/soft/native_op.h"
 
@@ -20,6 +20,10 @@ static const uint8_t renamed[][NATIVE_FIXED] = {
 	[NATIVE_GPR] = { [NATIVE_REG] = 8,
 			 [NATIVE_RM] = 9,
 			 [NATIVE_VVVV] = 10 },
+	[NATIVE_OPMASK] = { [NATIVE_REG] = 2,
+			    [NATIVE_RM] = 4,
+			    [NATIVE_VVVV] = 5,
+			    [NATIVE_AAA] = 1 },
 };
 
 #define MEMORY_BASE 6 /* rsi */
@@ -38,6 +42,9 @@ static bool field_of(const ZydisDecodedOperand *zo, uint8_t *field)
 		break;
 	case ZYDIS_OPERAND_ENCODING_IS4:
 		*field = NATIVE_IS4;
+		break;
+	case ZYDIS_OPERAND_ENCODING_MASK:
+		*field = NATIVE_AAA;
 		break;
 	case ZYDIS_OPERAND_ENCODING_NONE:
 		*field = NATIVE_FIXED;
@@ -67,13 +74,23 @@ static bool add_register(struct native_op *op, const ZydisDecodedOperand *zo)
 	switch (ZydisRegisterGetClass(reg)) {
 	case ZYDIS_REGCLASS_XMM:
 	case ZYDIS_REGCLASS_YMM:
+	case ZYDIS_REGCLASS_ZMM:
 		o->kind = NATIVE_VECTOR;
-		op->need |=
-			op->flags & NATIVE_VEX ? X86_MODE_AVX : X86_MODE_SSE;
+		if (op->flags & NATIVE_VEX)
+			op->need |= X86_MODE_AVX;
+		else if (!(op->flags & NATIVE_EVEX))
+			op->need |= X86_MODE_SSE;
 		break;
 	case ZYDIS_REGCLASS_MMX:
 		o->kind = NATIVE_MMX;
 		op->flags |= NATIVE_HAS_MMX;
+		break;
+	case ZYDIS_REGCLASS_MASK:
+		/* k0 in place of an opmask is none. */
+		if (zo->encoding == ZYDIS_OPERAND_ENCODING_MASK && !id)
+			return true;
+		o->kind = NATIVE_OPMASK;
+		op->need |= X86_MODE_AVX512;
 		break;
 	case ZYDIS_REGCLASS_GPR8:
 	case ZYDIS_REGCLASS_GPR16:
@@ -89,7 +106,8 @@ static bool add_register(struct native_op *op, const ZydisDecodedOperand *zo)
 	}
 	if (op->count == NATIVE_OPERANDS_MAX - 1 || !field_of(zo, &o->field))
 		return false;
-	o->wide = ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_YMM;
+	o->wide = ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_YMM ||
+		  ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_ZMM;
 	if (o->wide)
 		op->flags |= NATIVE_DIRTY_YMM;
 	o->store = zo->actions & ACTION_WRITE;
@@ -147,7 +165,8 @@ static bool must_align(ZydisMnemonic m)
 		ZYDIS_MNEMONIC_VMOVAPS,	  ZYDIS_MNEMONIC_VMOVAPD,
 		ZYDIS_MNEMONIC_VMOVDQA,	  ZYDIS_MNEMONIC_VMOVNTDQ,
 		ZYDIS_MNEMONIC_VMOVNTPS,  ZYDIS_MNEMONIC_VMOVNTPD,
-		ZYDIS_MNEMONIC_VMOVNTDQA,
+		ZYDIS_MNEMONIC_VMOVNTDQA, ZYDIS_MNEMONIC_VMOVDQA32,
+		ZYDIS_MNEMONIC_VMOVDQA64,
 	};
 	unsigned int i;
 
@@ -163,10 +182,32 @@ static void find_alignment(struct native_op *op,
 	op->align = 1;
 	if (op->flags & NATIVE_X87)
 		return;
-	if (op->flags & NATIVE_VEX
+	if (op->flags & (NATIVE_VEX | NATIVE_EVEX)
 		    ? must_align(zi->mnemonic)
 		    : op->size == 16 && !may_misalign(zi->mnemonic))
 		op->align = op->size;
+}
+
+/* MXCSR tells these only whether denormals are zeros. */
+static bool is_quiet(ZydisMnemonic mnemonic)
+{
+	switch (mnemonic) {
+	case ZYDIS_MNEMONIC_VFPCLASSPS:
+	case ZYDIS_MNEMONIC_VFPCLASSPD:
+	case ZYDIS_MNEMONIC_VFPCLASSSS:
+	case ZYDIS_MNEMONIC_VFPCLASSSD:
+	case ZYDIS_MNEMONIC_VRCP14PS:
+	case ZYDIS_MNEMONIC_VRCP14PD:
+	case ZYDIS_MNEMONIC_VRCP14SS:
+	case ZYDIS_MNEMONIC_VRCP14SD:
+	case ZYDIS_MNEMONIC_VRSQRT14PS:
+	case ZYDIS_MNEMONIC_VRSQRT14PD:
+	case ZYDIS_MNEMONIC_VRSQRT14SS:
+	case ZYDIS_MNEMONIC_VRSQRT14SD:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Rounding, denormal handling and exceptions depend on MXCSR. */
@@ -189,6 +230,12 @@ static bool obeys_mxcsr(const ZydisDecodedInstruction *zi)
 	case ZYDIS_EXCEPTION_CLASS_AVX2:
 	case ZYDIS_EXCEPTION_CLASS_AVX3:
 	case ZYDIS_EXCEPTION_CLASS_AVX11:
+	case ZYDIS_EXCEPTION_CLASS_E2:
+	case ZYDIS_EXCEPTION_CLASS_E2NF:
+	case ZYDIS_EXCEPTION_CLASS_E3:
+	case ZYDIS_EXCEPTION_CLASS_E3NF:
+	case ZYDIS_EXCEPTION_CLASS_E11:
+	case ZYDIS_EXCEPTION_CLASS_E11NF:
 		return true;
 	default:
 		return false;
@@ -340,6 +387,28 @@ static void put_vex(struct native_op *op, const struct x86_insn *insn,
 	put_immediate(op, insn);
 }
 
+static void put_evex(struct native_op *op, const struct x86_insn *insn,
+		     const ZydisDecodedInstruction *zi, bool w)
+{
+	unsigned int reg = host_register(op, NATIVE_REG, insn->modrm >> 3 & 7);
+	unsigned int rm = host_register(op, NATIVE_RM, insn->modrm & 7);
+	unsigned int vvvv = host_register(op, NATIVE_VVVV, 0);
+	unsigned int aaa = host_register(op, NATIVE_AAA, 0);
+	unsigned int b1 = 0x50u | insn->map;
+
+	if (!(reg & 8))
+		b1 |= 0x80;
+	if (insn->mem || !(rm & 8))
+		b1 |= 0x20;
+	put(op, 0x62);
+	put(op, b1);
+	put(op, (w ? 0x80u : 0) | (~vvvv & 15) << 3 | 4 | zi->raw.evex.pp);
+	put(op, (insn->evex & 0xf0u) | 8 | aaa); /* V' clear */
+	put(op, insn->opcode);
+	put_modrm(op, insn, reg, rm);
+	put_immediate(op, insn);
+}
+
 /* True when the renamed bytes decode to the instruction that was meant. */
 static bool same_instruction(const struct native_op *op,
 			     const ZydisDecodedInstruction *zi)
@@ -358,22 +427,26 @@ static bool same_instruction(const struct native_op *op,
 static bool rename_registers(struct native_op *op, const struct x86_insn *insn,
 			     const ZydisDecodedInstruction *zi)
 {
-	bool w = zi->raw.vex.W;
+	bool evex = op->flags & NATIVE_EVEX;
+	bool w = evex ? zi->raw.evex.W : zi->raw.vex.W;
+	void (*put_encoding)(struct native_op *op, const struct x86_insn *insn,
+			     const ZydisDecodedInstruction *zi, bool w);
 
 	if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
 		put_legacy(op, insn, zi);
 		return same_instruction(op, zi);
 	}
+	put_encoding = evex ? put_evex : put_vex;
 	/* Outside 64-bit code W does not widen general registers. */
 	if (op->flags & NATIVE_NARROW) {
-		put_vex(op, insn, zi, false);
+		put_encoding(op, insn, zi, false);
 		if (same_instruction(op, zi))
 			return true;
 		if (has_gpr(op) || !w)
 			return false;
 		op->length = 0;
 	}
-	put_vex(op, insn, zi, w);
+	put_encoding(op, insn, zi, w);
 	return same_instruction(op, zi);
 }
 
@@ -407,6 +480,9 @@ bool native_shape(struct native_op *op, const struct x86_insn *insn,
 	if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		op->flags |= NATIVE_VEX;
 		op->need |= X86_MODE_PROT;
+	} else if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+		op->flags |= NATIVE_EVEX;
+		op->need |= X86_MODE_PROT | X86_MODE_AVX512;
 	} else if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
 		return false;
 	}
@@ -417,9 +493,16 @@ bool native_shape(struct native_op *op, const struct x86_insn *insn,
 		op->flags |= NATIVE_X87;
 	if (!find_operands(op, zi, operands))
 		return false;
+	if (zi->mnemonic == ZYDIS_MNEMONIC_VP2INTERSECTD ||
+	    zi->mnemonic == ZYDIS_MNEMONIC_VP2INTERSECTQ)
+		op->flags |= NATIVE_PAIR;
+	if (op->flags & NATIVE_EVEX)
+		native_find_pieces(op, zi, operands);
 	find_flags(op, zi);
 	find_alignment(op, zi);
-	if (obeys_mxcsr(zi))
+	if (is_quiet(zi->mnemonic))
+		op->flags |= NATIVE_MXCSR | NATIVE_QUIET;
+	else if (obeys_mxcsr(zi))
 		op->flags |= NATIVE_MXCSR;
 	if (op->flags & NATIVE_HIGH_BYTE)
 		return rename_high_byte(op, insn, zi);

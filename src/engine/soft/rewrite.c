@@ -41,6 +41,7 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	e.end = e.p + code_size;
 	e.to_exec = rw->code.exec - rw->code.write;
 	host_random(rw->secret, sizeof(rw->secret));
+	rw->wide = cpu->cpuid->avx512;
 	rewrite_stubs(rw, &e);
 	rw->stubs = rewrite_round((size_t)(e.p - rw->code.write));
 	word[WORD_SELF] = (uintptr_t)cpu;
@@ -48,6 +49,7 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 	word[WORD_MASK_PAGE] = PAGE_MASK;
 	word[WORD_MASK_16] = PAGE_MASK | 15;
 	word[WORD_MASK_32] = PAGE_MASK | 31;
+	word[WORD_MASK_64] = PAGE_MASK | 63;
 	word[WORD_MASK_JUMP] = JUMP_MASK;
 	word[WORD_MASK_TSD] = X86_CR4_TSD;
 	rw->rdtscp = cpu->cpuid->rdtscp;

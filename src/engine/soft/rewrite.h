@@ -74,9 +74,10 @@ enum rewrite_word {
 	WORD_MASK_PAGE, /* page number, */
 	WORD_MASK_16,	/* page number and the bits that are clear when */
 	WORD_MASK_32,	/* aligned to 16, to 32, */
+	WORD_MASK_64,	/* to 64, */
 	WORD_MASK_JUMP, /* index of the jump table */
 	WORD_MASK_TSD,	/* CR4.TSD */
-	WORD_LIVE,	/* bytes: the host holds the vectors, x87 */
+	WORD_LIVE,	/* bytes: the host holds the vectors, x87, all of ZMM */
 	WORD_X87,	/* where the last x87 instruction is to be found, or 0 */
 	WORD_MXCSR,	/* of C code */
 	WORD_BRANCH,	/* the last indirect branch, as WORD_X87, or 0 */
@@ -94,6 +95,7 @@ enum rewrite_word {
 /* Sets of registers that the host's hold on demand. */
 #define REWRITE_VECTORS 1u /* XMM, YMM and MXCSR */
 #define REWRITE_X87	2u /* x87 and MMX; never without the vectors */
+#define REWRITE_WIDE	4u /* all of ZMM, and opmasks; likewise */
 
 /* What the rewriter can do with an instruction, and how it uses flags. */
 enum rewrite_kind {
@@ -137,7 +139,7 @@ enum rewrite_kind {
 struct rewrite_class {
 	uint8_t kind; /* enum rewrite_kind */
 	bool writes_memory;
-	uint8_t needs; /* REWRITE_VECTORS, REWRITE_X87 */
+	uint8_t needs; /* REWRITE_VECTORS, .. */
 	uint16_t flags_read;  /* X86_FLAG_* that the result depends on */
 	uint16_t flags_killed; /* X86_FLAG_* replaced whatever they were */
 };
@@ -213,7 +215,9 @@ struct rewriter {
 	bool rdtscp; /* the guest may use it */
 	uint64_t park;	    /* call: see rewrite_park() */
 	/* call: r9: rip to leave to when it cannot be; uses r9-r11 */
-	uint64_t load_vectors, load_x87;
+	uint64_t load_vectors, load_x87, load_wide;
+	uint64_t move_wide; /* call: from memory what is beyond the vectors */
+	bool wide; /* there are such registers */
 	uint64_t secret[2]; /* what keys are made of, beside block_key() and
 			     * block_segment() */
 	uint64_t segment; /* block_segment() of the host code being run */

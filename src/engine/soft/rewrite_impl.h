@@ -16,7 +16,7 @@
 
 /* What is known of registers that are loaded on demand. */
 struct rewrite_live {
-	uint8_t sets; /* REWRITE_VECTORS, REWRITE_X87 */
+	uint8_t sets; /* REWRITE_VECTORS, .. */
 	uint8_t placed; /* WORD_X87 tells of what is before this index */
 	bool parked;  /* nothing is live */
 };
@@ -316,9 +316,9 @@ void rewrite_lea(struct rewrite *t, const struct x86_insn *insn,
 
 /*
  * The host operand of an instruction's memory operand, behind the check that
- * leads to the interpreter if need be; `align` 1, or 16 or 32 with that size:
- * others go to the interpreter too. r9 and r10 belong to it until it is used.
- * r11 may hold a share's address: see rewrite_spare().
+ * leads to the interpreter if need be; `align` 1, or 16, 32 or 64 with that
+ * size: others go to the interpreter too. r9 and r10 belong to it until it is
+ * used. r11 may hold a share's address: see rewrite_spare().
  */
 __attribute__((warn_unused_result)) struct emit_mem
 rewrite_operand(struct rewrite *t, const struct x86_insn *insn,

@@ -13,6 +13,12 @@
  * loaded only while they mask every exception: an unmasked one would strike
  * lodge. Otherwise host code is left and the block interpreted.
  *
+ * With AVX-512 there are 32 registers of 64 bytes and eight opmasks. What of
+ * them is beyond YMM is a set of its own, which is live whenever the vectors
+ * are and x86_cpu.upper says that some of it is in use: then VEX instructions,
+ * too, clear what they have to clear. So who uses none pays one comparison
+ * each time the vectors are loaded or parked.
+ *
  * FXSAVE and FXRSTOR move x87 several times faster than XSAVE and XRSTOR do,
  * and take the lower halves of the vectors along; so x87 is never live
  * without the vectors.
@@ -28,10 +34,24 @@ static struct emit_mem area(unsigned int offset)
 	return emit_gs(offsetof(struct x86_state, xsave) + offset);
 }
 
+/* The byte of one set. */
 static struct emit_mem flag_of(unsigned int what)
 {
-	return emit_gs(rewrite_word_offset(WORD_LIVE) +
-		       (what & REWRITE_X87 ? 1 : 0));
+	unsigned int byte = what & REWRITE_WIDE ? 2 : what & REWRITE_X87 ? 1 : 0;
+
+	return emit_gs(rewrite_word_offset(WORD_LIVE) + byte);
+}
+
+static void compare_0(struct emit *e, const struct emit_mem *flag)
+{
+	emit_rm_mem(e, 0, false, 0x80, 7, flag);
+	emit_8(e, 0);
+}
+
+static void set_1(struct emit *e, const struct emit_mem *flag)
+{
+	emit_rm_mem(e, 0, false, 0xc6, 0, flag);
+	emit_8(e, 1);
 }
 
 /* --- stubs ---------------------------------------------------------------- */
@@ -51,6 +71,53 @@ static void put_vex_gs(struct emit *e, unsigned int map, unsigned int pp,
 	emit_8(e, 4 | (n & 7) << 3);
 	emit_8(e, 0x25);
 	emit_32(e, (uint32_t)m.disp);
+}
+
+/* KMOVQ: 90 loads, 91 stores. */
+static void put_kmov(struct emit *e, unsigned int opcode, unsigned int n,
+		     unsigned int offset)
+{
+	const struct emit_mem m = area(offset);
+
+	emit_8(e, 0x65);
+	emit_bytes(e, "\xc4\xe1\xf8", 3);
+	emit_8(e, opcode);
+	emit_8(e, 4 | n << 3);
+	emit_8(e, 0x25);
+	emit_32(e, (uint32_t)m.disp);
+}
+
+/* An EVEX.512 instruction likewise; pp with W in bit 7. Registers 0 to 31. */
+static void put_evex_gs(struct emit *e, unsigned int map, unsigned int pp,
+			unsigned int opcode, unsigned int n, unsigned int vvvv,
+			unsigned int offset)
+{
+	const struct emit_mem m = area(offset);
+
+	emit_8(e, 0x65);
+	emit_8(e, 0x62);
+	emit_8(e, (~n & 8) << 4 | 0x60 | (~n & 16) | map);
+	emit_8(e, (~vvvv & 15) << 3 | 4 | pp);
+	emit_8(e, 0x40 | (~vvvv & 16) >> 1);
+	emit_8(e, opcode);
+	emit_8(e, 4 | (n & 7) << 3);
+	emit_8(e, 0x25);
+	emit_32(e, (uint32_t)m.disp);
+}
+
+/* What the wide set has beyond the vectors; these are live. */
+static void move_wide(struct emit *e, bool store)
+{
+	for (unsigned int n = 0; n < VECTORS; n++) { /* v..f64x4 */
+		put_evex_gs(e, 3, 0x81, store ? 0x1b : 0x1a, n, store ? 0 : n,
+			    X86_XSAVE_ZMM_HI256 + n * 32);
+		emit_8(e, 1);
+	}
+	for (unsigned int n = 0; n < VECTORS; n++) /* vmovups */
+		put_evex_gs(e, 1, 0, store ? 0x11 : 0x10, VECTORS + n, 0,
+			    X86_XSAVE_HI16_ZMM + n * 64);
+	for (unsigned int n = 0; n < 8; n++) /* kmovq */
+		put_kmov(e, store ? 0x91 : 0x90, n, X86_XSAVE_OPMASK + n * 8);
 }
 
 /* vmovdqu: 6f loads, 7f stores */
@@ -128,11 +195,17 @@ void rewrite_stub_park(struct rewriter *rw, struct emit *e)
 	const struct emit_mem host = rewrite_word(WORD_MXCSR);
 	const struct emit_mem live = rewrite_word(WORD_LIVE);
 	const struct emit_mem x87 = flag_of(REWRITE_X87);
-	uint8_t *no_x87, *saved;
+	const struct emit_mem wide = flag_of(REWRITE_WIDE);
+	uint8_t *no_x87, *saved, *narrow = NULL;
 
 	rw->park = emit_here(e);
-	emit_rm_mem(e, 0, false, 0x80, 7, &x87); /* cmp */
-	emit_8(e, 0);
+	if (rw->wide) {
+		compare_0(e, &wide);
+		narrow = emit_jcc(e, 4, 0);
+		move_wide(e, true);
+		emit_land_32(e, narrow);
+	}
+	compare_0(e, &x87);
 	no_x87 = emit_jcc(e, 4, 0);
 	put_fxsave(e);
 	saved = emit_jmp(e, 0);
@@ -189,7 +262,23 @@ static uint8_t *check_masks(struct emit *e, const struct emit_mem *m,
 	return emit_jcc(e, 5, 0);
 }
 
-static void load_vectors(struct emit *e)
+/* Behind the loading of vectors: the wide set, if some of it is in use. */
+static void load_upper(const struct rewriter *rw, struct emit *e)
+{
+	const struct emit_mem upper = emit_gs(offsetof(struct x86_cpu, upper));
+	const struct emit_mem wide = flag_of(REWRITE_WIDE);
+	uint8_t *none;
+
+	if (!rw->wide)
+		return;
+	compare_0(e, &upper);
+	none = emit_jcc(e, 4, 0);
+	emit_call(e, rw->move_wide);
+	set_1(e, &wide);
+	emit_land_32(e, none);
+}
+
+static void load_vectors(const struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem mxcsr = area(FPU_MXCSR);
 	uint8_t *wide, *done;
@@ -205,10 +294,33 @@ static void load_vectors(struct emit *e)
 	move_low(e, 0x6f);
 	load_high(e);
 	emit_land_32(e, done);
+	load_upper(rw, e);
+}
+
+/* With the vectors, unless they are live. */
+static void load_wide(const struct rewriter *rw, struct emit *e)
+{
+	const struct emit_mem upper = emit_gs(offsetof(struct x86_cpu, upper));
+	const struct emit_mem vectors = flag_of(REWRITE_VECTORS);
+	const struct emit_mem wide = flag_of(REWRITE_WIDE);
+	uint8_t *cold, *here, *done;
+
+	compare_0(e, &wide);
+	here = emit_jcc(e, 5, 0);
+	set_1(e, &upper);
+	compare_0(e, &vectors);
+	cold = emit_jcc(e, 4, 0);
+	emit_call(e, rw->move_wide);
+	set_1(e, &wide);
+	done = emit_jmp(e, 0);
+	emit_land_32(e, cold);
+	load_vectors(rw, e);
+	emit_land_32(e, done);
+	emit_land_32(e, here);
 }
 
 /* FXRSTOR leaves the upper halves alone. */
-static void load_x87(struct emit *e)
+static void load_x87(const struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem vectors = flag_of(REWRITE_VECTORS);
 	const struct emit_mem place = rewrite_word(WORD_X87);
@@ -217,8 +329,7 @@ static void load_x87(struct emit *e)
 
 	emit_rm_mem(e, 0, true, 0xc7, 0, &place);
 	emit_32(e, 0);
-	emit_rm_mem(e, 0, false, 0x80, 7, &vectors);
-	emit_8(e, 0);
+	compare_0(e, &vectors);
 	cold = emit_jcc(e, 4, 0);
 	put_0fae(e, 3, false, &mxcsr);
 	move_low(e, 0x7f);
@@ -234,6 +345,7 @@ static void load_x87(struct emit *e)
 	put_0fae(e, 1, true, &all);
 	load_high(e);
 	emit_land_32(e, done);
+	load_upper(rw, e);
 	emit_land_32(e, warm);
 }
 
@@ -241,7 +353,8 @@ static void load_x87(struct emit *e)
 static uint64_t stub_load(const struct rewriter *rw, struct emit *e,
 			  unsigned int what)
 {
-	const struct emit_mem live = rewrite_word(WORD_LIVE);
+	const struct emit_mem vectors = flag_of(REWRITE_VECTORS);
+	const struct emit_mem x87 = flag_of(REWRITE_X87);
 	const struct emit_mem mxcsr = area(FPU_MXCSR), fcw = area(FPU_FCW);
 	const struct emit_mem above = emit_at(HOST_RSP, 8);
 	uint64_t here = emit_here(e);
@@ -251,12 +364,14 @@ static uint64_t stub_load(const struct rewriter *rw, struct emit *e,
 	refused[0] = check_masks(e, &mxcsr, FPU_MXCSR_MASKS);
 	if (what & REWRITE_X87) {
 		refused[1] = check_masks(e, &fcw, FPU_EXCEPT);
-		load_x87(e);
+		load_x87(rw, e);
+		set_1(e, &x87);
+	} else if (what & REWRITE_WIDE) {
+		load_wide(rw, e);
 	} else {
-		load_vectors(e);
+		load_vectors(rw, e);
 	}
-	emit_rm_mem(e, 0, true, 0xc7, 0, &live);
-	emit_32(e, what & REWRITE_X87 ? 0x101 : 1);
+	set_1(e, &vectors);
 	restore_flags(e);
 	emit_8(e, 0xc3);
 	emit_land_32(e, refused[0]);
@@ -270,17 +385,30 @@ static uint64_t stub_load(const struct rewriter *rw, struct emit *e,
 
 void rewrite_stub_load(struct rewriter *rw, struct emit *e)
 {
+	rw->move_wide = emit_here(e);
+	if (rw->wide) {
+		move_wide(e, false);
+		emit_8(e, 0xc3);
+	}
 	rw->load_vectors = stub_load(rw, e, REWRITE_VECTORS);
 	rw->load_x87 = stub_load(rw, e, REWRITE_VECTORS | REWRITE_X87);
+	if (rw->wide)
+		rw->load_wide = stub_load(rw, e, REWRITE_WIDE);
 }
 
 /* --- in blocks ---------------------------------------------------------------- */
 
 static void call_load(struct rewrite *t, unsigned int what, uint64_t rip)
 {
-	emit_const(&t->e, HOST_R9, rip);
-	emit_call(&t->e, what & REWRITE_X87 ? t->rw->load_x87 :
-					      t->rw->load_vectors);
+	if (what != REWRITE_WIDE) {
+		emit_const(&t->e, HOST_R9, rip);
+		emit_call(&t->e, what & REWRITE_X87 ? t->rw->load_x87 :
+						      t->rw->load_vectors);
+	}
+	if (what & REWRITE_WIDE) {
+		emit_const(&t->e, HOST_R9, rip);
+		emit_call(&t->e, t->rw->load_wide);
+	}
 }
 
 static uint64_t rip_of(const struct rewrite *t, unsigned int index)
@@ -320,15 +448,23 @@ static void ask(struct rewrite *t, unsigned int what)
 
 void rewrite_need(struct rewrite *t, unsigned int what)
 {
-	if (!(what & ~t->live.sets))
+	unsigned int missing = what & ~(unsigned int)t->live.sets;
+
+	/* Each of the others brings the vectors along. */
+	if (missing & ~REWRITE_VECTORS)
+		missing &= ~REWRITE_VECTORS;
+	if (!missing)
 		return;
 	t->asks[t->index] = true;
-	if (t->live.parked)
-		call_load(t, what, rip_of(t, t->index));
-	else
-		ask(t, what);
-	t->live.sets |= what & REWRITE_X87 ? REWRITE_VECTORS | REWRITE_X87 :
-					     REWRITE_VECTORS;
+	if (t->live.parked) {
+		call_load(t, missing, rip_of(t, t->index));
+	} else {
+		if (missing != REWRITE_WIDE)
+			ask(t, missing & ~REWRITE_WIDE);
+		if (missing & REWRITE_WIDE)
+			ask(t, REWRITE_WIDE);
+	}
+	t->live.sets |= (uint8_t)(REWRITE_VECTORS | missing);
 	t->live.parked = false;
 }
 
@@ -348,8 +484,12 @@ void rewrite_load_again(struct rewrite *t, unsigned int index)
 	const struct rewrite_live *after = &t->after[index];
 	const struct x86_insn *insn = rewrite_insn_at(t, index);
 
+	/* What brings the vectors along needs no call of theirs. */
 	if (after->sets)
-		call_load(t, after->sets, rip_of(t, index) + insn->length);
+		call_load(t,
+			  after->sets & ~REWRITE_VECTORS ?
+				  after->sets & ~REWRITE_VECTORS :
+				  REWRITE_VECTORS, rip_of(t, index) + insn->length);
 	if (after->placed)
 		rewrite_x87_place(t, after->placed - 1u);
 }

@@ -218,6 +218,7 @@ static void check_without_flags(struct rewrite *t, const struct emit_mem *at,
 					 .index = HOST_R10 };
 	enum rewrite_word mask = x->align == 16 ? WORD_MASK_16 :
 				 x->align == 32 ? WORD_MASK_32 :
+				 x->align == 64 ? WORD_MASK_64 :
 						  WORD_MASK_PAGE;
 	unsigned int ea = address_in(t, at);
 	unsigned int keep = !r11_taken(t) ? HOST_R11 :

@@ -11,11 +11,14 @@
 static unsigned int number_of(const struct x86_insn *insn,
 			      const struct native_operand *o)
 {
+	/* Only vectors have more than 16. */
+	unsigned int mask = o->kind == NATIVE_GPR ? 15 : 31;
+
 	switch (o->field) {
 	case NATIVE_REG:
-		return insn->reg;
+		return insn->reg & mask;
 	case NATIVE_RM:
-		return insn->rm;
+		return insn->rm & mask;
 	case NATIVE_VVVV:
 		return insn->vvvv;
 	case NATIVE_IS4:
@@ -48,6 +51,8 @@ static uint8_t needs_of(const struct native_op *op)
 {
 	if (op->flags & (NATIVE_X87 | NATIVE_HAS_MMX))
 		return REWRITE_VECTORS | REWRITE_X87;
+	if (op->need & X86_MODE_AVX512)
+		return REWRITE_VECTORS | REWRITE_WIDE;
 	if (op->flags & NATIVE_MXCSR)
 		return REWRITE_VECTORS;
 	for (unsigned int i = 0; i < op->count; i++)
@@ -72,7 +77,7 @@ static bool reads_differently(const struct block *block,
 	for (unsigned int i = 0; i < op->count; i++)
 		if (op->operand[i].field == NATIVE_IS4)
 			return true;
-	if (op->flags & NATIVE_VEX)
+	if (op->flags & (NATIVE_VEX | NATIVE_EVEX))
 		return insn->vvvv > 7 || wide != op->code[2] >> 7;
 	return !(block->mode & X86_MODE_CODE32) &&
 	       (op->mnemonic == ZYDIS_MNEMONIC_MOVBE ||
@@ -143,7 +148,8 @@ static void load_operand(struct rewrite *t, const struct x86_insn *insn,
 {
 	unsigned int n = number_of(insn, o);
 
-	if (o->field == NATIVE_FIXED || o->field == NATIVE_IS4)
+	if (o->field == NATIVE_FIXED || o->field == NATIVE_IS4 ||
+	    o->field == NATIVE_AAA)
 		return;
 	if (o->kind == NATIVE_MMX) {
 		n &= 7;
@@ -169,7 +175,7 @@ static void store_operands(struct rewrite *t, const struct x86_insn *insn,
 			   const struct native_op *op,
 			   const struct fields *f)
 {
-	for (unsigned int field = 0; field < NATIVE_FIXED; field++)
+	for (unsigned int field = 0; field < NATIVE_AAA; field++)
 		for (unsigned int i = 0; i < op->count; i++) {
 			const struct native_operand *o = &op->operand[i];
 			const struct emit_mem home =
@@ -204,13 +210,33 @@ static void put_legacy(struct emit *e, const struct x86_insn *insn,
 		emit_8(e, escape[insn->map]);
 }
 
+/* The mandatory prefix, as VEX and EVEX have it. */
+static unsigned int pp_of(const struct x86_insn *insn)
+{
+	return insn->prefix & X86_PFX_OPSIZE ? 1 :
+	       insn->prefix & X86_PFX_REP	 ? 2 :
+	       insn->prefix & X86_PFX_REPNE	 ? 3 :
+					   0;
+}
+
+static void put_evex_prefix(struct emit *e, const struct x86_insn *insn,
+			    const struct fields *f)
+{
+	/* Of a vector in ModRM.rm X is the highest bit. */
+	unsigned int x = insn->mem ? f->index >> 3 : f->rm >> 4;
+
+	emit_8(e, 0x62);
+	emit_8(e, (~f->reg & 8) << 4 | (~x & 1) << 6 | (~f->rm & 8) << 2 |
+			  (~f->reg & 16) | insn->map);
+	emit_8(e, (insn->prefix & X86_PFX_REXW ? 0x80u : 0) |
+			  (~f->vvvv & 15) << 3 | 4 | pp_of(insn));
+	emit_8(e, (insn->evex & ~8u) | (~f->vvvv & 16) >> 1);
+}
+
 static void put_vex_prefix(struct emit *e, const struct x86_insn *insn,
 			   const struct fields *f)
 {
-	unsigned int pp = insn->prefix & X86_PFX_OPSIZE ? 1 :
-			  insn->prefix & X86_PFX_REP	 ? 2 :
-			  insn->prefix & X86_PFX_REPNE	 ? 3 :
-							   0;
+	unsigned int pp = pp_of(insn);
 	unsigned int last = (~f->vvvv & 15) << 3 |
 			    (unsigned int)insn->vector_length << 2 | pp;
 	bool wide = insn->prefix & X86_PFX_REXW;
@@ -248,6 +274,13 @@ static unsigned int spare_for(struct rewrite *t, const struct x86_insn *insn,
 	return vvvv ? HOST_R10 : HOST_R9;
 }
 
+/* What EVEX's disp8 counts in: the operand's size, but of packed elements
+ * that of one. */
+static unsigned int disp_unit(const struct native_op *op)
+{
+	return op->flags & NATIVE_PACKED ? op->piece : op->size;
+}
+
 bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct native_op *op = native_plain(insn);
@@ -274,12 +307,16 @@ bool rewrite_vector(struct rewrite *t, const struct x86_insn *insn)
 	}
 	for (unsigned int i = 0; i < op->count; i++)
 		load_operand(t, insn, &op->operand[i], &f);
-	if (insn->encoding == X86_VEX)
+	if (insn->encoding == X86_EVEX)
+		put_evex_prefix(e, insn, &f);
+	else if (insn->encoding == X86_VEX)
 		put_vex_prefix(e, insn, &f);
 	else
 		put_legacy(e, insn, &f);
 	emit_8(e, insn->opcode);
-	if (insn->mem)
+	if (insn->mem && insn->encoding == X86_EVEX)
+		emit_modrm_evex(e, f.reg, &at, disp_unit(op));
+	else if (insn->mem)
 		emit_modrm(e, f.reg, &at);
 	else
 		emit_8(e, 0xc0 | (f.reg & 7) << 3 | (f.rm & 7));

@@ -67,7 +67,8 @@ void guest_main(void)
 	FEATURE("RDTSCP", 0x80000001, 3, 27, "rdtscp");
 	if (xsave) {
 		write_cr4(read_cr4() | 1UL << 18);
-		asm volatile("xsetbv" ::"c"(0), "d"(0), "a"(avx ? 7 : 3));
+		asm volatile("xsetbv" ::"c"(0), "d"(0),
+			     "a"(avx ? 7 | (cpuid(13, 0).a & 0xe0) : 3));
 	}
 	FEATURE("BMI1", 7, 1, 3, "andn %%eax, %%eax, %%eax");
 	FEATURE("BMI2", 7, 1, 8, "shlx %%eax, %%eax, %%eax");
@@ -76,4 +77,8 @@ void guest_main(void)
 	FEATURE("FMA", 1, 2, 12, "vfmadd132ps %%xmm0, %%xmm0, %%xmm0");
 	FEATURE("F16C", 1, 2, 29, "vcvtph2ps %%xmm0, %%xmm0");
 	FEATURE("AVX512F", 7, 1, 16, "vpxord %%zmm0, %%zmm0, %%zmm0");
+	FEATURE("AVX512BW", 7, 1, 30, "vpaddb %%zmm0, %%zmm0, %%zmm0");
+	FEATURE("AVX512_VBMI", 7, 2, 1, "vpermb %%zmm0, %%zmm0, %%zmm0");
+	FEATURE("AVX512_VNNI", 7, 2, 11, "vpdpbusd %%zmm0, %%zmm0, %%zmm0");
+	FEATURE("VPOPCNTDQ", 7, 2, 14, "vpopcntd %%zmm0, %%zmm0");
 }

@@ -15,6 +15,7 @@
 #include <Zydis/Zydis.h>
 
 #include "fake/random.h"
+#include "x86/state.h"
 
 #define DATA_BASE 0x20000000u
 #define DATA_SIZE 0x2000u /* unmapped on both sides */
@@ -23,9 +24,10 @@
 
 #define NO_VECTOR (-1)
 
-/* Everything an instruction may change, as the XSAVE standard format has it. */
+/* Everything an instruction may change, as the XSAVE standard format has it;
+ * components of AVX-512 where x86/state.h has them. */
 struct machine {
-	_Alignas(64) uint8_t xsave[1024]; /* legacy, header, YMM */
+	_Alignas(64) uint8_t xsave[X86_XSAVE_PKRU];
 	uint64_t gpr[16];
 	uint64_t flags;
 	int vector; /* exception, or NO_VECTOR */
@@ -41,10 +43,11 @@ struct sample {
 
 /* An encoding whose register numbers, address and immediate are free. */
 struct form {
-	uint8_t vex;
+	uint8_t vex;	/* enum x86_encoding */
 	uint8_t map;	/* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
 	uint8_t prefix; /* 0, 66, F3, F2 */
 	uint8_t w, l;
+	uint8_t b; /* of EVEX */
 	uint8_t opcode;
 	uint8_t modrm; /* 1: has one */
 	uint8_t ext;   /* ModRM.reg when it extends the opcode, else FREE */
@@ -57,7 +60,7 @@ struct form {
 };
 
 #define FREE	  0xff
-#define FORMS_MAX 8192
+#define FORMS_MAX 16384
 
 /* forms.c */
 unsigned int forms_find(struct form *forms);
@@ -71,8 +74,14 @@ bool forms_draw(const struct form *form, struct sample *s, struct machine *m);
 /* machine.c: contents of registers, and xorshift64*, seeded by main */
 void machine_randomise(struct machine *m);
 
+/* Parts of the state that only AVX-512 has. */
+extern const struct component {
+	uint32_t number, offset, size; /* in machine.xsave */
+} avx512_components[3];
+
 /* on_host.c: runs the sample on this processor. */
 void on_host_open(void);
+bool on_host_avx512(void); /* registers of AVX-512 take part */
 void on_host_run(const struct sample *s, const struct machine *in,
 		 struct machine *out);
 

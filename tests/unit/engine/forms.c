@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+#include "x86/cpuid.h"
+#include "x86/insn.h"
+
 static const uint8_t allowed_isa[] = {
 	ZYDIS_ISA_SET_ADOX_ADCX,   ZYDIS_ISA_SET_AES,
 	ZYDIS_ISA_SET_AVX,	   ZYDIS_ISA_SET_AVX2,
@@ -31,6 +34,30 @@ static const uint8_t allowed_isa[] = {
 	ZYDIS_ISA_SET_SSSE3,	   ZYDIS_ISA_SET_SSSE3MMX,
 	ZYDIS_ISA_SET_VAES,	   ZYDIS_ISA_SET_VPCLMULQDQ,
 	ZYDIS_ISA_SET_X87,	   ZYDIS_ISA_SET_CMPXCHG16B,
+};
+
+/* Those of AVX-512, if the host has the leaf 7 bit: register 1 is EBX. */
+static const struct {
+	uint8_t first, last; /* ZydisISASet */
+	uint8_t subleaf, reg, bit;
+} avx512_isa[] = {
+#define LENGTHS(name) \
+	ZYDIS_ISA_SET_AVX512_##name##_128, ZYDIS_ISA_SET_AVX512_##name##_512
+	{ ZYDIS_ISA_SET_AVX512BW_128, ZYDIS_ISA_SET_AVX512DQ_SCALAR, 0, 1, 16 },
+	{ ZYDIS_ISA_SET_AVX512F_128, ZYDIS_ISA_SET_AVX512F_SCALAR, 0, 1, 16 },
+	{ LENGTHS(IFMA), 0, 1, 21 },
+	{ LENGTHS(VBMI), 0, 2, 1 },
+	{ LENGTHS(VBMI2), 0, 2, 6 },
+	{ LENGTHS(GFNI), 0, 2, 8 },
+	{ LENGTHS(VAES), 0, 2, 9 },
+	{ LENGTHS(VPCLMULQDQ), 0, 2, 10 },
+	{ LENGTHS(VNNI), 0, 2, 11 },
+	{ LENGTHS(BITALG), 0, 2, 12 },
+	{ LENGTHS(VPOPCNTDQ), 0, 2, 14 },
+	{ LENGTHS(VP2INTERSECT), 0, 3, 8 },
+	{ LENGTHS(BF16), 1, 0, 5 },
+	{ ZYDIS_ISA_SET_AVX_VNNI, ZYDIS_ISA_SET_AVX_VNNI, 1, 0, 4 },
+#undef LENGTHS
 };
 
 static const uint8_t refused_category[] = {
@@ -67,10 +94,26 @@ static const uint16_t refused[] = {
 
 static ZydisDecoder decoder;
 
+static bool is_avx512(ZydisISASet isa)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(avx512_isa) / sizeof(avx512_isa[0]); i++) {
+		const uint32_t subleaf = avx512_isa[i].subleaf;
+		const struct cpuid_regs r = cpuid_host(7, subleaf);
+		const uint32_t v[] = { r.eax, r.ebx, r.ecx, r.edx };
+
+		if (isa >= avx512_isa[i].first && isa <= avx512_isa[i].last)
+			return on_host_avx512() &&
+			       v[avx512_isa[i].reg] >> avx512_isa[i].bit & 1;
+	}
+	return false;
+}
+
 static bool accepted(const ZydisDecodedInstruction *zi)
 {
 	unsigned int i;
-	bool known = false;
+	bool known = is_avx512(zi->meta.isa_set);
 
 	for (i = 0; i < sizeof(allowed_isa); i++)
 		known |= allowed_isa[i] == zi->meta.isa_set;
@@ -94,15 +137,27 @@ static uint32_t signature(const ZydisDecodedInstruction *zi,
 			h = h * 31 + ZydisRegisterGetClass(zo[i].reg.value) %
 					     ZYDIS_REGCLASS_TEST;
 	}
+	h = h * 31 + zi->avx.broadcast.mode;
 	return h * 31 + zi->raw.imm[0].size;
+}
+
+/* Gathers and scatters: the index is a vector. */
+static bool is_vsib(const struct form *f)
+{
+	if (!f->vex || f->map != 2 || !f->mem)
+		return false;
+	return (f->opcode & 0xfc) == 0x90 ||
+	       (f->vex == X86_EVEX && (f->opcode & 0xfc) == 0xa0);
 }
 
 /* --- building bytes ---------------------------------------------------- */
 
 struct fields {
-	unsigned int reg, rm, vvvv; /* 0 .. 15 */
+	unsigned int reg, rm, vvvv; /* 0 .. 15, with EVEX 31 */
 	unsigned int base, index, scale;
-	bool has_index, rex;
+	bool has_index, rex, disp8;
+	unsigned int aaa;
+	bool z;
 	int32_t disp;
 	uint64_t imm;
 	uint8_t rep; /* F2 or F3 before a string instruction */
@@ -138,6 +193,25 @@ static void put_vex(struct sample *s, const struct form *f,
 	put(s, (unsigned int)f->w << 7 | tail);
 }
 
+static void put_evex(struct sample *s, const struct form *f,
+		     const struct fields *x, unsigned int rxb)
+{
+	static const uint8_t pp[] = { [0x66 & 15] = 1,
+				      [0xf3 & 15] = 2,
+				      [0xf2 & 15] = 3 };
+	unsigned int p = f->prefix ? pp[f->prefix & 15] : 0;
+	bool reg_high = f->ext == FREE && x->reg & 16;
+	bool vvvv_high = is_vsib(f) ? x->index & 16 : x->vvvv & 16;
+
+	if (!f->mem && x->rm & 16)
+		rxb |= 2;
+	put(s, 0x62);
+	put(s, (~rxb & 7) << 5 | (reg_high ? 0u : 0x10) | f->map);
+	put(s, (unsigned int)f->w << 7 | (~x->vvvv & 15) << 3 | 4 | p);
+	put(s, (x->z ? 0x80u : 0) | (unsigned int)f->l << 5 |
+		       (unsigned int)f->b << 4 | (vvvv_high ? 0 : 8u) | x->aaa);
+}
+
 static void put_modrm(struct sample *s, const struct form *f,
 		      const struct fields *x)
 {
@@ -147,10 +221,10 @@ static void put_modrm(struct sample *s, const struct form *f,
 		put(s, 0xc0 | reg << 3 | (f->rm == FREE ? x->rm & 7u : f->rm));
 		return;
 	}
-	put(s, 0x80 | reg << 3 | 4);
+	put(s, (x->disp8 ? 0x40u : 0x80u) | reg << 3 | 4);
 	put(s, x->scale << 6 | (x->has_index ? (x->index & 7) << 3 : 4 << 3) |
 		       (x->base & 7));
-	put_value(s, (uint32_t)x->disp, 4);
+	put_value(s, (uint32_t)x->disp, x->disp8 ? 1 : 4);
 }
 
 static void build(struct sample *s, const struct form *f,
@@ -160,11 +234,13 @@ static void build(struct sample *s, const struct form *f,
 	unsigned int reg = f->modrm && f->ext == FREE ? x->reg : 0;
 	bool rm_free = f->modrm ? f->rm == FREE : f->opcode_register;
 	unsigned int b = f->mem ? x->base : rm_free ? x->rm : 0;
-	unsigned int rxb = (reg >> 3) << 2 | b >> 3 |
-			   (f->mem && x->has_index ? (x->index >> 3) << 1 : 0);
+	unsigned int rxb = (reg >> 1 & 4) | (b >> 3 & 1) |
+			   (f->mem && x->has_index ? x->index >> 2 & 2 : 0);
 
 	s->length = 0;
-	if (f->vex) {
+	if (f->vex == X86_EVEX) {
+		put_evex(s, f, x, rxb);
+	} else if (f->vex) {
 		put_vex(s, f, x, rxb);
 	} else {
 		if (x->rep)
@@ -202,6 +278,7 @@ static bool known(const struct form *forms, unsigned int count,
 		if (forms[count].mnemonic == f->mnemonic &&
 		    forms[count].signature == f->signature &&
 		    forms[count].w == f->w && forms[count].l == f->l &&
+		    forms[count].b == f->b &&
 		    forms[count].ext == f->ext)
 			return true;
 	return false;
@@ -251,9 +328,17 @@ static unsigned int try_form(struct form *forms, unsigned int count,
 	if (!decode(&s, zo)) {
 		x.vvvv = 1; /* gathers want three registers */
 		build(&s, &f, &x);
-		if (!decode(&s, zo))
-			return count;
 	}
+	if (!decode(&s, zo) && f.vex == X86_EVEX && f.mem) {
+		/* or an opmask and an index */
+		x.vvvv = 0;
+		x.aaa = 1;
+		x.has_index = true;
+		x.index = 1;
+		build(&s, &f, &x);
+	}
+	if (!decode(&s, zo))
+		return count;
 	f.modrm = !!(s.zi.attributes & ZYDIS_ATTRIB_HAS_MODRM);
 	if (!accepted(&s.zi) || count == FORMS_MAX ||
 	    (!f.modrm && (reg || rm || f.mem)))
@@ -311,7 +396,7 @@ unsigned int forms_find(struct form *forms)
 	/* vex, map, prefix, w, l, opcode in one count */
 	for (at = 0; at < 2u << 16; at++) {
 		struct form f = {
-			.vex = at >> 16 & 1,
+			.vex = at >> 16 & 1 ? X86_VEX : X86_LEGACY,
 			.l = at >> 15 & 1,
 			.map = at >> 13 & 3,
 			.prefix = prefixes[at >> 11 & 3],
@@ -322,6 +407,21 @@ unsigned int forms_find(struct form *forms)
 		if (at >> 8 & 3 || (f.vex ? !f.map : f.l) || !is_opcode(&f))
 			continue;
 		n = try_opcode(forms, n, &f);
+	}
+	/* EVEX: map, prefix, w, l, b, opcode */
+	for (at = 0; at < 1u << 16 && on_host_avx512(); at++) {
+		struct form f = {
+			.vex = X86_EVEX,
+			.map = at >> 14 & 3,
+			.prefix = prefixes[at >> 12 & 3],
+			.w = at >> 11 & 1,
+			.l = at >> 9 & 3,
+			.b = at >> 8 & 1,
+			.opcode = at & 0xff,
+		};
+
+		if (f.map)
+			n = try_opcode(forms, n, &f);
 	}
 	return n;
 }
@@ -345,21 +445,36 @@ static uint64_t data_address(void)
 /* Indices of a gather stay near its base. */
 static void small_indices(struct machine *m, unsigned int vector, bool wide)
 {
-	unsigned int i, step = wide ? 8 : 4;
+	unsigned int i, step = wide ? 8 : 4, end = on_host_avx512() ? 64 : 32;
 	uint64_t v;
 
-	for (i = 0; i < 32; i += step) {
-		uint8_t *at =
-			m->xsave + (i < 16 ? 160 : 576 - 16) + 16 * vector + i;
+	for (i = 0; i < end; i += step) {
+		uint8_t *at = m->xsave + i;
 
+		if (vector >= 16)
+			at += X86_XSAVE_HI16_ZMM + 64 * (vector - 16);
+		else if (i < 16)
+			at += 160 + 16 * vector;
+		else if (i < 32)
+			at += X86_XSAVE_YMM - 16 + 16 * vector;
+		else
+			at += X86_XSAVE_ZMM_HI256 - 32 + 32 * vector;
 		v = random_below(48);
 		memcpy(at, &v, step);
 	}
 }
 
-static bool is_gather(const struct form *f)
+static void draw_evex(const struct form *f, struct fields *x)
 {
-	return f->vex && f->map == 2 && (f->opcode & 0xfc) == 0x90;
+	x->reg = random_below(32);
+	x->rm = random_below(32);
+	x->vvvv = random_below(2) ? random_below(32) : 0;
+	if (is_vsib(f))
+		x->index = random_below(32);
+	if (random_below(4) || is_vsib(f))
+		x->aaa = random_below(8);
+	x->z = x->aaa && !random_below(3);
+	x->disp8 = random_below(2);
 }
 
 static void draw_fields(const struct form *f, struct fields *x)
@@ -376,7 +491,9 @@ static void draw_fields(const struct form *f, struct fields *x)
 		.disp = (int32_t)random_below(4096) - 2048,
 		.imm = random64(),
 	};
-	if (is_gather(f))
+	if (f->vex == X86_EVEX)
+		draw_evex(f, x);
+	if (is_vsib(f))
 		x->has_index = true;
 	else if (x->index == 4 || x->index == x->base)
 		x->has_index = false;
@@ -418,11 +535,16 @@ static bool has_bit_offset(const struct form *f)
 static void place_explicit(const struct form *f, const struct fields *x,
 			   struct machine *m)
 {
-	uint64_t at = data_address() - (uint64_t)(int64_t)x->disp;
+	uint64_t at = data_address();
+
+	/* The last elements of what an opmask covers may be missing. */
+	if (x->aaa && !random_below(4) && !is_vsib(f))
+		at = DATA_BASE + DATA_SIZE - 1 - random_below(64);
+	at -= (uint64_t)(int64_t)x->disp;
 
 	if (has_bit_offset(f))
 		m->gpr[x->reg] = random_below(1 << 17) - (1ull << 16);
-	if (is_gather(f)) {
+	if (is_vsib(f)) {
 		small_indices(m, x->index, f->opcode & 1);
 	} else if (x->has_index) {
 		m->gpr[x->index] = random_below(256) - 128ull;
@@ -444,16 +566,20 @@ static bool draw_once(const struct form *f, struct sample *s, struct machine *m)
 {
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
 	struct fields x;
+	unsigned int i;
 
 	draw_fields(f, &x);
 	build(s, f, &x);
 	if (!decode(s, zo))
 		return false;
-	x.rep = extra_prefix(f, s);
+	x.rep = f->vex ? 0 : extra_prefix(f, s);
 	build(s, f, &x);
 	if (!decode(s, zo) || s->zi.length != s->length ||
 	    s->zi.mnemonic != f->mnemonic || !place_implicit(s, zo, f, &x, m))
 		return false;
+	for (i = 0; i < s->zi.operand_count && x.disp8; i++)
+		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			x.disp = (int32_t)zo[i].mem.disp.value;
 	if (f->mem)
 		place_explicit(f, &x, m);
 	s->undefined = s->zi.cpu_flags ? s->zi.cpu_flags->undefined : 0;
@@ -464,7 +590,7 @@ bool forms_draw(const struct form *form, struct sample *s, struct machine *m)
 {
 	unsigned int tries;
 
-	for (tries = 0; tries < 100; tries++)
+	for (tries = 0; tries < 1000; tries++)
 		if (draw_once(form, s, m))
 			return true;
 	return false;

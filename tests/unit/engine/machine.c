@@ -149,9 +149,30 @@ static uint32_t random_mxcsr(void)
 	return mxcsr;
 }
 
+const struct component avx512_components[3] = {
+	{ 5, X86_XSAVE_OPMASK, 64 },
+	{ 6, X86_XSAVE_ZMM_HI256, 512 },
+	{ 7, X86_XSAVE_HI16_ZMM, 1024 },
+};
+
+static void random_avx512(struct machine *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		uint64_t v = random_below(3) ? random64() : random_integer();
+
+		memcpy(m->xsave + X86_XSAVE_OPMASK + 8 * i, &v, 8);
+	}
+	for (i = 0; i < 16; i++) {
+		random_lanes(m->xsave + X86_XSAVE_ZMM_HI256 + 32 * i, 32);
+		random_lanes(m->xsave + X86_XSAVE_HI16_ZMM + 64 * i, 64);
+	}
+}
+
 void machine_randomise(struct machine *m)
 {
-	const uint64_t components = 7;
+	const uint64_t components = on_host_avx512() ? 0xe7 : 7;
 	uint32_t mxcsr = random_mxcsr();
 	unsigned int i;
 
@@ -164,6 +185,8 @@ void machine_randomise(struct machine *m)
 		random_lanes(m->xsave + 576 + 16 * i, 16);
 		m->gpr[i] = random_integer();
 	}
+	if (on_host_avx512())
+		random_avx512(m);
 	m->flags = 0x202 | (random64() & FLAGS_SEEN);
 	if (random_below(4))
 		m->flags &= ~0x400ull;

@@ -15,12 +15,18 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "x86/cpuid.h"
+
 #define ARENA_BASE 0x59a70000u /* at no power of two from the data */
 #define ARENA_SIZE 0x10000u
-#define CODE_BASE  (ARENA_BASE + 0x8000u)
+#define CODE_BASE  (ARENA_BASE + 0xa000u)
+
+#define AREA_SIZE 0x1000u
 
 struct arena {
 	struct machine in, out;
+	/* XSAVE areas in this processor's layout. */
+	_Alignas(64) uint8_t area_in[AREA_SIZE], area_out[AREA_SIZE];
 	uint64_t host_rsp;
 	uint64_t fault_rip; /* where a fault continues */
 };
@@ -54,10 +60,18 @@ static void emit_absolute(uint8_t opcode, unsigned int reg, uint32_t address)
 	emit32(address);
 }
 
-/* XSAVE64 (/4) or XRSTOR64 (/5) of x87, SSE and AVX */
+static bool avx512;
+
+bool on_host_avx512(void)
+{
+	return avx512;
+}
+
+/* XSAVE64 (/4) or XRSTOR64 (/5) of x87, SSE, AVX and AVX-512 */
 static void emit_xsave(unsigned int op, uint32_t address)
 {
-	EMIT(0xb8, 7, 0, 0, 0, 0x31, 0xd2); /* mov eax, 7; xor edx, edx */
+	/* mov eax, 7 or 0xe7; xor edx, edx */
+	EMIT(0xb8, avx512 ? 0xe7 : 7, 0, 0, 0, 0x31, 0xd2);
 	EMIT(0x48, 0x0f, 0xae, (uint8_t)(4 | op << 3), 0x25);
 	emit32(address);
 }
@@ -73,7 +87,7 @@ static void emit_entry(void)
 
 	emit(pushes, sizeof(pushes));
 	emit_absolute(0x89, 4, AT(host_rsp));
-	emit_xsave(5, AT(in.xsave));
+	emit_xsave(5, AT(area_in));
 	EMIT(0xff, 0x34, 0x25); /* push qword [flags]; popfq */
 	emit32(AT(in.flags));
 	EMIT(0x9d);
@@ -90,7 +104,7 @@ static void emit_exit(void)
 	emit_absolute(0x8b, 4, AT(host_rsp));
 	EMIT(0x9c, 0x8f, 0x04, 0x25); /* pushfq; pop [flags] */
 	emit32(AT(out.flags));
-	emit_xsave(4, AT(out.xsave));
+	emit_xsave(4, AT(area_out));
 	arena->fault_rip = (uint64_t)emit_at;
 	EMIT(0xfc, 0xdb, 0xe3);	      /* cld; fninit */
 	EMIT(0xc5, 0xf8, 0x77);	      /* vzeroupper */
@@ -122,7 +136,8 @@ static void take_fault(int signal, siginfo_t *info, void *context)
 	arena->out.flags = (uint64_t)g[REG_EFL];
 	for (i = 0; i < 16; i++)
 		arena->out.gpr[i] = (uint64_t)g[order[i]];
-	memcpy(arena->out.xsave, uc->uc_mcontext.fpregs, 832);
+	memcpy(arena->area_out, uc->uc_mcontext.fpregs,
+	       cpuid_host(0xd, 0).ebx);
 	g[REG_RSP] = (greg_t)arena->host_rsp;
 	g[REG_RIP] = (greg_t)arena->fault_rip;
 	g[REG_EFL] &= ~0x40cd5ll; /* AC and what the guest set */
@@ -143,6 +158,7 @@ static void *map(uint64_t address, size_t size, int protection)
 
 void on_host_open(void)
 {
+	static struct cpuid_policy policy;
 	static const int signals[] = { SIGSEGV, SIGFPE, SIGILL, SIGBUS,
 				       SIGTRAP };
 	static const uint32_t mxcsr = 0x1f80;
@@ -155,6 +171,8 @@ void on_host_open(void)
 				.ss_size = sizeof(signal_stack) };
 	unsigned int i;
 
+	cpuid_policy_init(&policy, 1, 1 << 20);
+	avx512 = policy.avx512;
 	sigaltstack(&stack, NULL);
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &action, NULL);
@@ -179,6 +197,28 @@ static void fill_initial(struct machine *m)
 		memset(m->xsave + 160, 0, 256);
 	if (!(bv & 4))
 		memset(m->xsave + 576, 0, 256);
+	for (unsigned int i = 0; i < 3; i++)
+		if (!(bv >> avx512_components[i].number & 1))
+			memset(m->xsave + avx512_components[i].offset, 0,
+			       avx512_components[i].size);
+}
+
+/* Between this processor's layout and that of struct machine. */
+static void move_area(uint8_t *ours, uint8_t *theirs, bool to_host)
+{
+	uint8_t *from = to_host ? ours : theirs, *to = to_host ? theirs : ours;
+	unsigned int i;
+
+	memcpy(to, from, X86_XSAVE_YMM + 256);
+	for (i = 0; i < 3 && avx512; i++) {
+		const struct component *c = &avx512_components[i];
+		uint8_t *there = theirs + cpuid_host(0xd, c->number).ebx;
+
+		if (to_host)
+			memcpy(there, ours + c->offset, c->size);
+		else
+			memcpy(ours + c->offset, there, c->size);
+	}
 }
 
 void on_host_run(const struct sample *s, const struct machine *in,
@@ -188,7 +228,8 @@ void on_host_run(const struct sample *s, const struct machine *in,
 	void *entry = (void *)(uint64_t)(CODE_BASE + 64);
 
 	arena->in = *in;
-	memset(arena->out.xsave, 0, sizeof(arena->out.xsave));
+	move_area(arena->in.xsave, arena->area_in, true);
+	memset(arena->area_out, 0, sizeof(arena->area_out));
 	arena->out.vector = NO_VECTOR;
 	memcpy(data, in->data, DATA_SIZE);
 	emit_at = entry;
@@ -196,6 +237,7 @@ void on_host_run(const struct sample *s, const struct machine *in,
 	emit(s->bytes, s->length);
 	emit_exit();
 	((void (*)(void))entry)();
+	move_area(arena->out.xsave, arena->area_out, false);
 	*out = arena->out;
 	memcpy(out->data, data, DATA_SIZE);
 	fill_initial(out);

@@ -71,7 +71,7 @@ static void enter_long_mode(void)
 	s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT |
 		 X86_CR4_OSXSAVE;
 	s->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-	s->xcr0 = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX;
+	s->xcr0 = policy.xcr0;
 	for (i = 0; i < 6; i++)
 		s->seg[i] = flat_segment(0x2b, 3, X86_ATTR_DB);
 	s->seg[X86_CS] = flat_segment(0x33, 0xb, X86_ATTR_L);
@@ -108,7 +108,9 @@ static void load(const struct machine *in)
 	s->rflags = in->flags | X86_FLAG_1 | X86_FLAG_IF;
 	cpu->lazy_bits = 0;
 	memcpy(s->xsave, in->xsave, 416);
-	memcpy(s->xsave + X86_XSAVE_YMM, in->xsave + 576, 256);
+	memcpy(s->xsave + X86_XSAVE_YMM, in->xsave + X86_XSAVE_YMM,
+	       X86_XSAVE_PKRU - X86_XSAVE_YMM);
+	cpu->upper = policy.avx512;
 	memory_load(&vm.memory, gpa(DATA_AT), in->data, DATA_SIZE);
 	cpu->block_rip = CODE_RIP;
 	memset(&cpu->fault, 0, sizeof(cpu->fault));
@@ -122,7 +124,8 @@ static void unload(struct machine *out, enum x86_result r)
 	memcpy(out->gpr, s->gpr, sizeof(out->gpr));
 	out->flags = x86_flags(cpu);
 	memcpy(out->xsave, s->xsave, 416);
-	memcpy(out->xsave + 576, s->xsave + X86_XSAVE_YMM, 256);
+	memcpy(out->xsave + X86_XSAVE_YMM, s->xsave + X86_XSAVE_YMM,
+	       X86_XSAVE_PKRU - X86_XSAVE_YMM);
 	out->vector = r == X86_FAULT ? cpu->fault.vector : NO_VECTOR;
 	if (memory_read(&vm.memory, gpa(DATA_AT), out->data, DATA_SIZE))
 		abort();

@@ -84,6 +84,18 @@ static const char *difference(const struct sample *s, const struct machine *a,
 		    memcmp(a->xsave + 576 + 16 * *at, b->xsave + 576 + 16 * *at,
 			   16))
 			return "vector";
+	for (*at = 0; *at < 8; ++*at)
+		if (memcmp(a->xsave + X86_XSAVE_OPMASK + 8 * *at,
+			   b->xsave + X86_XSAVE_OPMASK + 8 * *at, 8))
+			return "opmask";
+	for (*at = 0; *at < 16; ++*at)
+		if (memcmp(a->xsave + X86_XSAVE_ZMM_HI256 + 32 * *at,
+			   b->xsave + X86_XSAVE_ZMM_HI256 + 32 * *at, 32))
+			return "upper half";
+	for (*at = 16; *at < 32; ++*at)
+		if (memcmp(a->xsave + X86_XSAVE_HI16_ZMM + 64 * (*at - 16),
+			   b->xsave + X86_XSAVE_HI16_ZMM + 64 * (*at - 16), 64))
+			return "high vector";
 	*at = 0;
 	if (a->vector == NO_VECTOR && (a->flags ^ b->flags) & seen)
 		return "flags";
@@ -113,6 +125,14 @@ static void print_side(const char *name, const struct machine *m,
 		print_bytes("xmm", m->xsave + 160 + 16 * at, 16);
 		print_bytes("high", m->xsave + 576 + 16 * at, 16);
 	}
+	if (!strcmp(what, "opmask"))
+		print_bytes("k", m->xsave + X86_XSAVE_OPMASK + 8 * at, 8);
+	if (!strcmp(what, "upper half"))
+		print_bytes("zmm", m->xsave + X86_XSAVE_ZMM_HI256 + 32 * at,
+			    32);
+	if (!strcmp(what, "high vector"))
+		print_bytes("zmm",
+			    m->xsave + X86_XSAVE_HI16_ZMM + 64 * (at - 16), 64);
 	if (!strcmp(what, "x87 register"))
 		print_bytes("st", m->xsave + 32 + 16 * at, 10);
 	if (!strcmp(what, "memory"))

@@ -137,10 +137,11 @@ static uint32_t undefined_at(const struct program *p, uint64_t rip)
 	return p->undefined_out;
 }
 
-/* Of the XSAVE area FCW, FSW, FTW, MXCSR, ST, XMM and YMM. */
+/* Of the XSAVE area FCW, FSW, FTW, MXCSR, ST, XMM, YMM and AVX-512. */
 static bool is_compared(unsigned int i)
 {
-	return i < 5 || i - 24 < 4 || (i - 32 < 128 && i % 16 < 10) || i - 160 < 256 || i - 576 < 256;
+	return i < 5 || i - 24 < 4 || (i - 32 < 128 && i % 16 < 10) ||
+	       i - 160 < 256 || (i >= X86_XSAVE_YMM && i < X86_XSAVE_PKRU);
 }
 
 /*

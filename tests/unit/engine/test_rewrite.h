@@ -76,7 +76,7 @@ struct outcome {
 	uint64_t gpr[16], rflags, cr2;
 	uint64_t rip; /* linear */
 	uint64_t mmio; /* digest of all accesses */
-	uint8_t vector[1024];
+	uint8_t vector[X86_XSAVE_PKRU]; /* the XSAVE area */
 	uint8_t page[REWRITE_SEEN][PAGE_SIZE];
 };
 
@@ -92,6 +92,7 @@ void rewrite_machine_load(const struct program *p);
 /* Runs the program that was loaded last. `cold`: with an empty TLB. */
 void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 			 struct outcome *out);
+bool rewrite_machine_avx512(void); /* the guest has it */
 /* The processor, in 64-bit mode at ring 0, for code put into memory. */
 struct x86_cpu *rewrite_machine_cpu(void);
 /*

@@ -227,10 +227,44 @@ static void put_vex(struct code *c, const struct draw_address *a, unsigned int r
 					     random_below(256));
 }
 
+/* Random bits in all places, but for the GPRs of an address. */
+static void put_evex(const struct drawing *d, struct code *c,
+		     const struct draw_address *a, unsigned int reg,
+		     unsigned int rm, bool memory)
+{
+	unsigned int b = memory ? a->base >> 3 : rm >> 3;
+	unsigned int x = memory ? (a->sib ? a->index >> 3 : 0) :
+				  random_below(2);
+	unsigned int high = random_below(4);
+	bool masked = random_below(2);
+
+	if (memory && (a->rip || (a->sib && a->mod == 0 && a->base == 5)))
+		b = 0;
+	if (d->p->bits != 64)
+		x = 0;
+	if (d->p->bits != 64 && random_below(4))
+		high = 0;
+	draw_put(c, 0x62);
+	draw_put(c, (!(reg >> 3) << 7) | (!x << 6) | (!b << 5) |
+			    (~high & 1) << 4 | (1 + random_below(3)));
+	draw_put(c, random_below(2) << 7 | random_below(16) << 3 | 4 |
+			    random_below(4));
+	draw_put(c, (masked ? random_below(2) << 7 : 0) |
+			    random_below(random_below(4) ? 3 : 4) << 5 |
+			    (random_below(4) == 0) << 4 | (~high & 2) << 2 |
+			    (masked ? random_below(8) : 0));
+	draw_put(c, random_below(256));
+}
+
 /* --- choosing ----------------------------------------------------------- */
 
 static bool category_allowed(const ZydisDecodedInstruction *zi)
 {
+	/* Whatever the guest is not offered, no host of ours has. */
+	if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		return zi->meta.isa_set != ZYDIS_ISA_SET_AVX512PF_512;
+	if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX)
+		return false;
 	switch (zi->meta.category) {
 	case ZYDIS_CATEGORY_ADOX_ADCX:
 	case ZYDIS_CATEGORY_AVX:
@@ -241,6 +275,7 @@ static bool category_allowed(const ZydisDecodedInstruction *zi)
 	case ZYDIS_CATEGORY_BMI2:
 	case ZYDIS_CATEGORY_CMOV:
 	case ZYDIS_CATEGORY_FCMOV:
+	case ZYDIS_CATEGORY_KMASK:
 	case ZYDIS_CATEGORY_CONVERT:
 	case ZYDIS_CATEGORY_DECIMAL:
 	case ZYDIS_CATEGORY_DATAXFER:
@@ -379,13 +414,15 @@ static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
 	struct draw_address a = draw_address(d);
 	unsigned int reg = draw_register(d), rm = draw_register(d);
-	bool memory = random_below(2), vex = random_below(6) == 0;
+	bool memory = random_below(2), vex = random_below(4) == 0;
 	ZydisDecodedInstruction zi;
 	struct x86_insn insn;
 
 	c->length = 0;
 	c->adsize_prefix = false;
-	if (vex)
+	if (vex && rewrite_machine_avx512() && random_below(2))
+		put_evex(d, c, &a, reg, rm, memory);
+	else if (vex)
 		put_vex(c, &a, reg, rm, memory);
 	else
 		put_legacy(d, c, &a, reg, rm, memory);
@@ -396,7 +433,6 @@ static bool draw_bytes(struct drawing *d, struct code *c, uint32_t undefined)
 	while (c->length < 30)
 		draw_put(c, random_below(3) ? random_below(256) : random_below(9));
 	if (!draw_decode(c->bytes, d->p->bits, &zi, zo) ||
-	    zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
 	    x86_decode(&insn, c->bytes, 15, rewrite_mode(d->p)) != zi.length ||
 	    !category_allowed(&zi) || !mnemonic_allowed(&zi, d->p->host) ||
 	    !operands_allowed(d, &zi, zo) || !draw_follow_flags(&zi, &undefined))

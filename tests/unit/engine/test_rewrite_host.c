@@ -33,6 +33,7 @@
 #define RSEQ_LENGTH 32
 #define XSAVE_MAX   16384
 #define XSAVE_USED  7 /* x87, SSE, AVX */
+#define XSAVE_UPPER 0xe0 /* AVX-512 */
 #define FSW_ES	    0x80
 #define SKIPPED	    77 /* for Meson */
 
@@ -178,10 +179,20 @@ static const uint8_t places[16] = {
 	REG(r12), REG(r13), REG(r14), REG(r15),
 };
 
+/* Components of AVX-512, by number. */
+static const struct {
+	uint32_t number, offset, size;
+} upper[] = {
+	{ 5, X86_XSAVE_OPMASK, 64 },
+	{ 6, X86_XSAVE_ZMM_HI256, 512 },
+	{ 7, X86_XSAVE_HI16_ZMM, 1024 },
+};
+
 static void load_registers(const struct x86_state *s)
 {
 	static uint8_t buffer[XSAVE_MAX];
-	const uint64_t used = XSAVE_USED;
+	const uint64_t used =
+		XSAVE_USED | (rewrite_machine_avx512() ? XSAVE_UPPER : 0);
 	struct user_regs_struct regs = clean;
 	struct iovec io = { buffer, xsave_size };
 
@@ -194,6 +205,9 @@ static void load_registers(const struct x86_state *s)
 	regs.orig_rax = ~0ull;
 	memset(buffer, 0, sizeof(buffer));
 	memcpy(buffer, s->xsave, X86_XSAVE_YMM + 256);
+	for (unsigned int i = 0; i < 3 && used & XSAVE_UPPER; i++)
+		memcpy(buffer + cpuid_host(0xd, upper[i].number).ebx,
+		       s->xsave + upper[i].offset, upper[i].size);
 	memcpy(buffer + X86_XSAVE_HEADER, &used, sizeof(used));
 	memset(buffer + X86_XSAVE_HEADER + 8, 0, 56);
 	if (ptrace(PTRACE_SETREGS, child, NULL, &regs) ||
@@ -243,7 +257,13 @@ static void take_registers(int number, struct outcome *out)
 		memset(buffer + 160, 0, 256);
 	if (!(used & 4))
 		memset(buffer + X86_XSAVE_YMM, 0, 256);
-	memcpy(out->vector, buffer, sizeof(out->vector));
+	memset(out->vector, 0, sizeof(out->vector));
+	memcpy(out->vector, buffer, X86_XSAVE_YMM + 256);
+	for (unsigned int i = 0; i < 3; i++)
+		if (used >> upper[i].number & 1)
+			memcpy(out->vector + upper[i].offset,
+			       buffer + cpuid_host(0xd, upper[i].number).ebx,
+			       upper[i].size);
 }
 
 void rewrite_host_run(const struct program *p, struct outcome *out)

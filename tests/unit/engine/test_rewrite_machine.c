@@ -148,6 +148,8 @@ static void enter_long_mode(void)
 		 X86_CR4_OSXSAVE;
 	s->efer = X86_EFER_LME | X86_EFER_LMA;
 	s->xcr0 = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX;
+	if (policy.avx512)
+		s->xcr0 |= X86_XCR0_AVX512;
 	s->gdtr = (struct x86_table){ GDT, 0xff };
 	s->idtr = (struct x86_table){ IDT, 0xfff };
 	s->tr = (struct x86_segment){ .base = TSS, .limit = 0x67,
@@ -274,6 +276,24 @@ static uint16_t draw_fcw(void)
 	return (random_below(16) ? v | 0x3f : v) | 0x40;
 }
 
+bool rewrite_machine_avx512(void)
+{
+	return policy.avx512;
+}
+
+/* What of AVX-512 is beyond YMM: nothing, opmasks, or all of it. */
+static void start_upper(struct x86_state *s, unsigned int how_much)
+{
+	memset(s->xsave + X86_XSAVE_OPMASK, 0,
+	       X86_XSAVE_PKRU - X86_XSAVE_OPMASK);
+	cpu->upper = policy.avx512 && how_much;
+	if (!cpu->upper)
+		return;
+	fill(s->xsave + X86_XSAVE_OPMASK, 64);
+	if (how_much > 1)
+		fill(s->xsave + X86_XSAVE_ZMM_HI256, 512 + 1024);
+}
+
 /* x87 with anything in its registers, no exception pending; some programs
  * start with vectors and x87 as they are after a reset. */
 static void start_registers(struct x86_state *s, bool plain)
@@ -322,6 +342,7 @@ static void start(const struct program *p)
 	fill(s->xsave + 160, 256);
 	fill(s->xsave + X86_XSAVE_YMM, 256);
 	start_registers(s, p->seed % 4 == 0);
+	start_upper(s, random_below(3));
 	for (unsigned int i = 0; i < 16; i++) {
 		uint32_t mxcsr = draw_mxcsr();
 		uint16_t fcw = draw_fcw();

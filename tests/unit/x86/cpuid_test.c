@@ -63,10 +63,12 @@ static void no_more_than_the_host_has(void **state)
 	host = cpuid_host(7, 0);
 	assert_int_equal(r.ebx & ~(host.ebx | CPUID_TSC_ADJUST), 0);
 	assert_int_equal(r.ecx & ~(host.ecx | CPUID_PKU | CPUID_PKS), 0);
-	/* HLE, MPX, RTM, AVX-512 F; OSPKE, CET, LA57 */
-	assert_int_equal(r.ebx & (1u << 4 | 1u << 11 | 1u << 14 | 1u << 16),
-			 0);
+	/* HLE, MPX, RTM; OSPKE, CET, LA57; FP16 */
+	assert_int_equal(r.ebx & (1u << 4 | 1u << 11 | 1u << 14), 0);
 	assert_int_equal(r.ecx & (1u << 4 | 1u << 7 | 1u << 16), 0);
+	assert_int_equal(r.edx & 1u << 23, 0);
+	assert_int_equal(query(0, 7, 1).eax & ~cpuid_host(7, 1).eax, 0);
+	assert_in_range(r.eax, 0, host.eax);
 	r = query(0, 0x80000001, 0);
 	host = cpuid_host(0x80000001, 0);
 	assert_int_equal(r.edx & ~(host.edx | CPUID_SYSCALL), 0);
@@ -172,6 +174,34 @@ static void xsave_sizes(void **state)
 	assert_int_equal(query(0, 0xd, 3).eax, 0);
 }
 
+/* F, DQ, CD, BW and VL together, with their registers, or nothing of it. */
+static void avx512_is_whole(void **state)
+{
+	const uint32_t base = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 |
+			      1u << 31;
+	const uint32_t more_ecx = 1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 |
+				  1u << 14;
+	struct cpuid_regs r;
+
+	start(1);
+	r = query(0, 7, 0);
+	if (!policy.avx512) {
+		assert_int_equal(r.ebx & (base | 1u << 21), 0);
+		assert_int_equal(r.ecx & more_ecx, 0);
+		assert_int_equal(r.edx & 1u << 8, 0);
+		assert_int_equal(query(0, 7, 1).eax & 1u << 5, 0);
+		assert_int_equal(policy.xcr0 & X86_XCR0_AVX512, 0);
+		return;
+	}
+	assert_int_equal(r.ebx & base, base);
+	assert_int_equal(policy.xcr0 & X86_XCR0_AVX512, X86_XCR0_AVX512);
+	cpu.xcr0 = X86_XCR0_AVX512 | 7;
+	assert_int_equal(query(0, 0xd, 0).ebx, X86_XSAVE_PKRU);
+	assert_int_equal(query(0, 0xd, 1).ebx, 832 + 64 + 512 + 1024);
+	assert_int_equal(query(0, 0xd, 7).eax, 1024);
+	assert_int_equal(query(0, 0xd, 7).ebx, X86_XSAVE_HI16_ZMM);
+}
+
 static void hypervisor_leaves(void **state)
 {
 	struct cpuid_regs r;
@@ -223,6 +253,7 @@ int main(void)
 		cmocka_unit_test(one_processor_has_no_siblings),
 		cmocka_unit_test(state_shows),
 		cmocka_unit_test(xsave_sizes),
+		cmocka_unit_test(avx512_is_whole),
 		cmocka_unit_test(hypervisor_leaves),
 		cmocka_unit_test(unknown_leaves_are_zero),
 		cmocka_unit_test(room_for_every_count),

@@ -207,6 +207,71 @@ static void flush_large_page(void **state)
 				  LINEAR + i * 0x1000, 0);
 }
 
+/* Page n of sixteen at LINEAR. */
+static uint64_t page(unsigned int n)
+{
+	return LINEAR + n * 0x1000u;
+}
+
+static void map_sixteen(uint64_t flags)
+{
+	map_long(flags);
+	for (unsigned int n = 0; n < 16; n++)
+		poke(PT + 8 * n, (DATA + 0x1000 * n) | flags);
+	enter_long(0, 0);
+}
+
+/* What is marked as the page just used, beside the one before it. */
+static void a_stream_is_entered_ahead(void **state)
+{
+	uint64_t v;
+
+	map_sixteen(P | W | A | D);
+	poke(PT + 8 * 5, (DATA + 0x5000) | P | W | A);
+	poke(PT + 8 * 7, (DATA + 0x7000) | P | W | D);
+	poke(DATA + 0x4008, 77);
+	assert_int_equal(load(page(2), &v), X86_NEXT);
+	assert_false(tlb_has(X86_TLB_READ, page(3)));
+	assert_int_equal(load(page(3), &v), X86_NEXT);
+	assert_true(tlb_has(X86_TLB_READ, page(4)));
+	assert_true(tlb_has(X86_TLB_WRITE, page(4)));
+	assert_loads(page(4) + 8, 77);
+	/* Less marks, or others: not entered, and nothing is marked. */
+	assert_false(tlb_has(X86_TLB_READ, page(5)));
+	assert_false(tlb_has(X86_TLB_READ, page(6)));
+	assert_int_equal(load(page(9), &v), X86_NEXT);
+	assert_int_equal(load(page(8), &v), X86_NEXT);
+	assert_false(tlb_has(X86_TLB_READ, page(7)));
+	assert_false(peek(PT + 8 * 7) & A);
+	/* Down as well, and not farther than eight. */
+	x86_tlb_flush(bench.cpu);
+	map_sixteen(P | W | A | D);
+	assert_int_equal(store(page(15), 1), X86_NEXT);
+	assert_int_equal(store(page(14), 1), X86_NEXT);
+	assert_true(tlb_has(X86_TLB_WRITE, page(6)));
+	assert_false(tlb_has(X86_TLB_WRITE, page(5)));
+	/* The next one goes on from there. */
+	assert_int_equal(store(page(5), 1), X86_NEXT);
+	assert_true(tlb_has(X86_TLB_WRITE, page(0)));
+}
+
+static void a_stream_ends_at_code_and_devices(void **state)
+{
+	struct memory *mem = &bench.vm.memory;
+	uint64_t v;
+
+	map_sixteen(P | W | A | D);
+	poke(PT + 8 * 4, MMIO_BASE | P | W | A | D);
+	atomic_store(&mem->page_flags[(DATA >> 12) + 3], MEM_PAGE_CODE);
+	assert_int_equal(store(page(1), 1), X86_NEXT);
+	assert_int_equal(store(page(2), 1), X86_NEXT);
+	assert_false(tlb_has(X86_TLB_WRITE, page(3)));
+	assert_false(tlb_has(X86_TLB_READ, page(4)));
+	assert_false(tlb_has(X86_TLB_READ, page(5)));
+	assert_int_equal(load(page(15), &v), X86_NEXT);
+	atomic_store(&mem->page_flags[(DATA >> 12) + 3], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +284,8 @@ int main(void)
 		TEST(a_walk_renews_the_page),
 		TEST(global_by_access),
 		TEST(flush_large_page),
+		TEST(a_stream_is_entered_ahead),
+		TEST(a_stream_ends_at_code_and_devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

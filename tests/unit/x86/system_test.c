@@ -382,7 +382,7 @@ static void extended_control_register(void **state)
 	assert_int_equal(s->gpr[X86_RAX], 7);
 	s->gpr[X86_RCX] = 1; /* what is in use */
 	RUNS(cpu, x86_group_0f01, 0x0f, 0x01, 0xd0);
-	assert_int_equal(s->gpr[X86_RAX], 3);
+	assert_int_equal(s->gpr[X86_RAX], 7);
 	s->gpr[X86_RCX] = 2;
 	assert_gp(cpu, RUN(cpu, x86_group_0f01, 0x0f, 0x01, 0xd0));
 }
