@@ -22,7 +22,6 @@ static void help(void)
 	       "  --json                print a JSON object\n");
 }
 
-/* In MiB; the sign of a wrong or missing number. */
 static void print_size(const char *title, const json_t *value)
 {
 	printf("%-11s%lld MiB\n", title,
@@ -61,7 +60,7 @@ static void print_balloon(const char *name, const json_t *result)
 				"or not yet\n", name);
 }
 
-/* The request's members, NULL: none, or a wrong size has been told. */
+/* The request's members; -1 when what is wrong with the size has been told. */
 static int take_size(const char *text, json_t **more)
 {
 	uint64_t bytes;

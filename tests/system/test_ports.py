@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import select
 import socket
 import time
 
@@ -131,6 +132,8 @@ def test_peers_come_and_go(linux, tmp_path):
             else:
                 want = b"line 1\nline 2\nline 3\n"
             assert read_exactly(client, len(want)) == want
+            # Linux throws away what comes while only a writer is there.
+            shell.run("wait")
             client.sendall(b"hi\n")
             assert shell.run("head -n 1 <$(port data)") == "hi"
     assert shell.power_off() == 0
@@ -166,19 +169,74 @@ def test_a_full_disk_takes_the_port(linux):
     assert shell.power_off() == 0
 
 
+def ticks(shell):
+    """Processor time that lodge has used so far."""
+    with open(f"/proc/{shell.child.pid}/stat", encoding="ascii") as stat:
+        words = stat.read().rsplit(")", 1)[1].split()
+    return int(words[11]) + int(words[12])
+
+
+def expect_idle(shell):
+    time.sleep(1)
+    before = ticks(shell)
+    time.sleep(3)
+    assert ticks(shell) - before < 0.3 * os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.parametrize("kind", ["stdio", "pty"])
 def test_an_idle_port_costs_nothing(linux, kind):
     args = ["--serial", "none" if kind == "stdio" else "stdio"]
     text = f"{linux[-1]} console=hvc0" if kind == "stdio" else linux[-1]
     shell = Shell(spawn(*linux[:-1], text, *args, "--console",
                         f"main={kind}", timeout=BOOT))
+    expect_idle(shell)
+    assert shell.power_off() == 0
 
-    def ticks():
-        with open(f"/proc/{shell.child.pid}/stat", encoding="ascii") as stat:
-            words = stat.read().rsplit(")", 1)[1].split()
-        return int(words[11]) + int(words[12])
-    time.sleep(1)
-    before = ticks()
-    time.sleep(3)
-    assert ticks() - before < 0.3 * os.sysconf("SC_CLK_TCK")
+
+@pytest.mark.parametrize("kind", ["unix", "pty"])
+def test_a_blocked_port_costs_nothing(linux, tmp_path, kind):
+    """Nobody reads, outside and in the guest, and both sides have more."""
+    path = tmp_path / "port"
+    where = f"unix:{path}" if kind == "unix" else kind
+    shell = boot_ports(linux, "--console", "main=none",
+                       "--console", f"data={where}")
+    if kind == "unix":
+        client = connect(path)
+        out = client.fileno()
+    else:
+        name = re.search(r"lodge: console data on (/dev/pts/\d+)",
+                         shell.said)[1]
+        out = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    os.set_blocking(out, False)
+    shell.run("cat /dev/zero >$(port data) & true")
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(out, bytes(4096))
+    expect_idle(shell)
+    assert shell.power_off() == 0
+    if kind == "unix":
+        client.close()
+    else:
+        os.close(out)
+
+
+def test_a_shell_of_its_own(linux):
+    """On hvc0, when the system's console is another."""
+    shell = boot_ports(linux, "--console", "main=pty")
+    name = re.search(r"lodge: console main on (/dev/pts/\d+)", shell.said)[1]
+    terminal = os.open(name, os.O_RDWR | os.O_NOCTTY)
+
+    def say(text, answer):
+        os.write(terminal, text)
+        said, deadline = b"", time.time() + BOOT
+        while answer not in said:
+            assert time.time() < deadline, said
+            if select.select([terminal], [], [], 1)[0]:
+                said += os.read(terminal, 4096)
+    say(b"", b"# ")
+    say(b"tty; echo $((6 * 7)) it is\n", b"42 it is")
+    say(b"exit\n", b"built-in shell")
+    say(b"", b"# ")
+    say(b"echo $((6 * 7)) again\n", b"42 again")
+    os.close(terminal)
     assert shell.power_off() == 0
