@@ -69,6 +69,19 @@ unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
 	return scratch;
 }
 
+unsigned int rewrite_to_read(struct rewrite *t, unsigned int guest,
+			     unsigned int scratch)
+{
+	unsigned int held = HOST_NONE;
+
+	if (rewrite_host[guest] == HOST_NONE)
+		held = find(t, guest);
+	/* The next one may be brought into r10. */
+	if (held == HOST_NONE || held == HOST_R10)
+		return rewrite_in_host(t, guest, scratch);
+	return held;
+}
+
 void rewrite_home_changed(struct rewrite *t, unsigned int guest)
 {
 	for (unsigned int i = 0; i < REWRITE_SCRATCH; i++)

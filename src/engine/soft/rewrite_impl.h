@@ -252,6 +252,11 @@ static inline struct emit_mem rewrite_home(unsigned int guest)
 unsigned int rewrite_in_host(struct rewrite *t, unsigned int guest,
 			     unsigned int scratch);
 
+/* The same in any register, to be read only; for the base of an address with
+ * r9, then its index with r10. */
+unsigned int rewrite_to_read(struct rewrite *t, unsigned int guest,
+			     unsigned int scratch);
+
 /* A guest register that lives in memory gets its value from `scratch`. */
 void rewrite_store_home(struct rewrite *t, unsigned int guest,
 			unsigned int scratch);

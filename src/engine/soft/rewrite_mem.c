@@ -42,16 +42,17 @@ static void compute(struct rewrite *t, const struct rewrite_access *a,
 			      .scale = a->scale, .disp = (int32_t)constant };
 
 	if (a->base != X86_NO_REG)
-		m.base = (uint8_t)rewrite_in_host(t, a->base, HOST_R9);
+		m.base = (uint8_t)rewrite_to_read(t, a->base, HOST_R9);
 	if (a->index != X86_NO_REG)
-		m.index = (uint8_t)rewrite_in_host(t, a->index, HOST_R10);
+		m.index = (uint8_t)rewrite_to_read(t, a->index, HOST_R10);
 	if (m.base == HOST_NONE && m.index == HOST_NONE) {
 		if (a->adsize < 8)
 			constant &= ((uint64_t)1 << a->adsize * 8) - 1;
 		emit_const(&t->e, to, constant);
 		return;
 	}
-	emit_lea(&t->e, a->adsize == 8, to, &m);
+	if (m.base != to || m.index != HOST_NONE || m.disp || a->adsize < 8)
+		emit_lea(&t->e, a->adsize == 8, to, &m);
 	if (a->adsize == 2) /* movzx */
 		emit_rm_reg(&t->e, 0, false, false, 0x0fb7, to, to);
 }
