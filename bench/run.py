@@ -492,8 +492,10 @@ def bench(args):
     if args.rounds > 1 and tests:
         about['steadiness'] = (f'rounds of {len(rates.unsteady())} of '
                                f'{len(tests)} tests differ by more than 30 %')
-    about['above the goal'] = ', '.join(table.missed(rates)) or 'nothing'
-    about['slower than QEMU'] = ', '.join(table.behind(rates)) or 'nothing'
+    missed = table.missed(rates) + table.disks_missed(disk_rows)
+    behind = table.behind(rates) + table.disks_missed(disk_rows, 1)
+    about['above the goal'] = ', '.join(missed) or 'nothing'
+    about['slower than QEMU'] = ', '.join(behind) or 'nothing'
     text = text_of(about, rates, figures, disk_rows)
     print(text)
     if args.json:

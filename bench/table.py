@@ -173,6 +173,12 @@ def disk_rows(rates, exits):
             for test in DISK_TESTS if test in rates.units]
 
 
+def disks_missed(rows, limit=None):
+    """Tests of disks below their goal, or below a limit."""
+    return [row['test'] for row in rows if row['lodge_to_qemu'] and
+            row['lodge_to_qemu'] < (limit or row['goal'] or 0)]
+
+
 def disk_lines(rows):
     for row in rows:
         goal = row['goal']
