@@ -141,11 +141,8 @@ void board_pull(struct board *board, unsigned int place)
 
 void board_clear(struct board *board, unsigned int place)
 {
-	struct board_slot *slot = &board->slot[place];
-
-	if (place >= BOARD_PORTS_MAX)
+	if (place >= BOARD_PORTS_MAX || !board->slot[place].unit)
 		return;
-	if (slot->unit)
-		vm_remove_unit(&board->vm, slot->unit);
-	slot->unit = 0;
+	vm_remove_unit(&board->vm, board->slot[place].unit);
+	board->slot[place].unit = 0;
 }

@@ -75,32 +75,45 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 	return request;
 }
 
+/* The request that the words ask for; NULL: *status says why not. */
+static json_t *read_words(char **word, int *status)
+{
+	const char *name = NULL;
+	struct machine_disk disk;
+	json_t *request = NULL;
+
+	*status = MACHINE_USAGE;
+	if (strcmp(word[1], "disk")) {
+		cli_error("attach: %s: only a disk can be attached", word[1]);
+		return NULL;
+	}
+	if (!disk_parse("attach", word[2], &disk, &name)) {
+		if (!hotplug_bus_name(disk.bus)) {
+			cli_error("attach: give bus=virtio, bus=nvme or "
+				  "bus=ahci; on others nothing can be "
+				  "attached");
+		} else {
+			request = request_of(&disk, name);
+			*status = MACHINE_FAILED;
+		}
+	}
+	free((char *)disk.path); /* what it names is behind it */
+	return request;
+}
+
 static int run_attach(const struct command_context *context, int argc,
 		      char **argv)
 {
 	struct target target = { .command = "attach", .words_min = 3,
 				 .words_max = 3 };
-	const char *name = NULL;
-	struct machine_disk disk;
 	json_t *request, *result;
+	int status;
 
 	if (target_parse(&target, 0, argc, argv))
 		return target_status(&target, help_attach);
-	if (strcmp(target.word[1], "disk")) {
-		cli_error("attach: %s: only a disk can be attached",
-			  target.word[1]);
-		return MACHINE_USAGE;
-	}
-	if (disk_parse("attach", target.word[2], &disk, &name))
-		return MACHINE_USAGE;
-	if (!hotplug_bus_name(disk.bus)) {
-		cli_error("attach: give bus=virtio, bus=nvme or bus=ahci; on "
-			  "others nothing can be attached");
-		return MACHINE_USAGE;
-	}
-	request = request_of(&disk, name);
+	request = read_words(target.word, &status);
 	if (!request)
-		return MACHINE_FAILED;
+		return status;
 	result = target_call(&target, "attach", request, PATIENCE, NULL);
 	target_close(&target);
 	if (!result)
