@@ -221,6 +221,10 @@ int consoles_start(struct consoles *c, struct loop *loop, struct board *board,
 	c->ops = ops;
 	c->ctx = ctx;
 	consoles_resized(c);
+	/* A state that was loaded may know of somebody who is not here. */
+	for (unsigned int i = 0; i < c->ports; i++)
+		virtio_console_set_open(c->device, i,
+					console_has_peer(c->port[i].console));
 	for (unsigned int i = 0; i < c->ports; i++)
 		if (console_start(c->port[i].console, loop,
 				  i ? &port_ops : &first_port_ops, &c->port[i],
