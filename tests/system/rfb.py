@@ -6,6 +6,7 @@
     viewer.refresh()
     viewer.pixels  # bytes, four a pixel: blue, green, red, 0
 """
+import select
 import socket
 import struct
 import zlib
@@ -42,7 +43,7 @@ class Viewer:
                  encrypt=None):
         """`encrypt` (key, data) is DES-ECB, for a password."""
         self.socket = sock
-        self.file = sock.makefile("rb")
+        self.buffer = bytearray()  # received, not read yet
         self.encodings = ()
         self.inflate = zlib.decompressobj()
         self.pixels = bytearray()
@@ -54,16 +55,24 @@ class Viewer:
         self.set_encodings(encodings)
 
     def close(self):
-        self.file.close()
         self.socket.close()
 
     # --- bytes ----------------------------------------------------------
 
     def read(self, count):
-        data = self.file.read(count)
-        if len(data) != count:
-            raise EOFError
+        while len(self.buffer) < count:
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise EOFError
+            self.buffer += more
+        data = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return data
+
+    def comes(self, seconds):
+        """Whether there is something to read before that time."""
+        return bool(self.buffer) or bool(
+            select.select([self.socket], [], [], seconds)[0])
 
     def take(self, layout):
         layout = ">" + layout
