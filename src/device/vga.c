@@ -92,6 +92,7 @@ static void enable(struct vga *vga, uint16_t value)
 		r[DISPI_BANK] = 0;
 	r[DISPI_ENABLE] = value;
 	vga->stale = true;
+	vga_window_show(vga);
 }
 
 /* The size of a mode is fixed while it is on. */
@@ -140,6 +141,7 @@ void vga_dispi_write(struct vga *vga, unsigned int index, uint16_t value)
 	case DISPI_BANK:
 		if (value < VGA_MEMORY_SIZE >> 16)
 			r[DISPI_BANK] = value;
+		vga_window_show(vga);
 		break;
 	case DISPI_VIRTUAL_X:
 		set_virtual_width(vga, value);
@@ -349,6 +351,7 @@ void vga_port_write(struct vga *vga, unsigned int port, uint8_t value)
 		vga->sequencer[vga->sequencer_index] =
 			value & sequencer_bits[vga->sequencer_index];
 		vga->stale = true;
+		vga_window_show(vga);
 		break;
 	case PORT_DAC_MASK:
 		vga->dac_mask = value;
@@ -372,6 +375,7 @@ void vga_port_write(struct vga *vga, unsigned int port, uint8_t value)
 		vga->graphics[vga->graphics_index] =
 			value & graphics_bits[vga->graphics_index];
 		vga->stale = true;
+		vga_window_show(vga);
 		break;
 	case PORT_CRTC:
 		vga->crtc_index = value & 0x3f;
@@ -485,6 +489,7 @@ static void vga_reset(void *device)
 	vga->dispi[DISPI_ID] = DISPI_VERSION;
 	vga->dispi[DISPI_MEMORY] = VGA_MEMORY_SIZE >> 16;
 	vga->stale = true;
+	vga_window_show(vga);
 }
 
 static void vga_fini(void *device)
@@ -519,6 +524,7 @@ static void vga_loaded(void *object)
 	struct vga *vga = object;
 
 	vga->stale = true;
+	vga_window_show(vga);
 }
 
 static const struct field vga_fields[] = {
@@ -562,13 +568,15 @@ const struct device_class vga_class = {
 
 int vga_init(struct vga *vga, struct vm *vm)
 {
-	int err;
+	int err, view;
 
 	memset(vga, 0, sizeof(*vga));
 	vga->vm = vm;
 	err = memory_device_alloc(&vm->memory, VGA_MEMORY_SIZE, &vga->memory);
-	if (err)
-		return err;
+	view = err ? err : memory_view_add(&vm->memory, "vga window");
+	if (view < 0)
+		return view;
+	vga->window = (unsigned int)view;
 	vga_reset(vga);
 	err = vm_add_device(vm, &vga_class, vga);
 	if (err) {

@@ -53,6 +53,7 @@ enum vga_dispi {
 struct vga {
 	struct vm *vm;
 	uint8_t *memory; /* VGA_MEMORY_SIZE bytes that may have a view */
+	unsigned int window; /* the legacy window's view */
 
 	/* Saved. */
 	uint8_t misc;
@@ -96,6 +97,13 @@ void vga_dispi_write(struct vga *vga, unsigned int index, uint16_t value);
 /* The legacy window (vga_memory.c); `at` from VGA_WINDOW, one byte. */
 uint8_t vga_window_read(struct vga *vga, uint32_t at);
 void vga_window_write(struct vga *vga, uint32_t at, uint8_t value);
+
+/*
+ * Makes the window a view of display memory where that is what it is: a bank
+ * of a linear mode, or 256 colours in a chain. To be called when a register
+ * has changed that it depends on.
+ */
+void vga_window_show(struct vga *vga);
 
 /* Notes that `size` bytes of display memory at `at` were written. */
 void vga_note(struct vga *vga, uint32_t at, uint32_t size);

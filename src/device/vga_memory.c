@@ -8,6 +8,7 @@
 #include "device/vga.h"
 
 #include "vm/bytes.h"
+#include "vm/memory_view.h"
 
 #define BANK_SIZE 0x10000u
 #define FONT_PLANE 0x00ff0000u /* of a word of cells */
@@ -30,6 +31,7 @@ enum {
 #define MODE_ODD_EVEN 0x10u
 
 #define SR_MAP_MASK 2
+#define ALL_PLANES  0x0fu
 #define SR_MEMORY   4
 #define SR_SEQUENTIAL 0x04u /* not odd/even */
 #define SR_CHAIN4   0x08u
@@ -46,22 +48,32 @@ static uint32_t repeat(uint8_t value)
 	return value * 0x01010101u;
 }
 
-/* Which part of the window answers; false: not this address. */
-static bool map_window(const struct vga *vga, uint32_t *at)
+/* A part of the window. */
+struct part {
+	uint32_t base, size;
+};
+
+/* The one that answers. */
+static const struct part *window_part(const struct vga *vga)
 {
-	static const struct {
-		uint32_t base, size;
-	} maps[4] = {
+	static const struct part parts[4] = {
 		{ 0, 0x20000 },
 		{ 0, 0x10000 },
 		{ 0x10000, 0x8000 },
 		{ 0x18000, 0x8000 },
 	};
-	unsigned int n = vga->graphics[GR_MISC] >> 2 & 3;
 
-	if (*at < maps[n].base || *at - maps[n].base >= maps[n].size)
+	return &parts[vga->graphics[GR_MISC] >> 2 & 3];
+}
+
+/* False: not this address. */
+static bool map_window(const struct vga *vga, uint32_t *at)
+{
+	const struct part *part = window_part(vga);
+
+	if (*at < part->base || *at - part->base >= part->size)
 		return false;
-	*at -= maps[n].base;
+	*at -= part->base;
 	return true;
 }
 
@@ -211,4 +223,21 @@ void vga_window_write(struct vga *vga, uint32_t at, uint8_t value)
 	} else {
 		write_planar(vga, at, value);
 	}
+}
+
+void vga_window_show(struct vga *vga)
+{
+	struct memory *mem = &vga->vm->memory;
+	const struct part *part = window_part(vga);
+
+	if (is_banked(vga))
+		memory_view_map(mem, vga->window, gpa(VGA_WINDOW),
+				vga->memory + vga->dispi[DISPI_BANK] * BANK_SIZE,
+				BANK_SIZE);
+	else if (vga->sequencer[SR_MEMORY] & SR_CHAIN4 &&
+		 (vga->sequencer[SR_MAP_MASK] & ALL_PLANES) == ALL_PLANES)
+		memory_view_map(mem, vga->window, gpa(VGA_WINDOW + part->base),
+				vga->memory, part->size);
+	else
+		memory_view_unmap(mem, vga->window);
 }

@@ -300,6 +300,11 @@ static void planar(void **state)
 	assert_int_equal(draw(NULL)->pixels[4], colour(5));
 }
 
+static uint8_t *window_memory(uint32_t at)
+{
+	return memory_for_write(&vm.memory, gpa(at), 1);
+}
+
 /* 320 x 200, a byte a pixel, and its unchained form. */
 static void bytes(void **state)
 {
@@ -321,11 +326,17 @@ static void bytes(void **state)
 	set(0x3ce, 8, 0xff);
 	screen_on();
 	poke(0xa0000 + 320 * 7 + 5, 99);
+	/* A chain of all planes is memory as it lies. */
+	assert_int_equal(*window_memory(0xa0000 + 320 * 7 + 5), 99);
+	assert_null(window_memory(0xb0000));
+	*window_memory(0xa0000 + 3) = 98;
 	f = draw(NULL);
+	assert_int_equal(f->pixels[3], colour(98));
 	assert_int_equal(f->width, 320);
 	assert_int_equal(f->height, 200);
 	assert_int_equal(f->pixels[320 * 7 + 5], colour(99));
 	set(0x3c4, 4, 0x06);
+	assert_null(window_memory(0xa0000));
 	set(0x3c4, 2, 0x02); /* plane 1: pixels 1, 5, 9 .. */
 	poke(0xa0000 + 80, 42);
 	assert_int_equal(draw(NULL)->pixels[320 + 1], colour(42));
@@ -370,7 +381,8 @@ static void linear(void **state)
 	assert_int_equal(changed.first, 0);
 	assert_true(changed.count < 4);
 	put_dispi(DISPI_BANK, 29); /* 1900544: line 593, pixel 736 */
-	poke(0xa0000, 0xff);
+	assert_ptr_equal(window_memory(0xa0000), vga.memory + 29 * 65536);
+	*window_memory(0xa0000) = 0xff;
 	f = draw(&changed);
 	assert_int_equal(f->pixels[29 * 65536 / 4], 0xff);
 	put_dispi(DISPI_VIRTUAL_X, 1000);
