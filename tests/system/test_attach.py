@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -218,7 +219,15 @@ def test_a_guest_without_a_driver(make_kernel, images):
             assert child.poll() is None
         lodge("attach", "vm", "disk", images[0])
         assert [disk["leaving"] for disk in attached("vm")] == [False]
+        refused(run("detach", "vm", "disk1"), "does not let it go",
+                "--force")
+        assert [disk["leaving"] for disk in attached("vm")] == [True]
+        # One that waits hears of it when another does not.
+        waiting = subprocess.Popen([LODGE, "detach", "vm", "disk1"])
+        time.sleep(0.5)
+        assert waiting.poll() is None
         lodge("detach", "--force", "vm", "disk1")
+        assert waiting.wait(10) == 0
         lodge("attach", "vm", "disk", images[0])
         lodge("stop", "--force", "vm")
         assert child.wait(30) == 0
