@@ -52,29 +52,31 @@ enum block_side {
 struct soft_cpu;
 
 struct block {
+	/* What tells whether it is the one that is looked for. */
 	struct block *next; /* in its hash chain */
 	uint64_t address;   /* guest-physical, of the first byte */
 	uint64_t linear;    /* as it was reached: aliases are other blocks */
-	uint64_t rip;	    /* linear without the segment's base */
 	uint64_t segment;   /* block_segment() */
-	const uint8_t *code; /* rewritten; NULL: interpreted */
-	/* The same for who has these sets of registers live (REWRITE_*). */
-	const uint8_t *live_code;
 	const _Atomic uint64_t *page; /* its state, */
 	uint64_t state;		      /* and what that was when decoded */
 	const uint8_t *source; /* in a checked page: the bytes; else NULL */
 	uint32_t mode; /* x86_cpu.mode */
-	uint32_t rows; /* block_insn(): which instructions `insn` has */
-	/* Another entry, for a jump that has to look for requests: bytes in
-	 * front of `live_code`. */
-	uint16_t poll;
-	/* Where in code memory its far and indirect entries are, or 0. */
-	uint32_t far, indirect;
+	bool crosses;  /* it is one instruction, which block_second() ends */
 	uint8_t bytes;
 	uint8_t count; /* instructions, the end marker not counted */
 	uint8_t needs; /* sets that must be live, once it is rewritten */
+
+	uint64_t rip;	     /* linear without the segment's base */
+	const uint8_t *code; /* rewritten; NULL: interpreted */
+	/* The same for who has these sets of registers live (REWRITE_*). */
+	const uint8_t *live_code;
+	/* Another entry, for a jump that has to look for requests: bytes in
+	 * front of `live_code`. */
+	uint16_t poll;
 	uint8_t failed; /* checks for a whole share, where there is no copy */
-	bool crosses;  /* it is one instruction, which block_second() ends */
+	uint32_t rows; /* block_insn(): which instructions `insn` has */
+	/* Where in code memory its far and indirect entries are, or 0. */
+	uint32_t far, indirect;
 	struct x86_insn insn[];
 };
 

@@ -61,7 +61,7 @@ void rewrite_check_source(struct rewrite *t)
 		emit_land_32(e, differ[--jumps]);
 	rewrite_restore_flags(e);
 	emit_const(e, HOST_R9, b->rip);
-	emit_jmp(e, t->rw->leave);
+	emit_jmp(e, t->rw->sought);
 	emit_land_32(e, same);
 	rewrite_restore_flags(e);
 }

@@ -14,7 +14,8 @@
  *
  * An exit is a call of that routine, or a jump to one, until it is known where
  * it leads. To another page it leads to the target's far entry. That and the
- * indirect entry lie apart, and are made when they are first wanted.
+ * indirect entry lie apart, and are made when they are first wanted; the one
+ * that the block itself is made because of stands in front of the others.
  */
 #include "engine/soft/rewrite_impl.h"
 
@@ -43,7 +44,7 @@ _Static_assert(2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32,
 	       "32 bits of a row of the first table");
 
 /* Checks for a whole share that may fail before there is a copy. */
-#define FAILED_MAX 64u
+#define FAILED_MAX 16u
 
 /*
  * A row of the second, of 16-bit words: where the call returns to, with these
@@ -394,55 +395,24 @@ static uint64_t entry_of(const struct block *b)
 						b->live_code - b->poll);
 }
 
-/* Begins an entry that lies apart from its block. */
-static struct emit begin_entry(const struct rewriter *rw)
-{
-	struct emit e = {
-		.p = rw->code.write + rw->used,
-		.end = rw->code.write + rw->code.size,
-		.to_exec = rw->code.exec - rw->code.write,
-	};
-
-	emit_mov(&e, HOST_R11, HOST_RCX);
-	return e;
-}
-
-/* rcx is zero: into the block. Gives where in code memory the entry is, 0 when
- * there is no room. */
-static uint32_t end_entry(struct rewriter *rw, struct emit *e,
-			  const struct block *block)
-{
-	uint32_t at = (uint32_t)rw->used;
-
-	emit_mov(e, HOST_RCX, HOST_R11);
-	emit_jmp(e, entry_of(block));
-	if (e->full)
-		return 0;
-	rw->used = rewrite_round((size_t)(e->p - rw->code.write));
-	rw->bytes += rw->used - at;
-	return at;
-}
-
-/* The far entry: goes on if the key is the one under which this block was
- * found at its address. */
-static bool make_far(struct rewriter *rw, struct block *block)
+/* The far entry: goes on if the key is the one under which the block was found
+ * at its address. */
+static void put_far(const struct rewriter *rw, struct emit *e, uint64_t rip)
 {
 	const struct emit_mem key = rewrite_word(WORD_KEY);
 	const struct emit_mem sum = { .base = HOST_RCX, .index = HOST_R10 };
-	struct emit e = begin_entry(rw);
-	uint8_t *hit, *constant;
+	uint8_t *start = e->p, *hit, *constant;
 
-	emit_load(&e, HOST_RCX, &key);
-	constant = emit_const_64(&e, HOST_R10, 0);
-	emit_lea(&e, true, HOST_RCX, &sum);
-	hit = emit_jrcxz(&e);
-	emit_const(&e, HOST_R9, block->rip);
-	emit_jmp(&e, rw->far_miss);
-	emit_land_8(&e, hit);
-	block->far = end_entry(rw, &e, block);
-	bug_on(block->far &&
-	       constant != rw->code.write + block->far + FAR_KEY);
-	return block->far;
+	emit_mov(e, HOST_R11, HOST_RCX);
+	emit_load(e, HOST_RCX, &key);
+	constant = emit_const_64(e, HOST_R10, 0);
+	emit_lea(e, true, HOST_RCX, &sum);
+	hit = emit_jrcxz(e);
+	emit_const(e, HOST_R9, rip);
+	emit_jmp(e, rw->far_miss);
+	emit_land_8(e, hit);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	bug_on(!e->full && constant != start + FAR_KEY);
 }
 
 /*
@@ -450,7 +420,7 @@ static bool make_far(struct rewriter *rw, struct block *block)
  * is the target and the table's entry is valid: then the sum of key, target
  * and entry is zero.
  */
-bool rewrite_make_indirect(struct rewriter *rw, struct block *block)
+static void put_indirect(const struct rewriter *rw, struct emit *e)
 {
 	const struct emit_mem key = rewrite_word(WORD_KEY);
 	const struct emit_mem from = emit_gs_index(
@@ -460,16 +430,80 @@ bool rewrite_make_indirect(struct rewriter *rw, struct block *block)
 					  .index = HOST_R9 };
 	const struct emit_mem plus_r10 = { .base = HOST_RCX,
 					   .index = HOST_R10 };
-	struct emit e = begin_entry(rw);
 	uint8_t *hit;
 
-	emit_load(&e, HOST_RCX, &key);
-	emit_lea(&e, true, HOST_RCX, &plus_r9);
-	emit_load(&e, HOST_R10, &from);
-	emit_lea(&e, true, HOST_RCX, &plus_r10);
-	hit = emit_jrcxz(&e);
-	emit_jmp(&e, rw->sought_r11);
-	emit_land_8(&e, hit);
+	emit_mov(e, HOST_R11, HOST_RCX);
+	emit_load(e, HOST_RCX, &key);
+	emit_lea(e, true, HOST_RCX, &plus_r9);
+	emit_load(e, HOST_R10, &from);
+	emit_lea(e, true, HOST_RCX, &plus_r10);
+	hit = emit_jrcxz(e);
+	emit_jmp(e, rw->sought_r11);
+	emit_land_8(e, hit);
+	emit_mov(e, HOST_RCX, HOST_R11);
+}
+
+static uint32_t place_of(const struct rewrite *t)
+{
+	return (uint32_t)(t->e.p - t->rw->code.write);
+}
+
+void rewrite_put_entries(struct rewrite *t)
+{
+	const struct rewriter *rw = t->rw;
+	struct block *b = t->block;
+	bool far = rw->link_site && rw->link_flags & EXIT_FAR &&
+		   rw->link_target == b->rip;
+	bool sought = atomic_load_explicit(&t->cpu->fast.word[WORD_SOUGHT],
+					   memory_order_relaxed) == b->rip;
+
+	/* One at most: short jumps lead across it. */
+	b->far = far ? place_of(t) : 0;
+	b->indirect = sought && !far ? place_of(t) : 0;
+	if (b->far)
+		put_far(rw, &t->e, b->rip);
+	else if (b->indirect)
+		put_indirect(rw, &t->e);
+}
+
+/* An entry that lies apart from its block. */
+static struct emit begin_entry(const struct rewriter *rw)
+{
+	return (struct emit){
+		.p = rw->code.write + rw->used,
+		.end = rw->code.write + rw->code.size,
+		.to_exec = rw->code.exec - rw->code.write,
+	};
+}
+
+/* Gives where in code memory it is, 0 when there is no room. */
+static uint32_t end_entry(struct rewriter *rw, struct emit *e,
+			  const struct block *block)
+{
+	uint32_t at = (uint32_t)rw->used;
+
+	emit_jmp(e, entry_of(block));
+	if (e->full)
+		return 0;
+	rw->used = rewrite_round((size_t)(e->p - rw->code.write));
+	rw->bytes += rw->used - at;
+	return at;
+}
+
+static bool make_far(struct rewriter *rw, struct block *block)
+{
+	struct emit e = begin_entry(rw);
+
+	put_far(rw, &e, block->rip);
+	block->far = end_entry(rw, &e, block);
+	return block->far;
+}
+
+bool rewrite_make_indirect(struct rewriter *rw, struct block *block)
+{
+	struct emit e = begin_entry(rw);
+
+	put_indirect(rw, &e);
 	block->indirect = end_entry(rw, &e, block);
 	return block->indirect;
 }

@@ -48,6 +48,7 @@ static void put_poll_entry(struct rewrite *t, const uint8_t *out, bool flags)
 		emit_rm_mem(e, 0, true, 0x85, HOST_RSP, &mask); /* test */
 		emit_8(e, 0x74); /* je */
 	}
+	bug_on(e->p + 1 - out > 128);
 	emit_8(e, (uint8_t)(out - (e->p + 1)));
 	if (flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
@@ -63,6 +64,7 @@ const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
 	if (flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
 	emit_call(e, t->rw->event);
+	rewrite_put_entries(t);
 	code = e->p;
 	t->flags_live = flags;
 	rewrite_need(t, t->block->needs);

@@ -484,6 +484,9 @@ struct block *rewrite_placed(struct x86_cpu *cpu, uint64_t place);
 
 /* Leads the exit by which host code was left to the block; its far entry is
  * for this key. */
+/* In front of the other entries: the one that the block is made because of. */
+void rewrite_put_entries(struct rewrite *t);
+
 /* False: there is no room for an indirect entry. */
 bool rewrite_make_indirect(struct rewriter *rw, struct block *block);
 void rewrite_link_exit(struct rewriter *rw, struct block *block);
