@@ -39,6 +39,7 @@ struct host_ram {
 	uint8_t *base;
 	uint64_t size;
 	int fd;
+	_Atomic uint64_t touched_most; /* as far as discards noted it */
 	/* See host_ram_overlaid(). */
 	unsigned int overlays;
 	struct {
@@ -52,6 +53,9 @@ void host_ram_destroy(struct host_ram *ram);
 
 /* Bytes of `ram` that have been touched, and not been discarded since. */
 uint64_t host_ram_touched(const struct host_ram *ram);
+
+/* The most that host_ram_touched() has been, but for single pages. */
+uint64_t host_ram_touched_most(const struct host_ram *ram);
 
 /*
  * Gives whole pages back to the host: they read as zeros from now on, and

@@ -66,7 +66,7 @@ static uint64_t resident_over(const struct host_ram *ram)
 
 uint64_t report_touched(const struct host_ram *ram)
 {
-	return host_ram_touched(ram) + resident_over(ram);
+	return host_ram_touched_most(ram) + resident_over(ram);
 }
 
 static json_t *known(uint64_t count)

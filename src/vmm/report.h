@@ -26,7 +26,7 @@ int report_write(const struct report *report, const char *path,
 		 struct vmm_error *error);
 
 /*
- * Bytes of `ram` that the guest has touched, with the parts of it that files
+ * The most bytes of `ram` that were in use, with the parts of it that files
  * are mapped over.
  */
 uint64_t report_touched(const struct host_ram *ram);

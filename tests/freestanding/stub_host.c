@@ -143,6 +143,11 @@ void host_ram_destroy(struct host_ram *ram)
 	ram->base = NULL;
 }
 
+uint64_t host_ram_touched_most(const struct host_ram *ram)
+{
+	return host_ram_touched(ram);
+}
+
 uint64_t host_ram_touched(const struct host_ram *ram)
 {
 	return ram->size;

@@ -141,6 +141,14 @@ uint64_t host_ram_touched(const struct host_ram *ram)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+uint64_t host_ram_touched_most(const struct host_ram *ram)
+{
+	uint64_t most = atomic_load(&ram->touched_most);
+	uint64_t now = host_ram_touched(ram);
+
+	return now > most ? now : most;
+}
+
 /* What there is no room for widens the last one. */
 void host_ram_overlaid(struct host_ram *ram, uint64_t offset, uint64_t size)
 {
@@ -186,6 +194,7 @@ int host_ram_discard(struct host_ram *ram, uint64_t offset, uint64_t size)
 	if (offset % 4096 || size % 4096 || offset >= ram->size ||
 	    size > ram->size - offset)
 		return -EINVAL;
+	atomic_store(&ram->touched_most, host_ram_touched_most(ram));
 	if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (off_t)offset, (off_t)size))
 		return -errno;

@@ -104,6 +104,7 @@ static void takes_ram_back(void **state)
 
 	assert_int_equal(host_ram_discard(&ram, 2 * MIB, 4 * MIB), 0);
 	assert_true(host_ram_touched(&ram) <= before - 4 * MIB);
+	assert_int_equal(host_ram_touched_most(&ram), before);
 	assert_int_equal(ram.base[2 * MIB - 1], 1);
 	assert_int_equal(ram.base[2 * MIB], 0);
 	assert_int_equal(ram.base[6 * MIB - 1], 0);
