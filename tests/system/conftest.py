@@ -7,6 +7,7 @@ LODGE_ENGINE the engine (default: soft).
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pexpect
@@ -35,6 +36,12 @@ def spawn(*args, timeout=60, **kwargs):
                           dimensions=(24, 200), **kwargs)
     child.delaybeforesend = None
     return child
+
+
+def shown(words):
+    """A pattern for words on a screen that a BIOS sends down a serial line,
+    with the cursor set anew now and then in their midst."""
+    return r"(?:\x1b\[[0-9;?]*[A-Za-z])*".join(map(re.escape, words))
 
 
 def status_of(child, timeout=30):
