@@ -24,7 +24,7 @@
 
 #define LEVELS 4
 
-#define PAGES_AHEAD 8
+#define PAGES_AHEAD 16
 
 /* One paging-structure entry on the way. */
 struct step {

@@ -207,16 +207,18 @@ static void flush_large_page(void **state)
 				  LINEAR + i * 0x1000, 0);
 }
 
-/* Page n of sixteen at LINEAR. */
+#define MANY 24
+
+/* Page n of many at LINEAR. */
 static uint64_t page(unsigned int n)
 {
 	return LINEAR + n * 0x1000u;
 }
 
-static void map_sixteen(uint64_t flags)
+static void map_many(uint64_t flags)
 {
 	map_long(flags);
-	for (unsigned int n = 0; n < 16; n++)
+	for (unsigned int n = 0; n < MANY; n++)
 		poke(PT + 8 * n, (DATA + 0x1000 * n) | flags);
 	enter_long(0, 0);
 }
@@ -226,7 +228,7 @@ static void a_stream_is_entered_ahead(void **state)
 {
 	uint64_t v;
 
-	map_sixteen(P | W | A | D);
+	map_many(P | W | A | D);
 	poke(PT + 8 * 5, (DATA + 0x5000) | P | W | A);
 	poke(PT + 8 * 7, (DATA + 0x7000) | P | W | D);
 	poke(DATA + 0x4008, 77);
@@ -243,11 +245,11 @@ static void a_stream_is_entered_ahead(void **state)
 	assert_int_equal(load(page(8), &v), X86_NEXT);
 	assert_false(tlb_has(X86_TLB_READ, page(7)));
 	assert_false(peek(PT + 8 * 7) & A);
-	/* Down as well, and not farther than eight. */
+	/* Down as well, and not farther than sixteen. */
 	x86_tlb_flush(bench.cpu);
-	map_sixteen(P | W | A | D);
-	assert_int_equal(store(page(15), 1), X86_NEXT);
-	assert_int_equal(store(page(14), 1), X86_NEXT);
+	map_many(P | W | A | D);
+	assert_int_equal(store(page(23), 1), X86_NEXT);
+	assert_int_equal(store(page(22), 1), X86_NEXT);
 	assert_true(tlb_has(X86_TLB_WRITE, page(6)));
 	assert_false(tlb_has(X86_TLB_WRITE, page(5)));
 	/* The next one goes on from there. */
@@ -260,7 +262,7 @@ static void a_stream_ends_at_code_and_devices(void **state)
 	struct memory *mem = &bench.vm.memory;
 	uint64_t v;
 
-	map_sixteen(P | W | A | D);
+	map_many(P | W | A | D);
 	poke(PT + 8 * 4, MMIO_BASE | P | W | A | D);
 	atomic_store(&mem->page_flags[(DATA >> 12) + 3], MEM_PAGE_CODE);
 	assert_int_equal(store(page(1), 1), X86_NEXT);
