@@ -14,8 +14,8 @@
 /*
  * PATH and options, separated by commas; a comma in the path is written
  * twice. `what` begins messages ("run: --disk"); with `name`, name=NAME is an
- * option as well. -1 after cli_error(). What the disk names is freed with
- * disk->path, in any case; or by nobody, to last as long as the program.
+ * option as well. -1 after cli_error(). What the disk names lasts until the
+ * caller frees disk->path, which is there in any case.
  */
 int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 	       const char **name);

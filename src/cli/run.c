@@ -556,6 +556,54 @@ static int complete(struct run *run, struct guest *guest, char *append,
 	return 0;
 }
 
+/* The options, then the machine; the exit status. */
+static int run_with(struct run *run, int argc, char **argv)
+{
+	struct guest guest;
+	struct vmm_error error;
+	char append[2048];
+	int status;
+
+	switch (option_parse("run", run_options, RUN_OPTIONS, argc, argv,
+			     run)) {
+	case OPTION_HELP:
+		help();
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	if (check_cache(run) || check_consoles(run))
+		return MACHINE_USAGE;
+	if (add_cds(run) || check_firmware(&run->machine))
+		return MACHINE_USAGE;
+	if (run->machine.gdb.wait && !run->machine.gdb.where) {
+		cli_error("run: --gdb-wait: goes with --gdb");
+		return MACHINE_USAGE;
+	}
+	if (complete(run, &guest, append, sizeof(append)))
+		return MACHINE_FAILED;
+	status = machine_run(&run->machine, &error);
+	if (error.text[0])
+		cli_error("%s", error.text);
+	return status;
+}
+
+/* Words that were copied to be cut; CDs among the disks are in `cd` too. */
+static void free_words(struct run *run)
+{
+	for (unsigned int i = 0; i < run->machine.disk_count; i++)
+		if (!run->disk[i].cd)
+			free((char *)run->disk[i].path);
+	for (unsigned int i = 0; i < run->cds; i++)
+		free((char *)run->cd[i].path);
+	for (unsigned int i = 0; i < run->machine.floppy_count; i++)
+		free((char *)run->floppy[i].path);
+	for (unsigned int i = 0; i < MACHINE_PORTS_MAX; i++)
+		free((char *)run->port[i].name);
+}
+
 static int run_run(const struct command_context *context, int argc,
 		   char **argv)
 {
@@ -571,34 +619,9 @@ static int run_run(const struct command_context *context, int argc,
 			.process_start = context->process_start,
 		},
 	};
-	struct guest guest;
-	struct vmm_error error;
-	char append[2048];
-	int status;
+	int status = run_with(&run, argc, argv);
 
-	switch (option_parse("run", run_options, RUN_OPTIONS, argc, argv,
-			     &run)) {
-	case OPTION_HELP:
-		help();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	if (check_cache(&run) || check_consoles(&run))
-		return MACHINE_USAGE;
-	if (add_cds(&run) || check_firmware(&run.machine))
-		return MACHINE_USAGE;
-	if (run.machine.gdb.wait && !run.machine.gdb.where) {
-		cli_error("run: --gdb-wait: goes with --gdb");
-		return MACHINE_USAGE;
-	}
-	if (complete(&run, &guest, append, sizeof(append)))
-		return MACHINE_FAILED;
-	status = machine_run(&run.machine, &error);
-	if (error.text[0])
-		cli_error("%s", error.text);
+	free_words(&run);
 	return status;
 }
 

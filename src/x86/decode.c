@@ -240,7 +240,7 @@ static int decode_evex(struct x86_insn *insn, struct cursor *c, uint32_t mode)
 	if (mode & X86_MODE_CODE64) {
 		insn->reg = (uint8_t)(~b1 & 0x10);
 		insn->rm = (uint8_t)((insn->rex & 2u) << 3);
-		insn->vvvv = (uint8_t)(~b3 << 1 & 0x10);
+		insn->vvvv = (uint8_t)(~(uint32_t)b3 << 1 & 0x10);
 	}
 	if (!c->over && (b1 & 8 || !(b2 & 4) || map == 4 || map == 7))
 		return -2;
