@@ -193,6 +193,22 @@ struct rewrite_again {
 
 #define REWRITE_AGAINS 512u
 
+/* Some instructions of a block. */
+struct rewrite_span {
+	unsigned int index, more; /* the first, and how many behind it */
+	unsigned int offset; /* of the first */
+};
+
+/* A call by which they come to be interpreted, and what was found of it. */
+struct rewrite_call {
+	uint64_t back; /* where it returns to, 0: none */
+	uint64_t behind; /* where host code goes on */
+	struct block *block;
+	struct rewrite_span span;
+};
+
+#define REWRITE_CALLS 512u
+
 /* Code memory and the entries into it. One a vCPU. */
 struct rewriter {
 	struct host_code code;
@@ -208,6 +224,7 @@ struct rewriter {
 	uint64_t event; /* call: something is for C code, see rewrite_event.c */
 	uint64_t *start; /* where blocks begin, a bit each */
 	struct rewrite_again *again; /* by hash */
+	struct rewrite_call *call; /* by `back` */
 	uint64_t apart[REWRITE_APART / 64];
 	void *stack_memory;
 	struct rewrite_stack stack[REWRITE_STACKS];

@@ -64,17 +64,20 @@ _Static_assert(2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32,
 int rewrite_events_open(struct rewriter *rw)
 {
 	rw->start = host_alloc(rw->code.size / REWRITE_UNIT / 8 + 8);
-	return rw->start ? 0 : -VM_ENOMEM;
+	rw->call = host_alloc(REWRITE_CALLS * sizeof(*rw->call));
+	return rw->start && rw->call ? 0 : -VM_ENOMEM;
 }
 
 void rewrite_events_close(struct rewriter *rw)
 {
 	host_free(rw->start);
+	host_free(rw->call);
 }
 
 void rewrite_events_flush(struct rewriter *rw)
 {
 	memset(rw->start, 0, rw->used / REWRITE_UNIT / 8 + 8);
+	memset(rw->call, 0, REWRITE_CALLS * sizeof(*rw->call));
 }
 
 void rewrite_events_mark(struct rewriter *rw, size_t offset)
@@ -342,11 +345,10 @@ static uintptr_t between_blocks(struct soft_cpu *soft,
 	return X86_STOP;
 }
 
-static uintptr_t interpret(struct soft_cpu *soft, const struct event *event,
+static uintptr_t interpret(struct soft_cpu *soft, struct block *b,
 			   const struct rewrite_span *span)
 {
 	struct rewriter *rw = &soft->rewriter;
-	struct block *b = event->block;
 
 	if (span->more && ++b->failed == FAILED_MAX) {
 		rewrite_want_apart(rw, b);
@@ -355,35 +357,50 @@ static uintptr_t interpret(struct soft_cpu *soft, const struct event *event,
 	return rewrite_interpret(soft->cpu, b, span);
 }
 
+/* Looks in the first table. False: it is about something else. */
+static bool find_call(const struct soft_cpu *soft, const struct event *event,
+		      struct rewrite_call *call)
+{
+	const struct host_code *code = &soft->rewriter.code;
+	const uint8_t *at = event->front + event->head.tables;
+	uint32_t row;
+
+	for (unsigned int i = 0; i < event->head.slow; i++, at += SLOW_SIZE) {
+		memcpy(&row, at, sizeof(row));
+		if ((row & BACK_MASK) != event->back)
+			continue;
+		call->block = event->block;
+		call->span.index = row >> 2 * BACK_BITS;
+		call->span.offset = at[sizeof(row)];
+		call->span.more = at[sizeof(row) + 1];
+		at = event->front + (row >> BACK_BITS & BACK_MASK);
+		call->behind = (uintptr_t)(at - code->write + code->exec);
+		return true;
+	}
+	return false;
+}
+
 uintptr_t rewrite_event(struct x86_cpu *cpu)
 {
 	_Atomic uint64_t *word = &cpu->fast.word[WORD_BACK];
+	uint64_t back = atomic_load_explicit(word, memory_order_relaxed);
 	struct soft_cpu *soft = cpu->engine;
-	const struct host_code *code = &soft->rewriter.code;
-	const struct event event = find_event(
-		soft, atomic_load_explicit(word, memory_order_relaxed));
-	const uint8_t *at = event.front + event.head.tables;
-	struct rewrite_span span;
+	struct rewrite_call *call =
+		&soft->rewriter.call[(back ^ back >> 9) % REWRITE_CALLS];
+	struct event event;
 	uintptr_t result;
-	uint32_t row;
 
-	for (unsigned int i = 0; i < event.head.slow; i++, at += SLOW_SIZE) {
-		memcpy(&row, at, sizeof(row));
-		if ((row & BACK_MASK) != event.back)
-			continue;
-		span.index = row >> 2 * BACK_BITS;
-		span.offset = at[sizeof(row)];
-		span.more = at[sizeof(row) + 1];
-		result = interpret(soft, &event, &span);
-		at = event.front + (row >> BACK_BITS & BACK_MASK);
-		if (!result)
-			atomic_store_explicit(
-				word,
-				(uintptr_t)(at - code->write + code->exec),
-				memory_order_relaxed);
-		return result;
+	if (call->back != back) {
+		event = find_event(soft, back);
+		if (!find_call(soft, &event, call))
+			return between_blocks(soft, &event);
+		call->back = back;
 	}
-	return between_blocks(soft, &event);
+	result = interpret(soft, call->block, &call->span);
+	if (!result)
+		atomic_store_explicit(word, call->behind,
+				      memory_order_relaxed);
+	return result;
 }
 
 /* --- links ------------------------------------------------------------------------ */

@@ -493,12 +493,6 @@ void rewrite_link_exit(struct rewriter *rw, struct block *block);
 void rewrite_link_far(struct rewriter *rw, const struct block *block,
 		      uint64_t key);
 
-/* Some instructions of a block. */
-struct rewrite_span {
-	unsigned int index, more; /* the first, and how many behind it */
-	unsigned int offset; /* of the first */
-};
-
 /* rewrite.c: interprets them; as rewrite_event(). */
 uintptr_t rewrite_interpret(struct x86_cpu *cpu, struct block *block,
 			    const struct rewrite_span *span);
