@@ -107,7 +107,7 @@ def test_the_host_gets_it(machine, report):
     assert m.resident() < 256 * MIB
     assert m.balloon()["touched"] < 256 * MIB
     assert m.shell.power_off() == 0
-    assert report.read()["guest_memory_touched_bytes"] < 320 * MIB
+    assert report.read()["guest_memory_touched_bytes"] > 500 * MIB
 
 
 def test_reports(machine):
