@@ -187,7 +187,8 @@ static void mmio_write_bus(struct x86_cpu *cpu, uint64_t at, unsigned int size,
 			   uint64_t value)
 {
 	bus_write(&cpu->vm->mmio, at, size, value);
-	memory_settle(&cpu->vm->memory, cpu);
+	if (!cpu->split)
+		memory_settle(&cpu->vm->memory, cpu);
 }
 
 static void mmio_write(struct x86_cpu *cpu, const struct mmu_page *p,

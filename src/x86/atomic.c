@@ -9,6 +9,7 @@
  * MMIO, is read and written in two steps under the VM's split lock, so that
  * it is one step towards others of its kind.
  */
+#include "vm/memory_view.h"
 #include "x86/alu.h"
 #include "x86/exec.h"
 
@@ -53,6 +54,23 @@ struct locked {
 	uint64_t old;
 };
 
+/*
+ * Nobody else's split atomic comes between. Views that it moves are settled
+ * behind the lock, which others may wait for.
+ */
+static void split_begin(struct x86_cpu *cpu)
+{
+	host_lock(&cpu->vm->split_lock);
+	cpu->split = true;
+}
+
+static void split_end(struct x86_cpu *cpu)
+{
+	cpu->split = false;
+	host_unlock(&cpu->vm->split_lock);
+	memory_settle(&cpu->vm->memory, cpu);
+}
+
 static enum x86_result locked_at(ARGS, uint64_t ea, struct locked *l)
 {
 	unsigned int size = insn->opsize;
@@ -68,10 +86,10 @@ static enum x86_result locked_at(ARGS, uint64_t ea, struct locked *l)
 		l->old = host_load(l->host, size);
 		return X86_NEXT;
 	}
-	host_lock(&cpu->vm->split_lock);
+	split_begin(cpu);
 	r = x86_read(cpu, l->linear, &l->old, size);
 	if (r)
-		host_unlock(&cpu->vm->split_lock);
+		split_end(cpu);
 	return r;
 }
 
@@ -92,7 +110,7 @@ static enum x86_result locked_try(ARGS, struct locked *l, uint64_t v,
 	*again = false;
 	if (!l->host) {
 		r = x86_write(cpu, l->linear, &v, insn->opsize);
-		host_unlock(&cpu->vm->split_lock);
+		split_end(cpu);
 		return r;
 	}
 	*again = !host_cas(l->host, insn->opsize, &l->old, v);
@@ -414,9 +432,9 @@ static enum x86_result exchange_wide(struct x86_cpu *cpu, uint64_t linear,
 		expected[1] = want >> 32;
 		return X86_NEXT;
 	}
-	host_lock(&cpu->vm->split_lock);
+	split_begin(cpu);
 	r = exchange_split(cpu, linear, half, expected, desired, equal);
-	host_unlock(&cpu->vm->split_lock);
+	split_end(cpu);
 	return r;
 }
 

@@ -282,6 +282,7 @@ struct x86_cpu {
 	const struct x86_debug *debug;
 	uint8_t debug_step; /* enum x86_debug_step */
 	bool in_block;
+	bool split; /* it holds vm.split_lock */
 	const struct x86_watch *watch_hit;
 
 	_Atomic uint32_t request; /* X86_REQ_* */
