@@ -20,7 +20,7 @@ MEMORY = '/dev/shm'
 COUNTED = 101000
 COUNTED_OFF = 1000
 
-LIMIT = 300
+LIMIT = 60
 
 
 def build_initrd(drivers, program, initrd, run_tool):
@@ -72,11 +72,17 @@ class Bench:
             machine.disk_words(self.paths)
 
     def outputs(self, tests):
-        """Each machine's name, and what its guest said."""
+        """Each machine's name, and what its guest said. QEMU's NVMe loses an
+        interrupt now and then: what a peer did not come to has no figure."""
         for machine in self.machines:
             command = self.command(machine, f'bench={",".join(tests)}')
             with Process(machine.name, command) as process:
-                process.finish(LIMIT)
+                try:
+                    process.finish(LIMIT)
+                except BenchError as error:
+                    if machine is self.machines[-1]:
+                        raise
+                    print(f'bench: {error}', file=sys.stderr)
                 yield machine.name, process.output
 
     def counts(self, report, test, ios):
