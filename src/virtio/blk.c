@@ -210,33 +210,6 @@ static void submit(struct blk_request *r)
 
 /* --- kinds of request --------------------------------------------------------------- */
 
-/*
- * The spans [skip, skip + size) bytes into `from`: data without the header or
- * the status, however the driver has cut it (5.2.6, 2.7.4).
- */
-static unsigned int cut(struct span *to, const struct span *from,
-			unsigned int spans, size_t skip, size_t size)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < spans && size; i++) {
-		size_t part = from[i].size;
-
-		if (skip >= part) {
-			skip -= part;
-			continue;
-		}
-		part -= skip;
-		if (part > size)
-			part = size;
-		to[count++] = (struct span){ (char *)from[i].data + skip,
-					     part };
-		skip = 0;
-		size -= part;
-	}
-	return count;
-}
-
 static void start_io(struct blk_request *r, bool write)
 {
 	struct virtio_buffer *b = &r->buffer;
@@ -254,9 +227,9 @@ static void start_io(struct blk_request *r, bool write)
 		.offset = r->header.sector * SECTOR,
 		.length = length,
 		.span = r->data,
-		.spans = write ? cut(r->data, b->span, b->out_spans,
-				     sizeof(r->header), length)
-			       : cut(r->data, in, b->in_spans, 0, length),
+		.spans = write ? span_cut(r->data, b->span, b->out_spans,
+					  sizeof(r->header), length)
+			       : span_cut(r->data, in, b->in_spans, 0, length),
 	};
 	r->written = write ? 0 : (uint32_t)length;
 	r->then_flush = write && write_through(r->queue->device);

@@ -13,30 +13,6 @@
 
 /* --- from the guest ---------------------------------------------------------- */
 
-/* The spans [skip, skip + size) bytes into `from`. */
-static unsigned int cut(struct span *to, const struct span *from,
-			unsigned int spans, size_t skip, size_t size)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < spans && size; i++) {
-		size_t part = from[i].size;
-
-		if (skip >= part) {
-			skip -= part;
-			continue;
-		}
-		part -= skip;
-		if (part > size)
-			part = size;
-		to[count++] = (struct span){ (char *)from[i].data + skip,
-					     part };
-		skip = 0;
-		size -= part;
-	}
-	return count;
-}
-
 /* RST to where a packet came from, from where it went to. */
 static void reply_reset(struct virtio_vsock *v,
 			const struct vsock_header *header)
@@ -96,8 +72,8 @@ static void guest_sends(struct virtio_vsock *v, struct vsock_connection *c,
 		vsock_abort(v, c);
 		return;
 	}
-	spans = cut(v->spans, buffer->span, buffer->out_spans, VSOCK_HEADER,
-		    header->len);
+	spans = span_cut(v->spans, buffer->span, buffer->out_spans,
+			 VSOCK_HEADER, header->len);
 	if (!vsock_take_data(v, c, v->spans, spans, header->len))
 		vsock_abort(v, c);
 }
@@ -250,8 +226,8 @@ static uint32_t put_data(struct virtio_vsock *v, struct virtio_queue *q,
 		size = room;
 	if (size > DATA_MAX)
 		size = DATA_MAX;
-	spans = cut(v->spans, buffer->span + buffer->out_spans,
-		    buffer->in_spans, VSOCK_HEADER, size);
+	spans = span_cut(v->spans, buffer->span + buffer->out_spans,
+			 buffer->in_spans, VSOCK_HEADER, size);
 	n = v->host->ops->receive(c->stream, v->spans, spans);
 	if (n > 0) {
 		c->sent += (uint32_t)n;

@@ -10,4 +10,11 @@ struct span {
 	size_t size;
 };
 
+/*
+ * The part [skip, skip + size) of all the bytes that `from` has, in as many
+ * spans as it takes, which `to` has room for; their number.
+ */
+unsigned int span_cut(struct span *to, const struct span *from,
+		      unsigned int spans, size_t skip, size_t size);
+
 #endif

@@ -368,65 +368,61 @@ static void set_opmask(struct x86_cpu *cpu, const struct x86_insn *insn,
 }
 
 /*
- * Element by element from the lowest: at a fault, what was gathered stays
- * and its bit is cleared, so that the instruction can go on afterwards.
+ * Element by element from the lowest: at a fault, what was moved stays and its
+ * bit is cleared, so that the instruction can go on afterwards.
  */
+static enum x86_result move_elements(struct x86_cpu *cpu,
+				     const struct x86_insn *insn,
+				     enum x86_access access, struct elements *e)
+{
+	uint64_t mask = get_opmask(&cpu->state, insn->evex & X86_EVEX_MASK);
+	enum x86_result r = X86_NEXT;
+	uint64_t linear;
+
+	for (unsigned int i = 0; i < e->count && r == X86_NEXT; i++) {
+		uint8_t *data = e->data + i * e->size;
+
+		if (!(mask >> i & 1))
+			continue;
+		r = find_element(cpu, insn, e, i, access, &linear);
+		if (r == X86_NEXT)
+			r = access == X86_READ ?
+				    x86_read(cpu, linear, data, e->size) :
+				    x86_write(cpu, linear, data, e->size);
+		if (r == X86_NEXT)
+			mask &= ~((uint64_t)1 << i);
+	}
+	set_opmask(cpu, insn, r == X86_NEXT ? 0 : mask);
+	return r;
+}
+
 static enum x86_result run_gather(struct x86_cpu *cpu,
 				  const struct x86_insn *insn)
 {
-	uint64_t mask = get_opmask(&cpu->state, insn->evex & X86_EVEX_MASK);
 	enum x86_result r = check_avx512(cpu);
 	struct elements e;
-	uint64_t linear;
-	unsigned int i;
 
 	if (r != X86_NEXT)
 		return r;
 	find_elements(cpu, insn, &e);
-	for (i = 0; i < e.count; i++) {
-		if (!(mask >> i & 1))
-			continue;
-		r = find_element(cpu, insn, &e, i, X86_READ, &linear);
-		if (r == X86_NEXT)
-			r = x86_read(cpu, linear, e.data + i * e.size, e.size);
-		if (r != X86_NEXT)
-			break;
-		mask &= ~((uint64_t)1 << i);
-	}
-	if (r == X86_NEXT) {
-		mask = 0;
+	r = move_elements(cpu, insn, X86_READ, &e);
+	if (r == X86_NEXT)
 		memset(e.data + e.count * e.size, 0,
 		       sizeof(e.data) - e.count * e.size);
-	}
 	set_zmm(&cpu->state, insn->reg, e.data);
-	set_opmask(cpu, insn, mask);
 	return r;
 }
 
 static enum x86_result run_scatter(struct x86_cpu *cpu,
 				   const struct x86_insn *insn)
 {
-	uint64_t mask = get_opmask(&cpu->state, insn->evex & X86_EVEX_MASK);
 	enum x86_result r = check_avx512(cpu);
 	struct elements e;
-	uint64_t linear;
-	unsigned int i;
 
 	if (r != X86_NEXT)
 		return r;
 	find_elements(cpu, insn, &e);
-	for (i = 0; i < e.count; i++) {
-		if (!(mask >> i & 1))
-			continue;
-		r = find_element(cpu, insn, &e, i, X86_WRITE, &linear);
-		if (r == X86_NEXT)
-			r = x86_write(cpu, linear, e.data + i * e.size, e.size);
-		if (r != X86_NEXT)
-			break;
-		mask &= ~((uint64_t)1 << i);
-	}
-	set_opmask(cpu, insn, r == X86_NEXT ? 0 : mask);
-	return r;
+	return move_elements(cpu, insn, X86_WRITE, &e);
 }
 
 static const struct {
