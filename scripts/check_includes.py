@@ -25,10 +25,11 @@ ROOMS = {
     'engine/kvm': ['vm', 'x86', 'chip'],
     'host/linux': [],
     'host/metal': [],
+    'disk': ['host/linux'],
     'vnc': [],
-    'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'engine',
-            'host/linux', 'vnc'],
-    'cli': ['vmm'],
+    'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
+            'engine', 'host/linux', 'vnc'],
+    'cli': ['vmm', 'disk'],
 }
 
 # Single headers that others may use as well: contracts and common words.
@@ -39,6 +40,7 @@ HEADERS = {
     'engine/kvm': ['engine/engine.h', 'engine/soft/native.h'],
     'host/linux': ['vm/host.h', 'vm/error.h', 'vm/block.h'],
     'host/metal': ['vm/host.h', 'vm/error.h'],
+    'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     'cli': ['engine/engine.h', 'host/linux/log.h', 'vm/host.h',
             'vm/memory.h', 'vm/vm.h'],

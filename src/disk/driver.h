@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an image format provides. A driver's own struct begins with its struct
+ * disk_node. Operations may be called by several threads at once; NULL where
+ * a driver has none. Ranges were checked: they lie in the node and are not
+ * empty, and writing calls come to writable nodes only.
+ *
+ * node.c holds ranges for the drivers that are not leaves:
+ *  - map, read: shared with others that read and write in place;
+ *  - write, zero, discard: alone, in whole clusters around the range, so two
+ *    calls never meet in a cluster;
+ *  - resize, snapshots, set_backing, check: alone in the whole node.
+ * A driver still locks what calls for different clusters share (tables,
+ * caches, the search for free room).
+ */
+#ifndef LODGE_DISK_DRIVER_H
+#define LODGE_DISK_DRIVER_H
+
+#include "disk/node.h"
+
+/* An option of disk_create(). */
+struct disk_option {
+	const char *name; /* NULL ends the table */
+	const char *help; /* "BYTES: what it does (default: ...)" */
+};
+
+struct disk_driver {
+	const char *name;    /* as users write it: "qcow2" */
+	const char *title;   /* for sentences: "VMDK" */
+	const char *suffixes; /* of paths, a space between: ".vhd .vpc" */
+	const struct disk_option *options;
+	bool leaf;	/* not of disk_open(): others open it for themselves */
+	bool backing;	/* knows backing files */
+
+	/* Whether a file's first bytes are this format's. */
+	bool (*probe)(const uint8_t *head, size_t size);
+
+	/*
+	 * Makes a node on `file`, which it owns when it succeeds, name and
+	 * ranges excepted: disk_node_init(). Opens the backing file by
+	 * disk_open_backing(). Believes nothing that the file says.
+	 */
+	int (*open)(struct disk_node **node, struct disk_node *file,
+		    const struct disk_open *how, struct disk_error *error);
+	/* Writes an empty image of how->size to `file`, which is empty. */
+	int (*create)(struct disk_node *file, const struct disk_create *how,
+		      struct disk_error *error);
+	/* Before its file and backing are closed; frees all but the node. */
+	void (*close)(struct disk_node *node);
+
+	/* See disk_map(); DISK_SPARSE is for leaves, which have `at` and
+	 * `in` filled for them. */
+	int (*map)(struct disk_node *node, uint64_t offset, uint64_t length,
+		   unsigned int flags, struct disk_extent *extent);
+	/* A leaf's bytes; of others what is DISK_PACKED, in one extent. */
+	int (*read)(struct disk_node *node, uint64_t offset, uint64_t length,
+		    struct disk_vec to);
+	/* A leaf's bytes; of others what is not in place. */
+	int (*write)(struct disk_node *node, uint64_t offset, uint64_t length,
+		     struct disk_vec from);
+	/* NULL, -ENOTSUP: zeros are written. */
+	int (*zero)(struct disk_node *node, uint64_t offset, uint64_t length,
+		    unsigned int flags);
+	/* NULL: nothing is done. */
+	int (*discard)(struct disk_node *node, uint64_t offset,
+		       uint64_t length);
+	/* Writes out what the driver holds back, in an order that every
+	 * moment's file is sound, and flushes. NULL: the file's. */
+	int (*flush)(struct disk_node *node);
+
+	uint64_t (*allocated)(struct disk_node *node); /* a leaf's */
+	int (*resize)(struct disk_node *node, uint64_t size,
+		      enum disk_preallocation prealloc,
+		      struct disk_error *error);
+	json_t *(*info)(struct disk_node *node);
+	int (*check)(struct disk_node *node, bool repair,
+		     struct disk_check *check, struct disk_error *error);
+	int (*snapshot_list)(struct disk_node *node,
+			     struct disk_snapshot **list, unsigned int *count);
+	int (*snapshot_create)(struct disk_node *node, const char *name,
+			       struct disk_error *error);
+	int (*snapshot_apply)(struct disk_node *node, const char *id_or_name,
+			      struct disk_error *error);
+	int (*snapshot_delete)(struct disk_node *node, const char *id_or_name,
+			       struct disk_error *error);
+	int (*set_backing)(struct disk_node *node, const char *path,
+			   const char *format, struct disk_error *error);
+};
+
+/* The driver, file and name (the file's; a leaf sets its own). */
+int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
+		   struct disk_node *file, const struct disk_open *how);
+
+/*
+ * Opens what `path`, found in the image `file`, names as backing: relative to
+ * the image's folder, in that or an allowed one, read-only, at most 64 deep
+ * and not in a circle. `format`: what the image says, NULL when it does not.
+ * *backing is NULL when how->alone.
+ */
+int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
+		      const char *path, const char *format,
+		      const struct disk_open *how, struct disk_error *error);
+
+extern const struct disk_driver disk_raw;
+
+#endif

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files and block devices as leaves; see file.h. Calls wait in the kernel.
+ */
+#include "disk/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "disk/driver.h"
+
+#define SPANS_AT_ONCE 256
+#define ZEROS	      65536u
+
+_Static_assert(sizeof(struct span) == sizeof(struct iovec) &&
+		       offsetof(struct span, size) ==
+			       offsetof(struct iovec, iov_len),
+	       "a span is an iovec");
+
+struct file {
+	struct disk_node node;
+	int fd;
+	bool device;   /* a block device, not a file */
+	bool unnamed;  /* made, not yet kept: has no name */
+	bool unwanted; /* made, not yet kept: has its name already */
+};
+
+static const struct disk_driver file_driver;
+
+static struct file *file_of(struct disk_node *node)
+{
+	return (struct file *)node;
+}
+
+/* --- bytes ------------------------------------------------------------------ */
+
+/* The next of a vec's memory, `length` bytes at most, as iovecs. */
+static int take_iov(struct iovec *iov, struct disk_vec vec, uint64_t length)
+{
+	int count = 0;
+
+	for (unsigned int i = 0; i < vec.spans && length; i++) {
+		size_t size = vec.span[i].size;
+
+		if (vec.skip >= size) {
+			vec.skip -= size;
+			continue;
+		}
+		size -= vec.skip;
+		if (size > length)
+			size = length;
+		iov[count].iov_base = (char *)vec.span[i].data + vec.skip;
+		iov[count].iov_len = size;
+		vec.skip = 0;
+		length -= size;
+		if (++count == SPANS_AT_ONCE)
+			break;
+	}
+	return count;
+}
+
+/* All of it, in as many calls as it takes. */
+static int transfer(struct file *file, uint64_t offset, uint64_t length,
+		    struct disk_vec vec, bool write)
+{
+	while (length) {
+		struct iovec iov[SPANS_AT_ONCE];
+		int count = take_iov(iov, vec, length);
+		ssize_t n = write ? pwritev(file->fd, iov, count,
+					    (off_t)offset)
+				  : preadv(file->fd, iov, count,
+					   (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return -EIO; /* the file has shrunk */
+		offset += (uint64_t)n;
+		length -= (uint64_t)n;
+		vec = disk_vec_from(vec, (size_t)n);
+	}
+	return 0;
+}
+
+/* The file may have become longer, to `end`. */
+static void note_end(struct disk_node *node, uint64_t end)
+{
+	uint64_t size = node->size;
+
+	while (size < end &&
+	       !atomic_compare_exchange_weak(&node->size, &size, end))
+		;
+}
+
+static int file_read(struct disk_node *node, uint64_t offset, uint64_t length,
+		     struct disk_vec to)
+{
+	return transfer(file_of(node), offset, length, to, false);
+}
+
+static int file_write(struct disk_node *node, uint64_t offset,
+		      uint64_t length, struct disk_vec from)
+{
+	int error = transfer(file_of(node), offset, length, from, true);
+
+	if (!error)
+		note_end(node, offset + length);
+	return error;
+}
+
+/* Whether an error says that the file system or device cannot do that. */
+static int unless_unknown(int result)
+{
+	if (!result)
+		return 0;
+	if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL)
+		return -ENOTSUP;
+	return -errno;
+}
+
+static int file_zero(struct disk_node *node, uint64_t offset, uint64_t length,
+		     unsigned int flags)
+{
+	struct file *file = file_of(node);
+	uint64_t range[2] = { offset, length };
+	bool hole = flags & DISK_UNMAP && offset + length <= node->size;
+	int error;
+
+	if (file->device)
+		return unless_unknown(ioctl(file->fd, BLKZEROOUT, range));
+	error = unless_unknown(
+		fallocate(file->fd,
+			  hole ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+			       : FALLOC_FL_ZERO_RANGE,
+			  (off_t)offset, (off_t)length));
+	if (!error)
+		note_end(node, offset + length);
+	return error;
+}
+
+static int file_discard(struct disk_node *node, uint64_t offset,
+			uint64_t length)
+{
+	struct file *file = file_of(node);
+	uint64_t range[2] = { offset, length };
+	int error = unless_unknown(
+		file->device
+			? ioctl(file->fd, BLKDISCARD, range)
+			: fallocate(file->fd,
+				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    (off_t)offset, (off_t)length));
+
+	return error == -ENOTSUP ? 0 : error; /* a hint, no more */
+}
+
+static int write_zeros(struct disk_node *node, uint64_t offset,
+		       uint64_t length)
+{
+	static const uint8_t zeros[ZEROS];
+
+	while (length) {
+		size_t part = length < ZEROS ? length : ZEROS;
+		int error = disk_write_bytes(node, offset, zeros, part);
+
+		if (error)
+			return error;
+		offset += part;
+		length -= part;
+	}
+	return 0;
+}
+
+static int file_flush(struct disk_node *node)
+{
+	return fdatasync(file_of(node)->fd) ? -errno : 0;
+}
+
+static int file_map(struct disk_node *node, uint64_t offset, uint64_t length,
+		    unsigned int flags, struct disk_extent *extent)
+{
+	struct file *file = file_of(node);
+	off_t data, hole;
+
+	*extent = (struct disk_extent){ .kind = DISK_DATA, .in_place = true,
+					.length = length, .at = offset };
+	if (!(flags & DISK_SPARSE) || file->device)
+		return 0;
+	data = lseek(file->fd, (off_t)offset, SEEK_DATA);
+	if (data < 0 && errno == ENXIO) /* a hole up to the end */
+		data = (off_t)(offset + length);
+	else if (data < 0)
+		return 0;
+	if ((uint64_t)data > offset) {
+		extent->kind = DISK_ZERO;
+		if ((uint64_t)data - offset < length)
+			extent->length = (uint64_t)data - offset;
+		return 0;
+	}
+	hole = lseek(file->fd, (off_t)offset, SEEK_HOLE);
+	if (hole > data && (uint64_t)hole - offset < length)
+		extent->length = (uint64_t)hole - offset;
+	return 0;
+}
+
+static uint64_t file_allocated(struct disk_node *node)
+{
+	struct stat status;
+
+	if (file_of(node)->device)
+		return node->size;
+	return fstat(file_of(node)->fd, &status)
+		       ? 0
+		       : (uint64_t)status.st_blocks * 512;
+}
+
+static int file_resize(struct disk_node *node, uint64_t size,
+		       enum disk_preallocation prealloc,
+		       struct disk_error *error)
+{
+	struct file *file = file_of(node);
+	uint64_t old = node->size;
+	int result = 0;
+
+	if (file->device)
+		return disk_error_set(error, -ENOTSUP, "is a block device, "
+				      "which has the size that it has");
+	if (ftruncate(file->fd, (off_t)size))
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	node->size = size;
+	if (size > old && prealloc == DISK_PREALLOC_FALLOC &&
+	    fallocate(file->fd, 0, (off_t)old, (off_t)(size - old)))
+		result = -errno;
+	if (size > old && prealloc == DISK_PREALLOC_FULL)
+		result = write_zeros(node, old, size - old);
+	return result ? disk_error_set(error, result, "%s", strerror(-result))
+		      : 0;
+}
+
+static void file_close(struct disk_node *node)
+{
+	struct file *file = file_of(node);
+
+	if (file->unwanted)
+		unlink(node->name);
+	close(file->fd);
+}
+
+static const struct disk_driver file_driver = {
+	.name = "file",
+	.title = "file",
+	.leaf = true,
+	.close = file_close,
+	.map = file_map,
+	.read = file_read,
+	.write = file_write,
+	.zero = file_zero,
+	.discard = file_discard,
+	.flush = file_flush,
+	.allocated = file_allocated,
+	.resize = file_resize,
+};
+
+/* --- opening ---------------------------------------------------------------- */
+
+/* Against another process on the same image; given back with the file. */
+static int lock_file(int fd, bool readonly, struct disk_error *error)
+{
+	struct flock lock = {
+		.l_type = readonly ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock) ||
+	    (errno != EAGAIN && errno != EACCES))
+		return 0; /* or a file system that knows no locks */
+	return disk_error_set(error, -EBUSY, "is in use by another machine; "
+			      "stop that one, or give both a copy");
+}
+
+static int measure(struct file *file, struct disk_error *error)
+{
+	struct stat status;
+	uint64_t size;
+
+	if (fstat(file->fd, &status))
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	if (S_ISREG(status.st_mode)) {
+		file->node.size = (uint64_t)status.st_size;
+		return 0;
+	}
+	if (!S_ISBLK(status.st_mode))
+		return disk_error_set(error, -EINVAL,
+				      "is neither a file nor a block device");
+	file->device = true;
+	if (ioctl(file->fd, BLKGETSIZE64, &size))
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	file->node.size = size;
+	return 0;
+}
+
+static int open_path(const struct disk_open *how, struct disk_error *error)
+{
+	int fd = open(how->path, (how->readonly ? O_RDONLY : O_RDWR) |
+					 O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT)
+		return disk_error_set(error, -errno,
+				      "no such file; check the path");
+	if (!how->readonly && (errno == EACCES || errno == EROFS))
+		return disk_error_set(error, -errno,
+				      "%s; give it with ,readonly",
+				      strerror(errno));
+	return disk_error_set(error, -errno, "%s", strerror(errno));
+}
+
+/* A node on `fd`, which it owns whether or not that succeeds. */
+static int make_node(struct file **file, int fd, const struct disk_open *how,
+		     struct disk_error *error)
+{
+	*file = calloc(1, sizeof(**file));
+	if (!*file || disk_node_init(&(*file)->node, &file_driver, NULL, how)) {
+		free(*file);
+		close(fd);
+		return disk_error_set(error, -ENOMEM, "out of memory");
+	}
+	(*file)->fd = fd;
+	return 0;
+}
+
+int disk_file_open(struct disk_node **node, const struct disk_open *how,
+		   struct disk_error *error)
+{
+	struct file *file;
+	int fd = open_path(how, error);
+	int result = fd < 0 ? fd : make_node(&file, fd, how, error);
+
+	if (result)
+		return result;
+	result = measure(file, error);
+	if (!result && !how->unlocked)
+		result = lock_file(fd, how->readonly, error);
+	if (result)
+		disk_close(&file->node);
+	else
+		*node = &file->node;
+	return result;
+}
+
+/* --- making ----------------------------------------------------------------- */
+
+/* A file without a name in the folder of `path`; negative errno. */
+static int open_unnamed(const char *path)
+{
+	char folder[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	if (slash && slash - path >= PATH_MAX - 1)
+		return -ENAMETOOLONG;
+	snprintf(folder, sizeof(folder), "%.*s",
+		 slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : fd;
+}
+
+static int there_already(struct disk_error *error)
+{
+	return disk_error_set(error, -EEXIST, "is there already; remove it, "
+			      "or take another name");
+}
+
+int disk_file_make(struct disk_node **node, const char *path,
+		   struct disk_error *error)
+{
+	const struct disk_open how = { .path = path };
+	struct file *file;
+	bool unnamed;
+	int fd;
+
+	if (!access(path, F_OK))
+		return there_already(error);
+	fd = open_unnamed(path);
+	unnamed = fd >= 0;
+	if (!unnamed) {
+		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return disk_error_set(error, -errno, "%s",
+					      strerror(errno));
+	}
+	if (make_node(&file, fd, &how, error)) {
+		if (!unnamed)
+			unlink(path);
+		return -ENOMEM;
+	}
+	file->unnamed = unnamed;
+	file->unwanted = !unnamed;
+	file->node.grows = true;
+	*node = &file->node;
+	return lock_file(fd, false, error);
+}
+
+int disk_file_keep(struct disk_node *node, struct disk_error *error)
+{
+	struct file *file = file_of(node);
+	char self[40];
+
+	if (fdatasync(file->fd))
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
+	if (file->unnamed &&
+	    linkat(AT_FDCWD, self, AT_FDCWD, node->name, AT_SYMLINK_FOLLOW))
+		return errno == EEXIST
+			       ? there_already(error)
+			       : disk_error_set(error, -errno, "%s",
+						strerror(errno));
+	file->unnamed = file->unwanted = false;
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The leaf that most images stand on: a file or block device of the host.
+ */
+#ifndef LODGE_DISK_FILE_H
+#define LODGE_DISK_FILE_H
+
+#include "disk/node.h"
+
+/* Opens and locks how->path; how->format and below are not looked at. */
+int disk_file_open(struct disk_node **node, const struct disk_open *how,
+		   struct disk_error *error);
+
+/*
+ * A new, empty file that is to be `path`, where nothing may be yet. It has no
+ * name until disk_file_keep(), and closed without that it is gone; on file
+ * systems that cannot do this it has its name from the start.
+ */
+int disk_file_make(struct disk_node **node, const char *path,
+		   struct disk_error *error);
+
+/* Makes it last: content first, then the name. */
+int disk_file_keep(struct disk_node *node, struct disk_error *error);
+
+#endif

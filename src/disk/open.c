@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening and making images: which driver, which files, what they stand on.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "disk/driver.h"
+#include "disk/file.h"
+
+#define DEPTH_MAX 64  /* images of a chain */
+#define HEAD	  512 /* bytes that a probe sees */
+
+static const struct disk_driver *const drivers[] = {
+	&disk_raw,
+};
+
+#define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+
+/* --- which driver ----------------------------------------------------------- */
+
+const struct disk_driver *disk_driver_at(unsigned int index)
+{
+	return index < DRIVERS ? drivers[index] : NULL;
+}
+
+const struct disk_driver *disk_driver_find(const char *name)
+{
+	for (size_t i = 0; i < DRIVERS; i++)
+		if (!strcmp(drivers[i]->name, name))
+			return drivers[i];
+	return NULL;
+}
+
+/* Whether `word` is one of `words`, which have a space between. */
+static bool has_word(const char *words, const char *word)
+{
+	size_t length = strlen(word);
+
+	while (words && *words) {
+		size_t end = strcspn(words, " ");
+
+		if (end == length && !strncasecmp(words, word, length))
+			return true;
+		words += end + (words[end] == ' ');
+	}
+	return false;
+}
+
+const struct disk_driver *disk_driver_by_path(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	const char *suffix = strrchr(name ? name : path, '.');
+
+	for (size_t i = 0; suffix && i < DRIVERS; i++)
+		if (has_word(drivers[i]->suffixes, suffix))
+			return drivers[i];
+	return NULL;
+}
+
+/* The driver whose images begin as this one does; NULL: none. */
+static const struct disk_driver *probe(struct disk_node *file)
+{
+	uint8_t head[HEAD] = { 0 };
+	size_t size = file->size < HEAD ? file->size : HEAD;
+
+	if (disk_read_bytes(file, 0, head, size))
+		return NULL;
+	for (size_t i = 0; i < DRIVERS; i++)
+		if (drivers[i]->probe && drivers[i]->probe(head, size))
+			return drivers[i];
+	return NULL;
+}
+
+static int unknown_format(const char *format, struct disk_error *error)
+{
+	char names[160] = "";
+
+	for (size_t i = 0; i < DRIVERS; i++) {
+		size_t have = strlen(names);
+
+		snprintf(names + have, sizeof(names) - have, "%s%s",
+			 i ? ", " : "", drivers[i]->name);
+	}
+	return disk_error_set(error, -EINVAL,
+			      "unknown format \"%s\"; there are %s", format,
+			      names);
+}
+
+static int choose_driver(const struct disk_driver **driver,
+			 struct disk_node *file, const struct disk_open *how,
+			 struct disk_error *error)
+{
+	const struct disk_driver *like = probe(file);
+
+	*driver = how->format ? disk_driver_find(how->format)
+			      : disk_driver_by_path(how->path);
+	if (how->format && !*driver)
+		return unknown_format(how->format, error);
+	if (!*driver)
+		*driver = &disk_raw;
+	if (*driver == &disk_raw && like && !how->format)
+		return disk_error_set(error, -EINVAL, "looks like a %s image; "
+				      "say format=%s, or format=raw to take it "
+				      "as it is", like->title, like->name);
+	if (*driver == &disk_raw || *driver == like)
+		return 0;
+	if (like)
+		return disk_error_set(error, -EINVAL, "is no %s image but looks "
+				      "like a %s one; say format=%s",
+				      (*driver)->title, like->title,
+				      like->name);
+	return disk_error_set(error, -EINVAL, "is no %s image; say format=raw "
+			      "if it is a raw one", (*driver)->title);
+}
+
+/* --- nodes ------------------------------------------------------------------ */
+
+int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
+		   struct disk_node *file, const struct disk_open *how)
+{
+	node->name = strdup(how->path);
+	if (!node->name)
+		return -ENOMEM;
+	node->driver = driver;
+	node->file = file;
+	node->readonly = how->readonly;
+	disk_ranges_init(&node->ranges);
+	return 0;
+}
+
+int disk_open(struct disk_node **node, const struct disk_open *how,
+	      struct disk_error *error)
+{
+	const struct disk_driver *driver = NULL;
+	struct disk_node *file;
+	int result = disk_file_open(&file, how, error);
+
+	*node = NULL;
+	if (result)
+		return result;
+	result = choose_driver(&driver, file, how, error);
+	file->grows = !result && driver != &disk_raw && !how->readonly;
+	if (!result)
+		result = driver->open(node, file, how, error);
+	if (result)
+		disk_close(file);
+	return result;
+}
+
+void disk_close(struct disk_node *node)
+{
+	if (!node)
+		return;
+	if (node->driver->flush && !node->readonly && !node->driver->leaf)
+		node->driver->flush(node);
+	if (node->driver->close)
+		node->driver->close(node);
+	disk_close(node->backing);
+	disk_close(node->file);
+	disk_ranges_destroy(&node->ranges);
+	free(node->name);
+	free(node);
+}
+
+/* --- backing files ---------------------------------------------------------- */
+
+/* Whether the real path lies in the real folder `folder`. */
+static bool lies_in(const char *path, const char *folder)
+{
+	char real[PATH_MAX];
+	size_t length;
+
+	if (!realpath(folder, real))
+		return false;
+	length = strlen(real);
+	if (length == 1) /* the root has all */
+		return true;
+	return !strncmp(path, real, length) && path[length] == '/';
+}
+
+/* The folder of `path`, to `folder` of PATH_MAX bytes. */
+static void folder_of(char *folder, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		snprintf(folder, PATH_MAX, ".");
+	else
+		snprintf(folder, PATH_MAX, "%.*s",
+			 slash == path ? 1 : (int)(slash - path), path);
+}
+
+static bool may_open(const char *real, const char *folder,
+		     const struct disk_open *how)
+{
+	for (unsigned int i = 0; i < how->folder_count; i++)
+		if (lies_in(real, how->folders[i]))
+			return true;
+	return lies_in(real, folder);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/* Not in the chain already, which is not too deep. */
+static int check_chain(const char *real, const struct disk_open *how,
+		       struct disk_error *error)
+{
+	unsigned int depth = 1;
+
+	for (; how; how = how->above, depth++)
+		if (same_file(how->path, real))
+			return disk_error_set(error, -ELOOP, "stands on itself "
+					      "by backing file %s; rebase it",
+					      real);
+	if (depth > DEPTH_MAX)
+		return disk_error_set(error, -ELOOP, "stands on more than %d "
+				      "images; commit or rebase some",
+				      DEPTH_MAX);
+	return 0;
+}
+
+int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
+		      const char *path, const char *format,
+		      const struct disk_open *how, struct disk_error *error)
+{
+	struct disk_open below = *how;
+	struct disk_error why;
+	char folder[PATH_MAX], named[PATH_MAX], real[PATH_MAX];
+	int result;
+
+	*backing = NULL;
+	if (how->alone)
+		return 0;
+	folder_of(folder, file->name);
+	if (!strncmp(path, "file:", 5))
+		path += 5;
+	if (snprintf(named, sizeof(named), "%s%s%s",
+		     *path == '/' ? "" : folder, *path == '/' ? "" : "/",
+		     path) >= (int)sizeof(named) ||
+	    !realpath(named, real))
+		return disk_error_set(error, -ENOENT, "its backing file %s is "
+				      "missing; bring it back, or rebase",
+				      path);
+	if (!may_open(real, folder, how))
+		return disk_error_set(error, -EPERM, "its backing file %s lies "
+				      "outside of its folder; move it there, "
+				      "or rebase", real);
+	result = check_chain(real, how, error);
+	if (result)
+		return result;
+	below.path = real;
+	below.format = format;
+	below.readonly = true;
+	below.above = how;
+	result = disk_open(backing, &below, &why);
+	return result ? disk_error_set(error, result, "its backing file %s: %s",
+				       real, why.text)
+		      : 0;
+}
+
+/* --- making ----------------------------------------------------------------- */
+
+const char *disk_create_option(const struct disk_create *how, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (unsigned int i = 0; i < how->option_count; i++)
+		if (!strncmp(how->options[i], name, length) &&
+		    how->options[i][length] == '=')
+			return how->options[i] + length + 1;
+	return NULL;
+}
+
+static bool knows_option(const struct disk_driver *driver, const char *option)
+{
+	size_t length = strcspn(option, "=");
+
+	for (const struct disk_option *o = driver->options; o && o->name; o++)
+		if (strlen(o->name) == length && option[length] &&
+		    !strncmp(o->name, option, length))
+			return true;
+	return false;
+}
+
+static int check_create(const struct disk_driver *driver,
+			const struct disk_create *how,
+			struct disk_error *error)
+{
+	if (how->backing && !driver->backing)
+		return disk_error_set(error, -EINVAL, "%s images know no "
+				      "backing file; take qcow2",
+				      driver->title);
+	if (how->size % 512 || (!how->size && !how->backing))
+		return disk_error_set(error, -EINVAL, "a size of %llu bytes; "
+				      "give a multiple of 512",
+				      (unsigned long long)how->size);
+	for (unsigned int i = 0; i < how->option_count; i++)
+		if (!knows_option(driver, how->options[i]))
+			return disk_error_set(error, -EINVAL, "unknown option "
+					      "\"%s\" of %s images; see lodge "
+					      "help disk", how->options[i],
+					      driver->title);
+	return 0;
+}
+
+/* The backing file is there and sound, and gives its size when none is said. */
+static int create_on(const struct disk_driver *driver, struct disk_node *file,
+		     const struct disk_create *how, struct disk_error *error)
+{
+	const struct disk_open above = { .path = how->path,
+					 .folders = how->folders,
+					 .folder_count = how->folder_count };
+	struct disk_create sized = *how;
+	struct disk_node *backing;
+	int result;
+
+	if (how->backing) {
+		result = disk_open_backing(&backing, file, how->backing,
+					   how->backing_format, &above, error);
+		if (result)
+			return result;
+		if (!sized.size)
+			sized.size = backing->size;
+		if (!sized.backing_format)
+			sized.backing_format = backing->driver->name;
+		disk_close(backing);
+	}
+	return driver->create(file, &sized, error);
+}
+
+int disk_create(const struct disk_create *how, struct disk_error *error)
+{
+	const struct disk_driver *driver =
+		how->format ? disk_driver_find(how->format)
+			    : disk_driver_by_path(how->path);
+	struct disk_node *file;
+	int result;
+
+	if (how->format && !driver)
+		return unknown_format(how->format, error);
+	if (!driver)
+		driver = &disk_raw;
+	if (!driver->create)
+		return disk_error_set(error, -ENOTSUP, "%s images cannot be "
+				      "made", driver->title);
+	result = check_create(driver, how, error);
+	if (!result)
+		result = disk_file_make(&file, how->path, error);
+	if (result)
+		return result;
+	result = create_on(driver, file, how, error);
+	if (!result)
+		result = disk_file_keep(file, error);
+	disk_close(file);
+	return result;
+}
