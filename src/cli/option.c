@@ -53,6 +53,54 @@ bool cli_parse_size(const char *text, uint64_t *bytes)
 	return true;
 }
 
+bool cli_parse_bytes(const char *text, bool unit, uint64_t *bytes)
+{
+	static const char units[] = "bkmgtp";
+	const size_t digits = strspn(text, "0123456789.");
+	char number[WORD_MAX] = "";
+	const char *letter, *end = text + digits;
+	long double n;
+	char *rest;
+
+	if (!isdigit((unsigned char)*text) || digits >= sizeof(number))
+		return false;
+	memcpy(number, text, digits); /* a decimal, whatever stands behind */
+	n = strtold(number, &rest);
+	if (*rest)
+		return false;
+	letter = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+	if ((*end && !letter) || (!*end && unit))
+		return false;
+	if (letter) {
+		end++;
+		for (; letter > units; letter--)
+			n *= 1024;
+		if (*end && strcasecmp(end, "b") && strcasecmp(end, "ib"))
+			return false;
+	}
+	if (n >= 0x1p63L)
+		return false;
+	*bytes = (uint64_t)n;
+	return true;
+}
+
+const char *cli_bytes(char text[CLI_BYTES], uint64_t bytes)
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB",
+					     "TiB", "PiB", "EiB" };
+	double n = (double)bytes;
+	unsigned int unit = 0;
+
+	for (; n >= 1024; n /= 1024)
+		unit++;
+	snprintf(text, CLI_BYTES, n < 10 && unit && n != (double)(int)n
+					  ? "%.2f %s"
+				  : n < 1000 && n != (double)(int)n ? "%.1f %s"
+								    : "%.0f %s",
+		 n, units[unit]);
+	return text;
+}
+
 static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
 {
 	unsigned int m = a < b ? a : b;
@@ -127,27 +175,20 @@ static void unknown_option(const char *command,
 			  command, name, command);
 }
 
-/*
- * Splits "--name=value" into `name` and the value (NULL without a '=');
- * false when it is not an option.
- */
-static bool split_option(const char *arg, char *name, size_t size,
+/* "--name=value" into `name` and the value; NULL without a '='. */
+static void split_option(const char *arg, char *name, size_t size,
 			 const char **value)
 {
-	const char *equals;
+	const char *equals = strchr(arg, '=');
 	size_t length;
 
-	if (strncmp(arg, "--", 2) || !arg[2])
-		return false;
 	arg += 2;
-	equals = strchr(arg, '=');
 	length = equals ? (size_t)(equals - arg) : strlen(arg);
 	if (length >= size)
 		length = size - 1;
 	memcpy(name, arg, length);
 	name[length] = '\0';
 	*value = equals ? equals + 1 : NULL;
-	return true;
 }
 
 static const struct option_spec *find_option(const struct option_spec *options,
@@ -176,42 +217,75 @@ static bool option_refused(const char *command,
 	return true;
 }
 
+/* What option argv[*i] asks for, its value with it. */
+static enum option_outcome take_option(const char *command,
+				       const struct option_spec *options,
+				       size_t count, int argc, char **argv,
+				       int *i, bool *seen, void *config)
+{
+	char name[WORD_MAX];
+	const struct option_spec *option;
+	const char *value;
+
+	split_option(argv[*i], name, sizeof(name), &value);
+	option = find_option(options, count, name);
+	if (!option) {
+		unknown_option(command, options, count, name);
+		return OPTION_BAD;
+	}
+	/* What looks like an option is a value only after '='. */
+	if (option->value && !value && *i + 1 < argc &&
+	    strncmp(argv[*i + 1], "--", 2))
+		value = argv[++*i];
+	if (option_refused(command, option, seen[option - options], value))
+		return OPTION_BAD;
+	seen[option - options] = true;
+	return option->take(config, value) ? OPTION_BAD : OPTION_GO_ON;
+}
+
+enum option_outcome option_parse_words(const char *command,
+				       const struct option_spec *options,
+				       size_t count, int argc, char **argv,
+				       void *config, int *words)
+{
+	bool seen[OPTIONS_MAX] = { false };
+	bool only_words = false;
+	int found = 0;
+
+	for (int i = 0; i < argc; i++) {
+		bool option = !only_words && argv[i][0] == '-' && argv[i][1];
+		enum option_outcome outcome = OPTION_GO_ON;
+
+		if (option && (!strcmp(argv[i], "--help") ||
+			       !strcmp(argv[i], "-h")))
+			return OPTION_HELP;
+		if (option && words && !strcmp(argv[i], "--")) {
+			only_words = true;
+		} else if (option && argv[i][1] == '-' && argv[i][2]) {
+			outcome = take_option(command, options, count, argc,
+					      argv, &i, seen, config);
+		} else if (!option && words) {
+			argv[found++] = argv[i];
+		} else {
+			cli_error("%s: unexpected argument \"%s\"; see "
+				  "lodge help %s", command, argv[i], command);
+			outcome = OPTION_BAD;
+		}
+		if (outcome != OPTION_GO_ON)
+			return outcome;
+	}
+	if (words)
+		*words = found;
+	return OPTION_GO_ON;
+}
+
 enum option_outcome option_parse(const char *command,
 				 const struct option_spec *options,
 				 size_t count, int argc, char **argv,
 				 void *config)
 {
-	bool seen[OPTIONS_MAX] = { false };
-
-	for (int i = 0; i < argc; i++) {
-		char name[WORD_MAX];
-		const char *value;
-		const struct option_spec *option;
-
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			return OPTION_HELP;
-		if (!split_option(argv[i], name, sizeof(name), &value)) {
-			cli_error("%s: unexpected argument \"%s\"; see "
-				  "lodge help %s", command, argv[i], command);
-			return OPTION_BAD;
-		}
-		option = find_option(options, count, name);
-		if (!option) {
-			unknown_option(command, options, count, name);
-			return OPTION_BAD;
-		}
-		/* What looks like an option is a value only after '='. */
-		if (option->value && !value && i + 1 < argc &&
-		    strncmp(argv[i + 1], "--", 2))
-			value = argv[++i];
-		if (option_refused(command, option, seen[option - options],
-				   value))
-			return OPTION_BAD;
-		seen[option - options] = true;
-		if (option->take(config, value))
-			return OPTION_BAD;
-	}
-	return OPTION_GO_ON;
+	return option_parse_words(command, options, count, argc, argv, config,
+				  NULL);
 }
 
 void option_print(const struct option_spec *options, size_t count)

@@ -40,6 +40,15 @@ enum option_outcome option_parse(const char *command,
 				 size_t count, int argc, char **argv,
 				 void *config);
 
+/*
+ * The same for a command that takes words as well: they are moved to the front
+ * of argv, in their order; *words is their number. Behind "--" all are words.
+ */
+enum option_outcome option_parse_words(const char *command,
+				       const struct option_spec *options,
+				       size_t count, int argc, char **argv,
+				       void *config, int *words);
+
 /* The options with their help, a line or more each, to stdout. */
 void option_print(const struct option_spec *options, size_t count);
 
@@ -51,6 +60,16 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * large for *bytes gives some large number.
  */
 bool cli_parse_size(const char *text, uint64_t *bytes);
+
+/*
+ * "512", "64K", "10G", "1.5T": bytes, in powers of two; `unit`: a number alone
+ * is not taken. False for anything else and for 8 EiB and more.
+ */
+bool cli_parse_bytes(const char *text, bool unit, uint64_t *bytes);
+
+/* The other way, short: "1.5 GiB". */
+#define CLI_BYTES 24
+const char *cli_bytes(char text[CLI_BYTES], uint64_t bytes);
 
 /*
  * The name most like `word` among `count` names, `stride` bytes apart; NULL
