@@ -7,7 +7,7 @@
  *
  * node.c holds ranges for the drivers that are not leaves:
  *  - map, read: shared with others that read and write in place;
- *  - write, zero, discard: alone, in whole clusters around the range, so two
+ *  - write, write_packed, zero, discard: alone, in whole clusters around the range, so two
  *    calls never meet in a cluster;
  *  - resize, snapshots, set_backing, check: alone in the whole node.
  * A driver still locks what calls for different clusters share (tables,
@@ -58,6 +58,10 @@ struct disk_driver {
 	/* A leaf's bytes; of others what is not in place. */
 	int (*write)(struct disk_node *node, uint64_t offset, uint64_t length,
 		     struct disk_vec from);
+	/* A whole cluster, or what the node ends with, compressed. It may keep
+	 * the bytes as they are when they do not get fewer. */
+	int (*write_packed)(struct disk_node *node, uint64_t offset,
+			    uint64_t length, struct disk_vec from);
 	/* NULL, -ENOTSUP: zeros are written. */
 	int (*zero)(struct disk_node *node, uint64_t offset, uint64_t length,
 		    unsigned int flags);

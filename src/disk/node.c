@@ -169,6 +169,25 @@ int disk_write(struct disk_node *node, uint64_t offset, uint64_t length,
 	return error;
 }
 
+int disk_write_packed(struct disk_node *node, uint64_t offset, uint64_t length,
+		      struct disk_vec from)
+{
+	int error = may_write(node, offset, length);
+	struct disk_range range;
+
+	if (error || !length)
+		return error;
+	if (!node->driver->write_packed)
+		return -ENOTSUP;
+	if (offset % node->cluster || length > node->cluster ||
+	    (length < node->cluster && offset + length != node->size))
+		return -EINVAL;
+	enter_clusters(node, &range, offset, length);
+	error = node->driver->write_packed(node, offset, length, from);
+	disk_range_leave(&node->ranges, &range);
+	return error;
+}
+
 static int write_zeros(struct disk_node *node, uint64_t offset,
 		       uint64_t length)
 {

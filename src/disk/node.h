@@ -31,7 +31,9 @@ struct disk_node {
 	_Atomic uint64_t size; /* bytes that its reader sees */
 	uint32_t cluster; /* unit of allocation: a power of two; 0: none */
 	bool readonly;
-	bool grows; /* leaf: a write beyond the end makes it longer */
+	bool grows;  /* leaf: a write beyond the end makes it longer */
+	bool stream; /* new: is written by disk_write_packed() only, front to
+		      * back */
 	struct disk_node *file;	   /* owned; NULL: a leaf */
 	struct disk_node *backing; /* owned; may be NULL, and shorter */
 	struct disk_ranges ranges;
@@ -109,6 +111,13 @@ int disk_read_bytes(struct disk_node *node, uint64_t offset, void *buf,
 		    size_t size);
 int disk_write_bytes(struct disk_node *node, uint64_t offset, const void *buf,
 		     size_t size);
+
+/*
+ * Writes one cluster compressed, or the node's last bytes, where nothing was
+ * written yet. -ENOTSUP: the format does not compress.
+ */
+int disk_write_packed(struct disk_node *node, uint64_t offset, uint64_t length,
+		      struct disk_vec from);
 
 #define DISK_UNMAP 0x1u /* disk_zero(): room may be given back */
 
