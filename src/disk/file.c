@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -357,6 +358,23 @@ int disk_file_open(struct disk_node **node, const struct disk_open *how,
 	else
 		*node = &file->node;
 	return result;
+}
+
+int disk_memory_open(struct disk_node **node, struct disk_error *error)
+{
+	const struct disk_open how = { .path = "memory" };
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	struct file *file;
+	int result;
+
+	if (fd < 0)
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	result = make_node(&file, fd, &how, error);
+	if (result)
+		return result;
+	file->node.grows = true;
+	*node = &file->node;
+	return 0;
 }
 
 /* --- making ----------------------------------------------------------------- */

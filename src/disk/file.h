@@ -11,6 +11,9 @@
 int disk_file_open(struct disk_node **node, const struct disk_open *how,
 		   struct disk_error *error);
 
+/* An empty one in memory, as sparse as a file, which is gone with its close. */
+int disk_memory_open(struct disk_node **node, struct disk_error *error);
+
 /*
  * A new, empty file that is to be `path`, where nothing may be yet. It has no
  * name until disk_file_keep(), and closed without that it is gone; on file

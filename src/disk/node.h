@@ -69,6 +69,13 @@ struct disk_open {
 int disk_open(struct disk_node **node, const struct disk_open *how,
 	      struct disk_error *error);
 
+/*
+ * The same on a leaf that is open already (memory, a server): it is the
+ * image's when this succeeds. how->path is what the image is called.
+ */
+int disk_open_on(struct disk_node **node, struct disk_node *file,
+		 const struct disk_open *how, struct disk_error *error);
+
 /* Flushes what the driver holds back, gives everything back. NULL is fine. */
 void disk_close(struct disk_node *node);
 
@@ -87,6 +94,10 @@ struct disk_create {
 
 /* Makes an image where there is nothing yet; a failure leaves nothing. */
 int disk_create(const struct disk_create *how, struct disk_error *error);
+
+/* Makes it in a leaf that is empty and stays the caller's. */
+int disk_create_on(struct disk_node *file, const struct disk_create *how,
+		   struct disk_error *error);
 
 /* The value of option `name`, or NULL. */
 const char *disk_create_option(const struct disk_create *how,

@@ -133,20 +133,27 @@ int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
 	return 0;
 }
 
+int disk_open_on(struct disk_node **node, struct disk_node *file,
+		 const struct disk_open *how, struct disk_error *error)
+{
+	const struct disk_driver *driver = NULL;
+	int result = choose_driver(&driver, file, how, error);
+
+	*node = NULL;
+	file->grows = !result && driver != &disk_raw && !how->readonly;
+	return result ? result : driver->open(node, file, how, error);
+}
+
 int disk_open(struct disk_node **node, const struct disk_open *how,
 	      struct disk_error *error)
 {
-	const struct disk_driver *driver = NULL;
 	struct disk_node *file;
 	int result = disk_file_open(&file, how, error);
 
 	*node = NULL;
 	if (result)
 		return result;
-	result = choose_driver(&driver, file, how, error);
-	file->grows = !result && driver != &disk_raw && !how->readonly;
-	if (!result)
-		result = driver->open(node, file, how, error);
+	result = disk_open_on(node, file, how, error);
 	if (result)
 		disk_close(file);
 	return result;
@@ -293,24 +300,34 @@ static bool knows_option(const struct disk_driver *driver, const char *option)
 	return false;
 }
 
-static int check_create(const struct disk_driver *driver,
+/* The driver of an image to be made, which can be so. */
+static int choose_maker(const struct disk_driver **driver,
 			const struct disk_create *how,
 			struct disk_error *error)
 {
-	if (how->backing && !driver->backing)
+	*driver = how->format ? disk_driver_find(how->format)
+			      : disk_driver_by_path(how->path);
+	if (how->format && !*driver)
+		return unknown_format(how->format, error);
+	if (!*driver)
+		*driver = &disk_raw;
+	if (!(*driver)->create)
+		return disk_error_set(error, -ENOTSUP, "%s images cannot be "
+				      "made", (*driver)->title);
+	if (how->backing && !(*driver)->backing)
 		return disk_error_set(error, -EINVAL, "%s images know no "
 				      "backing file; take qcow2",
-				      driver->title);
+				      (*driver)->title);
 	if (how->size % 512 || (!how->size && !how->backing))
 		return disk_error_set(error, -EINVAL, "a size of %llu bytes; "
 				      "give a multiple of 512",
 				      (unsigned long long)how->size);
 	for (unsigned int i = 0; i < how->option_count; i++)
-		if (!knows_option(driver, how->options[i]))
+		if (!knows_option(*driver, how->options[i]))
 			return disk_error_set(error, -EINVAL, "unknown option "
 					      "\"%s\" of %s images; see lodge "
 					      "help disk", how->options[i],
-					      driver->title);
+					      (*driver)->title);
 	return 0;
 }
 
@@ -339,22 +356,21 @@ static int create_on(const struct disk_driver *driver, struct disk_node *file,
 	return driver->create(file, &sized, error);
 }
 
+int disk_create_on(struct disk_node *file, const struct disk_create *how,
+		   struct disk_error *error)
+{
+	const struct disk_driver *driver;
+	int result = choose_maker(&driver, how, error);
+
+	return result ? result : create_on(driver, file, how, error);
+}
+
 int disk_create(const struct disk_create *how, struct disk_error *error)
 {
-	const struct disk_driver *driver =
-		how->format ? disk_driver_find(how->format)
-			    : disk_driver_by_path(how->path);
+	const struct disk_driver *driver;
 	struct disk_node *file;
-	int result;
+	int result = choose_maker(&driver, how, error);
 
-	if (how->format && !driver)
-		return unknown_format(how->format, error);
-	if (!driver)
-		driver = &disk_raw;
-	if (!driver->create)
-		return disk_error_set(error, -ENOTSUP, "%s images cannot be "
-				      "made", driver->title);
-	result = check_create(driver, how, error);
 	if (!result)
 		result = disk_file_make(&file, how->path, error);
 	if (result)
