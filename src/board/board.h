@@ -51,7 +51,7 @@ struct board_disk {
 	unsigned int queues; /* 0: one for each processor; NVMe: all it has */
 	const char *serial;  /* NULL: none */
 	enum board_bus bus;
-	bool cd; /* a CD-ROM drive with this medium */
+	bool cd; /* a CD-ROM drive with this medium; block NULL: none */
 };
 
 /*
@@ -98,7 +98,10 @@ struct board_config {
 	 */
 	void (*let_go)(void *ctx, unsigned int place);
 	void *let_go_ctx;
-	/* Disks in floppy drives; sizes as board_floppy_type() knows them. */
+	/*
+	 * Disks in floppy drives; sizes as board_floppy_type() knows them.
+	 * NULL: a drive for 1440K without a disk.
+	 */
 	struct block *floppy[BOARD_FLOPPIES_MAX];
 	unsigned int floppies;
 };
@@ -180,6 +183,29 @@ void board_pull(struct board *board, unsigned int place);
  * caller's alone. Waits for requests that are under way.
  */
 void board_clear(struct board *board, unsigned int place);
+
+/*
+ * Drives whose medium can be changed while the machine runs: those for CDs in
+ * the order of board_config.disk, then those for floppy disks.
+ */
+#define BOARD_DRIVES_MAX (BOARD_SATA_MAX + BOARD_IDE_MAX + BOARD_FLOPPIES_MAX)
+
+struct board_drive {
+	bool open;   /* the tray, with the medium in it if there is one */
+	bool locked; /* the guest holds the medium */
+};
+
+void board_drive(struct board *board, unsigned int index,
+		 struct board_drive *drive);
+
+/*
+ * Takes out the medium that is there and, unless `block` is NULL, puts another
+ * in; the old one is not used any more then. -EBUSY: the guest holds it, and
+ * has been told; `force` does it all the same. -EINVAL: no disk that the
+ * floppy drive reads. On the thread that resets and saves.
+ */
+int board_change(struct board *board, unsigned int index, struct block *block,
+		 bool force);
 
 /*
  * What to boot. The caller keeps the buffers while the board lives (a guest

@@ -344,14 +344,19 @@ static int add_devices(struct board *board, const struct board_config *config)
 	if (!err && config->vsock)
 		err = add_vsock(board, config);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
-		if (config->disk[i].bus != BOARD_AHCI)
+		if (config->disk[i].bus == BOARD_VIRTIO ||
+		    config->disk[i].bus == BOARD_NVME)
 			err = add_disk(board, &config->disk[i],
 				       LAYOUT_SLOT_DISKS + i);
 	for (unsigned int i = 0; i < config->ports && !err; i++)
 		err = slot_add(board);
 	if (!err)
 		err = legacy_add_ide(board, config);
-	return err ? err : add_sata(board, config);
+	if (!err)
+		err = add_sata(board, config);
+	if (!err)
+		drive_list(board, config);
+	return err;
 }
 
 static int add_chips(struct board *board, const struct board_config *config)

@@ -50,6 +50,18 @@ struct board_slot {
 	struct pci_port port;
 };
 
+enum drive_kind {
+	DRIVE_AHCI,
+	DRIVE_IDE,
+	DRIVE_FLOPPY,
+};
+
+/* A drive whose medium can be changed. */
+struct board_removable {
+	enum drive_kind kind;
+	unsigned int place; /* on its controller */
+};
+
 struct board {
 	struct vm vm;
 	char name[BOARD_NAME_MAX];
@@ -79,6 +91,7 @@ struct board {
 	struct reset reset;
 	struct isa_dma dma;
 	uint8_t floppy_type[BOARD_FLOPPIES_MAX]; /* 0: no drive */
+	struct fdc *fdc; /* NULL: none */
 	struct pci_layout pci_layout;
 	struct pci_host pci;
 	struct ich9_lpc lpc;
@@ -91,6 +104,9 @@ struct board {
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;
 	struct ahci *ahci; /* NULL: none */
+	struct ide *ide;   /* likewise */
+	struct board_removable drive[BOARD_DRIVES_MAX];
+	unsigned int drives;
 	unsigned int nvmes; /* controllers made so far */
 	void (*let_go)(void *ctx, unsigned int place);
 	void *let_go_ctx;
@@ -112,6 +128,9 @@ int legacy_add_ide(struct board *board, const struct board_config *config);
  * processors' memory types. *rsdp: where the RSDP is. -ENOMEM, -EFAULT.
  */
 int firmware_write(struct board *board, uint64_t *rsdp);
+
+/* Notes drives whose medium can be changed, and where they are. */
+void drive_list(struct board *board, const struct board_config *config);
 
 /* The next slot's root port, on bus 0. -ENOSPC. */
 int slot_add(struct board *board);

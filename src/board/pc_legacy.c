@@ -21,20 +21,20 @@ unsigned int board_floppy_type(uint64_t size)
 static int add_floppies(struct board *board, const struct board_config *config)
 {
 	const struct irq irq = board_irq(board, LAYOUT_IRQ_FDC);
-	struct fdc *fdc;
 	int err;
 
 	if (!config->floppies)
 		return 0;
 	if (config->floppies > BOARD_FLOPPIES_MAX)
 		return -VM_EINVAL;
-	err = fdc_create(&fdc, &board->vm, &irq, &board->dma);
+	err = fdc_create(&board->fdc, &board->vm, &irq, &board->dma);
 	for (unsigned int i = 0; i < config->floppies && !err; i++) {
 		struct block *block = config->floppy[i];
-		unsigned int type = board_floppy_type(block->size);
+		unsigned int type = block ? board_floppy_type(block->size)
+					  : FLOPPY_1440K;
 
 		board->floppy_type[i] = (uint8_t)type;
-		err = fdc_add(fdc, i, (enum floppy_drive)type, block);
+		err = fdc_add(board->fdc, i, (enum floppy_drive)type, block);
 	}
 	return err;
 }
@@ -54,7 +54,6 @@ int legacy_add_ide(struct board *board, const struct board_config *config)
 		board_irq(board, LAYOUT_IRQ_IDE + 1),
 	};
 	unsigned int count = 0;
-	struct ide *ide;
 	int err;
 
 	for (unsigned int i = 0; i < config->disks; i++)
@@ -63,7 +62,7 @@ int legacy_add_ide(struct board *board, const struct board_config *config)
 		return 0;
 	if (count > BOARD_IDE_MAX)
 		return -VM_EINVAL;
-	err = ide_create(&ide, &board->vm, irq);
+	err = ide_create(&board->ide, &board->vm, irq);
 	if (err)
 		return err;
 	count = 0;
@@ -76,8 +75,8 @@ int legacy_add_ide(struct board *board, const struct board_config *config)
 		};
 
 		if (disk->bus == BOARD_IDE)
-			ide_add(ide, count++, &drive);
+			ide_add(board->ide, count++, &drive);
 	}
-	return pci_attach(&board->pci.root, ide_pci(ide),
+	return pci_attach(&board->pci.root, ide_pci(board->ide),
 			  PCI_DEVFN(LAYOUT_SLOT_IDE, 1));
 }

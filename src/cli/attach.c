@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/disk.h"
@@ -34,26 +33,9 @@ static void help_attach(void)
 	       "processor)\n");
 }
 
-/* The machine may run in another folder. To be freed; NULL: no memory. */
-static char *absolute(const char *path)
-{
-	char *folder, *whole;
-
-	if (path[0] == '/')
-		return strdup(path);
-	folder = getcwd(NULL, 0);
-	if (!folder)
-		return NULL;
-	whole = malloc(strlen(folder) + strlen(path) + 2);
-	if (whole)
-		sprintf(whole, "%s/%s", folder, path);
-	free(folder);
-	return whole;
-}
-
 static json_t *request_of(const struct machine_disk *disk, const char *name)
 {
-	char *path = absolute(disk->path);
+	char *path = target_path(disk->path);
 	json_t *request;
 
 	if (!path) {

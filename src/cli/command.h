@@ -31,6 +31,8 @@ extern const struct command command_inspect;
 extern const struct command command_balloon;
 extern const struct command command_attach;
 extern const struct command command_detach;
+extern const struct command command_insert;
+extern const struct command command_eject;
 extern const struct command command_host;
 
 #endif

@@ -111,15 +111,19 @@ static int parse_removable(const char *what, const char *text,
 
 	disk->path = next_piece(&rest);
 	if (!disk->path || !*disk->path) {
-		cli_error("run: %s: give the path of an image", what);
+		cli_error("%s: give the path of an image", what);
 		return -1;
 	}
 	while ((option = next_piece(&rest))) {
 		if (take(disk, option))
 			continue;
-		cli_error("run: %s: unknown option \"%s\"; there is %s (a comma "
+		cli_error("%s: unknown option \"%s\"; there is %s (a comma "
 			  "in a path is written twice)", what, option, options);
 		return -1;
+	}
+	if (!strcmp(disk->path, "none")) {
+		free((char *)disk->path);
+		disk->path = NULL;
 	}
 	return 0;
 }
@@ -130,10 +134,10 @@ static bool take_readonly(struct machine_disk *disk, const char *option)
 	return !strcmp(option, "readonly");
 }
 
-int floppy_parse(const char *text, struct machine_disk *disk)
+int floppy_parse(const char *what, const char *text, struct machine_disk *disk)
 {
 	*disk = (struct machine_disk){ 0 };
-	return parse_removable("--floppy", text, disk, "readonly",
+	return parse_removable(what, text, disk, "readonly",
 			       take_readonly);
 }
 
@@ -153,6 +157,6 @@ int cdrom_parse(const char *text, struct machine_disk *disk)
 		.bus = BOARD_AHCI,
 		.cd = true,
 	};
-	return parse_removable("--cdrom", text, disk, "bus=ahci or bus=ide",
+	return parse_removable("run: --cdrom", text, disk, "bus=ahci or bus=ide",
 			       take_cd_bus);
 }

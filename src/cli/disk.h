@@ -20,8 +20,12 @@
 int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 	       const char **name);
 
-/* The same for a floppy disk, which has one option: readonly. */
-int floppy_parse(const char *text, struct machine_disk *disk);
+/*
+ * The same for a floppy disk, which has one option: readonly. "none" is a
+ * drive without one: its path is NULL.
+ */
+int floppy_parse(const char *what, const char *text,
+		 struct machine_disk *disk);
 
 /* And for a CD, which has bus=ahci and bus=ide. */
 int cdrom_parse(const char *text, struct machine_disk *disk);

@@ -87,6 +87,13 @@ static void print_attached(const json_t *list)
 			       ", to be let go" : "");
 }
 
+static void print_drives(const json_t *list)
+{
+	if (json_array_size(list))
+		printf("\ndrives:\n");
+	target_print_drives(list, "  ");
+}
+
 /* Numbers in hexadecimal, as registers are read. */
 static void format_value(const json_t *value, char *text, size_t size)
 {
@@ -176,6 +183,7 @@ static int run_inspect(const struct command_context *context, int argc,
 		print_pci(json_object_get(result, "pci"));
 		print_routes(json_object_get(result, "interrupts"));
 		print_attached(json_object_get(result, "attached"));
+		print_drives(json_object_get(result, "drives"));
 		print_devices(json_object_get(result, "devices"));
 	}
 	json_decref(result);

@@ -118,6 +118,7 @@ static void print_status(const json_t *status)
 		printf("balloon    has %lld MiB, is to have %lld MiB\n",
 		       number_of(status, "memory_size") >> 20,
 		       number_of(status, "memory_target") >> 20);
+	target_print_drives(json_object_get(status, "drives"), "");
 }
 
 static void help_status(void)

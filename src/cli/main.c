@@ -45,6 +45,8 @@ static const struct command *const commands[] = {
 	&command_balloon,
 	&command_attach,
 	&command_detach,
+	&command_insert,
+	&command_eject,
 	&command_host,
 	&command_version,
 	&command_help,

@@ -137,7 +137,8 @@ static int take_floppy(void *config, const char *value)
 		cli_error("run: more than %d floppy disks", CLI_FLOPPIES_MAX);
 		return -1;
 	}
-	return floppy_parse(value, &run->floppy[run->machine.floppy_count++]);
+	return floppy_parse("run: --floppy", value,
+			    &run->floppy[run->machine.floppy_count++]);
 }
 
 static int take_cpus(void *config, const char *value)
@@ -379,10 +380,12 @@ static const struct option_spec run_options[] = {
 	  "format=raw, bus=virtio, bus=ahci (a SATA disk),\n"
 	  "bus=nvme, bus=ide, readonly, serial=TEXT, queues=N", true, take_disk },
 	{ "cdrom", "ISO[,bus=ide]",
-	  "an image as a CD in a SATA or IDE drive; twice at\nmost", true,
+	  "an image as a CD in a SATA or IDE drive, or none for\n"
+	  "an empty drive (see lodge insert); twice at most", true,
 	  take_cdrom },
 	{ "floppy", "IMG[,readonly]",
-	  "an image in a floppy drive; twice at most", true, take_floppy },
+	  "an image in a floppy drive, or none; twice at most", true,
+	  take_floppy },
 	{ "firmware", "WHICH",
 	  "bios, uefi or the PATH of an image: boot as a real\n"
 	  "machine does; none loads a kernel (none)",

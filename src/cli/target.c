@@ -5,7 +5,9 @@
 #include "cli/target.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/option.h"
 #include "vmm/machine.h"
@@ -92,8 +94,51 @@ void target_close(struct target *target)
 	target->open = false;
 }
 
+char *target_path(const char *path)
+{
+	char *folder, *whole;
+
+	if (path[0] == '/')
+		return strdup(path);
+	folder = getcwd(NULL, 0);
+	if (!folder)
+		return NULL;
+	whole = malloc(strlen(folder) + strlen(path) + 2);
+	if (whole)
+		sprintf(whole, "%s/%s", folder, path);
+	free(folder);
+	return whole;
+}
+
 void target_print_json(const json_t *value)
 {
 	json_dumpf(value, stdout, JSON_INDENT(2));
 	printf("\n");
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "";
+}
+
+static bool is(const json_t *object, const char *name)
+{
+	return json_is_true(json_object_get(object, name));
+}
+
+void target_print_drives(const json_t *list, const char *before)
+{
+	const json_t *drive;
+	size_t i;
+
+	json_array_foreach(list, i, drive)
+		printf("%s%-10s %s%s%s%s\n", before, text_of(drive, "drive"),
+		       is(drive, "empty") ? "empty" : text_of(drive, "path"),
+		       is(drive, "readonly") &&
+				       strcmp(text_of(drive, "medium"), "cd") ?
+			       ", readonly" : "",
+		       is(drive, "open") ? ", tray open" : "",
+		       is(drive, "locked") ? ", held by the guest" : "");
 }

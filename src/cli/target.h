@@ -40,6 +40,15 @@ json_t *target_call(struct target *target, const char *command, json_t *more,
 		    unsigned int seconds, int *fd);
 void target_close(struct target *target);
 
+/*
+ * `path` for a machine, which may run in another folder. To be freed; NULL: no
+ * memory, or the folder is gone.
+ */
+char *target_path(const char *path);
+
 void target_print_json(const json_t *value);
+
+/* A line for each drive whose medium can be changed, with `before` in front. */
+void target_print_drives(const json_t *list, const char *before);
 
 #endif

@@ -236,7 +236,7 @@ void ahci_add(struct ahci *ahci, unsigned int index,
 
 bool ahci_has(const struct ahci *ahci, unsigned int port)
 {
-	return ahci->port[port].drive.block;
+	return ahci->port[port].drive.present;
 }
 
 void ahci_plug(struct ahci *ahci, unsigned int index,
@@ -253,10 +253,29 @@ void ahci_unplug(struct ahci *ahci, unsigned int index)
 
 	quiesce(ahci);
 	host_lock(&ahci->vm->device_lock);
-	port->drive.block = NULL;
+	ata_drive_remove(&port->drive);
 	ahci_port_changed(port);
 	host_unlock(&ahci->vm->device_lock);
 	resume(ahci);
+}
+
+int ahci_change(struct ahci *ahci, unsigned int index, struct block *block,
+		bool force)
+{
+	struct ahci_port *port = &ahci->port[index];
+	int err;
+
+	quiesce(ahci);
+	host_lock(&ahci->vm->device_lock);
+	err = ata_tray_change(&port->drive, block, force);
+	host_unlock(&ahci->vm->device_lock);
+	resume(ahci);
+	return err;
+}
+
+const struct ata_drive *ahci_drive(const struct ahci *ahci, unsigned int port)
+{
+	return &ahci->port[port].drive;
 }
 
 /* --- saved state ------------------------------------------------------------------- */
@@ -292,7 +311,7 @@ static void loaded(void *object)
 	PORT(FIELD_U32, n_, sact), PORT(FIELD_U32, n_, ci),           \
 	PORT(FIELD_BOOL, n_, stopped), PORT(FIELD_BOOL, n_, signature), \
 	PORT(FIELD_BOOL, n_, srst), ATA_DRIVE_FIELDS("port" #n_ "_",   \
-		offsetof(struct ahci, port[n_].drive), 2)
+		offsetof(struct ahci, port[n_].drive), 2, 3)
 
 static const struct field ahci_fields[] = {
 	FIELD(struct ahci, FIELD_U32, ghc),
@@ -307,7 +326,7 @@ static const struct field ahci_fields[] = {
 
 static const struct state_class ahci_state = {
 	.name = "ahci",
-	.version = 2,
+	.version = 3,
 	.size = sizeof(struct ahci),
 	.fields = ahci_fields,
 	.field_count = sizeof(ahci_fields) / sizeof(ahci_fields[0]),

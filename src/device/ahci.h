@@ -12,9 +12,10 @@
 #define AHCI_PORTS 6
 
 struct ahci;
+struct ata_drive;
 
 struct ahci_drive {
-	struct block *block; /* stays the caller's */
+	struct block *block; /* stays the caller's; NULL: a CD drive's */
 	const char *serial;  /* NULL: one made of the port; cut at ATA_SERIAL */
 	bool cd;
 };
@@ -38,6 +39,16 @@ void ahci_plug(struct ahci *ahci, unsigned int port,
  * any more. On the thread that resets and saves, the device lock not held.
  */
 void ahci_unplug(struct ahci *ahci, unsigned int port);
+
+/*
+ * Changes a CD drive's medium as ata_tray_change() does; then the old one is
+ * not used any more. On the same thread, the lock not held.
+ */
+int ahci_change(struct ahci *ahci, unsigned int port, struct block *block,
+		bool force);
+
+/* To look at. Held: the device lock. */
+const struct ata_drive *ahci_drive(const struct ahci *ahci, unsigned int port);
 
 /* Its function, for pci_attach(). */
 struct pci_device *ahci_pci(struct ahci *ahci);

@@ -457,7 +457,7 @@ static bool start(struct ahci_port *port, unsigned int slot, bool quick)
 	r->quick = quick;
 	port->started |= 1u << slot;
 	if (!fetch_command(r) || r->ata.fis[0] != FIS_H2D ||
-	    !port->drive.block) {
+	    !port->drive.present) {
 		over(r);
 		ahci_port_raise(port, AHCI_IS_HBFS);
 		run(r, false);

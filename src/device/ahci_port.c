@@ -133,7 +133,7 @@ static void reset_drive(struct ahci_port *port)
 	port->tfd = TFD_NOTHING;
 	port->signature = false;
 	port->ssts = 0;
-	if (!port->drive.block)
+	if (!port->drive.present)
 		return;
 	port->ssts = AHCI_SSTS_UP;
 	port->serr |= AHCI_SERR_X;

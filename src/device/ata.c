@@ -51,13 +51,22 @@ void ata_drive_init(struct ata_drive *drive, struct block *block, bool cd,
 {
 	unsigned int i = 0;
 
+	drive->present = true;
 	drive->block = block;
 	drive->cd = cd;
+	drive->open = drive->changed = false;
+	drive->event = ATA_EVENT_NONE;
 	for (; i < ATA_SERIAL && serial[i]; i++)
 		drive->serial[i] = serial[i];
 	for (; i < ATA_SERIAL; i++)
 		drive->serial[i] = ' ';
 	ata_drive_reset(drive);
+}
+
+void ata_drive_remove(struct ata_drive *drive)
+{
+	drive->present = false;
+	drive->block = NULL;
 }
 
 void ata_drive_soft_reset(struct ata_drive *drive)
@@ -75,7 +84,7 @@ void ata_drive_reset(struct ata_drive *drive)
 	drive->track = TRACK;
 	drive->mode = ATA_MODE_DEFAULT;
 	drive->sense = drive->asc = drive->ascq = 0;
-	drive->locked = false;
+	drive->locked = drive->kept = false;
 }
 
 void ata_drive_loaded(struct ata_drive *drive)
@@ -86,6 +95,8 @@ void ata_drive_loaded(struct ata_drive *drive)
 	}
 	if (drive->multiple > ATA_BUFFER / ATA_SECTOR)
 		drive->multiple = 0;
+	if (drive->event >= ATA_EVENTS)
+		drive->event = ATA_EVENT_NONE;
 }
 
 bool ata_set_mode(struct ata_request *r)

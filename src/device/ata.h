@@ -22,7 +22,8 @@
 #define ATA_PACKET_SIZE 16u
 
 struct ata_drive {
-	struct block *block; /* NULL: nothing is plugged in */
+	bool present;	     /* a drive is plugged in */
+	struct block *block; /* a CD drive's medium; NULL: none */
 	bool cd;
 	bool parallel; /* else serial, with queued commands */
 	char serial[ATA_SERIAL];
@@ -36,7 +37,20 @@ struct ata_drive {
 	uint8_t log[16];
 	uint8_t sense, asc, ascq;
 	bool attention; /* a CD that was not talked to since its reset */
-	bool locked;
+	bool changed;	/* nor since another medium came */
+	bool locked;	/* the guest holds the medium */
+	bool kept;	/* and wants to be asked: persistent prevention */
+	bool open;	/* the tray; a medium may lie in it */
+	uint8_t event;	/* enum ata_event, until it was polled */
+};
+
+/* What happened to a medium (MMC-6, media events). */
+enum ata_event {
+	ATA_EVENT_NONE,
+	ATA_EVENT_REQUEST, /* the button was pressed, the guest holds it */
+	ATA_EVENT_NEW,
+	ATA_EVENT_REMOVAL,
+	ATA_EVENTS,
 };
 
 enum ata_protocol {
@@ -120,9 +134,10 @@ static inline bool ata_fetch(struct ata_request *r, uint32_t size)
 
 /* --- ata.c: for controllers --------------------------------------------------- */
 
-/* `serial` is cut at ATA_SERIAL. */
+/* Plugs a drive in. `serial` is cut at ATA_SERIAL. */
 void ata_drive_init(struct ata_drive *drive, struct block *block, bool cd,
 		    const char *serial);
+void ata_drive_remove(struct ata_drive *drive);
 /* To power-on state; and what a software reset leaves. */
 void ata_drive_reset(struct ata_drive *drive);
 void ata_drive_soft_reset(struct ata_drive *drive);
@@ -142,6 +157,17 @@ bool ata_block_done(struct ata_request *r);
 /* The registers that tell what kind of drive it is (ACS-2, 9.12). */
 void ata_signature(const struct ata_drive *drive, uint8_t *fis);
 
+/*
+ * By hand: takes the medium out of a CD drive, whose tray stays open, or puts
+ * another in and shuts it. -EBUSY: the guest holds the one that is there; it
+ * is told, and `force` does it all the same. Nothing of the drive is under way
+ * at the block.
+ */
+int ata_tray_change(struct ata_drive *drive, struct block *block, bool force);
+
+/* The medium of a packet that is under way was taken out; as struct ata_ops. */
+bool ata_tray_gone(struct ata_request *r);
+
 /* Strings and words as ATA keeps them. */
 void ata_put_word(uint8_t *to, unsigned int word, uint16_t value);
 void ata_put_text(uint8_t *to, unsigned int word, const char *text,
@@ -149,7 +175,8 @@ void ata_put_text(uint8_t *to, unsigned int word, const char *text,
 
 /*
  * Entries of a saved-field table for the drive at `at_` of an object; what is
- * newer than its first version came with version `since_`.
+ * newer than its first version came with version `since_`, and trays with
+ * `tray_`.
  */
 #define ATA_DRIVE_FIELD(kind_, prefix_, at_, member_, count_, since_)        \
 	{                                                                    \
@@ -158,7 +185,7 @@ void ata_put_text(uint8_t *to, unsigned int word, const char *text,
 				     offsetof(struct ata_drive, member_)),   \
 		.count = (count_), .since = (since_),                        \
 	}
-#define ATA_DRIVE_FIELDS(prefix_, at_, since_)                               \
+#define ATA_DRIVE_FIELDS(prefix_, at_, since_, tray_)                        \
 	ATA_DRIVE_FIELD(FIELD_BOOL, prefix_, at_, cache_off, 1, 0),          \
 	ATA_DRIVE_FIELD(FIELD_U8, prefix_, at_, multiple, 1, 0),             \
 	ATA_DRIVE_FIELD(FIELD_BOOL, prefix_, at_, ncq_error, 1, 0),          \
@@ -170,7 +197,11 @@ void ata_put_text(uint8_t *to, unsigned int word, const char *text,
 	ATA_DRIVE_FIELD(FIELD_BOOL, prefix_, at_, locked, 1, 0),             \
 	ATA_DRIVE_FIELD(FIELD_U8, prefix_, at_, heads, 1, since_),           \
 	ATA_DRIVE_FIELD(FIELD_U8, prefix_, at_, track, 1, since_),           \
-	ATA_DRIVE_FIELD(FIELD_U8, prefix_, at_, mode, 1, since_)
+	ATA_DRIVE_FIELD(FIELD_U8, prefix_, at_, mode, 1, since_),            \
+	ATA_DRIVE_FIELD(FIELD_BOOL, prefix_, at_, changed, 1, tray_),        \
+	ATA_DRIVE_FIELD(FIELD_BOOL, prefix_, at_, kept, 1, tray_),           \
+	ATA_DRIVE_FIELD(FIELD_BOOL, prefix_, at_, open, 1, tray_),           \
+	ATA_DRIVE_FIELD(FIELD_U8, prefix_, at_, event, 1, tray_)
 
 /* --- drives: as struct ata_ops --------------------------------------------------- */
 

@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A CD-ROM drive: packet commands (ATA8-ACS-2, 7.18; MMC-6; SPC-3) over an
- * image of 2048-byte sectors, one session with one data track. Left out:
- * audio, raw sectors, changing the medium.
+ * image of 2048-byte sectors, one session with one data track; its tray is in
+ * ata_tray.c. Left out: audio, raw sectors.
  */
-#include "device/ata.h"
+#include "device/ata_cd_impl.h"
 
 #include "vm/bytes.h"
-
-#define SENSE_NONE	0
-#define SENSE_MEDIUM	3
-#define SENSE_ILLEGAL	5
-#define SENSE_ATTENTION 6
-
-#define ASC_COMMAND 0x20
-#define ASC_RANGE   0x21
-#define ASC_FIELD   0x24
-#define ASC_RESET   0x29
-#define ASC_READ    0x11
 
 #define LEAD_OUT 0xaa
 
@@ -27,21 +16,10 @@ static uint32_t be32(const uint8_t *from)
 	       (uint32_t)from[2] << 8 | from[3];
 }
 
-static uint32_t be16(const uint8_t *from)
-{
-	return (uint32_t)from[0] << 8 | from[1];
-}
-
-static void put_be16(uint8_t *to, uint32_t value)
-{
-	to[0] = (uint8_t)(value >> 8);
-	to[1] = (uint8_t)value;
-}
-
 static void put_be32(uint8_t *to, uint32_t value)
 {
-	put_be16(to, value >> 16);
-	put_be16(to + 2, value);
+	cd_put_be16(to, value >> 16);
+	cd_put_be16(to + 2, value);
 }
 
 static uint32_t sectors(const struct ata_drive *drive)
@@ -51,13 +29,18 @@ static uint32_t sectors(const struct ata_drive *drive)
 	return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
-static bool refuse(struct ata_request *r, uint8_t sense, uint8_t asc)
+bool cd_refuse(struct ata_request *r, uint8_t sense, uint8_t asc, uint8_t ascq)
 {
 	r->drive->sense = sense;
 	r->drive->asc = asc;
-	r->drive->ascq = 0;
+	r->drive->ascq = ascq;
 	r->fis[12] = 3; /* interrupt reason: status */
 	return ata_fail(r, (uint8_t)(sense << 4 | ATA_ABRT));
+}
+
+static bool refuse(struct ata_request *r, uint8_t sense, uint8_t asc)
+{
+	return cd_refuse(r, sense, asc, 0);
 }
 
 void ata_cd_failed(struct ata_drive *drive)
@@ -67,8 +50,7 @@ void ata_cd_failed(struct ata_drive *drive)
 	drive->ascq = 0;
 }
 
-/* `size` bytes of the buffer, but no more than the guest has room for. */
-static bool answer(struct ata_request *r, uint32_t size, uint32_t room)
+bool cd_answer(struct ata_request *r, uint32_t size, uint32_t room)
 {
 	uint32_t count = size < room ? size : room;
 
@@ -79,7 +61,7 @@ static bool answer(struct ata_request *r, uint32_t size, uint32_t room)
 	return count ? ata_answer(r, count) : ata_end(r);
 }
 
-static bool done(struct ata_request *r)
+bool cd_done(struct ata_request *r)
 {
 	r->fis[12] = 3;
 	return ata_end(r);
@@ -111,7 +93,23 @@ static bool inquiry(struct ata_request *r)
 	put_chars(to + 8, "LODGE", 8);
 	put_chars(to + 16, "CD-ROM", 16);
 	put_chars(to + 32, "1.0", 4);
-	return answer(r, 36, be16(r->packet + 3));
+	return cd_answer(r, 36, cd_be16(r->packet + 3));
+}
+
+/* Something that the guest has to know before anything else. */
+static bool take_attention(struct ata_drive *drive)
+{
+	if (!drive->attention && !drive->changed)
+		return false;
+	drive->sense = SENSE_ATTENTION;
+	drive->asc = drive->attention ? ASC_RESET : ASC_CHANGED;
+	drive->ascq = 0;
+	/* One at a time. */
+	if (drive->attention)
+		drive->attention = false;
+	else
+		drive->changed = false;
+	return true;
 }
 
 static bool request_sense(struct ata_request *r)
@@ -119,21 +117,20 @@ static bool request_sense(struct ata_request *r)
 	struct ata_drive *drive = r->drive;
 	uint8_t *to = r->buffer;
 
-	if (drive->attention) {
-		drive->sense = SENSE_ATTENTION;
-		drive->asc = ASC_RESET;
-		drive->attention = false;
-	}
+	/* What the last command failed for comes first. */
+	if (drive->sense == SENSE_NONE)
+		take_attention(drive);
 	to[0] = 0x70;
 	to[2] = drive->sense;
 	to[7] = 10;
 	to[12] = drive->asc;
 	to[13] = drive->ascq;
 	drive->sense = drive->asc = drive->ascq = SENSE_NONE;
-	return answer(r, 18, r->packet[4]);
+	return cd_answer(r, 18, r->packet[4]);
 }
 
-static unsigned int put_page(uint8_t *to, uint8_t page)
+static unsigned int put_page(const struct ata_drive *drive, uint8_t *to,
+			     uint8_t page)
 {
 	if (page == 0x01) { /* error recovery */
 		to[0] = page;
@@ -146,13 +143,21 @@ static unsigned int put_page(uint8_t *to, uint8_t page)
 		to[1] = 18;
 		to[2] = 0x3b; /* reads CD-R, CD-RW, DVD-ROM, DVD-R */
 		to[4] = 0x70; /* mode 2 forms, sessions */
-		to[6] = 0x29; /* tray, ejects, locks */
-		put_be16(to + 8, 706 * 8); /* speed, kB/s */
-		put_be16(to + 12, 512);	   /* buffer, KiB */
-		put_be16(to + 14, 706 * 8);
+		to[6] = (uint8_t)(0x29 | drive->locked << 1); /* a tray */
+		cd_put_be16(to + 8, 706 * 8); /* speed, kB/s */
+		cd_put_be16(to + 12, 512);	   /* buffer, KiB */
+		cd_put_be16(to + 14, 706 * 8);
 		return 20;
 	}
 	return 0;
+}
+
+/* As drives before MMC had it. */
+static uint8_t medium_type(const struct ata_drive *drive)
+{
+	if (drive->open)
+		return 0x71;
+	return drive->block ? 0x01 /* data disc */ : 0x70;
 }
 
 static bool mode_sense(struct ata_request *r, bool ten)
@@ -163,40 +168,42 @@ static bool mode_sense(struct ata_request *r, bool ten)
 	if (r->packet[2] >> 6 == 3)
 		return refuse(r, SENSE_ILLEGAL, 0x39); /* saved values */
 	if (page == 0x3f || page == 0x01)
-		size += put_page(r->buffer + size, 0x01);
+		size += put_page(r->drive, r->buffer + size, 0x01);
 	if (page == 0x3f || page == 0x2a)
-		size += put_page(r->buffer + size, 0x2a);
+		size += put_page(r->drive, r->buffer + size, 0x2a);
 	if (size == head)
 		return refuse(r, SENSE_ILLEGAL, ASC_FIELD);
 	if (ten)
-		put_be16(r->buffer, size - 2);
+		cd_put_be16(r->buffer, size - 2);
 	else
 		r->buffer[0] = (uint8_t)(size - 1);
-	r->buffer[ten ? 2 : 1] = 0x01; /* data disc */
-	return answer(r, size, ten ? be16(r->packet + 7) : r->packet[4]);
+	r->buffer[ten ? 2 : 1] = medium_type(r->drive);
+	return cd_answer(r, size, ten ? cd_be16(r->packet + 7) : r->packet[4]);
 }
 
 static unsigned int put_feature(uint8_t *to, unsigned int code, uint8_t flags,
 				unsigned int size)
 {
-	put_be16(to, code);
+	cd_put_be16(to, code);
 	to[2] = flags;
 	to[3] = (uint8_t)size;
 	return 4 + size;
 }
 
+#define PROFILE_CD 0x08
+
 /* MMC-6, 6.5: profile list, core, removable medium, random read, CD read. */
 static bool get_configuration(struct ata_request *r)
 {
-	uint32_t first = be16(r->packet + 2);
-	bool one = (r->packet[1] & 3) == 2;
+	uint32_t first = cd_be16(r->packet + 2);
+	bool one = (r->packet[1] & 3) == 2, ready = tray_ready(r->drive);
 	unsigned int size = 8;
-	uint8_t *to = r->buffer;
+	uint8_t *to = r->buffer, flags;
 	static const struct {
 		uint16_t code;
 		uint8_t flags, size, data[8];
 	} feature[] = {
-		{ 0x0000, 0x03, 4, { 0x00, 0x08, 0x01 } },
+		{ 0x0000, 0x03, 4, { 0x00, PROFILE_CD, 0x01 } },
 		{ 0x0001, 0x0b, 8, { 0, 0, 0, 7, 1 } },
 		{ 0x0003, 0x0b, 4, { 0x29 } },
 		{ 0x0010, 0x01, 8, { 0, 0, 8, 0, 0, 1 } },
@@ -212,31 +219,18 @@ static bool get_configuration(struct ata_request *r)
 		memcpy(to + size + 4, feature[i].data, feature[i].size);
 		if (feature[i].code == 1 && r->drive->parallel)
 			to[size + 7] = 2; /* ATAPI */
-		size += put_feature(to + size, feature[i].code,
-				    feature[i].flags, feature[i].size);
+		/* What is of the medium is current with one. */
+		if (!ready && feature[i].code == 0x0000)
+			to[size + 6] = 0;
+		flags = feature[i].flags;
+		if (!ready && feature[i].code >= 0x0010)
+			flags &= 0xfe;
+		size += put_feature(to + size, feature[i].code, flags,
+				    feature[i].size);
 	}
 	put_be32(to, size - 4);
-	put_be16(to + 6, 0x0008); /* current profile: CD-ROM */
-	return answer(r, size, be16(r->packet + 7));
-}
-
-/* Polled only; of media: there is one, nothing happened. */
-static bool event_status(struct ata_request *r)
-{
-	uint8_t *to = r->buffer;
-
-	if (!(r->packet[1] & 1))
-		return refuse(r, SENSE_ILLEGAL, ASC_FIELD);
-	to[3] = 0x10; /* classes that there are: media */
-	if (!(r->packet[4] & 0x10)) {
-		put_be16(to, 2);
-		to[2] = 0x80;
-		return answer(r, 4, be16(r->packet + 7));
-	}
-	put_be16(to, 6);
-	to[2] = 4;
-	to[5] = 2; /* medium present */
-	return answer(r, 8, be16(r->packet + 7));
+	cd_put_be16(to + 6, ready ? PROFILE_CD : 0);
+	return cd_answer(r, size, cd_be16(r->packet + 7));
 }
 
 /* --- the medium ------------------------------------------------------------------- */
@@ -245,7 +239,7 @@ static bool capacity(struct ata_request *r)
 {
 	put_be32(r->buffer, sectors(r->drive) - 1);
 	put_be32(r->buffer + 4, CD_SECTOR);
-	return answer(r, 8, 8);
+	return cd_answer(r, 8, 8);
 }
 
 /* As a block address, or as minutes, seconds and frames. */
@@ -288,8 +282,8 @@ static bool read_toc(struct ata_request *r)
 		size += put_track(to + size, 1, 0, msf);
 	if (!format)
 		size += put_track(to + size, LEAD_OUT, sectors(r->drive), msf);
-	put_be16(to, size - 2);
-	return answer(r, size, be16(r->packet + 7));
+	cd_put_be16(to, size - 2);
+	return cd_answer(r, size, cd_be16(r->packet + 7));
 }
 
 static bool disc_information(struct ata_request *r)
@@ -298,30 +292,24 @@ static bool disc_information(struct ata_request *r)
 
 	if (r->packet[1] & 7)
 		return refuse(r, SENSE_ILLEGAL, ASC_FIELD);
-	put_be16(to, 32);
+	cd_put_be16(to, 32);
 	to[2] = 0x0e; /* complete */
 	to[3] = to[4] = to[5] = to[6] = 1;
 	to[7] = 0x20; /* unrestricted use */
 	memset(to + 16, 0xff, 8);
-	return answer(r, 34, be16(r->packet + 7));
+	return cd_answer(r, 34, cd_be16(r->packet + 7));
 }
 
 static bool track_information(struct ata_request *r)
 {
 	uint8_t *to = r->buffer;
 
-	put_be16(to, 34);
+	cd_put_be16(to, 34);
 	to[2] = to[3] = 1;
 	to[5] = 4; /* data */
 	to[6] = 1; /* mode 1 */
 	put_be32(to + 24, sectors(r->drive));
-	return answer(r, 36, be16(r->packet + 7));
-}
-
-static bool mechanism(struct ata_request *r)
-{
-	r->buffer[5] = 1; /* slots */
-	return answer(r, 8, be16(r->packet + 8));
+	return cd_answer(r, 36, cd_be16(r->packet + 7));
 }
 
 static bool read_sectors(struct ata_request *r, uint32_t lba, uint32_t count)
@@ -341,80 +329,90 @@ static bool read_sectors(struct ata_request *r, uint32_t lba, uint32_t count)
 static bool read_cd(struct ata_request *r)
 {
 	const uint8_t *p = r->packet;
-	uint32_t count = (uint32_t)p[6] << 16 | be16(p + 7);
+	uint32_t count = (uint32_t)p[6] << 16 | cd_be16(p + 7);
 
 	if (p[9] == 0x10 && !p[10])
 		return read_sectors(r, be32(p + 2), count);
 	if (!(p[9] & 0xf8))
-		return done(r);
+		return cd_done(r);
 	return refuse(r, SENSE_ILLEGAL, ASC_FIELD);
 }
 
 /* --- packets ------------------------------------------------------------------------ */
 
-/* Commands for the medium, after those that always work. */
-static bool medium_packet(struct ata_request *r)
+static bool mode_sense_6(struct ata_request *r)
 {
-	const uint8_t *p = r->packet;
+	return mode_sense(r, false);
+}
 
-	switch (p[0]) {
-	case 0x00: /* TEST UNIT READY */
-	case 0x1b: /* START STOP: the tray stays shut */
-	case 0x2b: /* SEEK */
-	case 0x2f: /* VERIFY */
-	case 0xbb: /* SET CD SPEED */
-		return done(r);
-	case 0x1a:
-		return mode_sense(r, false);
-	case 0x1e:
-		r->drive->locked = p[4] & 1;
-		return done(r);
-	case 0x25:
-		return capacity(r);
-	case 0x28:
-		return read_sectors(r, be32(p + 2), be16(p + 7));
-	case 0x43:
-		return read_toc(r);
-	case 0x51:
-		return disc_information(r);
-	case 0x52:
-		return track_information(r);
-	case 0x5a:
-		return mode_sense(r, true);
-	case 0xa8:
-		return read_sectors(r, be32(p + 2), be32(p + 6));
-	case 0xbd:
-		return mechanism(r);
-	case 0xbe:
-		return read_cd(r);
-	default:
-		return refuse(r, SENSE_ILLEGAL, ASC_COMMAND);
-	}
+static bool mode_sense_10(struct ata_request *r)
+{
+	return mode_sense(r, true);
+}
+
+static bool read_10(struct ata_request *r)
+{
+	return read_sectors(r, be32(r->packet + 2), cd_be16(r->packet + 7));
+}
+
+static bool read_12(struct ata_request *r)
+{
+	return read_sectors(r, be32(r->packet + 2), be32(r->packet + 6));
+}
+
+#define PACKET_ALWAYS 0x1 /* an attention waits for another */
+#define PACKET_MEDIUM 0x2 /* wants one */
+
+static const struct packet {
+	uint8_t command, flags;
+	bool (*run)(struct ata_request *r);
+} packets[] = {
+	{ 0x00, PACKET_MEDIUM, cd_done }, /* TEST UNIT READY */
+	{ 0x03, PACKET_ALWAYS, request_sense },
+	{ 0x12, PACKET_ALWAYS, inquiry },
+	{ 0x1a, 0, mode_sense_6 },
+	{ 0x1b, 0, tray_start_stop },
+	{ 0x1e, 0, tray_prevent },
+	{ 0x25, PACKET_MEDIUM, capacity },
+	{ 0x28, PACKET_MEDIUM, read_10 },
+	{ 0x2b, PACKET_MEDIUM, cd_done }, /* SEEK */
+	{ 0x2f, PACKET_MEDIUM, cd_done }, /* VERIFY */
+	{ 0x43, PACKET_MEDIUM, read_toc },
+	{ 0x46, PACKET_ALWAYS, get_configuration },
+	{ 0x4a, PACKET_ALWAYS, tray_event_status },
+	{ 0x51, PACKET_MEDIUM, disc_information },
+	{ 0x52, PACKET_MEDIUM, track_information },
+	{ 0x5a, 0, mode_sense_10 },
+	{ 0xa8, PACKET_MEDIUM, read_12 },
+	{ 0xbb, 0, cd_done }, /* SET CD SPEED */
+	{ 0xbd, 0, tray_mechanism },
+	{ 0xbe, PACKET_MEDIUM, read_cd },
+};
+
+static const struct packet *find(uint8_t command)
+{
+	for (unsigned int i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+		if (packets[i].command == command)
+			return &packets[i];
+	return NULL;
 }
 
 static bool packet(struct ata_request *r)
 {
+	const struct packet *packet = find(r->packet[0]);
 	struct ata_drive *drive = r->drive;
 
 	memset(r->buffer, 0, 512);
-	switch (r->packet[0]) {
-	case 0x03:
-		return request_sense(r);
-	case 0x12:
-		return inquiry(r);
-	case 0x46:
-		return get_configuration(r);
-	case 0x4a:
-		return event_status(r);
-	default:
-		break;
-	}
-	if (drive->attention) {
-		drive->attention = false;
-		return refuse(r, SENSE_ATTENTION, ASC_RESET);
-	}
+	if (packet && (packet->flags & PACKET_ALWAYS))
+		return packet->run(r);
+	if (take_attention(drive))
+		return refuse(r, SENSE_ATTENTION, drive->asc);
 	drive->sense = drive->asc = drive->ascq = SENSE_NONE;
-	return medium_packet(r);
+	if (!packet)
+		return refuse(r, SENSE_ILLEGAL, ASC_COMMAND);
+	if ((packet->flags & PACKET_MEDIUM) && !tray_ready(drive))
+		return tray_not_ready(r);
+	return packet->run(r);
 }
 
 /* --- ATA commands of such a drive ------------------------------------------------------ */

@@ -54,6 +54,16 @@ const struct floppy_format *floppy_format_of(uint64_t size)
 	return NULL;
 }
 
+/* 5.25 inch drives would have to step twice for disks of fewer tracks. */
+bool floppy_fits(enum floppy_drive type, const struct floppy_format *format)
+{
+	if (!format)
+		return false;
+	if (type == FLOPPY_1440K || type == FLOPPY_2880K)
+		return format->drive <= type && format->drive >= FLOPPY_720K;
+	return format->drive == type;
+}
+
 struct fdc_drive *fdc_drive_of(struct fdc *fdc, unsigned int unit)
 {
 	if (unit >= FDC_DRIVES || fdc->drive[unit].type == FLOPPY_NONE)
@@ -437,6 +447,18 @@ int fdc_create(struct fdc **out, struct vm *vm, const struct irq *irq,
 	return err;
 }
 
+static int set_disk(struct fdc_drive *drive, struct block *block)
+{
+	const struct floppy_format *format =
+		block ? floppy_format_of(block->size) : NULL;
+
+	if (block && !floppy_fits(drive->type, format))
+		return -VM_EINVAL;
+	drive->block = block;
+	drive->format = format;
+	return 0;
+}
+
 int fdc_add(struct fdc *fdc, unsigned int index, enum floppy_drive type,
 	    struct block *block)
 {
@@ -444,7 +466,23 @@ int fdc_add(struct fdc *fdc, unsigned int index, enum floppy_drive type,
 
 	bug_on(index >= FDC_DRIVES);
 	drive->type = type;
-	drive->block = block;
-	drive->format = block ? floppy_format_of(block->size) : NULL;
-	return block && !drive->format ? -VM_EINVAL : 0;
+	return set_disk(drive, block);
+}
+
+int fdc_change(struct fdc *fdc, unsigned int index, struct block *block)
+{
+	struct fdc_drive *drive = &fdc->drive[index];
+	int err;
+
+	bug_on(index >= FDC_DRIVES);
+	quiesce(fdc);
+	host_lock(&fdc->vm->device_lock);
+	err = set_disk(drive, block);
+	if (!err) {
+		drive->changed = true;
+		fdc_disk_gone(fdc, index);
+	}
+	host_unlock(&fdc->vm->device_lock);
+	resume(fdc);
+	return err;
 }

@@ -6,6 +6,7 @@
 #ifndef LODGE_DEVICE_FDC_H
 #define LODGE_DEVICE_FDC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "chip/isa_dma.h"
@@ -37,6 +38,9 @@ struct floppy_format {
 /* NULL: no disk has this size. */
 const struct floppy_format *floppy_format_of(uint64_t size);
 
+/* Whether a drive of that type reads such disks. */
+bool floppy_fits(enum floppy_drive type, const struct floppy_format *format);
+
 struct fdc;
 
 /* `irq` is kept. -ENOMEM, -ENOSPC, -EEXIST. The VM's end frees it. */
@@ -46,10 +50,17 @@ int fdc_create(struct fdc **fdc, struct vm *vm, const struct irq *irq,
 /*
  * A drive, with a disk in it or, `block` NULL, without. Only while the
  * machine is being built; the block stays the caller's. -EINVAL: it has no
- * size of a disk.
+ * size of a disk that the drive reads.
  */
 int fdc_add(struct fdc *fdc, unsigned int drive, enum floppy_drive type,
 	    struct block *block);
+
+/*
+ * Changes a drive's disk; `block` NULL: there is none then. The old one is not
+ * used any more; a command that was at it has failed. On the thread that
+ * resets and saves, the device lock not held. -EINVAL: as above.
+ */
+int fdc_change(struct fdc *fdc, unsigned int drive, struct block *block);
 
 extern const struct device_class fdc_class;
 

@@ -139,6 +139,8 @@ void fdc_step(struct fdc *fdc, unsigned int unit, unsigned int to);
 /* A byte of a transfer without DMA. */
 uint8_t fdc_data_read(struct fdc *fdc);
 void fdc_data_write(struct fdc *fdc, uint8_t value);
+/* A transfer from or to a drive's disk fails: it is out. */
+void fdc_disk_gone(struct fdc *fdc, unsigned int unit);
 /* Moves what the DMA channel takes now. */
 void fdc_pump(void *fdc);
 /* The worker's: gives the sector to the block. */

@@ -35,6 +35,14 @@ static void fail(struct fdc *fdc, uint8_t st1, uint8_t st2)
 	finish(fdc, FDC_ST0_ABNORMAL, st1, st2);
 }
 
+void fdc_disk_gone(struct fdc *fdc, unsigned int unit)
+{
+	bool moving = fdc->phase == FDC_DATA || fdc->phase == FDC_DISK;
+
+	if (moving && (fdc->fifo[1] & FDC_DOR_UNIT) == unit)
+		fail(fdc, FDC_ST1_NO_MARK, 0);
+}
+
 /* --- where on the disk -------------------------------------------------------------- */
 
 /* The drive, if there are sectors under the head that it can tell apart. */

@@ -263,6 +263,28 @@ void ide_add(struct ide *ide, unsigned int place,
 	ide_channel_reset(ch, true);
 }
 
+int ide_change(struct ide *ide, unsigned int place, struct block *block,
+	       bool force)
+{
+	struct ide_channel *ch = &ide->channel[place / 2];
+	struct ide_drive *drive = &ch->drive[place % 2];
+	int err;
+
+	quiesce(ide);
+	host_lock(&ide->vm->device_lock);
+	err = ata_tray_change(&drive->ata, block, force);
+	if (!err && ide_selected(ch) == drive)
+		ide_medium_gone(ch);
+	host_unlock(&ide->vm->device_lock);
+	resume(ide);
+	return err;
+}
+
+const struct ata_drive *ide_drive(const struct ide *ide, unsigned int place)
+{
+	return &ide->channel[place / 2].drive[place % 2].ata;
+}
+
 /* --- saved state ------------------------------------------------------------------------- */
 
 static bool possible(const struct ide_channel *ch)
@@ -313,7 +335,7 @@ static void loaded(void *object)
 		ch->request.ops = &ide_ata_ops;
 		ch->request.drive = &drive->ata;
 		ch->request.protocol = (enum ata_protocol)ch->protocol;
-		if (!drive->ata.block)
+		if (!drive->ata.present)
 			ch->phase = IDE_IDLE;
 		ata_drive_loaded(&ch->drive[0].ata);
 		ata_drive_loaded(&ch->drive[1].ata);
@@ -331,7 +353,7 @@ static void loaded(void *object)
 	CHANNEL(FIELD_U8, n_, drive[d_].status, 1),                    \
 	CHANNEL(FIELD_U8, n_, drive[d_].error, 1),                     \
 	ATA_DRIVE_FIELDS("drive" #n_ #d_ "_",                          \
-			 offsetof(struct ide, channel[n_].drive[d_].ata), 0)
+			 offsetof(struct ide, channel[n_].drive[d_].ata), 0, 2)
 #define CHANNEL_FIELDS(n_)                                             \
 	DRIVE_FIELDS(n_, 0), DRIVE_FIELDS(n_, 1),                      \
 	CHANNEL(FIELD_U8, n_, control, 1),                             \
@@ -371,7 +393,7 @@ static const struct field ide_fields[] = {
 
 static const struct state_class ide_state = {
 	.name = "ide",
-	.version = 1,
+	.version = 2,
 	.size = sizeof(struct ide),
 	.fields = ide_fields,
 	.field_count = sizeof(ide_fields) / sizeof(ide_fields[0]),

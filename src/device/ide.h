@@ -13,10 +13,11 @@
 #define IDE_CHANNELS 2
 #define IDE_DRIVES   4
 
+struct ata_drive;
 struct ide;
 
 struct ide_drive_config {
-	struct block *block; /* stays the caller's */
+	struct block *block; /* stays the caller's; NULL: a CD drive's */
 	const char *serial;  /* NULL: one made of the place; cut at 20 */
 	bool cd;
 };
@@ -31,6 +32,17 @@ int ide_create(struct ide **ide, struct vm *vm,
  */
 void ide_add(struct ide *ide, unsigned int place,
 	     const struct ide_drive_config *drive);
+
+/*
+ * Changes a CD drive's medium as ata_tray_change() does; then the old one is
+ * not used any more, and a command that was at it has failed. On the thread
+ * that resets and saves, the device lock not held.
+ */
+int ide_change(struct ide *ide, unsigned int place, struct block *block,
+	       bool force);
+
+/* To look at. Held: the device lock. */
+const struct ata_drive *ide_drive(const struct ide *ide, unsigned int place);
 
 /* Its function, for pci_attach(). */
 struct pci_device *ide_pci(struct ide *ide);

@@ -37,7 +37,7 @@ static void drop(struct ide_channel *ch)
 
 static void show_signature(struct ide_drive *drive)
 {
-	if (!drive->ata.block)
+	if (!drive->ata.present)
 		return;
 	ata_signature(&drive->ata, drive->regs);
 	drive->error = 1; /* passed */
@@ -82,7 +82,7 @@ void ide_write_control(struct ide_channel *ch, uint8_t value)
 	if ((value & IDE_SRST) && !(before & IDE_SRST)) {
 		drop(ch);
 		for (unsigned int i = 0; i < 2; i++)
-			if (ch->drive[i].ata.block)
+			if (ch->drive[i].ata.present)
 				ch->drive[i].status = ATA_BSY;
 	}
 	if ((before & IDE_SRST) && !(value & IDE_SRST))
@@ -149,7 +149,7 @@ static void command(struct ide_channel *ch, uint8_t value)
 		diagnose(ch);
 		return;
 	}
-	if (!drive->ata.block)
+	if (!drive->ata.present)
 		return;
 	if (value == COMMAND_DEVICE_RESET && drive->ata.cd) {
 		device_reset(ch);
@@ -176,7 +176,7 @@ static uint8_t read_register(struct ide_channel *ch, unsigned int reg)
 	struct ide_drive *drive = ide_selected(ch);
 	bool before = (ch->control & IDE_HOB) && before_at[reg];
 
-	if (!drive->ata.block)
+	if (!drive->ata.present)
 		return 0;
 	switch (reg) {
 	case IDE_ERROR:

@@ -377,6 +377,15 @@ static void block_ended(struct ide_channel *ch)
 	ata_block_done(r);
 }
 
+void ide_medium_gone(struct ide_channel *ch)
+{
+	bool more = ch->phase == IDE_TO_GUEST && !ch->answer &&
+		    ch->request.left;
+
+	if (more || ch->phase == IDE_BLOCK)
+		ata_tray_gone(&ch->request);
+}
+
 static void io_over(struct ide_channel *ch)
 {
 	ch->under_way = false;
@@ -405,6 +414,10 @@ static void submit(struct ide_channel *ch, bool quick)
 	struct block *block = ide_selected(ch)->ata.block;
 	bool moves = ch->op == BLOCK_READ || ch->op == BLOCK_WRITE, over;
 
+	if (!block) { /* a saved state of another machine */
+		ata_tray_gone(&ch->request);
+		return;
+	}
 	if (ch->op == BLOCK_WRITE)
 		memcpy(ch->io_buffer, ch->request.buffer, ch->size);
 	ch->span = (struct span){ ch->io_buffer, ch->size };

@@ -139,6 +139,8 @@ void ide_data_write(struct ide_channel *ch, unsigned int size,
 		    uint32_t value);
 /* The bus master was started: moves what waits for it. */
 void ide_dma_start(struct ide_channel *ch);
+/* A command of the selected drive that is at its medium fails. */
+void ide_medium_gone(struct ide_channel *ch);
 /* Gives the block what is due, or lets the worker. Of a processor's thread. */
 void ide_kick(struct ide_channel *ch);
 /* The worker's. */

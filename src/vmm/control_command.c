@@ -12,6 +12,7 @@
 #include "device/frame.h"
 #include "vmm/codepage.h"
 #include "vmm/control_impl.h"
+#include "vmm/drives.h"
 
 #define NS_PER_S 1e9
 
@@ -24,13 +25,14 @@ static void do_status(struct control_machine *machine, const json_t *request,
 	json_t *balloon = control_balloon_json(target);
 
 	reply->result = json_pack(
-		"{sssssisIsfsisOsOsO}", "name", machine->name, "engine",
+		"{sssssisIsfsisOsOsOso}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
 		"pid", (int)getpid(), "memory_target",
 		json_object_get(balloon, "target"), "memory_size",
 		json_object_get(balloon, "size"), "memory_touched",
-		json_object_get(balloon, "touched"));
+		json_object_get(balloon, "touched"), "drives",
+		drives_inspect(target->drives));
 	json_decref(balloon);
 }
 
@@ -303,6 +305,8 @@ static const struct {
 	{ "keys", do_keys },
 	{ "attach", control_attach },
 	{ "detach", control_detach },
+	{ "insert", control_insert },
+	{ "eject", control_eject },
 	{ "stop", do_stop },
 	{ "reset", do_reset },
 };

@@ -56,4 +56,10 @@ void control_attach(struct control_machine *machine, const json_t *request,
 void control_detach(struct control_machine *machine, const json_t *request,
 		    struct control_reply *reply);
 
+/* Media of drives (control_medium.c). */
+void control_insert(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
+void control_eject(struct control_machine *machine, const json_t *request,
+		   struct control_reply *reply);
+
 #endif

@@ -12,6 +12,7 @@
 #include "chip/pci_dump.h"
 #include "vm/clock.h"
 #include "vmm/control_impl.h"
+#include "vmm/drives.h"
 
 #define ELEMENTS_MAX 64 /* of an array that is shown */
 
@@ -185,8 +186,9 @@ json_t *control_inspect(const struct control_target *target)
 {
 	struct vm *vm = board_vm(target->board);
 
-	return json_pack("{sososososo}", "memory", memory(vm), "pci", pci(vm),
+	return json_pack("{sosososososo}", "memory", memory(vm), "pci", pci(vm),
 			 "interrupts", routes(vm), "attached",
-			 hotplug_inspect(target->hotplug), "devices",
+			 hotplug_inspect(target->hotplug), "drives",
+			 drives_inspect(target->drives), "devices",
 			 devices(vm));
 }

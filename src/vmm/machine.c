@@ -17,6 +17,7 @@
 #include "board/board.h"
 #include "host/linux/thread.h"
 #include "vmm/control.h"
+#include "vmm/drives.h"
 #include "vmm/hotplug.h"
 #include "vmm/media.h"
 #include "vmm/outfile.h"
@@ -46,6 +47,7 @@ struct machine {
 	char engine_reason[200];
 	struct control *control; /* NULL: none */
 	struct hotplug *hotplug;
+	struct drives drives;
 	struct vsock_unix *vsock; /* NULL: none */
 	const char *name;
 	struct consoles *consoles;
@@ -301,6 +303,7 @@ static int build_board(struct machine *machine)
 				     "%s", machine->engine->name,
 				     strerror(-rc));
 	machine->vm = board_vm(machine->board);
+	drives_init(&machine->drives, &machine->media, machine->board);
 	media_set_ram(&machine->media, &machine->vm->memory.ram);
 	return 0;
 }
@@ -385,6 +388,7 @@ static int start_control(struct machine *machine)
 	const struct control_target target = {
 		.board = machine->board,
 		.hotplug = machine->hotplug,
+		.drives = &machine->drives,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,
@@ -628,6 +632,7 @@ static void tear_down(struct machine *machine)
 	if (machine->board)
 		board_destroy(machine->board);
 	hotplug_close(machine->hotplug);
+	drives_fini(&machine->drives);
 	vsock_unix_close(machine->vsock);
 	loop_destroy(machine->loop);
 	media_close(&machine->media);

@@ -19,7 +19,7 @@
 
 /* A raw image that the guest sees as a disk, or as a CD. */
 struct machine_disk {
-	const char *path;
+	const char *path; /* NULL: a drive for media without one */
 	bool readonly;
 	bool raw; /* said so: take it whatever it looks like */
 	unsigned int queues; /* 0: see struct board_disk */

@@ -66,41 +66,71 @@ static int open_images(struct media *media, struct vmm_error *error)
 	return 0;
 }
 
+int media_open_cd(struct block **block, const char *path,
+		  struct vmm_error *error)
+{
+	struct block_error why;
+
+	if (image_check_iso(path, error))
+		return -1;
+	if (block_file_open(block, path, true, true, &why))
+		return vmm_error_set(error, "cdrom %s: %s", path, why.text);
+	return 0;
+}
+
+int media_open_floppy(struct block **block, const char *path, bool readonly,
+		      struct vmm_error *error)
+{
+	struct block_error why;
+	uint64_t size;
+
+	if (block_file_open(block, path, readonly, true, &why))
+		return vmm_error_set(error, "floppy %s: %s", path, why.text);
+	size = (*block)->size;
+	if (board_floppy_type(size))
+		return 0;
+	block_close(*block);
+	*block = NULL;
+	return vmm_error_set(error, "floppy %s: no floppy disk has %llu bytes; "
+			     "give an image of 160K, 180K, 320K, 360K, 720K, "
+			     "1200K, 1440K or 2880K", path,
+			     (unsigned long long)size);
+}
+
 static int open_floppies(struct media *media, struct vmm_error *error)
 {
 	for (unsigned int i = 0; i < media->config->floppy_count; i++) {
 		const struct machine_disk *disk = &media->config->floppy[i];
-		struct block_error why;
 
-		if (block_file_open(&media->floppy[i], disk->path,
-				    disk->readonly, true, &why))
-			return vmm_error_set(error, "floppy %s: %s",
-					     disk->path, why.text);
-		if (!board_floppy_type(media->floppy[i]->size))
-			return vmm_error_set(
-				error,
-				"floppy %s: no floppy disk has %llu bytes; "
-				"give an image of 160K, 180K, 320K, 360K, "
-				"720K, 1200K, 1440K or 2880K", disk->path,
-				(unsigned long long)media->floppy[i]->size);
+		if (disk->path &&
+		    media_open_floppy(&media->floppy[i], disk->path,
+				      disk->readonly, error))
+			return -1;
 	}
+	return 0;
+}
+
+static int open_disk(struct block **block, const struct machine_disk *disk,
+		     struct vmm_error *error)
+{
+	struct block_error why;
+
+	if (!disk->path) /* an empty drive */
+		return 0;
+	if (disk->cd)
+		return media_open_cd(block, disk->path, error);
+	if (block_file_open(block, disk->path, disk->readonly, disk->raw,
+			    &why))
+		return vmm_error_set(error, "disk %s: %s", disk->path,
+				     why.text);
 	return 0;
 }
 
 static int open_disks(struct media *media, struct vmm_error *error)
 {
-	for (unsigned int i = 0; i < media->config->disk_count; i++) {
-		const struct machine_disk *disk = &media->config->disk[i];
-		struct block_error why;
-
-		if (disk->cd && image_check_iso(disk->path, error))
+	for (unsigned int i = 0; i < media->config->disk_count; i++)
+		if (open_disk(&media->disk[i], &media->config->disk[i], error))
 			return -1;
-		if (block_file_open(&media->disk[i], disk->path,
-				    disk->readonly, disk->raw, &why))
-			return vmm_error_set(error, "%s %s: %s",
-					     disk->cd ? "cdrom" : "disk",
-					     disk->path, why.text);
-	}
 	if (open_floppies(media, error))
 		return -1;
 	boot_order_write(media->boot_order, media->config);

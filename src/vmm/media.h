@@ -33,6 +33,12 @@ int media_open(struct media *media, const struct machine_config *config,
 	       struct vmm_error *error);
 void media_close(struct media *media);
 
+/* An image for a CD drive, or a floppy drive. -1 with `error`. */
+int media_open_cd(struct block **block, const char *path,
+		  struct vmm_error *error);
+int media_open_floppy(struct block **block, const char *path, bool readonly,
+		      struct vmm_error *error);
+
 /*
  * Where the guest's memory is, before board_load(): large parts of kernel and
  * initrd are mapped over it.

@@ -132,6 +132,28 @@ static void end_one(struct fake_block *block, unsigned int which)
 		fake_block_end(block, which % block->waiting_count);
 }
 
+static void end_all(void)
+{
+	while (disk.waiting_count || medium.waiting_count) {
+		end_one(&disk, 0);
+		end_one(&medium, 0);
+	}
+}
+
+/* By hand: out, or in again. Nobody waits with requests held back. */
+static void change_medium(unsigned int op)
+{
+	bool disk_later = disk.later, medium_later = medium.later;
+
+	disk.later = medium.later = false;
+	end_all();
+	fake_work_run();
+	end_all();
+	ahci_change(ahci, 1, op & 1 ? &medium.block : NULL, op & 2);
+	disk.later = disk_later;
+	medium.later = medium_later;
+}
+
 static void poke(struct words *w)
 {
 	uint32_t at = LIST + (uint32_t)next_word(w, 2) * 4 % 0x1c000;
@@ -164,19 +186,13 @@ static void step(struct words *w, unsigned int op)
 		start_port(port);
 		break;
 	default:
-		if (op & 8)
+		if (op & 16)
+			change_medium(op);
+		else if (op & 8)
 			config(PCI_COMMAND, 2, op & 7);
 		else
 			disk.fail = medium.fail = op & 2 ? -5 : 0;
 		break;
-	}
-}
-
-static void end_all(void)
-{
-	while (disk.waiting_count || medium.waiting_count) {
-		end_one(&disk, 0);
-		end_one(&medium, 0);
 	}
 }
 

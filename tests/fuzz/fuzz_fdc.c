@@ -99,6 +99,9 @@ static void step(struct words *w, unsigned int op)
 		disk.fail = op & 1 ? -5 : 0;
 		break;
 	case 7:
+		if (op & 2)
+			fdc_change(fdc, op >> 2 & 1,
+				   op & 8 ? &disk.block : NULL);
 		vm_quiesce_devices(&vm);
 		if (op & 1)
 			vm_reset_devices(&vm);

@@ -83,6 +83,18 @@ static void end_all(void)
 	}
 }
 
+/* By hand: out, or in again. */
+static void change_medium(unsigned int op)
+{
+	bool disk_later = disk.later, medium_later = medium.later;
+
+	disk.later = medium.later = false;
+	end_all();
+	ide_change(ide, 1, op & 4 ? &medium.block : NULL, op & 8);
+	disk.later = disk_later;
+	medium.later = medium_later;
+}
+
 static void save_and_load(void)
 {
 	struct state_item item = { ide_class.state, ide, 0 };
@@ -185,6 +197,8 @@ static void step(struct words *w, unsigned int op)
 	case 14:
 		if (!(op & 3))
 			save_and_load();
+		else if (op & 1)
+			change_medium(op);
 		break;
 	default:
 		config((unsigned int)next_word(w, 1), 1, op);

@@ -3,6 +3,9 @@
  * Devices of a PC from before PCI: where the board puts them, and what it
  * tells systems of them.
  */
+#include "device/ahci.h"
+#include "device/ata.h"
+#include "device/ide.h"
 #include "fake/test.h"
 
 #include <string.h>
@@ -168,11 +171,61 @@ static void ide(void **state)
 	out(board, 0x1f7, 0x90);
 	assert_int_equal(lines, 1u << LAYOUT_IRQ_IDE);
 	assert_int_equal(in(board, 0x177), 0);
+	/* There, and nowhere else. */
+	assert_null(board->pci.root.function[PCI_DEVFN(LAYOUT_SLOT_DISKS, 0)]);
 	destroy(board);
 	config.disk = five;
 	config.disks = 5;
 	fake_host_reset();
 	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
+}
+
+/* --- media that are changed --------------------------------------------------------- */
+
+static void media(void **state)
+{
+	static uint8_t data[1440 * KIB];
+	struct fake_block disk[5];
+	struct board_disk drive[] = {
+		{ .block = &disk[0].block, .bus = BOARD_AHCI },
+		{ .block = &disk[1].block, .bus = BOARD_IDE },
+		{ .bus = BOARD_IDE, .cd = true },
+		{ .block = &disk[2].block, .bus = BOARD_AHCI, .cd = true },
+	};
+	struct board_config config = {
+		.disk = drive,
+		.disks = 4,
+		.floppy = { NULL, &disk[3].block },
+		.floppies = 2,
+	};
+	struct board_drive now;
+	struct board *board;
+
+	for (unsigned int i = 0; i < 5; i++)
+		fake_block_init(&disk[i], data, 64 * KIB);
+	disk[3].block.size = disk[4].block.size = 1440 * KIB;
+	board = build(&config);
+	assert_int_equal(board->drives, 4);
+	/* CDs in their order, whatever they are on, then floppy disks. */
+	assert_ptr_equal(ahci_drive(board->ahci, 1)->block, &disk[2].block);
+	assert_null(ide_drive(board->ide, 1)->block);
+	assert_int_equal(board_change(board, 0, &disk[4].block, false), 0);
+	assert_ptr_equal(ide_drive(board->ide, 1)->block, &disk[4].block);
+	assert_int_equal(board_change(board, 1, NULL, false), 0);
+	assert_null(ahci_drive(board->ahci, 1)->block);
+	board_drive(board, 0, &now);
+	assert_false(now.open || now.locked);
+	board_drive(board, 1, &now);
+	assert_true(now.open && !now.locked);
+	/* An empty drive is for 1440K. */
+	assert_int_equal(board->floppy_type[0], 4);
+	assert_int_equal(board_change(board, 2, &disk[0].block, false),
+			 -VM_EINVAL);
+	assert_int_equal(board_change(board, 2, &disk[4].block, false), 0);
+	assert_int_equal(board_change(board, 3, NULL, false), 0);
+	board_drive(board, 3, &now);
+	assert_false(now.open || now.locked);
+	destroy(board);
 }
 
 /* --- the whole machine's state ------------------------------------------------------ */
@@ -234,6 +287,7 @@ int main(void)
 		cmocka_unit_test(without_floppies),
 		cmocka_unit_test(floppies),
 		cmocka_unit_test(ide),
+		cmocka_unit_test(media),
 		cmocka_unit_test(saved),
 	};
 

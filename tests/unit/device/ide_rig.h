@@ -195,4 +195,55 @@ static inline const uint8_t *guest(uint32_t at, uint32_t size)
 	return memory_for_read(&rig.rig.vm.memory, gpa(at), size);
 }
 
+/* --- packets for the CD ---------------------------------------------------------- */
+
+static inline void packet(const uint8_t *cdb, bool dma, uint16_t limit)
+{
+	out(1, IDE_ERROR, dma);
+	out(1, IDE_MIDDLE, (uint8_t)limit);
+	out(1, IDE_HIGH, (uint8_t)(limit >> 8));
+	command(1, 0xa0);
+	assert_int_equal(peek_status(1), 0x58);
+	assert_int_equal(in(1, IDE_COUNT), IDE_REASON_COMMAND);
+	give(1, cdb, 12);
+}
+
+/* Data by PIO in pieces of `limit`; the status at the end. */
+static inline uint8_t take_packet(uint8_t *to, unsigned int size,
+				  unsigned int limit)
+{
+	while (size) {
+		unsigned int part = size < limit ? size : limit;
+
+		assert_true(irq(1));
+		assert_int_equal(in(1, IDE_COUNT), IDE_REASON_TO_HOST);
+		assert_int_equal(in(1, IDE_MIDDLE) | in(1, IDE_HIGH) << 8,
+				 part);
+		in(1, IDE_STATUS);
+		take(1, to, (part + 1) & ~1u);
+		to += part;
+		size -= part;
+	}
+	assert_true(irq(1));
+	assert_int_equal(in(1, IDE_COUNT),
+			 IDE_REASON_TO_HOST | IDE_REASON_COMMAND);
+	return in(1, IDE_STATUS);
+}
+
+/* Key, ASC and ASCQ as one number. */
+static inline uint32_t sense(void)
+{
+	static const uint8_t cdb[12] = { 0x03, 0, 0, 0, 18 };
+	uint8_t data[18];
+
+	packet(cdb, false, 0xfffe);
+	assert_int_equal(take_packet(data, 18, 0xfffe), 0x50);
+	return (uint32_t)data[2] << 16 | (uint32_t)data[12] << 8 | data[13];
+}
+
+static inline uint8_t sense_key(void)
+{
+	return (uint8_t)(sense() >> 16);
+}
+
 #endif

@@ -6,8 +6,10 @@
 #include "device/ahci.h"
 
 #include "device/ahci_reg.h"
+#include "device/ata.h"
 #include "fake/block.h"
 #include "pci_rig.h"
+#include "vm/error.h"
 
 #define DEVFN	PCI_DEVFN(31, 2)
 #define BAR	0xd0000000ull
@@ -513,6 +515,48 @@ static void cd_attention(void **state)
 	assert_int_equal(sense_key(), 0);
 }
 
+static void cd_changes(void **state)
+{
+	const uint8_t read[16] = { 0x28, 0, 0, 0, 0, 9, 0, 0, 2 };
+	const uint8_t ready[16] = { 0 }, lock[16] = { 0x1e, 0, 0, 0, 1 };
+	static uint8_t other[64 * 2048], data[4096];
+	static struct fake_block block;
+
+	memset(other, 0x55, sizeof(other));
+	fake_block_init(&block, other, sizeof(other));
+	sense_key();
+	assert_int_equal(ahci_change(ahci, 1, NULL, false), 0);
+	assert_true(ahci_has(ahci, 1));
+	assert_int_equal(get(1, AHCI_SSTS), AHCI_SSTS_UP);
+	assert_int_equal(packet(read, sizeof(data)), 0x2451);
+	restart(1);
+	assert_int_equal(ahci_change(ahci, 1, &block.block, false), 0);
+	assert_int_equal(packet(ready, 0), 0x6451);
+	restart(1);
+	assert_int_equal(packet(read, sizeof(data)), 0x50);
+	peek(DATA, data, sizeof(data));
+	assert_memory_equal(data, other, sizeof(data));
+	assert_int_equal(packet(lock, 0), 0x50);
+	assert_int_equal(ahci_change(ahci, 1, NULL, false), -VM_EBUSY);
+	assert_true(ahci_drive(ahci, 1)->locked);
+	assert_int_equal(ahci_change(ahci, 1, NULL, true), 0);
+	assert_true(ahci_drive(ahci, 1)->open);
+}
+
+/* What the guest has issued is held back meanwhile, and then finds none. */
+static void cd_changes_before_a_command(void **state)
+{
+	const uint8_t read[16] = { 0x28, 0, 0, 0, 0, 9, 0, 0, 2 };
+
+	sense_key();
+	vm_quiesce_devices(&rig.rig.vm);
+	packet(read, 4096);
+	assert_int_equal(get(1, AHCI_CI), 1);
+	assert_int_equal(ahci_change(ahci, 1, NULL, false), 0);
+	fake_work_run();
+	assert_int_equal(get(1, AHCI_TFD), 0x2451);
+}
+
 static void cd_reads(void **state)
 {
 	const uint8_t capacity[16] = { 0x25 };
@@ -681,6 +725,8 @@ int main(void)
 		TEST(trim),
 		TEST(cd_attention),
 		TEST(cd_reads),
+		TEST(cd_changes),
+		TEST(cd_changes_before_a_command),
 		TEST(held_in_mid_command),
 		TEST(plugged_in_and_out),
 		TEST(roundtrip),

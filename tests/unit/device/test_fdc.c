@@ -8,6 +8,7 @@
 #include "device/fdc_impl.h"
 #include "fake/block.h"
 #include "rig.h"
+#include "vm/error.h"
 
 #define SIZE (1440u << 10)
 #define DATA 0x8000u /* in guest memory */
@@ -280,6 +281,63 @@ static void disk_change(void **state)
 	assert_int_equal(rig_in(&rig, 0x3f7), 0x80);
 	rig_out(&rig, 0x3f2, 0x4e);
 	assert_int_equal(rig_in(&rig, 0x3f7), 0);
+}
+
+static void another_disk(void **state)
+{
+	static uint8_t data[720 << 10];
+	static struct fake_block other;
+
+	memset(data, 0x27, sizeof(data));
+	fake_block_init(&other, data, sizeof(data));
+	reset_and_specify();
+	seek_to(1);
+	assert_int_equal(rig_in(&rig, 0x3f7), 0);
+	assert_int_equal(fdc_change(fdc, 0, NULL), 0);
+	assert_int_equal(rig_in(&rig, 0x3f7), 0x80);
+	seek_to(2); /* and stays so */
+	assert_int_equal(rig_in(&rig, 0x3f7), 0x80);
+	COMMAND(0x46, 0, 2, 0, 1, 2, 9, 0x1b, 0xff);
+	assert_int_equal(finish(), 0x400100);
+	/* A 1440K drive reads 720K. */
+	other.block.readonly = true;
+	assert_int_equal(fdc_change(fdc, 0, &other.block), 0);
+	assert_int_equal(rig_in(&rig, 0x3f7), 0x80);
+	seek_to(1);
+	assert_int_equal(rig_in(&rig, 0x3f7), 0);
+	rig_out(&rig, 0x3f7, 2);
+	channel(TO_MEMORY, 512);
+	COMMAND(0x46, 0, 1, 0, 9, 2, 9, 0x1b, 0xff);
+	assert_int_equal(finish(), 0);
+	assert_int_equal(guest()[511], 0x27);
+	channel(FROM_MEMORY, 512);
+	COMMAND(0x45, 0, 1, 0, 9, 2, 9, 0x1b, 0xff);
+	assert_int_equal(finish(), 0x400200);
+	/* None that it does not. */
+	other.block.size = 360 << 10;
+	assert_int_equal(fdc_change(fdc, 0, &other.block), -VM_EINVAL);
+	other.block.size = 1000;
+	assert_int_equal(fdc_change(fdc, 1, &other.block), -VM_EINVAL);
+	assert_int_equal(rig_in(&rig, 0x3f7), 0);
+}
+
+static void taken_out_in_mid_transfer(void **state)
+{
+	reset_and_specify();
+	/* Between two bytes; with a sector due; of the other drive. */
+	COMMAND(0x03, 0xaf, 0x03);
+	COMMAND(0x46, 0, 0, 0, 1, 2, 18, 0x1b, 0xff);
+	assert_int_equal(rig_in(&rig, 0x3f5), *sector(0, 0, 1));
+	assert_int_equal(fdc_change(fdc, 1, NULL), 0);
+	assert_int_equal(rig_in(&rig, 0x3f5), sector(0, 0, 1)[1]);
+	assert_int_equal(fdc_change(fdc, 0, NULL), 0);
+	assert_int_equal(finish(), 0x400100);
+	assert_int_equal(fdc_change(fdc, 0, &disk.block), 0);
+	vm_quiesce_devices(&rig.vm);
+	COMMAND(0x46, 0, 0, 0, 1, 2, 18, 0x1b, 0xff);
+	assert_int_equal(status(), 0x70);
+	assert_int_equal(fdc_change(fdc, 0, &disk.block), 0);
+	assert_int_equal(finish(), 0x400100);
 }
 
 /* --- transfers ----------------------------------------------------------------------- */
@@ -642,6 +700,8 @@ int main(void)
 		TEST(tells_of_itself),
 		TEST(seeks),
 		TEST(disk_change),
+		TEST(another_disk),
+		TEST(taken_out_in_mid_transfer),
 		TEST(reads),
 		TEST(writes),
 		TEST(deleted_data),

@@ -7,48 +7,6 @@
 
 /* --- the CD -------------------------------------------------------------------------- */
 
-static void packet(const uint8_t *cdb, bool dma, uint16_t limit)
-{
-	out(1, IDE_ERROR, dma);
-	out(1, IDE_MIDDLE, (uint8_t)limit);
-	out(1, IDE_HIGH, (uint8_t)(limit >> 8));
-	command(1, 0xa0);
-	assert_int_equal(peek_status(1), 0x58);
-	assert_int_equal(in(1, IDE_COUNT), IDE_REASON_COMMAND);
-	give(1, cdb, 12);
-}
-
-/* Data by PIO in pieces of `limit`; the status at the end. */
-static uint8_t take_packet(uint8_t *to, unsigned int size, unsigned int limit)
-{
-	while (size) {
-		unsigned int part = size < limit ? size : limit;
-
-		assert_true(irq(1));
-		assert_int_equal(in(1, IDE_COUNT), IDE_REASON_TO_HOST);
-		assert_int_equal(in(1, IDE_MIDDLE) | in(1, IDE_HIGH) << 8,
-				 part);
-		in(1, IDE_STATUS);
-		take(1, to, (part + 1) & ~1u);
-		to += part;
-		size -= part;
-	}
-	assert_true(irq(1));
-	assert_int_equal(in(1, IDE_COUNT),
-			 IDE_REASON_TO_HOST | IDE_REASON_COMMAND);
-	return in(1, IDE_STATUS);
-}
-
-static uint8_t sense_key(void)
-{
-	static const uint8_t cdb[12] = { 0x03, 0, 0, 0, 18 };
-	uint8_t sense[18];
-
-	packet(cdb, false, 0xfffe);
-	assert_int_equal(take_packet(sense, 18, 0xfffe), 0x50);
-	return sense[2];
-}
-
 static void packets(void **state)
 {
 	static const uint8_t ready[12] = { 0 }, capacity[12] = { 0x25 };
