@@ -240,8 +240,8 @@ static int create_nvme(struct board *board, const struct board_disk *disk,
 	return err;
 }
 
-int disk_create(struct board *board, const struct board_disk *disk,
-		struct pci_device **pci)
+int board_disk_create(struct board *board, const struct board_disk *disk,
+		      struct pci_device **pci)
 {
 	const struct virtio_blk_config config = {
 		.block = disk->block,
@@ -263,7 +263,7 @@ static int add_disk(struct board *board, const struct board_disk *disk,
 		    unsigned int slot)
 {
 	struct pci_device *pci;
-	int err = disk_create(board, disk, &pci);
+	int err = board_disk_create(board, disk, &pci);
 
 	return err ? err : pci_attach(&board->pci.root, pci,
 				      PCI_DEVFN(slot, 0));

@@ -136,8 +136,8 @@ void drive_list(struct board *board, const struct board_config *config);
 int slot_add(struct board *board);
 
 /* A virtio or NVMe disk as a function of its own, on no bus. -ENOMEM, -ENOSPC. */
-int disk_create(struct board *board, const struct board_disk *disk,
-		struct pci_device **pci);
+int board_disk_create(struct board *board, const struct board_disk *disk,
+		      struct pci_device **pci);
 
 /* Memory sizes in the RTC's NVRAM, where PC firmware keeps them. */
 void firmware_set_nvram(struct board *board);

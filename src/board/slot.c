@@ -61,7 +61,7 @@ static int plug_function(struct board *board, const struct board_disk *disk,
 		return -VM_ENOSPC;
 	host_lock(&vm->device_lock);
 	unit = vm_begin_unit(vm);
-	err = disk_create(board, disk, &pci);
+	err = board_disk_create(board, disk, &pci);
 	vm_end_unit(vm);
 	if (!err)
 		err = pci_port_plug(&slot->port, pci);

@@ -47,6 +47,7 @@ static const struct command *const commands[] = {
 	&command_detach,
 	&command_insert,
 	&command_eject,
+	&command_disk,
 	&command_host,
 	&command_version,
 	&command_help,

@@ -253,7 +253,9 @@ enum option_outcome option_parse_words(const char *command,
 	int found = 0;
 
 	for (int i = 0; i < argc; i++) {
-		bool option = !only_words && argv[i][0] == '-' && argv[i][1];
+		/* "-1G" is a word, for commands that take some. */
+		bool option = !only_words && argv[i][0] == '-' && argv[i][1] &&
+			      !(words && isdigit((unsigned char)argv[i][1]));
 		enum option_outcome outcome = OPTION_GO_ON;
 
 		if (option && (!strcmp(argv[i], "--help") ||

@@ -31,6 +31,8 @@ struct disk_driver {
 	const struct disk_option *options;
 	bool leaf;	/* not of disk_open(): others open it for themselves */
 	bool backing;	/* knows backing files */
+	bool names_itself; /* an image has its own path in it, or is several
+			    * files: cannot be made under another name */
 
 	/* Whether a file's first bytes are this format's. */
 	bool (*probe)(const uint8_t *head, size_t size);

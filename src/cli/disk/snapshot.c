@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lodge disk snapshot: states of a disk that its image keeps.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/disk/tool.h"
+#include "disk/driver.h"
+#include "vmm/machine.h"
+
+static int refuse(const struct tool *tool, const struct disk_node *node)
+{
+	cli_error("%s: %s: %s images have no internal snapshots; make an "
+		  "overlay with: lodge disk create --backing", tool->command,
+		  node->name, node->driver->title);
+	return MACHINE_FAILED;
+}
+
+static void print_list(const struct disk_snapshot *list, unsigned int count)
+{
+	if (count)
+		printf("%-6s %-19s %-10s %s\n", "ID", "DATE", "SIZE", "NAME");
+	for (unsigned int i = 0; i < count; i++) {
+		time_t date = (time_t)(list[i].date_ns / 1000000000u);
+		char when[32], size[CLI_BYTES];
+		struct tm tm;
+
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S",
+			 localtime_r(&date, &tm));
+		printf("%-6s %-19s %-10s %s\n", list[i].id, when,
+		       cli_bytes(size, list[i].size), list[i].name);
+	}
+}
+
+static int print_list_json(const struct disk_snapshot *list,
+			   unsigned int count)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(
+			array,
+			json_pack("{sssssIsIsI}", "id", list[i].id, "name",
+				  list[i].name, "date",
+				  (json_int_t)(list[i].date_ns / 1000000000u),
+				  "size", (json_int_t)list[i].size, "vm_state",
+				  (json_int_t)list[i].vm_state));
+	return tool_print_json(array);
+}
+
+static int show_list(struct tool *tool, struct disk_node *node)
+{
+	struct disk_snapshot *list;
+	unsigned int count;
+
+	if (disk_snapshot_list(node, &list, &count))
+		return refuse(tool, node);
+	if (tool->json)
+		print_list_json(list, count);
+	else
+		print_list(list, count);
+	free(list);
+	return MACHINE_OK;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct disk_node *node, const char *name,
+		   struct disk_error *error);
+} changes[] = {
+	{ "create", disk_snapshot_create },
+	{ "apply", disk_snapshot_apply },
+	{ "delete", disk_snapshot_delete },
+};
+
+#define CHANGES (sizeof(changes) / sizeof(changes[0]))
+
+static int change(struct tool *tool, struct disk_node *node, size_t which)
+{
+	struct disk_error error;
+
+	if (changes[which].run(node, tool->word[2], &error))
+		return tool_fail(tool, node->name, &error);
+	return MACHINE_OK;
+}
+
+static int run_snapshot(struct tool *tool)
+{
+	const bool list = !strcmp(tool->word[0], "list");
+	struct disk_open how = tool_open_how(tool, tool->word[1]);
+	struct disk_node *node;
+	size_t which = 0;
+	int status;
+
+	while (which < CHANGES && strcmp(changes[which].name, tool->word[0]))
+		which++;
+	if ((!list && which == CHANGES) || tool->words != (list ? 2 : 3)) {
+		cli_error("%s: usage: lodge disk snapshot list PATH, or "
+			  "create, apply or delete PATH NAME", tool->command);
+		return MACHINE_USAGE;
+	}
+	how.readonly = how.unlocked = list;
+	how.alone = true;
+	node = tool_open(tool, &how);
+	if (!node)
+		return MACHINE_FAILED;
+	status = list ? show_list(tool, node) : change(tool, node, which);
+	disk_close(node);
+	return status;
+}
+
+static const struct option_spec snapshot_options[] = {
+	TOOL_FORMAT,
+	TOOL_JSON,
+};
+
+const struct disk_command disk_command_snapshot = {
+	.name = "snapshot",
+	.words_help = "list PATH | create|apply|delete PATH NAME",
+	.summary = "keep states of a disk in its image, and go back to them",
+	.about = "Lists, takes, goes back to and forgets snapshots inside of a "
+		 "qcow2 image. To\napply one gives up what was written since; "
+		 "take another first to keep it.",
+	.words_min = 2,
+	.words_max = 3,
+	.options = snapshot_options,
+	.option_count = sizeof(snapshot_options) / sizeof(snapshot_options[0]),
+	.run = run_snapshot,
+};

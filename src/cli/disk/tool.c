@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `lodge disk`: finds the subcommand, takes its words and options.
+ */
+#include "cli/disk/tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "disk/driver.h"
+#include "vmm/machine.h"
+
+static const struct disk_command *const commands[] = {
+	&disk_command_create, &disk_command_info,     &disk_command_resize,
+	&disk_command_convert, &disk_command_check,   &disk_command_snapshot,
+	&disk_command_commit, &disk_command_rebase,   &disk_command_map,
+	&disk_command_compare,
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* --- options ---------------------------------------------------------------- */
+
+int tool_take_json(void *config, const char *value)
+{
+	((struct tool *)config)->json = true;
+	return 0;
+}
+
+static int check_format(const struct tool *tool, const char *format)
+{
+	if (disk_driver_find(format))
+		return 0;
+	cli_error("%s: unknown format \"%s\"; see lodge help disk",
+		  tool->command, format);
+	return -1;
+}
+
+int tool_take_format(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	tool->format = value;
+	return check_format(tool, value);
+}
+
+static int append(struct tool *tool, const char **list, unsigned int *count,
+		  const char *value)
+{
+	if (*count == TOOL_OPTIONS_MAX) {
+		cli_error("%s: more than %d of them", tool->command,
+			  TOOL_OPTIONS_MAX);
+		return -1;
+	}
+	list[(*count)++] = value;
+	return 0;
+}
+
+int tool_take_folder(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	return append(tool, tool->folder, &tool->folders, value);
+}
+
+int tool_take_option(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	if (!strchr(value, '=')) {
+		cli_error("%s: --option %s: give it as NAME=VALUE",
+			  tool->command, value);
+		return -1;
+	}
+	return append(tool, tool->option, &tool->options, value);
+}
+
+int tool_take_backing(void *config, const char *value)
+{
+	((struct tool *)config)->backing = value;
+	return 0;
+}
+
+int tool_take_backing_format(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	tool->backing_format = value;
+	return check_format(tool, value);
+}
+
+int tool_take_prealloc(void *config, const char *value)
+{
+	static const char *const names[] = { "off", "metadata", "falloc",
+					     "full" };
+	struct tool *tool = config;
+
+	for (unsigned int i = 0; i < 4; i++)
+		if (!strcmp(value, names[i])) {
+			tool->prealloc = (enum disk_preallocation)i;
+			return 0;
+		}
+	cli_error("%s: --prealloc %s: give off, metadata, falloc or full",
+		  tool->command, value);
+	return -1;
+}
+
+int tool_take_threads(void *config, const char *value)
+{
+	struct tool *tool = config;
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*end || !n || n > 16) {
+		cli_error("%s: --threads %s: give a number from 1 to 16",
+			  tool->command, value);
+		return -1;
+	}
+	tool->threads = (unsigned int)n;
+	return 0;
+}
+
+/* --- images ----------------------------------------------------------------- */
+
+struct disk_open tool_open_how(const struct tool *tool, const char *path)
+{
+	return (struct disk_open){ .path = path,
+				   .format = tool->format,
+				   .readonly = true,
+				   .folders = tool->folder,
+				   .folder_count = tool->folders };
+}
+
+struct disk_node *tool_open(const struct tool *tool,
+			    const struct disk_open *how)
+{
+	struct disk_error error;
+	struct disk_node *node;
+
+	if (!disk_open(&node, how, &error))
+		return node;
+	tool_fail(tool, how->path, &error);
+	return NULL;
+}
+
+int tool_fail(const struct tool *tool, const char *path,
+	      const struct disk_error *error)
+{
+	cli_error("%s: %s: %s", tool->command, path, error->text);
+	return MACHINE_FAILED;
+}
+
+int tool_print_json(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(value);
+	return MACHINE_OK;
+}
+
+/* --- the command ------------------------------------------------------------ */
+
+static void print_formats(void)
+{
+	const struct disk_driver *driver;
+
+	printf("\nFormats, their names' endings and their options:\n");
+	for (unsigned int i = 0; (driver = disk_driver_at(i)); i++) {
+		printf("\n  %-10s %s\n", driver->name,
+		       driver->suffixes ? driver->suffixes : "");
+		for (const struct disk_option *o = driver->options;
+		     o && o->name; o++)
+			printf("    %-20s %s\n", o->name, o->help);
+	}
+}
+
+static void help_disk(void)
+{
+	printf("usage: lodge disk COMMAND [OPTIONS] WORDS\n\n"
+	       "Works on disk images that no running machine writes to.\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-10s %s\n", commands[i]->name,
+		       commands[i]->summary);
+	printf("\nlodge disk COMMAND --help tells more about one. An image's "
+	       "format is what\n--format says, else what its name's ending "
+	       "says, else raw; never what the\nimage itself says.\n");
+	print_formats();
+}
+
+static void help_command(const struct disk_command *command)
+{
+	printf("usage: lodge disk %s [OPTIONS] %s\n\n%s\n\n", command->name,
+	       command->words_help, command->about);
+	option_print(command->options, command->option_count);
+}
+
+static const struct disk_command *find_command(const char *name)
+{
+	const char *names[COMMANDS];
+	const char *like;
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		names[i] = commands[i]->name;
+		if (!strcmp(names[i], name))
+			return commands[i];
+	}
+	like = cli_nearest(name, names, COMMANDS, sizeof(names[0]));
+	if (like)
+		cli_error("disk: unknown command \"%s\"; did you mean %s?",
+			  name, like);
+	else
+		cli_error("disk: unknown command \"%s\"; see lodge help disk",
+			  name);
+	return NULL;
+}
+
+static int run_command(const struct disk_command *command, int argc,
+		       char **argv)
+{
+	char title[32];
+	struct tool tool = { .command = title, .word = argv };
+
+	snprintf(title, sizeof(title), "disk %s", command->name);
+	switch (option_parse_words(title, command->options,
+				   command->option_count, argc, argv, &tool,
+				   &tool.words)) {
+	case OPTION_HELP:
+		help_command(command);
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	if (tool.words < command->words_min ||
+	    tool.words > command->words_max) {
+		cli_error("%s: usage: lodge %s [OPTIONS] %s", title, title,
+			  command->words_help);
+		return MACHINE_USAGE;
+	}
+	return command->run(&tool);
+}
+
+static int run_disk(const struct command_context *context, int argc,
+		    char **argv)
+{
+	const struct disk_command *command;
+
+	if (!argc) {
+		cli_error("disk: a command is missing; see lodge help disk");
+		return MACHINE_USAGE;
+	}
+	if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
+		help_disk();
+		return MACHINE_OK;
+	}
+	command = find_command(argv[0]);
+	return command ? run_command(command, argc - 1, argv + 1)
+		       : MACHINE_USAGE;
+}
+
+const struct command command_disk = {
+	.name = "disk",
+	.summary = "make, look at, convert and mend disk images",
+	.run = run_disk,
+	.help = help_disk,
+};

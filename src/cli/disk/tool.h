@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the subcommands of `lodge disk` share. Each is one struct
+ * disk_command; its words and options are parsed before it runs.
+ */
+#ifndef LODGE_CLI_DISK_TOOL_H
+#define LODGE_CLI_DISK_TOOL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/option.h"
+#include "disk/job.h"
+#include "disk/node.h"
+
+#define TOOL_OPTIONS_MAX 32
+
+/* Exit status of compare and check when there is something to tell. */
+#define TOOL_DIFFERS 1
+#define TOOL_DAMAGED 4
+
+/* What options say; those that a command has not named stay zero. */
+struct tool {
+	const char *command; /* "disk create", for errors */
+	char **word;
+	int words;
+	bool json, repair, shrink, compress, none, unsafe_, all, chain;
+	const char *format, *from, *to;
+	const char *backing, *backing_format;
+	const char *option[TOOL_OPTIONS_MAX];
+	unsigned int options;
+	unsigned int threads;
+	enum disk_preallocation prealloc;
+	const char *folder[TOOL_OPTIONS_MAX];
+	unsigned int folders;
+};
+
+struct disk_command {
+	const char *name, *words_help, *summary;
+	const char *about; /* the help behind usage and options */
+	int words_min, words_max;
+	const struct option_spec *options;
+	size_t option_count;
+	int (*run)(struct tool *tool);
+};
+
+extern const struct disk_command disk_command_create;
+extern const struct disk_command disk_command_info;
+extern const struct disk_command disk_command_resize;
+extern const struct disk_command disk_command_convert;
+extern const struct disk_command disk_command_check;
+extern const struct disk_command disk_command_snapshot;
+extern const struct disk_command disk_command_commit;
+extern const struct disk_command disk_command_rebase;
+extern const struct disk_command disk_command_map;
+extern const struct disk_command disk_command_compare;
+
+/* --- options that several have (tool.c) --------------------------------------- */
+
+int tool_take_json(void *config, const char *value);
+int tool_take_format(void *config, const char *value);
+int tool_take_folder(void *config, const char *value);
+int tool_take_option(void *config, const char *value);
+int tool_take_backing(void *config, const char *value);
+int tool_take_backing_format(void *config, const char *value);
+int tool_take_prealloc(void *config, const char *value);
+int tool_take_threads(void *config, const char *value);
+
+#define TOOL_JSON                                                  \
+	{                                                          \
+		.name = "json", .help = "print a JSON object",     \
+		.take = tool_take_json                             \
+	}
+#define TOOL_FORMAT                                                     \
+	{                                                               \
+		.name = "format", .value = "FORMAT",                    \
+		.help = "the image's format (as its name's ending says)", \
+		.take = tool_take_format                                \
+	}
+#define TOOL_FOLDER                                                      \
+	{                                                                \
+		.name = "folder", .value = "PATH", .repeats = true,      \
+		.help = "backing files may lie in this folder, too",     \
+		.take = tool_take_folder                                 \
+	}
+#define TOOL_OPTION                                                      \
+	{                                                                \
+		.name = "option", .value = "NAME=VALUE", .repeats = true, \
+		.help = "an option of the format, see below",            \
+		.take = tool_take_option                                 \
+	}
+
+/* --- images -------------------------------------------------------------------- */
+
+/* How `tool` opens `path`: for reading, of --format. */
+struct disk_open tool_open_how(const struct tool *tool, const char *path);
+
+/* Opens, or tells why not: NULL. */
+struct disk_node *tool_open(const struct tool *tool,
+			    const struct disk_open *how);
+
+/* Prints an error about an image; gives MACHINE_FAILED. */
+int tool_fail(const struct tool *tool, const char *path,
+	      const struct disk_error *error);
+
+/* Prints and forgets; gives MACHINE_OK. */
+int tool_print_json(json_t *value);
+
+/* --- progress (progress.c) ------------------------------------------------------ */
+
+struct progress;
+
+/*
+ * Shows a job's progress on stderr when that is a terminal, and cancels it
+ * when the user interrupts. `watch` (may be NULL) is called about once a
+ * second, on another thread.
+ */
+struct progress *progress_begin(struct disk_job *job, const char *what,
+				void (*watch)(void *ctx), void *ctx);
+void progress_end(struct progress *progress);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk/partition.h"
+
+#include <string.h>
+
+#define SECTOR	     512u
+#define MBR_TABLE    446u
+#define MBR_ENTRIES  4u
+#define MBR_ENTRY    16u
+#define GPT_ENTRIES  1024u /* more are not looked at; the usual number is 128 */
+#define GPT_ENTRY_MAX 4096u
+
+static uint64_t get_le(const uint8_t *from, unsigned int bytes)
+{
+	uint64_t n = 0;
+
+	while (bytes--)
+		n = n << 8 | from[bytes];
+	return n;
+}
+
+static uint64_t gpt_end(struct disk_node *node)
+{
+	uint8_t header[SECTOR], entry[128];
+	uint64_t table, end = 0;
+	uint32_t count, size;
+
+	if (disk_read_bytes(node, SECTOR, header, sizeof(header)) ||
+	    memcmp(header, "EFI PART", 8))
+		return 0;
+	table = get_le(header + 72, 8);
+	count = (uint32_t)get_le(header + 80, 4);
+	size = (uint32_t)get_le(header + 84, 4);
+	if (size < sizeof(entry) || size > GPT_ENTRY_MAX ||
+	    table > node->size / SECTOR)
+		return 0;
+	for (uint32_t i = 0; i < count && i < GPT_ENTRIES; i++) {
+		static const uint8_t unused[16];
+		uint64_t last;
+
+		if (disk_read_bytes(node, table * SECTOR + (uint64_t)i * size,
+				    entry, sizeof(entry)))
+			break;
+		last = get_le(entry + 40, 8);
+		if (memcmp(entry, unused, 16) &&
+		    last < UINT64_MAX / SECTOR && (last + 1) * SECTOR > end)
+			end = (last + 1) * SECTOR;
+	}
+	/* The second table stands behind the partitions: 33 sectors. */
+	return end ? end + 33 * SECTOR : 0;
+}
+
+uint64_t disk_partitions_end(struct disk_node *node)
+{
+	uint8_t mbr[SECTOR];
+	uint64_t end = 0;
+
+	if (disk_read_bytes(node, 0, mbr, sizeof(mbr)) || mbr[510] != 0x55 ||
+	    mbr[511] != 0xaa)
+		return 0;
+	for (unsigned int i = 0; i < MBR_ENTRIES; i++) {
+		const uint8_t *entry = mbr + MBR_TABLE + i * MBR_ENTRY;
+		uint64_t last = get_le(entry + 8, 4) + get_le(entry + 12, 4);
+
+		if (entry[4] == 0xee) /* protects a GPT */
+			return gpt_end(node);
+		if (entry[4] && last * SECTOR > end)
+			end = last * SECTOR;
+	}
+	return end;
+}
