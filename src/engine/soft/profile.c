@@ -115,6 +115,12 @@ static const enum profile_work works[X86_WORKS] = {
 	[X86_WORK_HALT] = PROFILE_HALT,
 };
 
+/* Part of a block, though of which is not known. */
+static bool is_check(const struct rewriter *rw, uintptr_t pc)
+{
+	return pc >= rw->checks && pc < rw->checks_end;
+}
+
 static void profile_sample(void *ctx, uintptr_t pc)
 {
 	const struct x86_cpu *cpu = ctx;
@@ -126,7 +132,8 @@ static void profile_sample(void *ctx, uintptr_t pc)
 
 	if (offset < soft->rewriter.code.size) {
 		code = p->index[offset / GRAIN];
-		work = code ? PROFILE_CODE : PROFILE_STUB;
+		work = code || is_check(&soft->rewriter, pc) ? PROFILE_CODE :
+							       PROFILE_STUB;
 		if (code)
 			found_at(p, p->code[code].linear, true);
 	} else if (work != PROFILE_HALT) {

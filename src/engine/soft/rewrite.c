@@ -73,6 +73,7 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 	rewrite_again_flush(rw);
 	rw->used = rw->stubs;
 	rewrite_forget_lasts(rw, cpu);
+	rewrite_forget_hot(rw, cpu);
 	rewrite_unlink(rw, cpu);
 }
 
@@ -362,10 +363,14 @@ static void put_miss(struct rewrite *t, const struct rewrite_out *miss,
 	bool holds = !apart && rewrite_holds_at(t, last);
 	struct rewrite_slow *slow;
 
-	emit_land_32(&t->e, miss->at);
-	restore_rcx(t, miss);
-	rewrite_find(t, miss);
-	slow = rewrite_put_slow(t, index);
+	if (miss->at) {
+		emit_land_32(&t->e, miss->at);
+		restore_rcx(t, miss);
+		rewrite_find(t, miss);
+		slow = rewrite_put_slow(t, index);
+	} else {
+		slow = rewrite_add_slow(t, index, miss->back);
+	}
 	slow->more = (uint8_t)(last - index);
 	slow->behind = behind;
 	if (!after->sets && !after->placed && !holds)
@@ -559,6 +564,7 @@ enum x86_result rewrite_run(struct rewriter *rw, struct x86_cpu *cpu,
 	r = (enum x86_result)rw->enter(cpu, block->code);
 	rewrite_flags_out(cpu);
 	rewrite_tired(rw, cpu);
+	rewrite_heat_up(rw, cpu);
 	rewrite_x87_settle(rw, cpu, NULL, 0);
 	if (rewrite_take_back(cpu))
 		return x86_deliver_fault(cpu);

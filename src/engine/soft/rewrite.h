@@ -85,6 +85,8 @@ enum rewrite_word {
 	WORD_AWAY,	/* last pages to find until WORD_TIRED is set */
 	WORD_TIRED,	/* struct x86_last_entry that one more was found for */
 	WORD_RAX,	/* as WORD_RCX */
+	WORD_CHECKS,	/* calls of rewriter.check until WORD_HOT is set */
+	WORD_HOT,	/* where the last one of these returned to, or 0 */
 	WORD_SHARED,	/* host addresses of shared checks */
 	WORD_SHARED_END = WORD_SHARED + REWRITE_SHARE_WORDS,
 };
@@ -209,6 +211,12 @@ struct rewrite_call {
 
 #define REWRITE_CALLS 512u
 
+/* Bits for blocks that run often, by hash. */
+#define REWRITE_HOT 32768u
+
+/* Sizes that checks are made for: up to 8, then multiples of 8 to 512. */
+#define REWRITE_CHECK_SIZES 71u
+
 /* Code memory and the entries into it. One a vCPU. */
 struct rewriter {
 	struct host_code code;
@@ -249,6 +257,11 @@ struct rewriter {
 	 * the address; ZF when it has been filled, then r9: the address. By
 	 * struct x86_last.entry's first index. */
 	uint64_t find[2];
+	/* rewrite_called.c. Call: by whether it keeps flags, is for writing,
+	 * and by size. These lie between two places in code memory. */
+	uint64_t check[2][2][REWRITE_CHECK_SIZES];
+	uint64_t checks, checks_end;
+	uint64_t hot[REWRITE_HOT / 64];
 	struct rewrite_owner owner[2][X86_LAST_SIZE];
 	uint32_t owners[2]; /* ever, the next one's index modulo the size */
 	uint64_t tired_at; /* host's TSC */

@@ -50,7 +50,8 @@ _Static_assert(2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32,
  * A row of the second, of 16-bit words: where the call returns to, with these
  * bits; what is live, and above that the target's distance from the block's
  * rip, when it is in the same page; else two words of distance; and the
- * distance of the displacement to patch, unless it is that call's.
+ * distance of the displacement to patch, unless it is that call's; 0, when it
+ * lies before the head, and two words of distance.
  */
 #define EXIT_POLL 0x2000u
 #define EXIT_FAR  0x4000u
@@ -99,16 +100,21 @@ void rewrite_put_head(struct rewrite *t)
 	emit_bytes(&t->e, &none, sizeof(none));
 }
 
-struct rewrite_slow *rewrite_put_slow(struct rewrite *t, unsigned int index)
+struct rewrite_slow *rewrite_add_slow(struct rewrite *t, unsigned int index,
+				      uint8_t *back)
 {
 	struct rewrite_slow *slow = &t->slow[t->slow_count++];
 
-	index = rewrite_in_block(t, index);
-	emit_call(&t->e, t->rw->event);
 	slow->more = 0;
-	slow->back = t->e.p;
-	slow->index = (uint8_t)index;
+	slow->back = back;
+	slow->index = (uint8_t)rewrite_in_block(t, index);
 	return slow;
+}
+
+struct rewrite_slow *rewrite_put_slow(struct rewrite *t, unsigned int index)
+{
+	emit_call(&t->e, t->rw->event);
+	return rewrite_add_slow(t, index, t->e.p);
 }
 
 static void put_16(struct emit *e, unsigned int v)
@@ -156,8 +162,14 @@ static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit)
 	} else {
 		put_16(&t->e, exit->live | away << LIVE_BITS);
 	}
-	if (!exit->in_line)
+	if (exit->in_line)
+		return;
+	if (exit->at > t->front) {
 		put_16(&t->e, distance(t, exit->at));
+	} else {
+		put_16(&t->e, 0);
+		emit_32(&t->e, (uint32_t)(exit->at - t->front));
+	}
 }
 
 void rewrite_put_end(struct rewrite *t)
@@ -191,24 +203,18 @@ void rewrite_lead_away(struct rewrite *t)
 {
 	uint8_t *front = (uint8_t *)(uintptr_t)t->block->live_code -
 			 t->e.to_exec;
-	struct rewrite_exit *exit = &t->exit[t->exit_count++];
 	struct emit *e = &t->e;
-	int32_t away;
 
 	rewrite_put_head(t);
 	while ((size_t)(e->p - t->front) < BACK_POLL)
 		emit_8(e, 0x90);
-	away = (int32_t)(e->p - (front + 5));
-	*exit = (struct rewrite_exit){
-		.at = emit_call(e, t->rw->event),
-		.back = e->p,
+	t->exit[t->exit_count++] = (struct rewrite_exit){
+		.at = front + 1,
 		.target = t->block->rip,
-		.in_line = true,
 		.live = t->block->needs,
 	};
-	rewrite_put_end(t);
 	front[0] = 0xe9; /* jmp */
-	memcpy(front + 1, &away, sizeof(away));
+	rewrite_put_end(t);
 }
 
 /* --- events --------------------------------------------------------------------- */
@@ -263,6 +269,11 @@ struct block *rewrite_placed(struct x86_cpu *cpu, uint64_t place)
 			&head);
 }
 
+struct block *rewrite_called_by(const struct x86_cpu *cpu, uint64_t back)
+{
+	return find_event(cpu->engine, back).block;
+}
+
 /* Goes on at `rip`, which host code has led to. */
 static uintptr_t go_on(struct soft_cpu *soft, uint64_t rip)
 {
@@ -275,8 +286,8 @@ static uintptr_t go_on(struct soft_cpu *soft, uint64_t rip)
 
 /* A row of the table of exits. */
 struct exit_row {
-	unsigned int flags, back, site;
-	int32_t away;
+	unsigned int flags, back;
+	int32_t away, site;
 	uint8_t live;
 };
 
@@ -291,7 +302,7 @@ static const uint8_t *read_exit(const uint8_t *at, struct exit_row *row)
 	row->back = v[0] & BACK_MASK;
 	row->live = v[1] & LIVE_MASK;
 	row->away = (int16_t)v[1] >> LIVE_BITS;
-	row->site = row->back - 4;
+	row->site = (int32_t)row->back - 4;
 	if (v[0] & EXIT_FAR) {
 		memcpy(&row->away, at, sizeof(row->away));
 		at += sizeof(row->away);
@@ -300,6 +311,10 @@ static const uint8_t *read_exit(const uint8_t *at, struct exit_row *row)
 		memcpy(v, at, sizeof(v[0]));
 		row->site = v[0];
 		at += sizeof(v[0]);
+	}
+	if (!row->site) {
+		memcpy(&row->site, at, sizeof(row->site));
+		at += sizeof(row->site);
 	}
 	return at;
 }
@@ -332,6 +347,7 @@ static uintptr_t between_blocks(struct soft_cpu *soft,
 
 	rewrite_flags_out(soft->cpu);
 	rewrite_tired(&soft->rewriter, soft->cpu);
+	rewrite_heat_up(&soft->rewriter, soft->cpu);
 	rewrite_x87_settle(&soft->rewriter, soft->cpu, NULL, 0);
 	rewrite_forget_branch(soft->cpu);
 	if (event->back <= BACK_POLL)

@@ -40,7 +40,8 @@ _Static_assert(BLOCK_INSNS_MAX <= REWRITE_PLACE, "an index must fit");
 
 /* A jump out of the straight path, to be given its target at the end. */
 struct rewrite_out {
-	uint8_t *at; /* its displacement */
+	uint8_t *at; /* its displacement; NULL: a call of rewriter.check */
+	uint8_t *back; /* of that call: behind it */
 	uint8_t rcx; /* host register that holds it; HOST_NONE: WORD_RCX */
 	bool apart;  /* go on behind the block, see rewrite_share.c */
 	uint8_t index;	   /* instruction to interpret */
@@ -370,6 +371,20 @@ void rewrite_renew(struct rewriter *rw, struct x86_cpu *cpu,
 void rewrite_stub_find(struct rewriter *rw, struct emit *e);
 void rewrite_forget_lasts(struct rewriter *rw, struct x86_cpu *cpu);
 
+/*
+ * rewrite_called.c: whether the access is checked by a routine for all blocks;
+ * a call of that routine. r9: linear address -> r10: host address, or what
+ * rewriter.event does. Uses r9; keeps the flags where they are live.
+ */
+bool rewrite_wants_call(const struct rewrite *t, unsigned int align);
+void rewrite_call_check(struct rewrite *t, unsigned int size, bool write);
+void rewrite_stub_checks(struct rewriter *rw, struct emit *e);
+
+/* Host code was left: the block that called such a routine last is to have its
+ * checks inline, if that is due. */
+void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu);
+void rewrite_forget_hot(struct rewriter *rw, struct x86_cpu *cpu);
+
 /* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
  * interpreter where the segment does not reach; uses r10. Only in 16- and
  * 32-bit code. */
@@ -471,6 +486,9 @@ void rewrite_go(struct rewrite *t, uint64_t target);
  */
 void rewrite_put_head(struct rewrite *t);
 struct rewrite_slow *rewrite_put_slow(struct rewrite *t, unsigned int index);
+/* The same for a call that is there; it returns to `back`. */
+struct rewrite_slow *rewrite_add_slow(struct rewrite *t, unsigned int index,
+				      uint8_t *back);
 void rewrite_put_end(struct rewrite *t);
 
 int rewrite_events_open(struct rewriter *rw);
@@ -478,6 +496,9 @@ void rewrite_events_close(struct rewriter *rw);
 void rewrite_events_flush(struct rewriter *rw);
 /* A block begins there. */
 void rewrite_events_mark(struct rewriter *rw, size_t offset);
+
+/* The block of which a call returns to `back`. */
+struct block *rewrite_called_by(const struct x86_cpu *cpu, uint64_t back);
 
 /* The block of a WORD_X87 or WORD_BRANCH. */
 struct block *rewrite_placed(struct x86_cpu *cpu, uint64_t place);

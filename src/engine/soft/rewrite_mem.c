@@ -295,6 +295,20 @@ static void check_last(struct rewrite *t, const struct emit_mem *at,
 	emit_load(e, HOST_R10, &to);
 }
 
+/*
+ * By a routine for all blocks: r10 is the host address of `at`, which goes
+ * through r9.
+ */
+static void check_by_call(struct rewrite *t, const struct emit_mem *at,
+			  const struct extent *x)
+{
+	if (at->disp)
+		emit_lea(&t->e, true, HOST_R9, at);
+	else
+		emit_mov(&t->e, HOST_R9, at->base);
+	rewrite_call_check(t, x->size, x->write);
+}
+
 /* The addend into r10. */
 static void check(struct rewrite *t, const struct emit_mem *at,
 		  const struct extent *x)
@@ -328,6 +342,17 @@ static struct emit_mem lead(struct rewrite *t, struct rewrite_share *s,
 	struct emit_mem sum = { .index = HOST_R10, .base = at.base };
 	unsigned int to = r11_taken(t) && s->place ? HOST_R10 : HOST_R11;
 
+	if (rewrite_wants_call(t, s->align)) {
+		t->leading = s;
+		check_by_call(t, &at, &x);
+		t->leading = NULL;
+		s->origin = s->low;
+		if (s->place)
+			emit_store(&t->e, HOST_R10, &word);
+		else
+			emit_mov(&t->e, HOST_R11, HOST_R10);
+		return emit_at(HOST_R10, -s->origin);
+	}
 	t->leading = s;
 	check(t, &at, &x);
 	t->leading = NULL;
@@ -372,6 +397,10 @@ struct emit_mem rewrite_reach(struct rewrite *t,
 		return follow(t, s, noted);
 	}
 	at = linear_address(t, a, 0);
+	if (rewrite_wants_call(t, a->align)) {
+		check_by_call(t, &at, &x);
+		return emit_at(HOST_R10, 0);
+	}
 	check(t, &at, &x);
 	at.index = HOST_R10;
 	return at;

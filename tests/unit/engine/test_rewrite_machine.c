@@ -30,6 +30,7 @@ static struct x86_cpu *cpu;
 static void *vm_engine;
 static uint8_t *ram;
 static uint32_t program_mode;
+static bool drawn; /* the program: what is seldom, is often */
 
 static struct {
 	uint8_t byte[PAGE_SIZE];
@@ -441,6 +442,9 @@ static void tire(struct soft_cpu *soft)
 {
 	unsigned int entry = random_below(X86_LAST_SIZE);
 
+	if (!random_below(4))
+		atomic_store(&cpu->fast.word[WORD_CHECKS],
+			     1 + random_below(4));
 	if (random_below(8))
 		return;
 	soft->rewriter.tired_at = __builtin_ia32_rdtsc();
@@ -455,7 +459,7 @@ static void run_rewritten(struct soft_cpu *soft, struct block *block)
 
 	if (!block->code) {
 		block = block_keep(&soft->cache, cpu, block);
-		if (block && random_below(2))
+		if (block && drawn && random_below(2))
 			rewrite_want_apart(&soft->rewriter, block);
 		if (!block || !rewrite_block(&soft->rewriter, cpu, block)) {
 			soft_flush(soft);
@@ -502,11 +506,12 @@ void rewrite_machine_run(const struct program *p, enum way way, bool cold,
 	struct x86_state *s = &cpu->state;
 	unsigned int runs;
 
+	drawn = p->seed >> 63;
 	rewrite_machine_start(p);
 	if (cold)
 		x86_tlb_flush(cpu);
 	for (runs = 0; runs < RUNS_MAX && !is_over(); runs++) {
-		if (p->seed >> 63) /* drawn */
+		if (drawn)
 			tire(cpu->engine);
 		run_one(cpu->engine, way);
 		if (atomic_load(&cpu->request))
