@@ -97,6 +97,9 @@ struct disk_driver {
 int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
 		   struct disk_node *file, const struct disk_open *how);
 
+/* For an open() that fails late: frees the node, but not its file. */
+void disk_node_abandon(struct disk_node *node);
+
 /*
  * Opens what `path`, found in the image `file`, names as backing: relative to
  * the image's folder, in that or an allowed one, read-only, at most 64 deep
@@ -107,6 +110,6 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error);
 
-extern const struct disk_driver disk_raw;
+extern const struct disk_driver disk_raw, disk_vdi;
 
 #endif

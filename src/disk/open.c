@@ -17,6 +17,7 @@
 
 static const struct disk_driver *const drivers[] = {
 	&disk_raw,
+	&disk_vdi,
 };
 
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
@@ -172,6 +173,13 @@ void disk_close(struct disk_node *node)
 	disk_ranges_destroy(&node->ranges);
 	free(node->name);
 	free(node);
+}
+
+void disk_node_abandon(struct disk_node *node)
+{
+	node->file = NULL;
+	node->readonly = true; /* nothing to flush */
+	disk_close(node);
 }
 
 /* --- backing files ---------------------------------------------------------- */

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image formats of other hypervisors beside qemu-img: what one makes the other
+reads and writes, and both see the same bytes as in a raw image."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("LODGE_BUILD", "build"))
+TOOL = BUILD / "tests/system/disk-tool"
+MIB = 1 << 20
+SIZE = 24 * MIB + 7 * 512
+
+pytestmark = pytest.mark.skipif(not shutil.which("qemu-img"),
+                                reason="qemu-img is missing")
+
+
+class Kind:
+    """A format with an option, as we and as qemu-img call it."""
+
+    def __init__(self, name, option=None, qemu=None, qemu_option="",
+                 check=False, size=SIZE):
+        self.name, self.option = name, option
+        self.qemu, self.qemu_option = qemu or name, qemu_option
+        self.check, self.size = check, size
+
+    def __repr__(self):
+        return "-".join(filter(None, [self.name, self.option]))
+
+
+KINDS = [
+    Kind("vdi", check=True),
+    Kind("vdi", "static=on", qemu_option="static=on", check=True),
+]
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
+
+
+def run(*words):
+    done = subprocess.run([str(w) for w in words], capture_output=True,
+                          text=True, timeout=300, check=False)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+def refused(*words):
+    done = subprocess.run([str(w) for w in words], capture_output=True,
+                          text=True, timeout=60, check=False)
+    assert done.returncode == 1, (words, done)
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def make(kind, path):
+    run(TOOL, "create", kind.name, path, kind.size,
+        *([kind.option] if kind.option else []))
+
+
+def qemu_make(kind, path, size=None):
+    option = ["-o", kind.qemu_option] if kind.qemu_option else []
+    run("qemu-img", "create", "-q", "-f", kind.qemu, *option, path,
+        size or kind.size)
+
+
+def make_model(tmp_path, size=SIZE):
+    model = tmp_path / "model.raw"
+    with open(model, "wb") as file:
+        file.truncate(size)
+    return model
+
+
+def same(kind, path, model):
+    """qemu-img and we both see the model's bytes."""
+    if kind.check:
+        run("qemu-img", "check", "-q", "-f", kind.qemu, path)
+    run("qemu-img", "compare", "-q", "-f", kind.qemu, "-F", "raw", path, model)
+    run(TOOL, "compare", kind.name, path, "raw", model)
+
+
+@each_kind
+def test_ours_is_theirs(tmp_path, kind):
+    image, model = tmp_path / "disk", make_model(tmp_path, kind.size)
+    make(kind, image)
+    same(kind, image, model)
+    for seed in range(3):
+        run(TOOL, "random", kind.name, image, model, 150, seed)
+        same(kind, image, model)
+
+
+@each_kind
+def test_theirs_is_ours(tmp_path, kind):
+    image, model = tmp_path / "disk", make_model(tmp_path, kind.size)
+    qemu_make(kind, image)
+    same(kind, image, model)
+    run(TOOL, "random", kind.name, image, model, 200, 11)
+    same(kind, image, model)
+
+
+@each_kind
+def test_written_in_turns(tmp_path, kind):
+    image, model = tmp_path / "disk", make_model(tmp_path, kind.size)
+    make(kind, image)
+    for turn in range(4):
+        run(TOOL, "random", kind.name, image, model, 40, turn)
+        for offset in (turn * 5 * MIB + 4096, kind.size - 8192 - turn * 512):
+            command = f"write -P {turn + 17} {offset} 8192"
+            run("qemu-io", "-f", kind.qemu, "-c", command, image)
+            run("qemu-io", "-f", "raw", "-c", command, model)
+        same(kind, image, model)
+
+
+@each_kind
+def test_converted_by_qemu(tmp_path, kind):
+    image, model = tmp_path / "disk", make_model(tmp_path, kind.size)
+    run("qemu-io", "-f", "raw", "-c", "write -P 3 1M 3M", "-c",
+        "write -P 4 20M 1000k", model)
+    option = ["-o", kind.qemu_option] if kind.qemu_option else []
+    run("qemu-img", "convert", "-f", "raw", "-O", kind.qemu, *option, model,
+        image)
+    same(kind, image, model)
+    back = tmp_path / "back.raw"
+    run(TOOL, "create", "raw", back, kind.size)
+    run(TOOL, "copy", kind.name, image, "raw", back)
+    run("qemu-img", "compare", "-q", "-f", "raw", "-F", "raw", back, model)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if repr(k) in ("vdi",)],
+                         ids=repr)
+def test_growing(tmp_path, kind):
+    image, model = tmp_path / "disk", make_model(tmp_path, kind.size)
+    make(kind, image)
+    run(TOOL, "random", kind.name, image, model, 40, 1)
+    size = kind.size + 100 * MIB
+    run(TOOL, "resize", kind.name, image, size)
+    with open(model, "r+b") as file:
+        file.truncate(size)
+    same(kind, image, model)
+    run(TOOL, "random", kind.name, image, model, 40, 2)
+    same(kind, image, model)
+    assert json.loads(run(TOOL, "info", kind.name, image))["size"] == size
+    assert "smaller" in refused(TOOL, "resize", kind.name, image, MIB)
+
+
+@each_kind
+def test_a_cut_file_is_told(tmp_path, kind):
+    image = tmp_path / "disk"
+    make(kind, image)
+    with open(image, "r+b") as file:
+        file.truncate(600)
+    refused(TOOL, "check", kind.name, image)
+
+
+def test_vdi_with_a_parent_is_refused(tmp_path):
+    image = tmp_path / "disk.vdi"
+    make(Kind("vdi"), image)
+    with open(image, "r+b") as file:
+        file.seek(0x4c)
+        file.write(b"\4")
+    assert "parent image" in refused(TOOL, "info", "vdi", image)
+
+
+def test_vdi_damage_is_found(tmp_path):
+    image = tmp_path / "disk.vdi"
+    make(Kind("vdi"), image)
+    run("qemu-io", "-f", "vdi", "-c", "write -P 1 0 1M", "-c",
+        "write -P 2 1M 1M", "-c", "write -P 3 5M 1M", image)
+    with open(image, "r+b") as file:
+        file.seek(512 + 4)
+        file.write((77777).to_bytes(4, "little"))
+        file.seek(0x184)
+        file.write(b"\1")
+    done = subprocess.run([TOOL, "check", "vdi", image], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1
+    assert "outside of the file" in done.stdout
+    assert "counts 1 blocks" in done.stdout
+    run(TOOL, "check", "vdi", image, "repair")
+    run(TOOL, "check", "vdi", image)
+    run("qemu-img", "check", "-q", "-f", "vdi", image)
