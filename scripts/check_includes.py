@@ -38,7 +38,7 @@ HEADERS = {
     'engine/soft': ['engine/engine.h', 'engine/profile.h'],
     # What KVM cannot execute, the software CPU does.
     'engine/kvm': ['engine/engine.h', 'engine/soft/native.h'],
-    'host/linux': ['vm/host.h', 'vm/error.h', 'vm/block.h'],
+    'host/linux': ['vm/host.h', 'vm/error.h'],
     'host/metal': ['vm/host.h', 'vm/error.h'],
     'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],

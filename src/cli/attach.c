@@ -21,13 +21,18 @@
 static void help_attach(void)
 {
 	printf("usage: lodge attach NAME disk PATH[,OPTION...]\n\n"
-	       "Plugs a raw image into a running machine as a disk, and prints "
+	       "Plugs an image into a running machine as a disk, and prints "
 	       "the name that\nlodge detach takes. Options:\n\n"
 	       "  bus=WHICH             virtio, nvme or ahci (virtio)\n"
 	       "  name=NAME             its name (disk1; when there is one, "
 	       "disk2 ...)\n"
 	       "  readonly              the guest cannot write to it\n"
-	       "  format=raw            take it whatever it looks like\n"
+	       "  format=FORMAT         of the image (as the path's ending "
+	       "says, else raw)\n"
+	       "  cache=MODE            writeback, none, writethrough or unsafe "
+	       "(writeback)\n"
+	       "  iops=N, bps=SIZE      at most so many requests, bytes a "
+	       "second\n"
 	       "  serial=TEXT           its serial number\n"
 	       "  queues=N              request queues (one for each "
 	       "processor)\n");
@@ -42,11 +47,13 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 		cli_error("attach: %s: %s", disk->path, strerror(errno));
 		return NULL;
 	}
-	request = json_pack("{sssssssbss*ss*ss*}", "device", "disk", "path",
+	request = json_pack("{sssssssbss*ss*ss*sssIsI}", "device", "disk", "path",
 			    path, "bus", hotplug_bus_name(disk->bus),
 			    "readonly", (int)disk->readonly, "name", name,
-			    "serial", disk->serial, "format",
-			    disk->raw ? "raw" : NULL);
+			    "serial", disk->serial, "format", disk->format,
+			    "cache", disk_cache_name(disk->cache), "iops",
+			    (json_int_t)disk->limits.iops, "bps",
+			    (json_int_t)disk->limits.bps);
 	free(path);
 	if (!request)
 		cli_error("attach: %s: names are written in UTF-8",

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PATH[,format=raw][,bus=virtio|ahci|nvme|ide][,readonly][,serial=TEXT]
- * [,queues=N]
+ * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
+ * [,bps=SIZE][,readonly][,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/option.h"
+#include "disk/driver.h"
 
 #define SERIAL_MAX 20
 #define QUEUES_MAX 64
@@ -48,38 +52,124 @@ static int take_queues(const char *what, struct machine_disk *disk,
 	return 0;
 }
 
+static int take_format(const char *what, struct machine_disk *disk,
+		       const char *value)
+{
+	const struct disk_driver *driver = disk_driver_find(value);
+	char names[160] = "";
+
+	disk->format = value;
+	if (driver)
+		return 0;
+	for (unsigned int i = 0; (driver = disk_driver_at(i)); i++) {
+		size_t have = strlen(names);
+
+		snprintf(names + have, sizeof(names) - have, "%s%s",
+			 i ? ", " : "", driver->name);
+	}
+	cli_error("%s: format=%s: there are %s", what, value, names);
+	return -1;
+}
+
+static int take_cache(const char *what, struct machine_disk *disk,
+		      const char *value)
+{
+	if (disk_cache_find(value, &disk->cache))
+		return 0;
+	cli_error("%s: cache=%s: give writeback, none, writethrough or unsafe",
+		  what, value);
+	return -1;
+}
+
+static int take_iops(const char *what, struct machine_disk *disk,
+		     const char *value)
+{
+	char *end;
+
+	errno = 0;
+	disk->limits.iops = strtoull(value, &end, 10);
+	if (isdigit((unsigned char)*value) && !*end && !errno &&
+	    disk->limits.iops)
+		return 0;
+	cli_error("%s: iops=%s: give a number of requests a second", what,
+		  value);
+	return -1;
+}
+
+static int take_bps(const char *what, struct machine_disk *disk,
+		    const char *value)
+{
+	if (cli_parse_bytes(value, true, &disk->limits.bps) &&
+	    disk->limits.bps)
+		return 0;
+	cli_error("%s: bps=%s: give a number of bytes a second, as 100M",
+		  what, value);
+	return -1;
+}
+
+static int take_bus(const char *what, struct machine_disk *disk,
+		    const char *value)
+{
+	static const struct {
+		const char *name;
+		enum board_bus bus;
+	} buses[] = {
+		{ "virtio", BOARD_VIRTIO },
+		{ "ahci", BOARD_AHCI },
+		{ "nvme", BOARD_NVME },
+		{ "ide", BOARD_IDE },
+	};
+
+	for (size_t i = 0; i < sizeof(buses) / sizeof(buses[0]); i++) {
+		disk->bus = buses[i].bus;
+		if (!strcmp(value, buses[i].name))
+			return 0;
+	}
+	cli_error("%s: bus=%s: give virtio, ahci, nvme or ide", what, value);
+	return -1;
+}
+
+static int take_serial(const char *what, struct machine_disk *disk,
+		       const char *value)
+{
+	disk->serial = value;
+	if (*value && strlen(value) <= SERIAL_MAX)
+		return 0;
+	cli_error("%s: serial=%s: give 1 to %d characters", what, value,
+		  SERIAL_MAX);
+	return -1;
+}
+
+static const struct {
+	const char *name; /* with = behind */
+	int (*take)(const char *what, struct machine_disk *disk,
+		    const char *value);
+} disk_options[] = {
+	{ "format=", take_format }, { "bus=", take_bus },
+	{ "cache=", take_cache },   { "iops=", take_iops },
+	{ "bps=", take_bps },	    { "serial=", take_serial },
+	{ "queues=", take_queues },
+};
+
 static int take_option(const char *what, struct machine_disk *disk,
 		       const char *option)
 {
 	if (!strcmp(option, "readonly")) {
 		disk->readonly = true;
-	} else if (!strcmp(option, "format=raw")) {
-		disk->raw = true;
-	} else if (!strcmp(option, "bus=ahci")) {
-		disk->bus = BOARD_AHCI;
-	} else if (!strcmp(option, "bus=nvme")) {
-		disk->bus = BOARD_NVME;
-	} else if (!strcmp(option, "bus=ide")) {
-		disk->bus = BOARD_IDE;
-	} else if (!strcmp(option, "bus=virtio")) {
-		disk->bus = BOARD_VIRTIO;
-	} else if (!strncmp(option, "serial=", 7)) {
-		disk->serial = option + 7;
-		if (strlen(disk->serial) <= SERIAL_MAX && *disk->serial)
-			return 0;
-		cli_error("%s: %s: give 1 to %d characters", what, option,
-			  SERIAL_MAX);
-		return -1;
-	} else if (!strncmp(option, "queues=", 7)) {
-		return take_queues(what, disk, option + 7);
-	} else {
-		cli_error("%s: unknown option \"%s\"; there are "
-			  "format=raw, bus=virtio, bus=ahci, bus=nvme, "
-			  "bus=ide, readonly, serial=TEXT and queues=N "
-			  "(a comma in a path is written twice)", what, option);
-		return -1;
+		return 0;
 	}
-	return 0;
+	for (size_t i = 0; i < sizeof(disk_options) / sizeof(disk_options[0]);
+	     i++) {
+		size_t length = strlen(disk_options[i].name);
+
+		if (!strncmp(option, disk_options[i].name, length))
+			return disk_options[i].take(what, disk,
+						    option + length);
+	}
+	cli_error("%s: unknown option \"%s\"; there are format=, bus=, cache=, "
+		  "iops=, bps=, readonly, serial= and queues= (a comma in a "
+		  "path is written twice)", what, option);
+	return -1;
 }
 
 int disk_parse(const char *what, const char *text, struct machine_disk *disk,
@@ -136,7 +226,7 @@ static bool take_readonly(struct machine_disk *disk, const char *option)
 
 int floppy_parse(const char *what, const char *text, struct machine_disk *disk)
 {
-	*disk = (struct machine_disk){ 0 };
+	*disk = (struct machine_disk){ .format = "raw" };
 	return parse_removable(what, text, disk, "readonly",
 			       take_readonly);
 }
@@ -153,7 +243,7 @@ int cdrom_parse(const char *text, struct machine_disk *disk)
 {
 	*disk = (struct machine_disk){
 		.readonly = true,
-		.raw = true,
+		.format = "raw",
 		.bus = BOARD_AHCI,
 		.cd = true,
 	};

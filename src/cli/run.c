@@ -376,9 +376,11 @@ static const struct option_spec run_options[] = {
 	{ "module", "FILE[ ARGUMENTS]",
 	  "a multiboot module after the initrd; repeats", true, take_module },
 	{ "disk", "PATH[,OPTION...]",
-	  "a raw image as a virtio disk; repeats. Options:\n"
-	  "format=raw, bus=virtio, bus=ahci (a SATA disk),\n"
-	  "bus=nvme, bus=ide, readonly, serial=TEXT, queues=N", true, take_disk },
+	  "an image as a virtio disk; repeats. Options:\n"
+	  "format=FORMAT, bus=virtio, bus=ahci (a SATA disk),\n"
+	  "bus=nvme, bus=ide, cache=writeback, cache=none,\n"
+	  "cache=writethrough, cache=unsafe, iops=N, bps=SIZE,\n"
+	  "readonly, serial=TEXT, queues=N", true, take_disk },
 	{ "cdrom", "ISO[,bus=ide]",
 	  "an image as a CD in a SATA or IDE drive, or none for\n"
 	  "an empty drive (see lodge insert); twice at most", true,

@@ -24,6 +24,16 @@ struct disk_option {
 	const char *help; /* "BYTES: what it does (default: ...)" */
 };
 
+/* A transfer of a leaf that ends by a call. */
+struct disk_io {
+	bool write;
+	uint64_t offset, length; /* within the leaf, not empty */
+	struct disk_vec vec;
+	int error; /* when it is over; -EAGAIN: read() or write() is to do it */
+	void (*done)(struct disk_io *io);
+	struct disk_io *next; /* the leaf's, until it is over */
+};
+
 struct disk_driver {
 	const char *name;    /* as users write it: "qcow2" */
 	const char *title;   /* for sentences: "VMDK" */
@@ -64,6 +74,12 @@ struct disk_driver {
 	 * the bytes as they are when they do not get fewer. */
 	int (*write_packed)(struct disk_node *node, uint64_t offset,
 			    uint64_t length, struct disk_vec from);
+	/*
+	 * Of a leaf: begins a transfer and never waits. True: it is over,
+	 * io->error says how. False: done() comes, on any thread. NULL: as if
+	 * always over with -EAGAIN.
+	 */
+	bool (*submit)(struct disk_node *node, struct disk_io *io);
 	/* NULL, -ENOTSUP: zeros are written. */
 	int (*zero)(struct disk_node *node, uint64_t offset, uint64_t length,
 		    unsigned int flags);

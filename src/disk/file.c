@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "disk/driver.h"
@@ -31,6 +33,7 @@ struct file {
 	struct disk_node node;
 	int fd;
 	bool device;   /* a block device, not a file */
+	_Atomic bool nowait; /* RWF_NOWAIT works here */
 	bool unnamed;  /* made, not yet kept: has no name */
 	bool unwanted; /* made, not yet kept: has its name already */
 };
@@ -118,6 +121,35 @@ static int file_write(struct disk_node *node, uint64_t offset,
 	if (!error)
 		note_end(node, offset + length);
 	return error;
+}
+
+/* Reads what is in the page cache; true: all of it was. */
+static bool read_cached(struct file *file, const struct disk_io *io)
+{
+	struct iovec iov[SPANS_AT_ONCE];
+	ssize_t n;
+	int count;
+
+	if (!atomic_load_explicit(&file->nowait, memory_order_relaxed))
+		return false;
+	count = take_iov(iov, io->vec, io->length);
+	n = preadv2(file->fd, iov, count, (off_t)io->offset, RWF_NOWAIT);
+	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+		atomic_store(&file->nowait, false);
+	return n >= 0 && (uint64_t)n == io->length;
+}
+
+static bool file_submit(struct disk_node *node, struct disk_io *io)
+{
+	struct file *file = file_of(node);
+
+	io->error = -EAGAIN;
+	if (node->instant)
+		io->error = transfer(file, io->offset, io->length, io->vec,
+				     io->write);
+	else if (!io->write && read_cached(file, io))
+		io->error = 0;
+	return true;
 }
 
 /* Whether an error says that the file system or device cannot do that. */
@@ -265,6 +297,7 @@ static const struct disk_driver file_driver = {
 	.map = file_map,
 	.read = file_read,
 	.write = file_write,
+	.submit = file_submit,
 	.zero = file_zero,
 	.discard = file_discard,
 	.flush = file_flush,
@@ -291,6 +324,8 @@ static int lock_file(int fd, bool readonly, struct disk_error *error)
 
 static int measure(struct file *file, struct disk_error *error)
 {
+	unsigned int physical = 0;
+	struct statfs fs;
 	struct stat status;
 	uint64_t size;
 
@@ -298,6 +333,9 @@ static int measure(struct file *file, struct disk_error *error)
 		return disk_error_set(error, -errno, "%s", strerror(errno));
 	if (S_ISREG(status.st_mode)) {
 		file->node.size = (uint64_t)status.st_size;
+		file->node.physical = 4096;
+		file->node.instant = !fstatfs(file->fd, &fs) &&
+				     fs.f_type == TMPFS_MAGIC;
 		return 0;
 	}
 	if (!S_ISBLK(status.st_mode))
@@ -307,6 +345,8 @@ static int measure(struct file *file, struct disk_error *error)
 	if (ioctl(file->fd, BLKGETSIZE64, &size))
 		return disk_error_set(error, -errno, "%s", strerror(errno));
 	file->node.size = size;
+	if (!ioctl(file->fd, BLKPBSZGET, &physical))
+		file->node.physical = physical;
 	return 0;
 }
 
@@ -338,6 +378,7 @@ static int make_node(struct file **file, int fd, const struct disk_open *how,
 		return disk_error_set(error, -ENOMEM, "out of memory");
 	}
 	(*file)->fd = fd;
+	(*file)->nowait = true;
 	return 0;
 }
 
@@ -373,6 +414,7 @@ int disk_memory_open(struct disk_node **node, struct disk_error *error)
 	if (result)
 		return result;
 	file->node.grows = true;
+	file->node.instant = true;
 	*node = &file->node;
 	return 0;
 }

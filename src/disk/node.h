@@ -32,6 +32,8 @@ struct disk_node {
 	uint32_t cluster; /* unit of allocation: a power of two; 0: none */
 	bool readonly;
 	bool grows;  /* leaf: a write beyond the end makes it longer */
+	bool instant; /* leaf: in memory, no call waits for a device */
+	uint32_t physical; /* leaf: best unit of access; 0: nothing special */
 	bool stream; /* new: is written by disk_write_packed() only, front to
 		      * back */
 	struct disk_node *file;	   /* owned; NULL: a leaf */
@@ -47,6 +49,10 @@ enum disk_cache {
 	DISK_CACHE_WRITETHROUGH, /* every write is flushed */
 	DISK_CACHE_UNSAFE,	 /* flushes are not heeded */
 };
+
+/* By name: "writeback", "none", ...; false: there is none called so. */
+bool disk_cache_find(const char *name, enum disk_cache *cache);
+const char *disk_cache_name(enum disk_cache cache);
 
 struct disk_open {
 	const char *path;

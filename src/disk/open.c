@@ -22,6 +22,30 @@ static const struct disk_driver *const drivers[] = {
 
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 
+/* --- cache modes ------------------------------------------------------------ */
+
+static const char *const caches[] = {
+	[DISK_CACHE_WRITEBACK] = "writeback",
+	[DISK_CACHE_NONE] = "none",
+	[DISK_CACHE_WRITETHROUGH] = "writethrough",
+	[DISK_CACHE_UNSAFE] = "unsafe",
+};
+
+const char *disk_cache_name(enum disk_cache cache)
+{
+	return caches[cache];
+}
+
+bool disk_cache_find(const char *name, enum disk_cache *cache)
+{
+	for (size_t i = 0; i < sizeof(caches) / sizeof(caches[0]); i++) {
+		*cache = (enum disk_cache)i;
+		if (!strcmp(name, caches[i]))
+			return true;
+	}
+	return false;
+}
+
 /* --- which driver ----------------------------------------------------------- */
 
 const struct disk_driver *disk_driver_at(unsigned int index)

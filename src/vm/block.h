@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The block contract: what a disk controller may ask of the image behind it,
- * whoever keeps that. A host makes a struct block (src/host/linux: raw files;
+ * whoever keeps that. A host makes a struct block (src/disk/block.h: images;
  * tests/fake: memory), the board hands it to a device.
  *
  * block_submit() never waits. A request that could be served at once is over

@@ -34,6 +34,9 @@ static bool well_formed(const json_t *request)
 	       is_or_missing(request, "readonly", JSON_TRUE) &&
 	       is_or_missing(request, "format", JSON_STRING) &&
 	       is_or_missing(request, "serial", JSON_STRING) &&
+	       is_or_missing(request, "cache", JSON_STRING) &&
+	       is_or_missing(request, "iops", JSON_INTEGER) &&
+	       is_or_missing(request, "bps", JSON_INTEGER) &&
 	       is_or_missing(request, "queues", JSON_INTEGER);
 }
 
@@ -51,19 +54,34 @@ static bool take_bus(const json_t *request, struct machine_disk *disk)
 	return false;
 }
 
+static bool take_cache(const json_t *request, struct machine_disk *disk)
+{
+	const char *name = json_string_value(json_object_get(request, "cache"));
+
+	return !name || disk_cache_find(name, &disk->cache);
+}
+
+/* 0 when it is missing or makes no sense. */
+static uint64_t number_of(const json_t *request, const char *name)
+{
+	json_int_t value = json_integer_value(json_object_get(request, name));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
 /* False with a refusal. */
 static bool take_disk(const json_t *request, struct machine_disk *disk,
 		      struct control_reply *reply)
 {
-	const char *format =
-		json_string_value(json_object_get(request, "format"));
 	const json_t *queues = json_object_get(request, "queues");
 	json_int_t count = queues ? json_integer_value(queues) : 1;
 
 	disk->path = json_string_value(json_object_get(request, "path"));
 	disk->readonly = json_is_true(json_object_get(request, "readonly"));
 	disk->serial = json_string_value(json_object_get(request, "serial"));
-	disk->raw = format;
+	disk->format = json_string_value(json_object_get(request, "format"));
+	disk->limits.iops = number_of(request, "iops");
+	disk->limits.bps = number_of(request, "bps");
 	disk->queues = queues ? (unsigned int)count : 0;
 	if (!disk->path || disk->path[0] != '/')
 		control_refuse(reply, "bad-request",
@@ -71,8 +89,12 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 	else if (!take_bus(request, disk))
 		control_refuse(reply, "bad-request",
 			       "\"bus\" is virtio, nvme or ahci");
-	else if (format && strcmp(format, "raw"))
-		control_refuse(reply, "bad-request", "\"format\" is raw");
+	else if (disk->format && !disk_driver_find(disk->format))
+		control_refuse(reply, "bad-request", "no format \"%.40s\"",
+			       disk->format);
+	else if (!take_cache(request, disk))
+		control_refuse(reply, "bad-request", "\"cache\" is writeback, "
+			       "none, writethrough or unsafe");
 	else if (disk->serial && (!*disk->serial || strlen(disk->serial) >
 							    VIRTIO_BLK_SERIAL))
 		control_refuse(reply, "bad-request",

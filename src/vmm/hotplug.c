@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "board/board.h"
-#include "host/linux/block_file.h"
+#include "vmm/media.h"
 #include "vmm/runtime.h"
 
 #define NS_PER_S 1000000000u
@@ -195,7 +195,6 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 {
 	enum hotplug_outcome outcome = HOTPLUG_FAILED;
 	struct plugged new = { 0 }, *place = NULL;
-	struct block_error why;
 
 	if (name && !runtime_name_valid(name)) {
 		vmm_error_set(error, "name %.80s: give 1 to %d letters, digits "
@@ -216,10 +215,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 	new.path = strdup(disk->path);
 	if (!new.path)
 		vmm_error_set(error, "out of memory");
-	else if (block_file_open(&new.block, disk->path, disk->readonly,
-				 disk->raw, &why))
-		vmm_error_set(error, "disk %s: %s", disk->path, why.text);
-	else
+	else if (!media_open_disk(&new.block, disk, error))
 		outcome = plug(h, &new, disk, &place, error);
 	if (outcome == HOTPLUG_DONE)
 		*taken = place->name;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "board/board.h"
+#include "disk/block.h"
 #include "vmm/consoles.h"
 #include "vmm/error.h"
 #include "vmm/gdb_socket.h"
@@ -17,11 +18,13 @@
 #include "vmm/rom.h"
 #include "vmm/vnc_server.h"
 
-/* A raw image that the guest sees as a disk, or as a CD. */
+/* An image that the guest sees as a disk, or as a CD. */
 struct machine_disk {
 	const char *path; /* NULL: a drive for media without one */
 	bool readonly;
-	bool raw; /* said so: take it whatever it looks like */
+	const char *format; /* a driver's name; NULL: by the path's ending */
+	enum disk_cache cache;
+	struct disk_limits limits;
 	unsigned int queues; /* 0: see struct board_disk */
 	const char *serial;  /* NULL: none */
 	enum board_bus bus;

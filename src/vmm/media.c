@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "host/linux/block_file.h"
+#include "disk/block.h"
 
 static bool kernel_is_multiboot(const struct image *kernel)
 {
@@ -66,26 +66,63 @@ static int open_images(struct media *media, struct vmm_error *error)
 	return 0;
 }
 
+/* The line of an error begins with `what` and the path. */
+static int open_image(struct block **block, const char *what,
+		      const struct machine_disk *disk, struct vmm_error *error)
+{
+	const struct disk_open how = {
+		.path = disk->path,
+		.format = disk->format,
+		.readonly = disk->readonly,
+		.cache = disk->cache,
+	};
+	struct disk_error why;
+	int result = disk_block_open(block, &how, &why);
+
+	if (result)
+		return vmm_error_set(error, "%s %s: %s", what, disk->path,
+				     why.text);
+	result = disk_block_limit(*block, &disk->limits);
+	if (!result)
+		return 0;
+	block_close(*block);
+	*block = NULL;
+	return vmm_error_set(error, "%s %s: %s", what, disk->path,
+			     strerror(-result));
+}
+
+int media_open_disk(struct block **block, const struct machine_disk *disk,
+		    struct vmm_error *error)
+{
+	return open_image(block, "disk", disk, error);
+}
+
 int media_open_cd(struct block **block, const char *path,
 		  struct vmm_error *error)
 {
-	struct block_error why;
+	const struct machine_disk cd = {
+		.path = path,
+		.format = "raw",
+		.readonly = true,
+	};
 
 	if (image_check_iso(path, error))
 		return -1;
-	if (block_file_open(block, path, true, true, &why))
-		return vmm_error_set(error, "cdrom %s: %s", path, why.text);
-	return 0;
+	return open_image(block, "cdrom", &cd, error);
 }
 
 int media_open_floppy(struct block **block, const char *path, bool readonly,
 		      struct vmm_error *error)
 {
-	struct block_error why;
+	const struct machine_disk floppy = {
+		.path = path,
+		.format = "raw",
+		.readonly = readonly,
+	};
 	uint64_t size;
 
-	if (block_file_open(block, path, readonly, true, &why))
-		return vmm_error_set(error, "floppy %s: %s", path, why.text);
+	if (open_image(block, "floppy", &floppy, error))
+		return -1;
 	size = (*block)->size;
 	if (board_floppy_type(size))
 		return 0;
@@ -113,17 +150,11 @@ static int open_floppies(struct media *media, struct vmm_error *error)
 static int open_disk(struct block **block, const struct machine_disk *disk,
 		     struct vmm_error *error)
 {
-	struct block_error why;
-
 	if (!disk->path) /* an empty drive */
 		return 0;
 	if (disk->cd)
 		return media_open_cd(block, disk->path, error);
-	if (block_file_open(block, disk->path, disk->readonly, disk->raw,
-			    &why))
-		return vmm_error_set(error, "disk %s: %s", disk->path,
-				     why.text);
-	return 0;
+	return media_open_disk(block, disk, error);
 }
 
 static int open_disks(struct media *media, struct vmm_error *error)

@@ -33,7 +33,10 @@ int media_open(struct media *media, const struct machine_config *config,
 	       struct vmm_error *error);
 void media_close(struct media *media);
 
-/* An image for a CD drive, or a floppy drive. -1 with `error`. */
+/* An image for a disk with its limits, a CD or floppy drive. -1 with
+ * `error`. */
+int media_open_disk(struct block **block, const struct machine_disk *disk,
+		    struct vmm_error *error);
 int media_open_cd(struct block **block, const char *path,
 		  struct vmm_error *error);
 int media_open_floppy(struct block **block, const char *path, bool readonly,
