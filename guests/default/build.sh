@@ -45,7 +45,8 @@ if [ "$kind" = drivers ]; then
 	need_mib=300
 	packages="linux-image-amd64 linux-image-generic"
 	drivers="$drivers $tested libahci ahci nvme-core nvme crc16 mbcache \
-jbd2 crc32c_generic ext4"
+jbd2 crc32c_generic ext4 usb-common usbcore xhci-hcd xhci-pci-renesas \
+xhci-pci hid usbhid hid-generic"
 	tested="isofs floppy"
 fi
 wanted="irqbypass kvm kvm-amd kvm-intel $drivers $tested"

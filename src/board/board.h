@@ -80,6 +80,7 @@ struct board_config {
 	const struct board_firmware *firmware; /* NULL: none */
 	/* A display adapter, with keyboard and mouse told to the system. */
 	bool display;
+	bool usb; /* a controller with keyboard and tablet */
 	const uint8_t *vga_rom; /* its BIOS; NULL: none */
 	uint32_t vga_rom_size;
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */
@@ -145,11 +146,24 @@ bool board_draw(struct board *board,
 /* What the display shows as text; false without one. */
 bool board_text(struct board *board, struct frame_text *text);
 
-/* A key (chip/key.h) goes down or up. */
+/*
+ * A key (chip/key.h) goes down or up: of the USB keyboard once the guest has
+ * it polled, else of the PS/2 one.
+ */
 void board_key(struct board *board, unsigned int key, bool down);
 
-/* Bytes of the keyboard that the guest has not read yet. */
+/* What of that keyboard the guest has not read yet. */
 unsigned int board_keys_unread(struct board *board);
+
+/* Whether the guest has the USB tablet polled: its pointer can be put. */
+bool board_points(struct board *board);
+
+/*
+ * Puts the pointer at x, y of a screen of that size; wheel and buttons as for
+ * board_mouse(). False, and nothing done: there is none to put.
+ */
+bool board_point(struct board *board, uint32_t x, uint32_t y, uint32_t width,
+		 uint32_t height, int wheel, unsigned int buttons);
 
 /* See ps2_mouse_move(). */
 void board_mouse(struct board *board, int x, int y, int wheel,

@@ -38,6 +38,7 @@
 /* Devices on PCI bus 0, so that a guest finds them where they were. */
 #define LAYOUT_SLOT_VGA	  1
 #define LAYOUT_SLOT_RNG	  2
+#define LAYOUT_SLOT_USB	  3
 #define LAYOUT_SLOT_CONSOLE 4
 #define LAYOUT_SLOT_BALLOON 5
 #define LAYOUT_SLOT_VSOCK 6

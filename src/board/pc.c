@@ -339,6 +339,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 	if (!err)
 		err = pci_attach(&board->pci.root, &board->balloon.pci.pci,
 				 PCI_DEVFN(LAYOUT_SLOT_BALLOON, 0));
+	if (!err && config->usb)
+		err = input_add_usb(board);
 	if (!err)
 		err = add_console(board, config->console);
 	if (!err && config->vsock)
@@ -583,31 +585,6 @@ bool board_text(struct board *board, struct frame_text *text)
 	vga_text(&board->vga.vga, text);
 	host_unlock(&board->vm.device_lock);
 	return true;
-}
-
-void board_key(struct board *board, unsigned int key, bool down)
-{
-	host_lock(&board->vm.device_lock);
-	ps2_keyboard_key(&board->keyboard, key, down);
-	host_unlock(&board->vm.device_lock);
-}
-
-unsigned int board_keys_unread(struct board *board)
-{
-	unsigned int count;
-
-	host_lock(&board->vm.device_lock);
-	count = board->keyboard.queue.count;
-	host_unlock(&board->vm.device_lock);
-	return count;
-}
-
-void board_mouse(struct board *board, int x, int y, int wheel,
-		 unsigned int buttons)
-{
-	host_lock(&board->vm.device_lock);
-	ps2_mouse_move(&board->mouse, x, y, wheel, buttons);
-	host_unlock(&board->vm.device_lock);
 }
 
 void board_power_button(struct board *board)

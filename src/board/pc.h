@@ -107,6 +107,9 @@ struct board {
 	struct ide *ide;   /* likewise */
 	struct board_removable drive[BOARD_DRIVES_MAX];
 	unsigned int drives;
+	struct xhci *xhci; /* NULL: none, nor the two on it */
+	struct usb_keyboard *usb_keyboard;
+	struct usb_tablet *usb_tablet;
 	unsigned int nvmes; /* controllers made so far */
 	void (*let_go)(void *ctx, unsigned int place);
 	void *let_go_ctx;
@@ -122,6 +125,9 @@ struct irq board_irq(struct board *board, unsigned int line);
 /* pc_legacy.c: what PCs had before PCI. Negative vm/error.h. */
 int legacy_add(struct board *board, const struct board_config *config);
 int legacy_add_ide(struct board *board, const struct board_config *config);
+
+/* input.c: a USB controller with keyboard and tablet. -ENOMEM, -ENOSPC. */
+int input_add_usb(struct board *board);
 
 /*
  * What firmware would leave behind: tables in ROM, the BIOS data area, the

@@ -37,6 +37,7 @@ struct run {
 	struct machine_disk floppy[CLI_FLOPPIES_MAX];
 	const char *soft_cache; /* as given; NULL: not */
 	struct cli_display display;
+	bool usb, no_usb; /* given */
 	bool serial; /* given */
 	struct machine_port port[MACHINE_PORTS_MAX];
 };
@@ -247,6 +248,18 @@ static int take_display(void *config, const char *value)
 	return display_parse(value, &((struct run *)config)->display);
 }
 
+static int take_usb(void *config, const char *value)
+{
+	((struct run *)config)->usb = true;
+	return 0;
+}
+
+static int take_no_usb(void *config, const char *value)
+{
+	((struct run *)config)->no_usb = true;
+	return 0;
+}
+
 static int take_serial(void *config, const char *value)
 {
 	struct run *run = config;
@@ -412,6 +425,10 @@ static const struct option_spec run_options[] = {
 	  "vnc=unix:PATH[,password-file=PATH]: and viewers of\n"
 	  "it; none (std with firmware, else none)", false,
 	  take_display },
+	{ "usb", NULL,
+	  "a USB controller with keyboard and tablet (so with\n"
+	  "--display vnc)", false, take_usb },
+	{ "no-usb", NULL, "none of it", false, take_no_usb },
 	{ "serial", "WHERE",
 	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
 	  "(a socket that it listens at) or none (stdio)", false, take_serial },
@@ -537,6 +554,7 @@ static int complete(struct run *run, struct guest *guest, char *append,
 				   run->display.adapter :
 				   machine->firmware.kind != ROM_NONE;
 	machine->vnc = run->display.vnc;
+	machine->usb = !run->no_usb && (run->usb || machine->vnc.where);
 	if (machine->firmware.kind != ROM_NONE)
 		return 0;
 	machine->append = append;

@@ -262,6 +262,7 @@ static int build_board(struct machine *machine)
 		.engine = machine->engine,
 		.engine_cache = config->soft_cache,
 		.display = config->display,
+		.usb = config->usb,
 		.vga_rom = machine->media.rom.vga.data,
 		.vga_rom_size = (uint32_t)machine->media.rom.vga.size,
 		.firmware = config->firmware.kind == ROM_NONE ?

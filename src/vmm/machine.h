@@ -46,6 +46,7 @@ struct machine_config {
 	unsigned int floppy_count;
 	struct rom_config firmware;
 	bool display; /* an adapter, keyboard and mouse */
+	bool usb;     /* a USB controller with keyboard and tablet */
 	struct vnc_config vnc; /* of a display */
 	unsigned int cpus;
 	uint64_t memory; /* bytes, a multiple of 1 MiB */

@@ -110,7 +110,7 @@ static void key_moved(void *ctx, unsigned int key, bool down)
 	server->lively_until = host_monotonic_ns() + LIVELY_FOR;
 }
 
-/* The guest's mouse knows of movement alone. */
+/* A tablet is put where the viewer's is; a mouse knows of movement alone. */
 static void pointer_moved(void *ctx, const struct vnc_pointer *pointer)
 {
 	static const struct {
@@ -126,8 +126,10 @@ static void pointer_moved(void *ctx, const struct vnc_pointer *pointer)
 	for (size_t i = 0; i < sizeof(buttons) / sizeof(buttons[0]); i++)
 		if (pointer->buttons & buttons[i].viewer)
 			held |= buttons[i].guest;
-	board_mouse(server->board, pointer->dx, pointer->dy, pointer->wheel,
-		    held);
+	if (!board_point(server->board, pointer->x, pointer->y, pointer->width,
+			 pointer->height, pointer->wheel, held))
+		board_mouse(server->board, pointer->dx, pointer->dy,
+			    pointer->wheel, held);
 	server->lively_until = host_monotonic_ns() + LIVELY_FOR;
 }
 
@@ -175,6 +177,7 @@ static void look(struct vnc_server *server)
 
 	if (server->drawn && now < server->drawn + LIVELY_NS)
 		return;
+	server->shared.absolute = board_points(server->board);
 	board_draw(server->board, take_frame, server);
 	server->drawn = now;
 }

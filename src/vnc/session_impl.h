@@ -41,6 +41,7 @@ struct vnc_session {
 	bool use_zrle, chosen; /* the first encoding that we know counts */
 	bool can_resize, can_cursor, can_pointer, can_codes;
 	bool told_cursor, told_pointer, told_codes;
+	bool absolute; /* the pointer, as last told or taken */
 
 	/* Updates. */
 	uint32_t width, height; /* that the client has */

@@ -94,6 +94,15 @@ static int wheel_of(unsigned int before, unsigned int now)
 	return (down & RFB_WHEEL_DOWN ? 1 : 0) - (down & RFB_WHEEL_UP ? 1 : 0);
 }
 
+static uint32_t moved(uint32_t at, int by, uint32_t size)
+{
+	int64_t to = (int64_t)at + by;
+
+	if (to < 0)
+		return 0;
+	return to < size ? (uint32_t)to : size - 1;
+}
+
 void session_pointer_event(struct vnc_session *s, const uint8_t *message)
 {
 	unsigned int buttons = message[1];
@@ -107,9 +116,11 @@ void session_pointer_event(struct vnc_session *s, const uint8_t *message)
 				      RFB_BUTTON_RIGHT),
 	};
 
-	if (s->told_pointer && !s->shared->absolute) {
+	if (s->told_pointer && !s->absolute) {
 		pointer.dx = (int)x - RFB_POINTER_MIDDLE;
 		pointer.dy = (int)y - RFB_POINTER_MIDDLE;
+		s->x = moved(s->x, pointer.dx, s->width);
+		s->y = moved(s->y, pointer.dy, s->height);
 	} else {
 		x = x < s->width ? x : s->width - 1;
 		y = y < s->height ? y : s->height - 1;

@@ -177,6 +177,15 @@ static unsigned int count_rects(const struct vnc_session *s)
 	return count;
 }
 
+/* The guest has another kind of pointer: shape and kind are told again. */
+static void check_pointer(struct vnc_session *s)
+{
+	if (s->absolute == s->shared->absolute)
+		return;
+	s->absolute = s->shared->absolute;
+	s->told_cursor = s->told_pointer = false;
+}
+
 /* Begins an update if one is asked for and there is something to tell. */
 static void begin(struct vnc_session *s)
 {
@@ -191,6 +200,7 @@ static void begin(struct vnc_session *s)
 		put_size(s);
 		return;
 	}
+	check_pointer(s);
 	for (uint32_t y = 0; y < VNC_TILE_ROWS; y++) {
 		s->sending.row[y] = s->dirty.row[y] & s->wanted.row[y];
 		s->dirty.row[y] &= ~s->sending.row[y];

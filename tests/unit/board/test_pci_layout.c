@@ -158,6 +158,27 @@ static void disks(void **state)
 	assert_int_equal(board_build(&config, &board), -VM_EINVAL);
 }
 
+static const char with_usb[] =
+	"00:03.0 0c0330 1af4:10f1 rev 01 xhci io- mem+ master-\n"
+	"  interrupt pin 1, line 11\n"
+	"  BAR 0: 64-bit memory at c0004000, size 16384\n"
+	"  BAR 2: 32-bit memory at c000d000, size 4096\n"
+	"  [40] MSI-X, vectors 4\n"
+	"  [64] express, type 9\n";
+
+/* USB at 00:03.0. */
+static void usb(void **state)
+{
+	struct board_config config = { .usb = true };
+	struct board *board = build(&config);
+	char *at = strstr(listing, "00:03.0");
+
+	assert_non_null(at);
+	*strstr(at, "00:05.0") = '\0';
+	assert_string_equal(at, with_usb);
+	board_destroy(board);
+}
+
 static const char two_ports[] =
 	"00:1c.0 060400 8086:2940 rev 02 root port io+ mem+ master+\n"
 	"  leads to 01-01\n"
@@ -212,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bare_machine),
 		cmocka_unit_test(disks),
+		cmocka_unit_test(usb),
 		cmocka_unit_test(ports),
 		cmocka_unit_test(windows),
 	};

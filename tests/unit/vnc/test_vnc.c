@@ -571,6 +571,25 @@ static void pointers(void **state)
 	assert_true(SAY(5, 0, 0x80, 0x01, 0x7f, 0xfa));
 	assert_int_equal(told.pointer.dx, 2);
 	assert_int_equal(told.pointer.dy, -5);
+	assert_int_equal(told.pointer.x, 9);
+	assert_int_equal(told.pointer.y, 44);
+	/* The guest gets a tablet: until the client hears, all is as it was. */
+	shared.absolute = true;
+	assert_true(SAY(5, 0, 0, 0, 0x7f, 0xff));
+	assert_int_equal(told.pointer.x, 0);
+	request_all(true);
+	assert_int_equal(hear(head, sizeof(head)), 16);
+	assert_int_equal(head[5], 1);
+	assert_true(SAY(5, 0, 0, 30, 0, 40));
+	assert_int_equal(told.pointer.x, 30);
+	assert_int_equal(told.pointer.y, 40);
+	/* And loses it. */
+	shared.absolute = false;
+	request_all(true);
+	assert_int_equal(hear(head, sizeof(head)), 16);
+	assert_int_equal(head[5], 0);
+	request_all(true);
+	assert_int_equal(hear(head, sizeof(head)), 0);
 }
 
 static void hostile(void **state)
