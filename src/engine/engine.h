@@ -93,11 +93,18 @@ struct engine {
 	/*
 	 * What a debugger waits for from now on, and whether the processor
 	 * executes one instruction only. `debug` stays in place, and changes
-	 * only before another call; NULL: no debugger any more. While the
-	 * vCPU does not run. NULL: this engine cannot be debugged.
+	 * only before another call; NULL: no debugger any more. While no
+	 * vCPU runs.
 	 */
 	void (*debug)(struct x86_cpu *cpu, const struct x86_debug *debug,
 		      bool step);
+
+	/*
+	 * Whether debug() may be asked for this: 0, or a negative errno,
+	 * with the reason in `why`. NULL: for anything.
+	 */
+	int (*debug_check)(struct x86_cpu *cpu, const struct x86_debug *debug,
+			   char *why, size_t size);
 
 	/* NULL: the engine has no profile. */
 	const struct engine_profile_ops *profile;

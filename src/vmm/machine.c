@@ -237,16 +237,9 @@ static int choose_engine(struct machine *machine)
 	const char *name = machine->config->engine;
 
 	machine->engine = engine_choose(name, why, size);
-	if (machine->engine && machine->config->gdb.where &&
-	    !machine->engine->debug && !strcmp(name, "auto"))
-		machine->engine = engine_choose("soft", why, size);
 	if (!machine->engine)
 		return vmm_error_set(machine->error, "engine %s: %s", name,
 				     why);
-	if (machine->config->gdb.where && !machine->engine->debug)
-		return vmm_error_set(machine->error,
-				     "engine %s: cannot be debugged; give "
-				     "--engine soft with --gdb", name);
 	return 0;
 }
 
@@ -400,6 +393,23 @@ static int start_control(struct machine *machine)
 				  0;
 }
 
+static int start_gdb(struct machine *machine)
+{
+	const struct engine *engine = machine->engine;
+	static const struct x86_debug nothing;
+	char why[120];
+
+	if (engine->debug_check &&
+	    engine->debug_check(machine->vm->cpu[0], &nothing, why,
+				sizeof(why)))
+		return vmm_error_set(machine->error,
+				     "engine %s: %s; give --engine soft with "
+				     "--gdb", engine->name, why);
+	gdb_set_machine(gdb_socket_gdb(machine->gdb), machine->vm, engine,
+			&machine->pause);
+	return gdb_socket_start(machine->gdb, machine->loop, machine->error);
+}
+
 static int set_up_loop(struct machine *machine)
 {
 	struct vm *vm = machine->vm;
@@ -432,11 +442,7 @@ static int set_up_loop(struct machine *machine)
 	    vnc_server_start(machine->vnc, machine->loop, machine->board,
 			     machine->name, machine->error))
 		return -1;
-	if (!machine->gdb)
-		return 0;
-	gdb_set_machine(gdb_socket_gdb(machine->gdb), vm, machine->engine,
-			&machine->pause);
-	return gdb_socket_start(machine->gdb, machine->loop, machine->error);
+	return machine->gdb ? start_gdb(machine) : 0;
 }
 
 static int set_up(struct machine *machine)

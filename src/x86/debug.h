@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a debugger outside the guest wants to be told of: addresses of code
- * and ranges of data, all linear. The guest's own debug registers have no
- * part in it, and nothing is written to its memory.
+ * and ranges of data, all linear. What the guest reads of its memory and of
+ * its debug registers stays the same.
  */
 #ifndef LODGE_X86_DEBUG_H
 #define LODGE_X86_DEBUG_H
@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "vm/addr.h"
 
 #define X86_BREAKS_MAX	256
 #define X86_WATCHES_MAX 32
@@ -20,9 +22,17 @@ struct x86_watch {
 	bool read, write;
 };
 
+struct x86_break {
+	uint64_t linear;
+	/* For engines that have to mark the code: where its first byte lay
+	 * when the breakpoint was set, and whether they may do so. */
+	gpa_t memory;
+	bool mark;
+};
+
 struct x86_debug {
 	unsigned int breaks, watches;
-	uint64_t at[X86_BREAKS_MAX];
+	struct x86_break at[X86_BREAKS_MAX];
 	struct x86_watch watch[X86_WATCHES_MAX];
 };
 

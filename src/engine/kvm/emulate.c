@@ -160,11 +160,15 @@ bool kvm_emulate(struct kvm_cpu *own, struct engine_exit *exit)
 	own->stats.emulated++;
 	/* KVM has a #UD ready, for monitors that would just go on. */
 	cpu->state.fault_pending = 0;
+	if (cpu->debug && !kvm_debug_before(own, exit))
+		return false;
 	step(own);
 	if (cpu->state.activity == X86_SHUTDOWN) {
 		exit->reason = ENGINE_CRASHED;
 		return false;
 	}
 	err = kvm_put_registers(own);
-	return err ? fail(exit, err, "KVM refuses the vCPU's state") : true;
+	if (err)
+		return fail(exit, err, "KVM refuses the vCPU's state");
+	return !cpu->debug || kvm_debug_after(own, exit);
 }

@@ -21,6 +21,7 @@
 #define SLOWEST_NS   250000u /* hardware: 20 us; emulated: 500 us and more */
 #define TRIES	     3
 #define CODE_ADDRESS 0x1000u
+#define WATCHED	     (CODE_ADDRESS + 0x800u)
 
 static const struct {
 	int capability;
@@ -50,8 +51,13 @@ struct probe {
 /* mov ecx, LOOPS; loop $; hlt */
 static const uint8_t probe_code[] = { 0xb9, LOOPS & 0xff, LOOPS >> 8, 0, 0,
 				      0xe2, 0xfe,	  0xf4 };
+/* mov [WATCHED], eax; hlt */
+static const uint8_t watch_code[] = { 0xa3, WATCHED & 0xff, WATCHED >> 8,
+				      0,    0,		    0xf4 };
+/* int3; hlt */
+static const uint8_t mark_code[] = { 0xcc, 0xf4 };
 
-static int probe_memory(struct probe *p)
+static int probe_memory(struct probe *p, const uint8_t *code, size_t size)
 {
 	struct kvm_userspace_memory_region region = {
 		.guest_phys_addr = CODE_ADDRESS,
@@ -62,17 +68,18 @@ static int probe_memory(struct probe *p)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p->page == MAP_FAILED)
 		return -1;
-	memcpy(p->page, probe_code, sizeof(probe_code));
+	memcpy(p->page, code, size);
 	region.userspace_addr = (uintptr_t)p->page;
 	return ioctl(p->vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-static int probe_open(struct probe *p, int system)
+static int probe_open(struct probe *p, int system, const uint8_t *code,
+		      size_t size)
 {
 	*p = (struct probe){ .vm = -1, .cpu = -1, .page = MAP_FAILED,
 			     .run = MAP_FAILED };
 	p->vm = ioctl(system, KVM_CREATE_VM, 0);
-	if (p->vm < 0 || probe_memory(p))
+	if (p->vm < 0 || probe_memory(p, code, size))
 		return -1;
 	p->cpu = ioctl(p->vm, KVM_CREATE_VCPU, 0);
 	p->run_size = ioctl(system, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -124,36 +131,94 @@ static struct kvm_segment flat_segment(uint8_t type)
 	};
 }
 
-/* Nanoseconds that the loop takes; 0 when it cannot be run. */
-static uint64_t probe_time(struct probe *p)
+static int probe_start(struct probe *p)
 {
 	struct kvm_regs regs = { .rip = CODE_ADDRESS, .rflags = 2 };
 	struct kvm_sregs sregs;
-	uint64_t start;
-	int err;
 
 	if (ioctl(p->cpu, KVM_GET_SREGS, &sregs))
-		return 0;
+		return -1;
 	sregs.cr0 |= 1; /* PE */
+	sregs.idt.limit = 0; /* any exception ends it */
 	sregs.cs = flat_segment(0xb);
 	sregs.ds = sregs.es = sregs.ss = flat_segment(3);
-	if (ioctl(p->cpu, KVM_SET_SREGS, &sregs) ||
-	    ioctl(p->cpu, KVM_SET_REGS, &regs))
-		return 0;
-	start = host_monotonic_ns();
+	return ioctl(p->cpu, KVM_SET_SREGS, &sregs) ||
+	       ioctl(p->cpu, KVM_SET_REGS, &regs) ? -1 : 0;
+}
+
+/* Runs to an exit, of the reason that is given; else false. */
+static bool probe_run(struct probe *p, uint32_t reason)
+{
+	int err;
+
 	do
 		err = ioctl(p->cpu, KVM_RUN, 0);
 	while (err && errno == EINTR);
-	if (err || p->run->exit_reason != KVM_EXIT_HLT)
+	if (err || p->run->exit_reason != reason)
+		return false;
+	return reason != KVM_EXIT_INTERNAL_ERROR ||
+	       p->run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION;
+}
+
+/* Nanoseconds that the loop takes; 0 when it cannot be run. */
+static uint64_t probe_time(struct probe *p)
+{
+	uint64_t start;
+
+	if (probe_start(p))
+		return 0;
+	start = host_monotonic_ns();
+	if (!probe_run(p, KVM_EXIT_HLT))
 		return 0;
 	return host_monotonic_ns() - start + 1;
+}
+
+/* Runs `code` with debug register 0 as DR7 says, to the exit. */
+static bool probe_stop(int system, const uint8_t *code, size_t size,
+		       uint32_t control, uint64_t dr0, uint64_t dr7,
+		       uint32_t reason)
+{
+	const struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | control,
+		.arch.debugreg = { [0] = dr0, [7] = dr7 },
+	};
+	struct probe p;
+	bool stops;
+
+	stops = !probe_open(&p, system, code, size) && !probe_start(&p) &&
+		!ioctl(p.cpu, KVM_SET_GUEST_DEBUG, &debug) &&
+		probe_run(&p, reason);
+	probe_close(&p);
+	return stops;
+}
+
+unsigned int kvm_probe_debug(int system)
+{
+	unsigned int can = 0;
+
+	/* Where KVM emulates, it cannot emulate INT3 and hands it over. */
+	if (probe_stop(system, mark_code, sizeof(mark_code),
+		       KVM_GUESTDBG_USE_SW_BP, 0, 0, KVM_EXIT_DEBUG) ||
+	    probe_stop(system, mark_code, sizeof(mark_code),
+		       KVM_GUESTDBG_USE_SW_BP, 0, 0, KVM_EXIT_INTERNAL_ERROR))
+		can |= KVM_CAN_MARK;
+	/* Register 0; writes of 4 bytes. SDM vol. 3, 17.2.4. */
+	if (probe_stop(system, watch_code, sizeof(watch_code),
+		       KVM_GUESTDBG_USE_HW_BP, CODE_ADDRESS, 0x202,
+		       KVM_EXIT_DEBUG))
+		can |= KVM_CAN_BREAK;
+	if (probe_stop(system, watch_code, sizeof(watch_code),
+		       KVM_GUESTDBG_USE_HW_BP, WATCHED, 0xd0202,
+		       KVM_EXIT_DEBUG))
+		can |= KVM_CAN_WATCH;
+	return can;
 }
 
 static int probe_speed(int system, char *why, size_t size)
 {
 	uint64_t best = UINT64_MAX, took;
 	struct probe p;
-	int err = probe_open(&p, system);
+	int err = probe_open(&p, system, probe_code, sizeof(probe_code));
 
 	/* An emulated KVM fails now and then for once. */
 	for (int i = 0; !err && i < TRIES && best > SLOWEST_NS; i++) {

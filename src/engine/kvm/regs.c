@@ -319,11 +319,12 @@ int kvm_get_state(struct x86_cpu *cpu)
 	static part_mover *const parts[] = { kvm_get_registers, kvm_get_msrs,
 					     kvm_get_lapic, NULL };
 	struct kvm_cpu *own = cpu->engine;
-	int err = move_parts(own, parts);
+	int err;
 
+	kvm_hold_interrupts(own->kvm);
+	err = move_parts(own, parts);
 	if (!err && !cpu->id)
 		err = kvm_get_irqchip(own);
-	cpu->lazy_bits = 0;
-	x86_update_mode(cpu);
+	x86_cpu_state_changed(cpu);
 	return err;
 }

@@ -114,6 +114,17 @@ static bool fail(struct engine_exit *exit, int error, const char *what)
 	return false;
 }
 
+static bool handle_exit(struct kvm_cpu *own, struct engine_exit *exit);
+
+/* Of a debugger's step: KVM does not stop behind each kind of access. */
+static bool end_access(struct kvm_cpu *own, struct engine_exit *exit)
+{
+	own->run->immediate_exit = 1;
+	if (!ioctl(own->fd, KVM_RUN, 0))
+		return handle_exit(own, exit);
+	return kvm_debug_moved(own, exit);
+}
+
 static bool exit_io(struct kvm_cpu *own, struct engine_exit *exit)
 {
 	struct kvm_run *run = own->run;
@@ -133,7 +144,7 @@ static bool exit_io(struct kvm_cpu *own, struct engine_exit *exit)
 		}
 		data += run->io.size;
 	}
-	return true;
+	return !own->step || end_access(own, exit);
 }
 
 static bool exit_mmio(struct kvm_cpu *own, struct engine_exit *exit)
@@ -157,7 +168,7 @@ static bool exit_mmio(struct kvm_cpu *own, struct engine_exit *exit)
 		at += n;
 		left -= n;
 	}
-	return true;
+	return !own->step || end_access(own, exit);
 }
 
 /* AMD's KVM has reset the processor by now: its state at the fault is gone. */
@@ -194,6 +205,7 @@ static exit_handler *const exit_handlers[] = {
 	[KVM_EXIT_IO] = exit_io,
 	[KVM_EXIT_MMIO] = exit_mmio,
 	[KVM_EXIT_HLT] = exit_halt,
+	[KVM_EXIT_DEBUG] = kvm_debug_exit,
 	[KVM_EXIT_INTR] = exit_again,
 	[KVM_EXIT_IRQ_WINDOW_OPEN] = exit_again,
 	[KVM_EXIT_SHUTDOWN] = exit_shutdown,
@@ -230,18 +242,22 @@ static void begin_run(struct kvm_cpu *own)
 	sigemptyset(&kick);
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	kvm_release_interrupts(own->kvm);
 	atomic_store(&own->thread, gettid());
 }
 
 /*
  * An exit's answer (port or memory reads) is taken over by the next KVM_RUN;
- * with immediate_exit set that is all it does.
+ * with immediate_exit set that is all it does. It may be an access in more
+ * than one piece, and the end of a debugger's step.
  */
-static void end_run(struct kvm_cpu *own)
+static void end_run(struct kvm_cpu *own, struct engine_exit *exit)
 {
 	own->run->immediate_exit = 1;
-	ioctl(own->fd, KVM_RUN, 0);
+	while (!ioctl(own->fd, KVM_RUN, 0) && handle_exit(own, exit))
+		;
 	own->run->immediate_exit = 0;
+	kvm_debug_leave(own);
 	atomic_store(&own->thread, 0);
 }
 
@@ -251,6 +267,8 @@ void kvm_cpu_run(struct x86_cpu *cpu, struct engine_exit *exit)
 
 	*exit = (struct engine_exit){ 0 };
 	begin_run(own);
+	if (!kvm_debug_enter(own, exit))
+		goto out;
 	do {
 		__atomic_store_n(&own->run->immediate_exit, 0,
 				 __ATOMIC_SEQ_CST);
@@ -266,5 +284,6 @@ void kvm_cpu_run(struct x86_cpu *cpu, struct engine_exit *exit)
 		}
 		own->run->exit_reason = KVM_EXIT_INTR;
 	} while (handle_exit(own, exit));
-	end_run(own);
+out:
+	end_run(own, exit);
 }

@@ -12,9 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "chip/ioapic.h"
 #include "chip/irqchip.h"
-#include "chip/pic.h"
 
 /* Intel's VMX needs three pages and one page out of the guest's way. */
 #define TSS_ADDRESS	 0xfffbd000ul
@@ -82,6 +80,8 @@ static int kvm_open(const struct engine_setup *setup, void **vm_engine)
 	if (!kvm)
 		return err;
 	kvm->vm = setup->vm;
+	pthread_mutex_init(&kvm->debug.lock, NULL);
+	pthread_mutex_init(&kvm->held.lock, NULL);
 	kvm->cpuid = setup->cpuid;
 	kvm->system = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm->system < 0) {
@@ -256,49 +256,7 @@ static int kvm_map_memory(void *vm_engine)
 	return err;
 }
 
-/* --- interrupts ----------------------------------------------------------- */
-
-/* The structs keep the levels for a reset and for saving. */
-static void note_level(struct kvm_vm *kvm, unsigned int line, bool level)
-{
-	uint32_t pin = 1u << (line == IRQ_PIT ? IRQ_PIT_GSI : line);
-	uint8_t bit = (uint8_t)(1u << (line & 7));
-
-	if (kvm->ioapic && level)
-		kvm->ioapic->level |= pin;
-	else if (kvm->ioapic)
-		kvm->ioapic->level &= ~pin;
-	if (line >= 16 || !kvm->pic)
-		return;
-	if (level)
-		kvm->pic->half[line >> 3].lines |= bit;
-	else
-		kvm->pic->half[line >> 3].lines &= (uint8_t)~bit;
-}
-
-/* Held: the device lock. */
-static void kvm_irq_line(void *vm_engine, unsigned int line, bool level)
-{
-	struct kvm_vm *kvm = vm_engine;
-	struct kvm_irq_level irq = { .irq = line, .level = level };
-
-	if (line >= IRQ_LINES)
-		return;
-	note_level(kvm, line, level);
-	ioctl(kvm->fd, KVM_IRQ_LINE, &irq);
-}
-
-static void kvm_send_msi(void *vm_engine, const struct msi *message)
-{
-	struct kvm_vm *kvm = vm_engine;
-	struct kvm_msi msi = {
-		.address_lo = (uint32_t)message->address,
-		.address_hi = (uint32_t)(message->address >> 32),
-		.data = message->data,
-	};
-
-	ioctl(kvm->fd, KVM_SIGNAL_MSI, &msi);
-}
+/* --- devices in other processes ------------------------------------------- */
 
 int kvm_ioeventfd(struct kvm_vm *kvm, uint64_t address, unsigned int size,
 		  bool port, int fd, bool assign)
@@ -368,6 +326,8 @@ const struct engine engine_kvm = {
 	.put_state = kvm_put_state,
 	.get_state = kvm_get_state,
 	.stats = kvm_stats,
+	.debug = kvm_debug,
+	.debug_check = kvm_debug_check,
 	.own_irqchip = true,
 	.irq_line = kvm_irq_line,
 	.send_msi = kvm_send_msi,

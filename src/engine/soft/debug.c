@@ -21,7 +21,7 @@ static bool mark_breaks(struct soft_cpu *soft, const struct x86_debug *debug)
 	bool fresh = false;
 
 	for (unsigned int i = 0; i < debug->breaks; i++) {
-		unsigned int at = (unsigned int)(debug->at[i] & 0xfff);
+		unsigned int at = (unsigned int)(debug->at[i].linear & 0xfff);
 		uint64_t bit = (uint64_t)1 << (at % 64);
 
 		fresh |= !(soft->cut[at / 64] & bit);
@@ -56,7 +56,7 @@ static bool breakpoint_here(const struct x86_cpu *cpu)
 	uint64_t linear = block_linear(cpu);
 
 	for (unsigned int i = 0; i < debug->breaks; i++)
-		if (debug->at[i] == linear)
+		if (debug->at[i].linear == linear)
 			return true;
 	return false;
 }

@@ -24,7 +24,7 @@ import run_guests  # noqa: E402
 HERE = pathlib.Path(__file__).resolve().parent
 QEMU = shutil.which("qemu-system-x86_64")
 GUEST = BUILD / "guest" / "default"
-PROGRAMS = ["test-engine-kvm", "test-engine-kvm_state"]
+PROGRAMS = ["test-engine-kvm", "test-engine-kvm_debug", "test-engine-kvm_state"]
 LIMIT = 120  # seconds; some 40 on a quiet machine
 TRIES = 3  # QEMU's SVM has hung a processor now and then
 

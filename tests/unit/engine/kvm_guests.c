@@ -13,20 +13,24 @@
 	const struct kvm_guest guest_##name_ = { image_##name_##_begin, \
 						 image_##name_##_end }
 
+/* A gate of the table at 0x301000, for the vector to the label. */
+#define GATE(vector_, label_)                              \
+	"	lea " label_ "(%rip), %rax\n"              \
+	"	mov $0x301000 + 16 * " vector_ ", %edi\n"  \
+	"	mov %ax, (%rdi)\n"                         \
+	"	movw $0x10, 2(%rdi)\n"                     \
+	"	movw $0x8e00, 4(%rdi)\n"                   \
+	"	shr $16, %rax\n"                           \
+	"	mov %ax, 6(%rdi)\n"                        \
+	"	movq $0, 8(%rdi)\n"
+
 /* Stack, SSE, and a gate for the vector to `handler`; LAPIC enabled. */
 #define SET_UP                                             \
 	"	mov $0x300000, %esp\n"                     \
 	"	mov %cr4, %rax\n"                          \
 	"	or $0x200, %rax\n"                         \
 	"	mov %rax, %cr4\n"                          \
-	"	lea 90f(%rip), %rax\n"                     \
-	"	mov $0x301400, %edi\n"                     \
-	"	mov %ax, (%rdi)\n"                         \
-	"	movw $0x10, 2(%rdi)\n"                     \
-	"	movw $0x8e00, 4(%rdi)\n"                   \
-	"	shr $16, %rax\n"                           \
-	"	mov %ax, 6(%rdi)\n"                        \
-	"	movq $0, 8(%rdi)\n"                        \
+	GATE("0x40", "90f")                                \
 	"	lidt 91f(%rip)\n"                          \
 	"	xor %ebx, %ebx\n"                          \
 	"	mov %rbx, 0x302000\n"                      \
@@ -161,6 +165,45 @@ GUEST(halts, SET_UP
       "	movq $1, 0x302020\n"
       "1:	hlt\n"
       "	jmp 1b\n" HANDLER(""));
+
+/* The addresses of four labels; then the loop. */
+GUEST(steps, SET_UP
+      "	xor %ecx, %ecx\n"
+      "	lea 1f(%rip), %rax\n"
+      "	mov %rax, 0x302040\n"
+      "	lea 2f(%rip), %rax\n"
+      "	mov %rax, 0x302048\n"
+      "	lea 3f(%rip), %rax\n"
+      "	mov %rax, 0x302050\n"
+      "	lea 4f(%rip), %rax\n"
+      "	mov %rax, 0x302058\n"
+      "1:	inc %rbx\n"
+      "2:	mov %rbx, 0x302000\n"
+      "3:	out %al, $0xed\n"
+      "4:	pushf\n"
+      "	pop %rcx\n"
+      "	jmp 1b\n" HANDLER(""));
+
+/* INT3, and a trap behind an instruction of its own. */
+GUEST(traps, SET_UP GATE("1", "6f") GATE("3", "5f")
+      "1:	int3\n"
+      "	cmpq $0, 0x302020\n" /* the trap only where asked for */
+      "	jne 2f\n"
+      "	pushf\n"
+      "	orl $0x100, (%rsp)\n"
+      "	popf\n"
+      "	nop\n"
+      "2:	incq 0x302000\n"
+      "	jmp 1b\n"
+      "5:	incq 0x302028\n"
+      "	iretq\n"
+      "6:	push %rax\n"
+      "	mov %dr6, %rax\n"
+      "	mov %rax, 0x302030\n"
+      "	incq 0x302038\n"
+      "	andl $~0x100, 24(%rsp)\n"
+      "	pop %rax\n"
+      "	iretq\n" HANDLER(""));
 
 GUEST(crashes, "	lidt 1f(%rip)\n"
 	       "	ud2\n"

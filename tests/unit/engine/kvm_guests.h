@@ -17,6 +17,9 @@
 #define GUEST_VECTORS 0x302010u /* the count, through XMM0 */
 #define GUEST_WRONG   0x302018u /* registers and memory disagreed */
 #define GUEST_DONE    0x302020u
+#define GUEST_BREAKS  0x302028u /* INT3 of its own */
+#define GUEST_DR6     0x302030u /* at the last trap of its own */
+#define GUEST_TRAPS   0x302038u
 #define GUEST_RESULT  0x302040u /* 16 bytes */
 #define GUEST_PAGES   0x400000u /* guest_writes: the first and fourth page */
 #define GUEST_PORT    0x510
@@ -42,6 +45,14 @@ extern const struct kvm_guest guest_writes;
 extern const struct kvm_guest guest_odd;
 /* HLT with interrupts off. */
 extern const struct kvm_guest guest_halts;
+/*
+ * Leaves the addresses of four instructions at GUEST_RESULT: counts in RBX;
+ * stores that in GUEST_COUNT; OUT; PUSHF, with the flags in RCX two
+ * instructions later; and so on for ever.
+ */
+extern const struct kvm_guest guest_steps;
+/* Executes INT3, and with GUEST_DONE 0 sets TF; its handlers count. */
+extern const struct kvm_guest guest_traps;
 /* Faults without a table of handlers. */
 extern const struct kvm_guest guest_crashes;
 

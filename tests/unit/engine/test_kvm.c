@@ -229,6 +229,24 @@ static void guest_writes_signal(void **state)
 	close(mmio);
 }
 
+/* A state that is out when a message comes does not undo it. */
+static void messages_wait_for_the_state(void **state)
+{
+	const struct msi msi = { .address = 0xfee00000, .data = GUEST_VECTOR };
+	struct kvm_machine m;
+
+	machine_build(&m, &engine_kvm, &guest_waits);
+	machine_run(&m, GUEST_COUNT, 1);
+	assert_int_equal(engine_kvm.get_state(m.cpu), 0);
+	engine_kvm.send_msi(m.engine_vm, &msi);
+	assert_int_equal(engine_kvm.put_state(m.cpu), 0);
+	machine_run(&m, GUEST_TICKS, 1);
+	engine_kvm.send_msi(m.engine_vm, &msi);
+	machine_run(&m, GUEST_TICKS, 2);
+	assert_int_equal(machine_word(&m, GUEST_TICKS), 2);
+	machine_destroy(&m);
+}
+
 static void signals_interrupt(void **state)
 {
 	const struct msi msi = { 0xfee00000, GUEST_VECTOR };
@@ -337,6 +355,7 @@ int main(void)
 		cmocka_unit_test(reset_starts_anew),
 		cmocka_unit_test(odd_instructions_run),
 		cmocka_unit_test(guest_writes_signal),
+		cmocka_unit_test(messages_wait_for_the_state),
 		cmocka_unit_test(signals_interrupt),
 		cmocka_unit_test(dirty_pages_are_logged),
 	};
