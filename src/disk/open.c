@@ -11,6 +11,7 @@
 
 #include "disk/driver.h"
 #include "disk/file.h"
+#include "disk/nbd_client.h"
 
 #define DEPTH_MAX 64  /* images of a chain */
 #define HEAD	  512 /* bytes that a probe sees */
@@ -81,6 +82,8 @@ const struct disk_driver *disk_driver_by_path(const char *path)
 	const char *name = strrchr(path, '/');
 	const char *suffix = strrchr(name ? name : path, '.');
 
+	if (disk_nbd_is_address(path))
+		return NULL; /* its last part may be a socket's */
 	for (size_t i = 0; suffix && i < DRIVERS; i++)
 		if (has_word(drivers[i]->suffixes, suffix))
 			return drivers[i];
@@ -173,7 +176,9 @@ int disk_open(struct disk_node **node, const struct disk_open *how,
 	      struct disk_error *error)
 {
 	struct disk_node *file;
-	int result = disk_file_open(&file, how, error);
+	int result = disk_nbd_is_address(how->path)
+			     ? disk_nbd_open(&file, how, error)
+			     : disk_file_open(&file, how, error);
 
 	*node = NULL;
 	if (result)

@@ -16,7 +16,7 @@ static const struct disk_command *const commands[] = {
 	&disk_command_create, &disk_command_info,     &disk_command_resize,
 	&disk_command_convert, &disk_command_check,   &disk_command_snapshot,
 	&disk_command_commit, &disk_command_rebase,   &disk_command_map,
-	&disk_command_compare,
+	&disk_command_compare, &disk_command_export,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

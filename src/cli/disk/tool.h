@@ -34,6 +34,8 @@ struct tool {
 	enum disk_preallocation prealloc;
 	const char *folder[TOOL_OPTIONS_MAX];
 	unsigned int folders;
+	const char *listen, *name;
+	bool readonly, once, insecure;
 };
 
 struct disk_command {
@@ -55,6 +57,7 @@ extern const struct disk_command disk_command_commit;
 extern const struct disk_command disk_command_rebase;
 extern const struct disk_command disk_command_map;
 extern const struct disk_command disk_command_compare;
+extern const struct disk_command disk_command_export;
 
 /* --- options that several have (tool.c) --------------------------------------- */
 
