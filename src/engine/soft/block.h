@@ -70,13 +70,12 @@ struct block {
 	const uint8_t *code; /* rewritten; NULL: interpreted */
 	/* The same for who has these sets of registers live (REWRITE_*). */
 	const uint8_t *live_code;
-	/* Another entry, for a jump that has to look for requests: bytes in
-	 * front of `live_code`. */
-	uint16_t poll;
+	bool flags; /* it needs some of those that it is entered with */
 	uint8_t failed; /* checks for a whole share, where there is no copy */
 	uint32_t rows; /* block_insn(): which instructions `insn` has */
-	/* Where in code memory its far and indirect entries are, or 0. */
-	uint32_t far, indirect;
+	/* Where in code memory its other entries are, or 0: for jumps that
+	 * have to look for requests, far and indirect ones. */
+	uint32_t poll, far, indirect;
 	struct x86_insn insn[];
 };
 

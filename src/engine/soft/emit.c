@@ -242,6 +242,13 @@ uint8_t *emit_jrcxz(struct emit *e)
 	return e->p - 1;
 }
 
+uint8_t *emit_jcc_8(struct emit *e, unsigned int cc)
+{
+	emit_8(e, 0x70 | cc);
+	emit_8(e, 0);
+	return e->p - 1;
+}
+
 uint8_t *emit_jmp_8(struct emit *e)
 {
 	emit_8(e, 0xeb);

@@ -145,8 +145,9 @@ uint8_t *emit_jmp(struct emit *e, uint64_t to);
 uint8_t *emit_jcc(struct emit *e, unsigned int cc, uint64_t to);
 uint8_t *emit_call(struct emit *e, uint64_t to);
 
-/* JRCXZ and JMP rel8 to be patched; gives where the byte is. */
+/* JRCXZ, Jcc and JMP rel8 to be patched; gives where the byte is. */
 uint8_t *emit_jrcxz(struct emit *e);
+uint8_t *emit_jcc_8(struct emit *e, unsigned int cc);
 uint8_t *emit_jmp_8(struct emit *e);
 
 /* Lets the jump whose displacement is at `at` lead here. */

@@ -26,6 +26,8 @@ int rewrite_init(struct rewriter *rw, struct x86_cpu *cpu, size_t code_size)
 
 	if (!(cpuid_host(7, 0).ebx & BMI2))
 		return -VM_ENOTSUP;
+	if (code_size > REWRITE_PLACES)
+		code_size = REWRITE_PLACES;
 	err = host_code_create(&rw->code, code_size);
 	if (!err)
 		err = rewrite_links_open(rw);
@@ -452,7 +454,7 @@ static const uint8_t *put_all(struct rewrite *t, struct rewrite_class *class,
 	if (is_indirect(end))
 		t->rows = (uint32_t)1 << (block->count - 1u);
 	block->needs = (uint8_t)needed_at_front(block, class);
-	code = rewrite_entries(t, find_live(t, page, class, live));
+	code = rewrite_entries(t, find_live(t, page, class, live), end);
 	front = t->live;
 	if (block->source)
 		rewrite_check_source(t);

@@ -38,6 +38,13 @@ static bool is_hot(const struct rewriter *rw, const struct block *block)
 	return rw->hot[bit / 64] >> (bit % 64) & 1;
 }
 
+/* Others than supervisor blocks do not begin with calls. */
+bool rewrite_is_hot(const struct rewrite *t)
+{
+	return t->block->mode & (X86_MODE_USER | X86_MODE_SUPER_AC) ||
+	       is_hot(t->rw, t->block);
+}
+
 void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	uint64_t back = atomic_load_explicit(&cpu->fast.word[WORD_HOT],
@@ -67,12 +74,9 @@ void rewrite_forget_hot(struct rewriter *rw, struct x86_cpu *cpu)
 
 bool rewrite_wants_call(const struct rewrite *t, unsigned int align)
 {
-	const uint32_t others = X86_MODE_USER | X86_MODE_SUPER_AC;
-
 	/* What stands behind the block once more is jumped to. */
-	return !(t->block->mode & others) && align == 1 && t->turns == 1 &&
-	       !rewrite_wants_apart(t->rw, t->block) &&
-	       !is_hot(t->rw, t->block);
+	return align == 1 && !rewrite_is_hot(t) && t->turns == 1 &&
+	       !rewrite_wants_apart(t->rw, t->block);
 }
 
 void rewrite_call_check(struct rewrite *t, unsigned int size, bool write)

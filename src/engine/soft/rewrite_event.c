@@ -7,57 +7,76 @@
  * spends five bytes and a row on each.
  *
  * A block in code memory:
- *   struct head
- *   the call for requests; polling entry, plain entry
+ *   the head
+ *   the call for requests and the polling entry, if it is wanted at once
  *   the instructions; what is not in their line
  *   a table of instructions for the interpreter, one of exits
  *
  * An exit is a call of that routine, or a jump to one, until it is known where
- * it leads. To another page it leads to the target's far entry. That and the
- * indirect entry lie apart, and are made when they are first wanted; the one
- * that the block itself is made because of stands in front of the others.
+ * it leads. To another page it leads to the target's far entry. That, the
+ * indirect and the polling entry lie apart, and are made when they are first
+ * wanted; the one that the block itself is made because of stands in front.
  */
 #include "engine/soft/rewrite_impl.h"
 
 #include "engine/soft/soft.h"
 #include "vm/error.h"
 
+/* Five bytes: 27 bits of the block's distance from the first kept one, by 8,
+ * and 13 of that of the tables from here. */
+#define HEAD_SIZE   5u
+#define HEAD_BLOCKS 27
+
 struct head {
-	uint32_t block; /* its distance from the first kept one, by 8 */
-	uint16_t tables; /* their distance from here */
-	uint8_t slow, exits; /* rows of the tables */
+	struct block *block;
+	const uint8_t *tables;
 };
 
-/* No call returns to before this but the one for requests. */
-#define BACK_POLL (sizeof(struct head) + 8)
+/* The call for requests returns to before this; so may others. */
+#define BACK_POLL (HEAD_SIZE + 8)
 
-/*
- * A row of the first table: distances from the head of where the call returns
- * to and where to go on, and the instruction's index; its offset, and how many
- * more there are.
- */
+/* Distances from the head have so many bits. */
 #define BACK_BITS 13
 #define BACK_MASK ((1u << BACK_BITS) - 1)
-#define SLOW_SIZE 6u
 
-_Static_assert(2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32,
-	       "32 bits of a row of the first table");
+/*
+ * The tables begin with a byte that counts the rows of the first one, and one
+ * that counts the exits which are not in line, and, by EXITS_IN_LINE, the
+ * others.
+ *
+ * A row of the first table, in the order of calls as far as that makes it
+ * short. By the lowest bit, three bytes, whose bits are, above that one: how far
+ * behind the last row's the call returns, 8; where to go on behind there, 5;
+ * the instruction's index above the last one's, 3, and its offset, 7. Or six:
+ * distances from the head of where the call returns to and where to go on, and
+ * the index; a byte of offset, and how many instructions more there are.
+ */
+#define EXITS_IN_LINE 32u
+#define SLOW_SHORT    3u
+#define SLOW_LONG     6u
+
+_Static_assert(1 + 2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32 &&
+	       REWRITE_EXITS_MAX < EXITS_IN_LINE,
+	       "bits of tables");
 
 /* Checks for a whole share that may fail before there is a copy. */
 #define FAILED_MAX 16u
 
 /*
- * A row of the second, of 16-bit words: where the call returns to, with these
- * bits; what is live, and above that the target's distance from the block's
- * rip, when it is in the same page; else two words of distance; and the
- * distance of the displacement to patch, unless it is that call's; 0, when it
- * lies before the head, and two words of distance.
+ * A row of the second table: for an exit in line, 16 bits of where its call
+ * returns to. For the others, whose calls stand one behind the other up to the
+ * tables, a byte: how far the displacement to patch lies behind the last one's;
+ * 0 when that is too far, and then four bytes of its distance from the head.
+ * Behind that 16 bits: EXIT_POLL, EXIT_FAR, EXIT_LIVE, and the lowest ones of
+ * the target's distance from the block's rip; to another page, three bytes with
+ * the others; and a byte of what is live, if anything is.
  */
-#define EXIT_POLL 0x2000u
-#define EXIT_FAR  0x4000u
-#define EXIT_SITE 0x8000u
-#define LIVE_BITS 3
-#define LIVE_MASK ((1u << LIVE_BITS) - 1)
+#define EXIT_POLL 0x1u
+#define EXIT_FAR  0x2u
+#define EXIT_LIVE 0x4u
+#define EXIT_SITE 0x8u /* never in a row */
+#define AWAY_SHIFT 3
+#define AWAY_BITS  (16 - AWAY_SHIFT)
 
 /* Distance of the key in a far entry. */
 #define FAR_KEY 14
@@ -92,12 +111,12 @@ void rewrite_events_mark(struct rewriter *rw, size_t offset)
 
 void rewrite_put_head(struct rewrite *t)
 {
-	const struct head none = { 0 };
+	static const uint8_t none[HEAD_SIZE];
 	size_t offset = (size_t)(t->e.p - t->rw->code.write);
 
 	t->front = t->e.p;
 	t->place = (uint32_t)(offset / REWRITE_UNIT * REWRITE_PLACE);
-	emit_bytes(&t->e, &none, sizeof(none));
+	emit_bytes(&t->e, none, sizeof(none));
 }
 
 struct rewrite_slow *rewrite_add_slow(struct rewrite *t, unsigned int index,
@@ -117,12 +136,6 @@ struct rewrite_slow *rewrite_put_slow(struct rewrite *t, unsigned int index)
 	return rewrite_add_slow(t, index, t->e.p);
 }
 
-static void put_16(struct emit *e, unsigned int v)
-{
-	emit_8(e, v & 0xff);
-	emit_8(e, v >> 8 & 0xff);
-}
-
 /* From the block's head. */
 static unsigned int distance(struct rewrite *t, const uint8_t *at)
 {
@@ -133,81 +146,116 @@ static unsigned int distance(struct rewrite *t, const uint8_t *at)
 	return (unsigned int)away & BACK_MASK;
 }
 
-static void put_slow_row(struct rewrite *t, const struct rewrite_slow *slow)
+/* What a row's distances are from: those of the row before it. */
+struct last_row {
+	unsigned int back, index, offset;
+};
+
+static void put_slow_row(struct rewrite *t, const struct rewrite_slow *slow,
+			 struct last_row *last)
 {
 	unsigned int back = distance(t, slow->back);
 	unsigned int behind = distance(t, slow->behind);
+	unsigned int index = slow->index;
+	unsigned int offset = t->block->insn[index].offset;
 
-	emit_32(&t->e, back | behind << BACK_BITS |
-			       (uint32_t)slow->index << 2 * BACK_BITS);
-	emit_8(&t->e, t->block->insn[slow->index].offset);
-	emit_8(&t->e, slow->more);
+	if (back - last->back < 1u << 8 && behind - back < 1u << 5 &&
+	    index - last->index < 1u << 3 &&
+	    offset - last->offset < 1u << 7 && !slow->more) {
+		uint32_t row = 1 | (back - last->back) << 1 |
+			       (behind - back) << 9 |
+			       (index - last->index) << 14 |
+			       (offset - last->offset) << 17;
+
+		emit_bytes(&t->e, &row, SLOW_SHORT);
+	} else {
+		emit_32(&t->e, back << 1 | behind << (1 + BACK_BITS) |
+				       index << (1 + 2 * BACK_BITS));
+		emit_8(&t->e, offset);
+		emit_8(&t->e, slow->more);
+	}
+	*last = (struct last_row){ back, index, offset };
 }
 
-static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit)
+static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit,
+			 const uint8_t **site)
 {
 	uint32_t away = (uint32_t)(exit->target - t->block->rip);
 	unsigned int flags = (exit->poll ? EXIT_POLL : 0) |
 			     (exit->far ? EXIT_FAR : 0) |
-			     (exit->in_line ? 0 : EXIT_SITE);
+			     (exit->live ? EXIT_LIVE : 0);
+	unsigned int back = exit->in_line ? distance(t, exit->back) : 0;
+	uint32_t low = flags | away << AWAY_SHIFT;
+	uint32_t high = away >> AWAY_BITS;
+	int32_t from_head = (int32_t)(exit->at - t->front);
 
 	/* From another instruction of the block it may be a little too far. */
 	if (!rewrite_narrow(t) &&
 	    exit->target - t->block->rip != (uint64_t)(int64_t)(int32_t)away)
 		t->unfit = true;
-	put_16(&t->e, distance(t, exit->back) | flags);
-	if (exit->far) {
-		put_16(&t->e, exit->live);
-		emit_32(&t->e, away);
+	if (exit->in_line) {
+		emit_bytes(&t->e, &back, 2);
+	} else if (exit->at > *site && exit->at - *site <= UINT8_MAX) {
+		emit_8(&t->e, (uint8_t)(exit->at - *site));
 	} else {
-		put_16(&t->e, exit->live | away << LIVE_BITS);
+		emit_8(&t->e, 0);
+		emit_32(&t->e, (uint32_t)from_head);
 	}
-	if (exit->in_line)
-		return;
-	if (exit->at > t->front) {
-		put_16(&t->e, distance(t, exit->at));
-	} else {
-		put_16(&t->e, 0);
-		emit_32(&t->e, (uint32_t)(exit->at - t->front));
-	}
+	if (!exit->in_line)
+		*site = exit->at;
+	emit_bytes(&t->e, &low, 2);
+	if (exit->far)
+		emit_bytes(&t->e, &high, 3);
+	if (exit->live)
+		emit_8(&t->e, exit->live);
+}
+
+static void put_tables(struct rewrite *t)
+{
+	struct last_row last = { 0 };
+	const uint8_t *site = t->front;
+	unsigned int apart = 0;
+
+	for (unsigned int i = 0; i < t->exit_count; i++)
+		apart += !t->exit[i].in_line;
+	if ((t->exit_count - apart) * EXITS_IN_LINE > UINT8_MAX)
+		t->unfit = true;
+	emit_8(&t->e, t->slow_count);
+	emit_8(&t->e, apart | (t->exit_count - apart) * EXITS_IN_LINE);
+	for (unsigned int i = 0; i < t->slow_count; i++)
+		put_slow_row(t, &t->slow[i], &last);
+	for (unsigned int in_line = 2; in_line-- > 0;)
+		for (unsigned int i = 0; i < t->exit_count; i++)
+			if (t->exit[i].in_line == in_line)
+				put_exit_row(t, &t->exit[i], &site);
 }
 
 void rewrite_put_end(struct rewrite *t)
 {
 	const struct soft_cpu *soft = t->cpu->engine;
 	const uint8_t *kept = soft->cache.kept.base;
-	struct head head = {
-		.block = (uint32_t)(((uint8_t *)t->block - kept) / 8),
-		.slow = (uint8_t)t->slow_count,
-		.exits = (uint8_t)t->exit_count,
-	};
 	struct emit *e = &t->e;
+	uint64_t head;
 
 	for (unsigned int i = 0; i < t->exit_count; i++) {
 		if (t->exit[i].in_line)
 			continue;
 		emit_land_32(e, t->exit[i].at);
 		emit_call(e, t->rw->event);
-		t->exit[i].back = e->p;
 	}
-	head.tables = (uint16_t)distance(t, e->p);
-	for (unsigned int i = 0; i < t->slow_count; i++)
-		put_slow_row(t, &t->slow[i]);
-	for (unsigned int i = 0; i < t->exit_count; i++)
-		put_exit_row(t, &t->exit[i]);
+	head = (uint64_t)((uint8_t *)t->block - kept) / 8 |
+	       (uint64_t)distance(t, e->p) << HEAD_BLOCKS;
+	put_tables(t);
 	if (!e->full)
-		memcpy(t->front, &head, sizeof(head));
+		memcpy(t->front, &head, HEAD_SIZE);
 }
 
 void rewrite_lead_away(struct rewrite *t)
 {
 	uint8_t *front = (uint8_t *)(uintptr_t)t->block->live_code -
 			 t->e.to_exec;
-	struct emit *e = &t->e;
 
 	rewrite_put_head(t);
-	while ((size_t)(e->p - t->front) < BACK_POLL)
-		emit_8(e, 0x90);
 	t->exit[t->exit_count++] = (struct rewrite_exit){
 		.at = front + 1,
 		.target = t->block->rip,
@@ -220,7 +268,6 @@ void rewrite_lead_away(struct rewrite *t)
 /* --- events --------------------------------------------------------------------- */
 
 struct event {
-	struct block *block;
 	uint8_t *front; /* of the block */
 	struct head head;
 	unsigned int back; /* from `front`: where the call returns to */
@@ -237,12 +284,17 @@ static size_t start_before(const uint64_t *start, size_t unit)
 	return word * 64 + 63 - (unsigned int)__builtin_clzll(bits);
 }
 
-static struct block *block_at(const struct soft_cpu *soft, const uint8_t *front,
-			      struct head *head)
+static struct head head_at(const struct soft_cpu *soft, const uint8_t *front)
 {
-	memcpy(head, front, sizeof(*head));
-	return (struct block *)(soft->cache.kept.base +
-				(size_t)head->block * 8);
+	uint64_t bits = 0;
+	uint64_t block;
+
+	memcpy(&bits, front, HEAD_SIZE);
+	block = bits & (((uint64_t)1 << HEAD_BLOCKS) - 1);
+	return (struct head){
+		(struct block *)(soft->cache.kept.base + block * 8),
+		front + (bits >> HEAD_BLOCKS),
+	};
 }
 
 static struct event find_event(const struct soft_cpu *soft, uint64_t back)
@@ -255,23 +307,22 @@ static struct event find_event(const struct soft_cpu *soft, uint64_t back)
 		.back = (unsigned int)(offset - unit * REWRITE_UNIT),
 	};
 
-	event.block = block_at(soft, event.front, &event.head);
+	event.head = head_at(soft, event.front);
 	return event;
 }
 
 struct block *rewrite_placed(struct x86_cpu *cpu, uint64_t place)
 {
 	const struct soft_cpu *soft = cpu->engine;
-	struct head head;
+	const uint8_t *front = soft->rewriter.code.write +
+			       place / REWRITE_PLACE * REWRITE_UNIT;
 
-	return block_at(soft, soft->rewriter.code.write +
-				      place / REWRITE_PLACE * REWRITE_UNIT,
-			&head);
+	return head_at(soft, front).block;
 }
 
 struct block *rewrite_called_by(const struct x86_cpu *cpu, uint64_t back)
 {
-	return find_event(cpu->engine, back).block;
+	return find_event(cpu->engine, back).head.block;
 }
 
 /* Goes on at `rip`, which host code has led to. */
@@ -286,36 +337,41 @@ static uintptr_t go_on(struct soft_cpu *soft, uint64_t rip)
 
 /* A row of the table of exits. */
 struct exit_row {
-	unsigned int flags, back;
+	unsigned int flags; /* EXIT_* */
+	unsigned int back; /* if it is in line */
 	int32_t away, site;
 	uint8_t live;
 };
 
-/* Reads the row at `at`; gives where the next one is. */
-static const uint8_t *read_exit(const uint8_t *at, struct exit_row *row)
+/* Reads the row at `at`, behind another with that site; gives where the next
+ * one is. */
+static const uint8_t *read_exit(const uint8_t *at, bool in_line,
+				struct exit_row *row)
 {
-	uint16_t v[2];
+	uint32_t low = 0, high = 0;
 
-	memcpy(v, at, sizeof(v));
-	at += sizeof(v);
-	row->flags = v[0];
-	row->back = v[0] & BACK_MASK;
-	row->live = v[1] & LIVE_MASK;
-	row->away = (int16_t)v[1] >> LIVE_BITS;
-	row->site = (int32_t)row->back - 4;
-	if (v[0] & EXIT_FAR) {
-		memcpy(&row->away, at, sizeof(row->away));
-		at += sizeof(row->away);
+	if (in_line) {
+		row->back = 0;
+		memcpy(&row->back, at, 2);
+		row->site = (int32_t)row->back - 4;
+		at += 2;
+	} else if (*at) {
+		row->site += *at++;
+	} else {
+		memcpy(&row->site, at + 1, 4);
+		at += 5;
 	}
-	if (v[0] & EXIT_SITE) {
-		memcpy(v, at, sizeof(v[0]));
-		row->site = v[0];
-		at += sizeof(v[0]);
+	memcpy(&low, at, 2);
+	at += 2;
+	row->flags = low & ((1u << AWAY_SHIFT) - 1);
+	row->away = (int16_t)low >> AWAY_SHIFT;
+	if (row->flags & EXIT_FAR) {
+		memcpy(&high, at, 3);
+		at += 3;
+		row->away = (int32_t)(low >> AWAY_SHIFT | high << AWAY_BITS);
 	}
-	if (!row->site) {
-		memcpy(&row->site, at, sizeof(row->site));
-		at += sizeof(row->site);
-	}
+	row->live = row->flags & EXIT_LIVE ? *at++ : 0;
+	row->flags |= in_line ? 0 : EXIT_SITE;
 	return at;
 }
 
@@ -323,9 +379,9 @@ static uintptr_t left_by(struct soft_cpu *soft, const struct event *event,
 			 const struct exit_row *row)
 {
 	struct rewriter *rw = &soft->rewriter;
-	uint64_t rip = event->block->rip + (uint64_t)(int64_t)row->away;
+	uint64_t rip = event->head.block->rip + (uint64_t)(int64_t)row->away;
 
-	if (!(event->block->mode & X86_MODE_CODE64))
+	if (!(event->head.block->mode & X86_MODE_CODE64))
 		rip = (uint32_t)rip;
 	rw->link_site = event->front + row->site;
 	rw->link_flags = row->flags;
@@ -337,12 +393,66 @@ static uintptr_t left_by(struct soft_cpu *soft, const struct event *event,
 	return go_on(soft, rip);
 }
 
+/* A row of the first table, and what the next one's distances are from. */
+struct slow_row {
+	struct last_row last;
+	unsigned int behind, more;
+};
+
+static const uint8_t *read_slow(const uint8_t *at, struct slow_row *row)
+{
+	uint32_t bits = 0;
+
+	if (!(*at & 1)) {
+		memcpy(&bits, at, 4);
+		row->last.back = bits >> 1 & BACK_MASK;
+		row->behind = bits >> (1 + BACK_BITS) & BACK_MASK;
+		row->last.index = bits >> (1 + 2 * BACK_BITS);
+		row->last.offset = at[4];
+		row->more = at[5];
+		return at + SLOW_LONG;
+	}
+	memcpy(&bits, at, SLOW_SHORT);
+	row->last.back += bits >> 1 & 0xff;
+	row->behind = row->last.back + (bits >> 9 & 0x1f);
+	row->last.index += bits >> 14 & 7;
+	row->last.offset += bits >> 17;
+	row->more = 0;
+	return at + SLOW_SHORT;
+}
+
+/* The row of the exit by which host code was left; false: there is none. */
+static bool find_exit(const struct event *event, struct exit_row *row)
+{
+	const uint8_t *tables = event->head.tables;
+	unsigned int before = (unsigned int)(tables - event->front) -
+			      event->back;
+	unsigned int in_line = tables[1] / EXITS_IN_LINE;
+	unsigned int apart = tables[1] % EXITS_IN_LINE, slow = tables[0];
+	struct slow_row skipped = { 0 };
+	const uint8_t *at = tables + 2;
+
+	while (slow--)
+		at = read_slow(at, &skipped);
+	while (in_line--) {
+		at = read_exit(at, true, row);
+		if (row->back == event->back)
+			return true;
+	}
+	/* Their calls have five bytes each. */
+	if (event->back > (unsigned int)(tables - event->front) ||
+	    before >= apart * 5)
+		return false;
+	row->site = 0;
+	for (unsigned int i = 0; i < apart - before / 5; i++)
+		at = read_exit(at, false, row);
+	return true;
+}
+
 /* At the polling entry or an exit. */
 static uintptr_t between_blocks(struct soft_cpu *soft,
 				const struct event *event)
 {
-	const uint8_t *at = event->front + event->head.tables +
-			    event->head.slow * SLOW_SIZE;
 	struct exit_row row;
 
 	rewrite_flags_out(soft->cpu);
@@ -350,15 +460,10 @@ static uintptr_t between_blocks(struct soft_cpu *soft,
 	rewrite_heat_up(&soft->rewriter, soft->cpu);
 	rewrite_x87_settle(&soft->rewriter, soft->cpu, NULL, 0);
 	rewrite_forget_branch(soft->cpu);
-	if (event->back <= BACK_POLL)
-		return go_on(soft, event->block->rip);
-	for (unsigned int i = 0; i < event->head.exits; i++) {
-		at = read_exit(at, &row);
-		if (row.back == event->back)
-			return left_by(soft, event, &row);
-	}
-	bug_on(true);
-	return X86_STOP;
+	if (find_exit(event, &row))
+		return left_by(soft, event, &row);
+	bug_on(event->back > BACK_POLL);
+	return go_on(soft, event->head.block->rip);
 }
 
 static uintptr_t interpret(struct soft_cpu *soft, struct block *b,
@@ -378,18 +483,18 @@ static bool find_call(const struct soft_cpu *soft, const struct event *event,
 		      struct rewrite_call *call)
 {
 	const struct host_code *code = &soft->rewriter.code;
-	const uint8_t *at = event->front + event->head.tables;
-	uint32_t row;
+	const uint8_t *at = event->head.tables + 2;
+	struct slow_row row = { 0 };
 
-	for (unsigned int i = 0; i < event->head.slow; i++, at += SLOW_SIZE) {
-		memcpy(&row, at, sizeof(row));
-		if ((row & BACK_MASK) != event->back)
+	for (unsigned int i = 0; i < event->head.tables[0]; i++) {
+		at = read_slow(at, &row);
+		if (row.last.back != event->back)
 			continue;
-		call->block = event->block;
-		call->span.index = row >> 2 * BACK_BITS;
-		call->span.offset = at[sizeof(row)];
-		call->span.more = at[sizeof(row) + 1];
-		at = event->front + (row >> BACK_BITS & BACK_MASK);
+		call->block = event->head.block;
+		call->span.index = row.last.index;
+		call->span.offset = row.last.offset;
+		call->span.more = row.more;
+		at = event->front + row.behind;
 		call->behind = (uintptr_t)(at - code->write + code->exec);
 		return true;
 	}
@@ -422,10 +527,10 @@ uintptr_t rewrite_event(struct x86_cpu *cpu)
 /* --- links ------------------------------------------------------------------------ */
 
 /* Where jumps from elsewhere lead: it polls. */
-static uint64_t entry_of(const struct block *b)
+static uint64_t entry_of(const struct rewriter *rw, const struct block *b)
 {
-	return (uint64_t)(uintptr_t)(b->needs ? b->code :
-						b->live_code - b->poll);
+	return b->needs ? (uint64_t)(uintptr_t)b->code :
+			  (uint64_t)(uintptr_t)rw->code.exec + b->poll;
 }
 
 /* The far entry: goes on if the key is the one under which the block was found
@@ -481,22 +586,38 @@ static uint32_t place_of(const struct rewrite *t)
 	return (uint32_t)(t->e.p - t->rw->code.write);
 }
 
-void rewrite_put_entries(struct rewrite *t)
+static bool is_far(const struct rewrite *t)
 {
 	const struct rewriter *rw = t->rw;
+
+	return rw->link_site && rw->link_flags & EXIT_FAR &&
+	       rw->link_target == t->block->rip;
+}
+
+bool rewrite_is_sought(const struct rewrite *t)
+{
+	return is_far(t) ||
+	       atomic_load_explicit(&t->cpu->fast.word[WORD_SOUGHT],
+				    memory_order_relaxed) == t->block->rip;
+}
+
+bool rewrite_link_polls(const struct rewriter *rw)
+{
+	return rw->link_flags & EXIT_POLL;
+}
+
+void rewrite_put_entries(struct rewrite *t)
+{
+	bool far = is_far(t), sought = rewrite_is_sought(t);
 	struct block *b = t->block;
-	bool far = rw->link_site && rw->link_flags & EXIT_FAR &&
-		   rw->link_target == b->rip;
-	bool sought = atomic_load_explicit(&t->cpu->fast.word[WORD_SOUGHT],
-					   memory_order_relaxed) == b->rip;
 
 	/* One at most: short jumps lead across it. */
 	b->far = far ? place_of(t) : 0;
 	b->indirect = sought && !far ? place_of(t) : 0;
 	if (b->far)
-		put_far(rw, &t->e, b->rip);
+		put_far(t->rw, &t->e, b->rip);
 	else if (b->indirect)
-		put_indirect(rw, &t->e);
+		put_indirect(t->rw, &t->e);
 }
 
 /* An entry that lies apart from its block. */
@@ -509,18 +630,45 @@ static struct emit begin_entry(const struct rewriter *rw)
 	};
 }
 
+/* Its end, where there is no polling entry yet: that. */
+static void put_poll_apart(const struct rewriter *rw, struct emit *e,
+			   const struct block *block)
+{
+	uint8_t *leaves = rewrite_put_poll(e, block->flags);
+
+	emit_jmp(e, (uint64_t)(uintptr_t)block->live_code);
+	emit_land_8(e, leaves);
+	if (block->flags)
+		emit_mov(e, HOST_RCX, HOST_R11);
+	emit_const(e, HOST_R9, block->rip);
+	emit_jmp(e, rw->leave);
+}
+
 /* Gives where in code memory it is, 0 when there is no room. */
 static uint32_t end_entry(struct rewriter *rw, struct emit *e,
-			  const struct block *block)
+			  struct block *block)
 {
 	uint32_t at = (uint32_t)rw->used;
+	uint32_t poll = (uint32_t)(e->p - rw->code.write);
 
-	emit_jmp(e, entry_of(block));
+	if (block->poll)
+		emit_jmp(e, entry_of(rw, block));
+	else
+		put_poll_apart(rw, e, block);
 	if (e->full)
 		return 0;
+	if (!block->poll)
+		block->poll = poll;
 	rw->used = rewrite_round((size_t)(e->p - rw->code.write));
 	rw->bytes += rw->used - at;
 	return at;
+}
+
+static bool make_poll(struct rewriter *rw, struct block *block)
+{
+	struct emit e = begin_entry(rw);
+
+	return end_entry(rw, &e, block);
 }
 
 static bool make_far(struct rewriter *rw, struct block *block)
@@ -561,8 +709,12 @@ void rewrite_link_exit(struct rewriter *rw, struct block *block)
 			return;
 		to = rw->code.exec + block->far;
 	} else if (!(block->needs & ~(unsigned int)rw->link_live)) {
-		to = block->live_code -
-		     (rw->link_flags & EXIT_POLL ? block->poll : 0);
+		to = block->live_code;
+		if (rw->link_flags & EXIT_POLL) {
+			if (!block->poll && !make_poll(rw, block))
+				return;
+			to = rw->code.exec + block->poll;
+		}
 	}
 	away = (int32_t)((uintptr_t)to - next);
 	memcpy(site, &away, sizeof(away));

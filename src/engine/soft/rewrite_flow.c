@@ -4,12 +4,11 @@
  * end one. Nothing here changes a flag but where the block that is entered is
  * known to need none.
  *
- * A block has two entries, one in front of the other:
+ * A block has a plain entry, and one that is made when it is first wanted:
  *   - the polling one, for jumps back and calls: leaves when a request is
- *     waiting or the return stack is full;
- *   - the plain one.
- * A block that needs registers to be live asks for them in front of the first;
- * these are for who knows the answer (rewrite_live.c). Two more entries lie
+ *     waiting or the return stack is full.
+ * A block that needs registers to be live asks for them in front of both;
+ * these are for who knows the answer (rewrite_live.c). So do two more that lie
  * apart (rewrite_event.c): the far one and, for jumps through the table, the
  * indirect one.
  *
@@ -30,50 +29,75 @@ static bool same_page(const struct rewrite *t, uint64_t rip)
 	       !block_may_cross(linear);
 }
 
+static bool is_direct(const struct rewrite_class *class)
+{
+	return class->kind == REWRITE_JCC || class->kind == REWRITE_JMP ||
+	       class->kind == REWRITE_CALL || class->kind == REWRITE_LOOP;
+}
+
 /* --- entries ---------------------------------------------------------- */
 
-/* Leaves by `out`, which lies a little before, when WORD_POLL is zero or its
- * bit of rsp is. */
-static void put_poll_entry(struct rewrite *t, const uint8_t *out, bool flags)
+/* Goes by the jump that it gives when WORD_POLL is zero or its bit of rsp is;
+ * then rcx is in r11 if `flags`. */
+uint8_t *rewrite_put_poll(struct emit *e, bool flags)
 {
 	const size_t poll = rewrite_word_offset(WORD_POLL);
 	const struct emit_mem mask = emit_gs(poll);
-	struct emit *e = &t->e;
+	uint8_t *out;
 
-	if (flags) {
-		emit_mov(e, HOST_R11, HOST_RCX);
-		emit_pext_gs(e, HOST_RCX, HOST_RSP, poll);
-		emit_8(e, 0xe3); /* jrcxz */
-	} else {
+	if (!flags) {
 		emit_rm_mem(e, 0, true, 0x85, HOST_RSP, &mask); /* test */
-		emit_8(e, 0x74); /* je */
+		return emit_jcc_8(e, 4);
 	}
-	bug_on(e->p + 1 - out > 128);
-	emit_8(e, (uint8_t)(out - (e->p + 1)));
-	if (flags)
-		emit_mov(e, HOST_RCX, HOST_R11);
+	emit_mov(e, HOST_R11, HOST_RCX);
+	emit_pext_gs(e, HOST_RCX, HOST_RSP, poll);
+	out = emit_jrcxz(e);
+	emit_mov(e, HOST_RCX, HOST_R11);
+	return out;
 }
 
-const uint8_t *rewrite_entries(struct rewrite *t, bool flags)
+/* It is known already that jumps which look for requests lead here. */
+static bool is_polled(const struct rewrite *t, const struct rewrite_class *end)
 {
-	struct emit *e = &t->e;
+	const struct block *b = t->block;
+	const struct rewriter *rw = t->rw;
+	const struct x86_insn *last = &b->insn[b->count - 1];
+
+	return b->needs || rewrite_is_sought(t) ||
+	       (rw->link_site && rw->link_target == b->rip &&
+		rewrite_link_polls(rw)) ||
+	       (is_direct(end) && rewrite_target(t, last) == b->rip);
+}
+
+const uint8_t *rewrite_entries(struct rewrite *t, bool flags,
+			       const struct rewrite_class *end)
+{
 	const uint8_t *out, *code, *poll;
+	struct block *b = t->block;
+	struct emit *e = &t->e;
+	bool polls = is_polled(t, end);
+	uint8_t *leaves;
 
 	rewrite_put_head(t);
 	out = e->p;
-	if (flags)
+	if (polls && flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
-	emit_call(e, t->rw->event);
+	if (polls)
+		emit_call(e, t->rw->event);
 	rewrite_put_entries(t);
 	code = e->p;
-	t->flags_live = flags;
-	rewrite_need(t, t->block->needs);
+	t->flags_live = b->flags = flags;
+	rewrite_need(t, b->needs);
 	poll = e->p;
-	put_poll_entry(t, out, flags);
-	if (!t->block->needs)
+	if (polls) {
+		leaves = rewrite_put_poll(e, flags);
+		bug_on(leaves + 1 - out > 128);
+		*leaves = (uint8_t)(out - (leaves + 1));
+	}
+	b->poll = polls ? (uint32_t)(poll - t->rw->code.write) : 0;
+	if (!b->needs)
 		code = e->p;
-	t->block->poll = (uint16_t)(e->p - poll);
-	t->block->live_code = e->p + e->to_exec;
+	b->live_code = e->p + e->to_exec;
 	return code;
 }
 
@@ -247,12 +271,6 @@ static void call_indirect(struct rewrite *t, const struct x86_insn *insn)
 	note_branch(t);
 	rewrite_look_up(&t->e, true);
 	put_return_site(t, insn);
-}
-
-static bool is_direct(const struct rewrite_class *class)
-{
-	return class->kind == REWRITE_JCC || class->kind == REWRITE_JMP ||
-	       class->kind == REWRITE_CALL || class->kind == REWRITE_LOOP;
 }
 
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,

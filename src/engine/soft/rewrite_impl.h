@@ -34,6 +34,9 @@ struct rewrite_load {
  * and an instruction's index. */
 #define REWRITE_PLACE 32u
 
+/* More code memory than that has none. */
+#define REWRITE_PLACES ((size_t)512 << 20)
+
 _Static_assert(BLOCK_INSNS_MAX <= REWRITE_PLACE, "an index must fit");
 
 #define REWRITE_LOADS_MAX 4 /* a set is asked for once; others are known */
@@ -73,7 +76,7 @@ struct rewrite_slow {
 };
 
 /* Blocks begin in code memory at multiples of this. */
-#define REWRITE_UNIT 8u
+#define REWRITE_UNIT 4u
 
 static inline size_t rewrite_round(size_t offset)
 {
@@ -377,6 +380,7 @@ void rewrite_forget_lasts(struct rewriter *rw, struct x86_cpu *cpu);
  * rewriter.event does. Uses r9; keeps the flags where they are live.
  */
 bool rewrite_wants_call(const struct rewrite *t, unsigned int align);
+bool rewrite_is_hot(const struct rewrite *t); /* the block; it does not call */
 void rewrite_call_check(struct rewrite *t, unsigned int size, bool write);
 void rewrite_stub_checks(struct rewriter *rw, struct emit *e);
 
@@ -474,7 +478,9 @@ bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,
 /* rewrite_flow.c: entries; `flags`: the block needs some of those that it is
  * entered with. Gives the one for who knows nothing of it. Then instructions
  * that end a block, its plain end, and what the exits lead to. */
-const uint8_t *rewrite_entries(struct rewrite *t, bool flags);
+const uint8_t *rewrite_entries(struct rewrite *t, bool flags,
+			       const struct rewrite_class *end);
+uint8_t *rewrite_put_poll(struct emit *e, bool flags);
 bool rewrite_branch(struct rewrite *t, const struct x86_insn *insn,
 		    const struct rewrite_class *class);
 void rewrite_go(struct rewrite *t, uint64_t target);
@@ -507,6 +513,10 @@ struct block *rewrite_placed(struct x86_cpu *cpu, uint64_t place);
  * for this key. */
 /* In front of the other entries: the one that the block is made because of. */
 void rewrite_put_entries(struct rewrite *t);
+
+/* There is such a one; the exit by which host code was left polls. */
+bool rewrite_is_sought(const struct rewrite *t);
+bool rewrite_link_polls(const struct rewriter *rw);
 
 /* False: there is no room for an indirect entry. */
 bool rewrite_make_indirect(struct rewriter *rw, struct block *block);

@@ -78,7 +78,7 @@ bool rewrite_share_turns(struct rewrite *t, const struct rewrite_class *class)
 	bool shares = rewrite_share(t, class);
 	unsigned int turns, checks;
 
-	if (!is_loop(t, class))
+	if (!is_loop(t, class) || !rewrite_is_hot(t))
 		return shares;
 	turns = count_turns(t, class);
 	checks = count_checks(t);
