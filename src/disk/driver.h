@@ -41,6 +41,7 @@ struct disk_driver {
 	const struct disk_option *options;
 	bool leaf;	/* not of disk_open(): others open it for themselves */
 	bool backing;	/* knows backing files */
+	bool footer;	/* may be known by the file's last bytes alone */
 	bool names_itself; /* an image has its own path in it, or is several
 			    * files: cannot be made under another name */
 
@@ -126,6 +127,6 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error);
 
-extern const struct disk_driver disk_raw, disk_vdi;
+extern const struct disk_driver disk_raw, disk_vdi, disk_vhd;
 
 #endif

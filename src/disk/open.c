@@ -19,6 +19,7 @@
 static const struct disk_driver *const drivers[] = {
 	&disk_raw,
 	&disk_vdi,
+	&disk_vhd,
 };
 
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
@@ -104,6 +105,18 @@ static const struct disk_driver *probe(struct disk_node *file)
 	return NULL;
 }
 
+/* Whether the file's end says that it is the driver's: its begin may be what
+ * a guest wrote. */
+static bool ends_as(const struct disk_driver *driver, struct disk_node *file)
+{
+	uint8_t foot[HEAD];
+	uint64_t size = file->size;
+
+	return driver->footer && size >= HEAD &&
+	       !disk_read_bytes(file, size - HEAD, foot, HEAD) &&
+	       driver->probe(foot, HEAD);
+}
+
 static int unknown_format(const char *format, struct disk_error *error)
 {
 	char names[160] = "";
@@ -135,7 +148,7 @@ static int choose_driver(const struct disk_driver **driver,
 		return disk_error_set(error, -EINVAL, "looks like a %s image; "
 				      "say format=%s, or format=raw to take it "
 				      "as it is", like->title, like->name);
-	if (*driver == &disk_raw || *driver == like)
+	if (*driver == &disk_raw || *driver == like || ends_as(*driver, file))
 		return 0;
 	if (like)
 		return disk_error_set(error, -EINVAL, "is no %s image but looks "

@@ -23,6 +23,8 @@ static struct kind {
 	size_t size;
 } kinds[] = {
 	{ .format = "vdi" },
+	{ .format = "vhd" },
+	{ .format = "vhd", .option = "subformat=fixed" },
 };
 
 static struct disk_node *make_memory(void)

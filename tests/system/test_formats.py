@@ -34,7 +34,12 @@ class Kind:
 KINDS = [
     Kind("vdi", check=True),
     Kind("vdi", "static=on", qemu_option="static=on", check=True),
+    Kind("vhd", qemu="vpc", qemu_option="force_size=on"),
+    Kind("vhd", "subformat=fixed", qemu="vpc",
+         qemu_option="subformat=fixed,force_size=on"),
 ]
+GROWING = [k for k in KINDS if k.name in ("vdi", "vhd") and
+           k.option != "static=on"]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
 
@@ -72,7 +77,8 @@ def make_model(tmp_path, size=SIZE):
 
 
 def same(kind, path, model):
-    """qemu-img and we both see the model's bytes."""
+    """qemu-img and we both see the model's bytes, and nothing is wrong."""
+    run(TOOL, "check", kind.name, path)
     if kind.check:
         run("qemu-img", "check", "-q", "-f", kind.qemu, path)
     run("qemu-img", "compare", "-q", "-f", kind.qemu, "-F", "raw", path, model)
@@ -126,8 +132,7 @@ def test_converted_by_qemu(tmp_path, kind):
     run("qemu-img", "compare", "-q", "-f", "raw", "-F", "raw", back, model)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if repr(k) in ("vdi",)],
-                         ids=repr)
+@pytest.mark.parametrize("kind", GROWING, ids=repr)
 def test_growing(tmp_path, kind):
     image, model = tmp_path / "disk", make_model(tmp_path, kind.size)
     make(kind, image)
@@ -179,3 +184,91 @@ def test_vdi_damage_is_found(tmp_path):
     run(TOOL, "check", "vdi", image, "repair")
     run(TOOL, "check", "vdi", image)
     run("qemu-img", "check", "-q", "-f", "vdi", image)
+
+
+@pytest.mark.parametrize("size", [MIB, 20 * MIB + 512, 600 * MIB + 1536,
+                                  130 << 30])
+def test_vhd_sizes_by_geometry(tmp_path, size):
+    ours, theirs = tmp_path / "ours.vhd", tmp_path / "theirs.vhd"
+    run(TOOL, "create", "vhd", ours, size, "force_size=off")
+    run("qemu-img", "create", "-q", "-f", "vpc", theirs, size)
+    sizes = set()
+    for image in (ours, theirs):
+        sizes.add(json.loads(run(TOOL, "info", "vhd", image))["size"])
+        sizes.add(json.loads(run("qemu-img", "info", "-f", "vpc",
+                                 "--output=json", image))["virtual-size"])
+    assert len(sizes) == 1
+    assert ours.read_bytes()[-456:-448] == theirs.read_bytes()[-456:-448]
+
+
+def test_vhd_grows_beyond_its_table(tmp_path):
+    image, model = tmp_path / "disk.vhd", make_model(tmp_path, 8 * MIB)
+    run(TOOL, "create", "vhd", image, 8 * MIB)
+    for size in (900 * MIB, 901 * MIB, 5 << 30):
+        run(TOOL, "random", "vhd", image, model, 20, size)
+        run(TOOL, "resize", "vhd", image, size)
+        with open(model, "r+b") as file:
+            file.truncate(size)
+        same(KINDS[2], image, model)
+
+
+def test_vhd_footer_is_found_by_its_copy(tmp_path):
+    image, model = tmp_path / "disk.vhd", make_model(tmp_path, 8 * MIB)
+    run(TOOL, "create", "vhd", image, 8 * MIB)
+    run(TOOL, "random", "vhd", image, model, 20, 5)
+    with open(image, "r+b") as file:
+        file.seek(-512, os.SEEK_END)
+        file.write(bytes(512))
+    run(TOOL, "compare", "vhd", image, "raw", model)
+    run(TOOL, "check", "vhd", image, "repair")
+    same(KINDS[2], image, model)
+
+
+def test_vhd_a_fixed_disk_is_what_it_is(tmp_path):
+    """Whatever a guest writes to its first sector."""
+    image, other = tmp_path / "disk.vhd", tmp_path / "other.vhd"
+    run(TOOL, "create", "vhd", image, 8 * MIB, "subformat=fixed")
+    run(TOOL, "create", "vhd", other, 4 * MIB)
+    for head in (other.read_bytes(), b"QFI\xfb\0\0\0\3"):
+        with open(image, "r+b") as file:
+            file.write(head)
+        info = json.loads(run(TOOL, "info", "vhd", image))
+        assert (info["subformat"], info["size"]) == ("fixed", 8 * MIB)
+
+
+def test_vhd_differences(tmp_path):
+    (tmp_path / "sub").mkdir()
+    base, top = tmp_path / "sub/base.vhd", tmp_path / "top.vhd"
+    model = make_model(tmp_path, 12 * MIB)
+    run(TOOL, "create", "vhd", base, 12 * MIB)
+    run(TOOL, "random", "vhd", base, model, 30, 1)
+    run(TOOL, "create", "vhd", top, 0, "backing=sub/base.vhd")
+    run(TOOL, "compare", "vhd", top, "raw", model)
+    before = base.read_bytes()
+    for seed in range(5):
+        run(TOOL, "random", "vhd", top, model, 60, seed)
+        run(TOOL, "compare", "vhd", top, "raw", model)
+        run(TOOL, "check", "vhd", top)
+    assert base.read_bytes() == before
+    base.unlink()
+    run(TOOL, "create", "vhd", base, 12 * MIB)
+    assert "another image" in refused(TOOL, "info", "vhd", top)
+    base.unlink()
+    assert "is missing" in refused(TOOL, "info", "vhd", top)
+
+
+def test_vhd_damage_is_found(tmp_path):
+    image = tmp_path / "disk.vhd"
+    run(TOOL, "create", "vhd", image, 12 * MIB)
+    run("qemu-io", "-f", "vpc", "-c", "write -P 1 0 1M", "-c",
+        "write -P 2 2M 1M", "-c", "write -P 3 5M 1M", image)
+    with open(image, "r+b") as file:
+        file.seek(1536)
+        first = file.read(4)
+        file.seek(1536 + 4)
+        file.write(first + b"\0\xff\xff\xff")
+    done = subprocess.run([TOOL, "check", "vhd", image], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1
+    assert "outside of the file" in done.stdout
+    assert "share room" in done.stdout

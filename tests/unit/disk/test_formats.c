@@ -27,6 +27,8 @@ static const struct kind {
 } kinds[] = {
 	{ "vdi", NULL },
 	{ "vdi", "static=on" },
+	{ "vhd", NULL },
+	{ "vhd", "subformat=fixed" },
 };
 
 static const struct kind *kind;
