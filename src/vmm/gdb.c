@@ -221,13 +221,20 @@ bad:
 
 /* --- registers -------------------------------------------------------------- */
 
+static bool find_reg(const struct gdb *gdb, uint64_t n, struct gdb_reg *reg)
+{
+	return n <= UINT32_MAX &&
+	       gdb_reg_find(gdb_cpu(gdb)->cpuid->xcr0, (unsigned int)n, reg);
+}
+
 static void read_all(struct gdb *gdb)
 {
 	uint8_t value[GDB_REG_SIZE_MAX];
+	struct gdb_reg reg;
 
-	for (unsigned int n = 0; n < gdb_reg_count; n++) {
-		gdb_reg_get(&gdb_cpu(gdb)->state, n, value);
-		gdb_put_hex(&gdb->answer, value, gdb_reg_size(n));
+	for (unsigned int n = 0; find_reg(gdb, n, &reg); n++) {
+		gdb_reg_get(&gdb_cpu(gdb)->state, &reg, value);
+		gdb_put_hex(&gdb->answer, value, reg.size);
 	}
 }
 
@@ -235,15 +242,17 @@ static const char *write_all(struct gdb *gdb, const char *text)
 {
 	uint8_t value[GDB_REG_SIZE_MAX];
 	const char *end = text;
+	struct gdb_reg reg;
+	unsigned int n;
 
-	for (unsigned int n = 0; n < gdb_reg_count; n++)
-		if (!gdb_bytes(&end, value, gdb_reg_size(n)))
+	for (n = 0; find_reg(gdb, n, &reg); n++)
+		if (!gdb_bytes(&end, value, reg.size))
 			return GDB_BAD_ARGUMENT;
 	if (*end)
 		return GDB_BAD_ARGUMENT;
-	for (unsigned int n = 0; n < gdb_reg_count; n++) {
-		gdb_bytes(&text, value, gdb_reg_size(n));
-		gdb_reg_set(&gdb_cpu(gdb)->state, n, value);
+	for (n = 0; find_reg(gdb, n, &reg); n++) {
+		gdb_bytes(&text, value, reg.size);
+		gdb_reg_set(&gdb_cpu(gdb)->state, &reg, value);
 	}
 	gdb->engine->put_state(gdb_cpu(gdb));
 	return "OK";
@@ -252,25 +261,26 @@ static const char *write_all(struct gdb *gdb, const char *text)
 static void read_one(struct gdb *gdb, const char *text)
 {
 	uint8_t value[GDB_REG_SIZE_MAX];
+	struct gdb_reg reg;
 	uint64_t n;
 
-	if (!gdb_number(&text, &n) || *text || n >= gdb_reg_count) {
+	if (!gdb_number(&text, &n) || *text || !find_reg(gdb, n, &reg)) {
 		gdb_put(&gdb->answer, GDB_BAD_ARGUMENT);
 		return;
 	}
-	gdb_reg_get(&gdb_cpu(gdb)->state, (unsigned int)n, value);
-	gdb_put_hex(&gdb->answer, value, gdb_reg_size((unsigned int)n));
+	gdb_reg_get(&gdb_cpu(gdb)->state, &reg, value);
+	gdb_put_hex(&gdb->answer, value, reg.size);
 }
 
 static const char *write_one(struct gdb *gdb, const char *text)
 {
 	uint8_t value[GDB_REG_SIZE_MAX];
+	struct gdb_reg reg;
 	uint64_t n;
 
-	if (!gdb_number(&text, &n) || n >= gdb_reg_count ||
-	    !gdb_skip(&text, '=') ||
-	    !gdb_bytes(&text, value, gdb_reg_size((unsigned int)n)) || *text ||
-	    !gdb_reg_set(&gdb_cpu(gdb)->state, (unsigned int)n, value))
+	if (!gdb_number(&text, &n) || !find_reg(gdb, n, &reg) ||
+	    !gdb_skip(&text, '=') || !gdb_bytes(&text, value, reg.size) ||
+	    *text || !gdb_reg_set(&gdb_cpu(gdb)->state, &reg, value))
 		return GDB_BAD_ARGUMENT;
 	gdb->engine->put_state(gdb_cpu(gdb));
 	return "OK";

@@ -32,9 +32,12 @@ static void supported(struct gdb *gdb, const char *text)
 /* "OFFSET,LENGTH" of target.xml. */
 static void features(struct gdb *gdb, const char *text)
 {
-	const size_t total = strlen(gdb_target_xml);
+	char xml[GDB_XML_MAX];
 	uint64_t offset, size;
+	size_t total;
 
+	gdb_target_xml(gdb_cpu(gdb)->cpuid->xcr0, xml);
+	total = strlen(xml);
 	if (!gdb_number(&text, &offset) || !gdb_skip(&text, ',') ||
 	    !gdb_number(&text, &size) || *text || offset > total) {
 		gdb_put(&gdb->answer, GDB_BAD_ARGUMENT);
@@ -46,7 +49,7 @@ static void features(struct gdb *gdb, const char *text)
 	gdb_put(&gdb->answer, size < total - offset ? "m" : "l");
 	if (size > total - offset)
 		size = total - offset;
-	gdb_put_binary(&gdb->answer, gdb_target_xml + offset, size);
+	gdb_put_binary(&gdb->answer, xml + offset, size);
 }
 
 static void threads(struct gdb *gdb, const char *text)

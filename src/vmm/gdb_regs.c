@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Registers for GDB: its standard features for i386:x86-64 (core, sse,
- * segments; "Debugging with GDB", appendix G.5.4), and one of our own with
- * the control registers. AVX and AVX-512 registers are left out.
+ * segments, avx, avx512, pkeys; "Debugging with GDB", appendix G.5.4), and one
+ * of our own with the control registers.
  */
 #include "vmm/gdb_regs.h"
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "x86/fpu.h"
@@ -32,11 +35,6 @@ enum kind {
 	FSW,
 };
 
-struct reg {
-	uint8_t kind, size;
-	uint16_t at; /* offset in struct x86_state */
-};
-
 #define AT(member) offsetof(struct x86_state, member)
 #define GPR(n)	   { PLAIN, 8, AT(gpr) + 8 * (n) }
 #define SEG(n)	   { READ_ONLY, 4, AT(seg) + (n) * sizeof(struct x86_segment) }
@@ -47,8 +45,8 @@ struct reg {
 #define XMM(n)	   { PLAIN, 16, AT(xsave) + FPU_XMM + 16 * (n) }
 #define XSAVE(kind, offset) { kind, 4, AT(xsave) + (offset) }
 
-/* In the order of target.xml. */
-static const struct reg regs[] = {
+/* In the order of target.xml; what follows is there with its feature. */
+static const struct gdb_reg base_regs[] = {
 	GPR(X86_RAX), GPR(X86_RBX), GPR(X86_RCX), GPR(X86_RDX),
 	GPR(X86_RSI), GPR(X86_RDI), GPR(X86_RBP), GPR(X86_RSP),
 	GPR(X86_R8), GPR(X86_R9), GPR(X86_R10), GPR(X86_R11),
@@ -70,12 +68,59 @@ static const struct reg regs[] = {
 	{ READ_ONLY, 8, AT(efer) },
 };
 
-const unsigned int gdb_reg_count = sizeof(regs) / sizeof(regs[0]);
+#define R(name, bits, type) \
+	"<reg name=\"" name "\" bitsize=\"" #bits "\" type=\"" type "\"/>"
+#define R64(name)  R(name, 64, "int64")
+#define R32(name)  R(name, 32, "int32")
+#define RST(name)  R(name, 80, "i387_ext")
+#define RFPU(name) \
+	"<reg name=\"" name "\" bitsize=\"32\" type=\"int\" group=\"float\"/>"
+#define RXMM(name) R(name, 128, "vec128")
+#define VECTOR(id, type, count) \
+	"<vector id=\"" id "\" type=\"" type "\" count=\"" #count "\"/>"
+#define MEMBER(name, type) \
+	"<field name=\"" name "\" type=\"" type "\"/>"
+/* Types belong to the feature that they are in. */
+#define VEC128                                                             \
+	VECTOR("v4f", "ieee_single", 4) VECTOR("v2d", "ieee_double", 2)    \
+	VECTOR("v16i8", "int8", 16) VECTOR("v8i16", "int16", 8)            \
+	VECTOR("v4i32", "int32", 4) VECTOR("v2i64", "int64", 2)            \
+	"<union id=\"vec128\">"                                            \
+	MEMBER("v4_float", "v4f") MEMBER("v2_double", "v2d")               \
+	MEMBER("v16_int8", "v16i8") MEMBER("v8_int16", "v8i16")            \
+	MEMBER("v4_int32", "v4i32") MEMBER("v2_int64", "v2i64")            \
+	MEMBER("uint128", "uint128")                                       \
+	"</union>"
 
-unsigned int gdb_reg_size(unsigned int n)
-{
-	return n < gdb_reg_count ? regs[n].size : 0;
-}
+/* Registers of which there are many: consecutive in the XSAVE area. */
+static const struct run {
+	const char *name, *tail; /* around a number, unless there is no tail */
+	const char *type;
+	struct gdb_reg first;
+	uint8_t from, count;
+	uint8_t stride; /* bytes */
+	uint16_t xcr0;
+	const char *feature; /* that begins here, or NULL; and its types */
+	const char *types;
+} runs[] = {
+	{ "ymm", "h", "uint128", { PLAIN, 16, AT(xsave) + X86_XSAVE_YMM },
+	  0, 16, 16, X86_XCR0_AVX, "avx", "" },
+	{ "k", "", "uint64", { PLAIN, 8, AT(xsave) + X86_XSAVE_OPMASK },
+	  0, 8, 8, X86_XCR0_AVX512, "avx512",
+	  VEC128 VECTOR("v2ui128", "uint128", 2) },
+	{ "zmm", "h", "v2ui128", { PLAIN, 32, AT(xsave) + X86_XSAVE_ZMM_HI256 },
+	  0, 16, 32, X86_XCR0_AVX512, NULL, NULL },
+	{ "xmm", "", "vec128", { PLAIN, 16, AT(xsave) + X86_XSAVE_HI16_ZMM },
+	  16, 16, 64, X86_XCR0_AVX512, NULL, NULL },
+	{ "ymm", "h", "uint128",
+	  { PLAIN, 16, AT(xsave) + X86_XSAVE_HI16_ZMM + 16 },
+	  16, 16, 64, X86_XCR0_AVX512, NULL, NULL },
+	{ "zmm", "h", "v2ui128",
+	  { PLAIN, 32, AT(xsave) + X86_XSAVE_HI16_ZMM + 32 },
+	  16, 16, 64, X86_XCR0_AVX512, NULL, NULL },
+	{ "pkru", NULL, "int32", { PLAIN, 4, AT(xsave) + X86_XSAVE_PKRU },
+	  0, 1, 4, X86_XCR0_PKRU, "pkeys", "" },
+};
 
 /* Two bits a register: 0 valid, 1 zero, 2 special, 3 empty. */
 static uint32_t full_tags(const struct x86_state *state)
@@ -103,9 +148,31 @@ static uint32_t full_tags(const struct x86_state *state)
 	return tags;
 }
 
-void gdb_reg_get(const struct x86_state *state, unsigned int n, void *value)
+bool gdb_reg_find(uint64_t xcr0, unsigned int n, struct gdb_reg *reg)
 {
-	const struct reg *r = &regs[n];
+	const unsigned int base = sizeof(base_regs) / sizeof(base_regs[0]);
+
+	if (n < base) {
+		*reg = base_regs[n];
+		return true;
+	}
+	n -= base;
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		if (!(xcr0 & runs[i].xcr0))
+			continue;
+		if (n < runs[i].count) {
+			*reg = runs[i].first;
+			reg->at += (uint16_t)(n * runs[i].stride);
+			return true;
+		}
+		n -= runs[i].count;
+	}
+	return false;
+}
+
+void gdb_reg_get(const struct x86_state *state, const struct gdb_reg *r,
+		 void *value)
+{
 	const uint8_t *from = (const uint8_t *)state + r->at;
 	uint32_t tags = full_tags(state);
 
@@ -155,9 +222,9 @@ static void set_fpu(struct x86_state *state, uint8_t kind, uint32_t v)
 		fpu_set16(state, FPU_FOP, v & FPU_FOP_USED);
 }
 
-bool gdb_reg_set(struct x86_state *state, unsigned int n, const void *value)
+bool gdb_reg_set(struct x86_state *state, const struct gdb_reg *r,
+		 const void *value)
 {
-	const struct reg *r = &regs[n];
 	uint64_t v = 0;
 
 	memcpy(&v, value, r->size < 8 ? r->size : 8);
@@ -190,20 +257,7 @@ bool gdb_reg_set(struct x86_state *state, unsigned int n, const void *value)
 	}
 }
 
-#define R(name, bits, type) \
-	"<reg name=\"" name "\" bitsize=\"" #bits "\" type=\"" type "\"/>"
-#define R64(name)  R(name, 64, "int64")
-#define R32(name)  R(name, 32, "int32")
-#define RST(name)  R(name, 80, "i387_ext")
-#define RFPU(name) \
-	"<reg name=\"" name "\" bitsize=\"32\" type=\"int\" group=\"float\"/>"
-#define RXMM(name) R(name, 128, "vec128")
-#define VECTOR(id, type, count) \
-	"<vector id=\"" id "\" type=\"" type "\" count=\"" #count "\"/>"
-#define MEMBER(name, type) \
-	"<field name=\"" name "\" type=\"" type "\"/>"
-
-const char gdb_target_xml[] =
+static const char base_xml[] =
 	"<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\">"
 	"<target><architecture>i386:x86-64</architecture>"
 	"<feature name=\"org.gnu.gdb.i386.core\">"
@@ -219,15 +273,7 @@ const char gdb_target_xml[] =
 	RFPU("fctrl") RFPU("fstat") RFPU("ftag") RFPU("fiseg")
 	RFPU("fioff") RFPU("foseg") RFPU("fooff") RFPU("fop")
 	"</feature><feature name=\"org.gnu.gdb.i386.sse\">"
-	VECTOR("v4f", "ieee_single", 4) VECTOR("v2d", "ieee_double", 2)
-	VECTOR("v16i8", "int8", 16) VECTOR("v8i16", "int16", 8)
-	VECTOR("v4i32", "int32", 4) VECTOR("v2i64", "int64", 2)
-	"<union id=\"vec128\">"
-	MEMBER("v4_float", "v4f") MEMBER("v2_double", "v2d")
-	MEMBER("v16_int8", "v16i8") MEMBER("v8_int16", "v8i16")
-	MEMBER("v4_int32", "v4i32") MEMBER("v2_int64", "v2i64")
-	MEMBER("uint128", "uint128")
-	"</union>"
+	VEC128
 	RXMM("xmm0") RXMM("xmm1") RXMM("xmm2") RXMM("xmm3")
 	RXMM("xmm4") RXMM("xmm5") RXMM("xmm6") RXMM("xmm7")
 	RXMM("xmm8") RXMM("xmm9") RXMM("xmm10") RXMM("xmm11")
@@ -237,5 +283,39 @@ const char gdb_target_xml[] =
 	R64("fs_base") R64("gs_base")
 	"</feature><feature name=\"org.lodge.x86.system\">"
 	R64("k_gs_base") R64("cr0") R64("cr2") R64("cr3") R64("cr4")
-	R64("efer")
-	"</feature></target>";
+	R64("efer");
+
+__attribute__((format(printf, 2, 3)))
+static void put_xml(char *text, const char *format, ...)
+{
+	size_t have = strlen(text);
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text + have, GDB_XML_MAX - have, format, list);
+	va_end(list);
+}
+
+void gdb_target_xml(uint64_t xcr0, char *text)
+{
+	text[0] = 0;
+	put_xml(text, "%s", base_xml);
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		const struct run *run = &runs[i];
+
+		if (!(xcr0 & run->xcr0))
+			continue;
+		if (run->feature)
+			put_xml(text, "</feature><feature name=\"org.gnu.gdb."
+				"i386.%s\">%s", run->feature, run->types);
+		for (unsigned int n = 0; n < run->count; n++) {
+			put_xml(text, "<reg name=\"%s", run->name);
+			if (run->tail)
+				put_xml(text, "%u%s", run->from + n,
+					run->tail);
+			put_xml(text, "\" bitsize=\"%u\" type=\"%s\"/>",
+				8u * run->first.size, run->type);
+		}
+	}
+	put_xml(text, "</feature></target>");
+}

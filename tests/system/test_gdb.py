@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A debugger on the machine: our own small client, and stock gdb."""
 import os
+import pathlib
 import re
 import shutil
 import socket
 import struct
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 
@@ -21,6 +23,9 @@ pytestmark = pytest.mark.skipif(
 
 START = tiny.BASE + tiny.CODE
 DATA = tiny.BASE + 0x1000
+# CR4.OSFXSR and OSXSAVE; XCR0: x87, SSE, AVX
+ENABLE_AVX = (b"\x0F\x20\xE0\x0D\x00\x02\x04\x00\x0F\x22\xE0"
+              b"\x31\xC9\x31\xD2\xB8\x07\0\0\0\x0F\x01\xD1")
 # inc eax; mov [DATA], eax; jmp back: 1, 5 and 2 bytes
 COUNT = b"\x31\xC0" + b"\x40\xA3" + struct.pack("<I", DATA) + b"\xEB\xF8"
 LOOP = START + 2
@@ -221,13 +226,73 @@ def test_registers(debug):
     assert client.ask("P0=8877665544332211") == "OK"
     assert client.register(RAX) == 0x1122334455667788
     assert client.ask("g")[:16] == "8877665544332211"
-    xml = client.ask("qXfer:features:read:target.xml:0,fff") + \
-        client.ask("qXfer:features:read:target.xml:fff,fff")
-    assert xml.count("<reg ") == 16 + 8 + 16 + 17 + 2 + 6
-    assert client.ask("p100") == "E16"
+    registers = target(client)
+    assert list(registers).index("efer") == 16 + 8 + 16 + 17 + 2 + 6 - 1
+    assert len(whole) == 2 * sum(registers.values())
+    assert client.ask(f"p{len(registers):x}") == "E16"
     # xmm3 keeps its 16 bytes
     assert client.ask("P2b=" + "5a" * 16) == "OK"
     assert client.ask("p2b") == "5a" * 16
+
+
+def target(client):
+    """Sizes of registers by their names, in their order."""
+    xml, more = "", "m"
+    while more == "m":
+        answer = client.ask(
+            f"qXfer:features:read:target.xml:{len(xml):x},fff")
+        more, xml = answer[0], xml + answer[1:]
+    return {reg.get("name"): int(reg.get("bitsize")) // 8
+            for reg in ElementTree.fromstring(
+                re.sub("<!DOCTYPE[^>]*>", "", xml)).iter("reg")}
+
+
+def host_has(*flags):
+    words = pathlib.Path("/proc/cpuinfo").read_text().split()
+    return all(flag in words for flag in flags)
+
+
+@pytest.mark.skipif(not host_has("avx"), reason="the host has no AVX")
+def test_avx_registers(debug):
+    """The guest has what is written, halves in their places."""
+    client = debug(ENABLE_AVX + b"\x90" +
+                   b"\xC5\xFC\x11\x05" + struct.pack("<I", DATA) +  # vmovups
+                   b"\xC5\xFC\x10\x0D" + struct.pack("<I", DATA) +  # to ymm1
+                   b"\xEB\xFE", b"\0" * 64).connect()
+    names = list(target(client))
+    number = names.index
+    while client.register(RIP) != START + len(ENABLE_AVX):
+        client.ask("s")
+    low, high = "11" * 16, "22" * 8 + "33" * 8
+    assert client.ask(f"P{number('xmm0'):x}={low}") == "OK"
+    assert client.ask(f"P{number('ymm0h'):x}={high}") == "OK"
+    for _ in range(3):
+        client.ask("s")
+    assert client.memory(DATA, 32).hex() == low + high
+    assert client.ask(f"p{number('ymm1h'):x}") == high
+    assert client.ask(f"p{number('ymm15h'):x}") == "00" * 16
+
+
+@pytest.mark.skipif(not host_has("avx512f", "avx512bw", "avx512vl"),
+                    reason="the host has no AVX-512")
+@pytest.mark.skipif(ENGINE != "soft", reason="the host's KVM may lack it")
+def test_avx512_registers(debug):
+    client = debug(COUNT).connect()
+    registers = target(client)
+    names = [name for name in registers
+             if name == "pkru" or re.fullmatch(
+                 r"k\d|[yz]mm\d+h|xmm(1[6-9]|[23]\d)", name)]
+    assert len(names) == 16 + 8 + 16 + 16 + 16 + 16 + 1
+    for n, name in enumerate(names):
+        value = bytes([n + 1]).hex() * registers[name]
+        number = list(registers).index(name)
+        assert client.ask(f"P{number:x}={value}") == "OK"
+    whole = client.ask("g")
+    assert client.ask("G" + whole) == "OK"
+    for n, name in enumerate(names):
+        number = list(registers).index(name)
+        assert client.ask(f"p{number:x}") == \
+            bytes([n + 1]).hex() * registers[name]
 
 
 def test_memory(debug):
@@ -360,6 +425,25 @@ def gdb(place, *commands, timeout=120):
         words += ["-ex", command]
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.skipif(not shutil.which("gdb") or not host_has("avx"),
+                    reason="gdb or AVX is missing")
+def test_stock_gdb_knows_avx(debug):
+    it = debug(COUNT)
+    commands = ["set $ymm3.v4_int64[3] = 0x1234", "p $ymm3.v4_int64",
+                "p/x $xmm3.uint128"]
+    expected = ["= {0, 0, 0, 4660}", "= 0x0"]
+    if host_has("avx512f", "avx512bw", "avx512vl"):
+        commands += ["set $k3 = 0x5678", "info registers k3",
+                     "set $zmm20.v8_int64[7] = 77", "p $zmm20.v8_int64",
+                     "set $xmm20.v4_int32[1] = 5", "p $ymm20.v8_int32"]
+        expected += ["0x5678", "= {0, 0, 0, 0, 0, 0, 0, 77}",
+                     "= {0, 5, 0, 0, 0, 0, 0, 0}"]
+    output, _ = gdb(it.place, *commands, "info registers fs_base pkru",
+                    "kill").communicate(timeout=60)
+    for text in [*expected, "fs_base "]:
+        assert text in output, output
 
 
 @pytest.mark.skipif(ENGINE == "kvm" and not runs_linux(),
