@@ -26,10 +26,11 @@ ROOMS = {
     'host/linux': [],
     'host/metal': [],
     'disk': ['host/linux'],
+    'image': ['disk'],
     'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
             'engine', 'host/linux', 'vnc'],
-    'cli': ['vmm', 'disk'],
+    'cli': ['vmm', 'disk', 'image'],
 }
 
 # Single headers that others may use as well: contracts and common words.

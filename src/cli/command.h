@@ -34,6 +34,7 @@ extern const struct command command_detach;
 extern const struct command command_insert;
 extern const struct command command_eject;
 extern const struct command command_disk;
+extern const struct command command_image;
 extern const struct command command_host;
 
 #endif

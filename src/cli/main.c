@@ -48,6 +48,7 @@ static const struct command *const commands[] = {
 	&command_insert,
 	&command_eject,
 	&command_disk,
+	&command_image,
 	&command_host,
 	&command_version,
 	&command_help,

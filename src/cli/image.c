@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lodge image: the images that machines are made of.
+ */
+#include "cli/image.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "vmm/machine.h"
+
+/* --- options -------------------------------------------------------------- */
+
+int image_take_json(void *config, const char *value)
+{
+	((struct image_args *)config)->json = true;
+	return 0;
+}
+
+int image_take_replace(void *config, const char *value)
+{
+	((struct image_args *)config)->replace = true;
+	return 0;
+}
+
+int image_take_name(void *config, const char *value)
+{
+	if (!image_name_valid(value)) {
+		cli_error("image: --name %s: give 1 to %d letters, digits and "
+			  "- _ . with no . or - first", value, IMAGE_NAME_MAX);
+		return -1;
+	}
+	((struct image_args *)config)->name = value;
+	return 0;
+}
+
+static const struct option_spec json_options[] = {
+	{ "json", NULL, "print JSON", false, image_take_json },
+};
+
+#define JSON_OPTIONS (sizeof(json_options) / sizeof(json_options[0]))
+
+/* --- words of several parts ------------------------------------------------- */
+
+void image_unknown(struct store *store, const char *name)
+{
+	const char *names[256], *like = NULL;
+	struct store_image *list;
+	int count = store_list(store, &list, NULL);
+	size_t n = 0;
+
+	for (int i = 0; i < count && n < 256; i++)
+		names[n++] = list[i].record.name;
+	if (n)
+		like = cli_nearest(name, names, n, sizeof(names[0]));
+	if (like)
+		cli_error("there is no image %s; did you mean %s?", name, like);
+	else
+		cli_error("there is no image %s; lodge image list shows those "
+			  "that are, lodge image build debian makes one", name);
+	free(list);
+}
+
+/* What is printed as JSON: the record, and what the store knows beyond it. */
+static json_t *describe(struct store *store, const struct store_image *image)
+{
+	const char *name = image->record.name;
+	json_t *json = image->damaged ? json_pack("{ss}", "name", name) :
+					image_record_pack(&image->record);
+	char user[64];
+
+	if (!json)
+		return json_null();
+	json_object_del(json, "version");
+	json_object_set_new(json, "damaged", json_boolean(image->damaged));
+	json_object_set_new(json, "folder", json_string(image->path));
+	json_object_set_new(json, "allocated", json_integer(
+		(json_int_t)store_allocated(store, name)));
+	json_object_set_new(json, "used",
+			    json_boolean(store_user(store, name, user)));
+	return json;
+}
+
+static void print_json(json_t *json)
+{
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(json);
+}
+
+static const char *day_of(int64_t seconds, char text[32])
+{
+	time_t when = seconds;
+	struct tm local;
+
+	if (!localtime_r(&when, &local) ||
+	    !strftime(text, 32, "%Y-%m-%d %H:%M", &local))
+		return "?";
+	return text;
+}
+
+/* --- list ------------------------------------------------------------------- */
+
+static void print_row(struct store *store, const struct store_image *image)
+{
+	const struct image_record *record = &image->record;
+	char day[32], size[CLI_BYTES], allocated[CLI_BYTES];
+
+	if (image->damaged) {
+		printf("%-20s damaged: remove it and make it again\n",
+		       record->name);
+		return;
+	}
+	printf("%-20s %10s %10s  %-16s  %s\n", record->name,
+	       cli_bytes(size, record->size),
+	       cli_bytes(allocated, store_allocated(store, record->name)),
+	       day_of(record->created, day), record->system);
+}
+
+static int run_list(struct store *store, const struct image_args *args)
+{
+	struct store_image *list;
+	struct disk_error error;
+	int count = store_list(store, &list, &error);
+	json_t *json = json_array();
+
+	if (count < 0) {
+		cli_error("image list: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	for (int i = 0; args->json && i < count; i++)
+		json_array_append_new(json, describe(store, &list[i]));
+	if (args->json)
+		print_json(json_incref(json));
+	else if (count)
+		printf("%-20s %10s %10s  %-16s  %s\n", "NAME", "SIZE",
+		       "ON DISK", "MADE", "SYSTEM");
+	for (int i = 0; !args->json && i < count; i++)
+		print_row(store, &list[i]);
+	json_decref(json);
+	free(list);
+	return MACHINE_OK;
+}
+
+static const struct image_part part_list = {
+	.name = "list",
+	.synopsis = "[--json]",
+	.summary = "Lists your images.",
+	.options = json_options,
+	.option_count = JSON_OPTIONS,
+	.run = run_list,
+};
+
+/* --- info ------------------------------------------------------------------- */
+
+static void print_line(const char *title, const char *text)
+{
+	if (*text)
+		printf("%-10s %s\n", title, text);
+}
+
+static void print_info(struct store *store, const struct store_image *image)
+{
+	const struct image_record *record = &image->record;
+	char day[32], user[64], size[CLI_BYTES], allocated[CLI_BYTES];
+
+	print_line("name", record->name);
+	print_line("system", record->system);
+	printf("%-10s %s, %s on disk\n", "size",
+	       cli_bytes(size, record->size),
+	       cli_bytes(allocated, store_allocated(store, record->name)));
+	printf("%-10s %s/%s (%s)\n", "disk", image->path, record->disk,
+	       record->format);
+	print_line("kernel", record->kernel);
+	print_line("initrd", record->initrd);
+	print_line("append", record->append);
+	print_line("firmware", record->firmware);
+	print_line("source", record->source);
+	print_line("checksum", record->checksum);
+	print_line("made", day_of(record->created, day));
+	print_line("machine",
+		   store_user(store, record->name, user) ? user : "none");
+}
+
+static int run_info(struct store *store, const struct image_args *args)
+{
+	struct store_image image;
+	struct disk_error error;
+
+	switch (store_find(store, args->word[0], &image, &error)) {
+	case 0:
+		break;
+	case 1:
+		image_unknown(store, args->word[0]);
+		return MACHINE_FAILED;
+	default:
+		cli_error("image info: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	if (args->json)
+		print_json(describe(store, &image));
+	else
+		print_info(store, &image);
+	return MACHINE_OK;
+}
+
+static const struct image_part part_info = {
+	.name = "info",
+	.synopsis = "IMAGE [--json]",
+	.summary = "Tells about an image.",
+	.options = json_options,
+	.option_count = JSON_OPTIONS,
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "an image's name",
+	.run = run_info,
+};
+
+/* --- remove and prune --------------------------------------------------------- */
+
+static int run_remove(struct store *store, const struct image_args *args)
+{
+	struct store_image image;
+	struct disk_error error;
+
+	if (store_find(store, args->word[0], &image, &error) == 1) {
+		image_unknown(store, args->word[0]);
+		return MACHINE_FAILED;
+	}
+	if (store_remove(store, args->word[0], &error)) {
+		cli_error("image remove: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	if (args->json)
+		print_json(json_pack("{ss}", "removed", args->word[0]));
+	return MACHINE_OK;
+}
+
+static const struct image_part part_remove = {
+	.name = "remove",
+	.synopsis = "IMAGE [--json]",
+	.summary = "Takes an image away that no machine stands on.",
+	.options = json_options,
+	.option_count = JSON_OPTIONS,
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "an image's name",
+	.run = run_remove,
+};
+
+static int run_prune(struct store *store, const struct image_args *args)
+{
+	uint64_t bytes = 0;
+	unsigned int count = store_prune(store, &bytes);
+	char text[CLI_BYTES];
+
+	if (args->json) {
+		print_json(json_pack("{sisI}", "folders", (int)count, "bytes",
+				     (json_int_t)bytes));
+	} else if (count) {
+		printf("%u unfinished, %s given back\n", count,
+		       cli_bytes(text, bytes));
+	}
+	return MACHINE_OK;
+}
+
+static const struct image_part part_prune = {
+	.name = "prune",
+	.synopsis = "[--json]",
+	.summary = "Clears away what commands left behind that were killed.",
+	.options = json_options,
+	.option_count = JSON_OPTIONS,
+	.run = run_prune,
+};
+
+/* --- the command ------------------------------------------------------------- */
+
+static const struct image_part *const parts[] = {
+	&part_list,
+	&part_info,
+	&image_build,
+	&part_remove,
+	&part_prune,
+};
+
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static void help_part(const struct image_part *part)
+{
+	printf("usage: lodge image %s %s\n\n%s\n\n", part->name, part->synopsis,
+	       part->summary);
+	option_print(part->options, part->option_count);
+}
+
+static void help(void)
+{
+	printf("usage: lodge image PART [OPTIONS]\n\n"
+	       "The images that machines are made of: lodge run IMAGE. They "
+	       "are kept in\n$XDG_DATA_HOME/lodge or ~/.local/share/lodge.\n\n");
+	for (size_t i = 0; i < PARTS; i++)
+		printf("  %s %s\n", parts[i]->name, parts[i]->synopsis);
+	printf("\nlodge image PART --help tells more about one.\n");
+}
+
+static const struct image_part *find_part(const char *name)
+{
+	const char *names[PARTS], *like;
+
+	for (size_t i = 0; i < PARTS; i++) {
+		if (!strcmp(parts[i]->name, name))
+			return parts[i];
+		names[i] = parts[i]->name;
+	}
+	like = cli_nearest(name, names, PARTS, sizeof(names[0]));
+	if (like)
+		cli_error("image: there is no \"%s\"; did you mean %s?", name,
+			  like);
+	else
+		cli_error("image: there is no \"%s\"; see lodge help image",
+			  name);
+	return NULL;
+}
+
+/* The words fit; -1 after cli_error(). */
+static int check_words(const struct image_part *part,
+		       const struct image_args *args)
+{
+	if (args->words < part->words_min)
+		cli_error("image %s: %s is missing; see lodge image %s --help",
+			  part->name, part->missing, part->name);
+	else if (args->words > part->words_max)
+		cli_error("image %s: unexpected argument \"%s\"; see lodge "
+			  "image %s --help", part->name,
+			  args->word[part->words_max], part->name);
+	else
+		return 0;
+	return -1;
+}
+
+static int run_part(const struct image_part *part, int argc, char **argv)
+{
+	struct image_args args = { 0 };
+	struct disk_error error;
+	struct store store;
+	char command[32];
+	int status;
+
+	snprintf(command, sizeof(command), "image %s", part->name);
+	args.word = argv;
+	switch (option_parse_words(command, part->options, part->option_count,
+				   argc, argv, &args, &args.words)) {
+	case OPTION_HELP:
+		help_part(part);
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	if (check_words(part, &args))
+		return MACHINE_USAGE;
+	if (store_open(&store, &error)) {
+		cli_error("image: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	status = part->run(&store, &args);
+	store_close(&store);
+	return status;
+}
+
+static int run_image(const struct command_context *context, int argc,
+		     char **argv)
+{
+	const struct image_part *part;
+
+	if (argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
+		help();
+		return MACHINE_OK;
+	}
+	if (!argc) {
+		cli_error("image: say what to do; see lodge help image");
+		return MACHINE_USAGE;
+	}
+	part = find_part(argv[0]);
+	return part ? run_part(part, argc - 1, argv + 1) : MACHINE_USAGE;
+}
+
+const struct command command_image = {
+	.name = "image",
+	.summary = "make, list and remove images to run",
+	.run = run_image,
+	.help = help,
+};

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of lodge image.
+ */
+#ifndef LODGE_CLI_IMAGE_H
+#define LODGE_CLI_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cli/option.h"
+#include "image/store.h"
+
+/* What the options of all parts say; a part has those of its table. */
+struct image_args {
+	char **word;
+	int words;
+	bool json, replace;
+	const char *name, *suite;
+	uint64_t size;
+	char packages[1024]; /* with commas between */
+};
+
+struct image_part {
+	const char *name;
+	const char *synopsis; /* "NAME [OPTIONS]" */
+	const char *summary;  /* lines; no newline at the end */
+	const struct option_spec *options;
+	size_t option_count;
+	int words_min, words_max;
+	const char *missing; /* what is missing with too few words */
+	int (*run)(struct store *store, const struct image_args *args);
+};
+
+extern const struct image_part image_build;
+
+/* Options of several parts: their take functions. */
+int image_take_json(void *config, const char *value);
+int image_take_name(void *config, const char *value);
+int image_take_replace(void *config, const char *value);
+
+/* "there is no image debain; did you mean debian?" or the like. */
+void image_unknown(struct store *store, const char *name);
+
+#endif
