@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "disk/driver.h"
+#include "disk/lock.h"
 
 #define SPANS_AT_ONCE 256
 #define ZEROS	      65536u
@@ -307,21 +308,6 @@ static const struct disk_driver file_driver = {
 
 /* --- opening ---------------------------------------------------------------- */
 
-/* Against another process on the same image; given back with the file. */
-static int lock_file(int fd, bool readonly, struct disk_error *error)
-{
-	struct flock lock = {
-		.l_type = readonly ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
-
-	if (!fcntl(fd, F_OFD_SETLK, &lock) ||
-	    (errno != EAGAIN && errno != EACCES))
-		return 0; /* or a file system that knows no locks */
-	return disk_error_set(error, -EBUSY, "is in use by another machine; "
-			      "stop that one, or give both a copy");
-}
-
 static int measure(struct file *file, struct disk_error *error)
 {
 	unsigned int physical = 0;
@@ -393,7 +379,7 @@ int disk_file_open(struct disk_node **node, const struct disk_open *how,
 		return result;
 	result = measure(file, error);
 	if (!result && !how->unlocked)
-		result = lock_file(fd, how->readonly, error);
+		result = disk_lock(fd, how->readonly, error);
 	if (result)
 		disk_close(&file->node);
 	else
@@ -469,7 +455,7 @@ int disk_file_make(struct disk_node **node, const char *path,
 	file->unwanted = !unnamed;
 	file->node.grows = true;
 	*node = &file->node;
-	return lock_file(fd, false, error);
+	return disk_lock(fd, false, error);
 }
 
 int disk_file_keep(struct disk_node *node, struct disk_error *error)

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Locks on images: open file description locks (fcntl(2)). A writer locks the
+ * whole file for itself. A reader shares all of it but the bytes by which QEMU
+ * says what it does: byte 100 + n is held (shared) by who needs permission n,
+ * byte 200 + n by who does not let others have it; 1 is writing, 3 changing
+ * the size. A reader of ours keeps others from both and looks whether somebody
+ * does either.
+ *
+ * The kernel does not tell who holds such a lock, but /proc shows the locks of
+ * each open file of this user's processes.
+ */
+#include "disk/lock.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define QEMU_NEEDS_WRITE 101 /* and what follows, up to the next */
+#define QEMU_NO_READ	 200
+#define QEMU_NO_WRITE	 201
+
+#define WORDS 60 /* of a command line that are shown */
+
+static bool has_lock(const char *process, const char *name)
+{
+	char path[320], line[200];
+	bool found = false;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fdinfo/%.20s", process, name);
+	info = fopen(path, "re");
+	while (info && !found && fgets(line, sizeof(line), info))
+		found = !strncmp(line, "lock:", 5);
+	if (info)
+		fclose(info);
+	return found;
+}
+
+/* Whether a process has the file open with a lock on it. */
+static bool is_holder(const char *process, const struct stat *file)
+{
+	char path[320];
+	struct dirent *entry;
+	struct stat status;
+	bool found = false;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", process);
+	folder = opendir(path);
+	while (folder && !found && (entry = readdir(folder)))
+		found = entry->d_name[0] != '.' &&
+			!fstatat(dirfd(folder), entry->d_name, &status, 0) &&
+			status.st_dev == file->st_dev &&
+			status.st_ino == file->st_ino &&
+			has_lock(process, entry->d_name);
+	if (folder)
+		closedir(folder);
+	return found;
+}
+
+/* The command line, without the folder of its program. */
+static void command_of(const char *process, char *words, size_t size)
+{
+	char path[64], text[256] = "";
+	const char *from = text, *slash;
+	size_t count;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", process);
+	file = fopen(path, "re");
+	count = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+	if (file)
+		fclose(file);
+	slash = strrchr(text, '/');
+	if (slash)
+		from = slash + 1;
+	for (size_t i = 0; i + 1 < count; i++)
+		if (!isprint((unsigned char)text[i]))
+			text[i] = text[i] ? '?' : ' ';
+	snprintf(words, size, "%s", from);
+}
+
+/* The first process that has the file locked; 0: none is found. */
+static pid_t find_holder(const struct stat *file, char *words, size_t size)
+{
+	DIR *folder = opendir("/proc");
+	struct dirent *entry;
+	pid_t holder = 0;
+
+	while (folder && !holder && (entry = readdir(folder))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    !is_holder(entry->d_name, file))
+			continue;
+		holder = (pid_t)atoi(entry->d_name);
+		command_of(entry->d_name, words, size);
+	}
+	if (folder)
+		closedir(folder);
+	return holder;
+}
+
+static int refuse(int fd, struct disk_error *error)
+{
+	char words[WORDS] = "";
+	struct stat file;
+	pid_t holder = 0;
+
+	if (!fstat(fd, &file))
+		holder = find_holder(&file, words, sizeof(words));
+	if (holder == getpid())
+		return disk_error_set(error, -EBUSY, "is in use here already; "
+				      "give it once, or with readonly each "
+				      "time");
+	if (holder)
+		return disk_error_set(error, -EBUSY, "is in use by process %d "
+				      "(%s); stop that one, or give both a "
+				      "copy", (int)holder, words);
+	return disk_error_set(error, -EBUSY, "is in use by another user's "
+			      "process; stop that one, or give both a copy");
+}
+
+/* Whether the range could be locked, or locks are not known here. */
+static bool set_lock(int fd, short type, off_t from, off_t length)
+{
+	struct flock lock = {
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = from,
+		.l_len = length,
+	};
+
+	return !fcntl(fd, F_OFD_SETLK, &lock) ||
+	       (errno != EAGAIN && errno != EACCES);
+}
+
+/* Whether anybody has a lock on the range. */
+static bool is_locked(int fd, off_t from, off_t length)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = from,
+		.l_len = length,
+	};
+
+	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+}
+
+int disk_lock(int fd, bool readonly, struct disk_error *error)
+{
+	bool got;
+
+	if (!readonly)
+		return set_lock(fd, F_WRLCK, 0, 0) ? 0 : refuse(fd, error);
+	got = set_lock(fd, F_RDLCK, 0, QEMU_NEEDS_WRITE) &&
+	      set_lock(fd, F_RDLCK, QEMU_NO_WRITE, 0) &&
+	      !is_locked(fd, QEMU_NEEDS_WRITE, QEMU_NO_READ - QEMU_NEEDS_WRITE);
+	return got ? 0 : refuse(fd, error);
+}
