@@ -111,6 +111,8 @@ static void print_status(const json_t *status)
 	       number_of(status, "cpus"), number_of(status, "memory") >> 20,
 	       number_of(status, "pid"));
 	print_age(json_real_value(json_object_get(status, "seconds")));
+	if (*text_of(status, "reason"))
+		printf("\npaused     %s", text_of(status, "reason"));
 	printf("\non host    %lld MiB\n",
 	       number_of(status, "memory_touched") >> 20);
 	if (number_of(status, "memory_target") != number_of(status, "memory") ||

@@ -25,12 +25,14 @@ struct board;
 struct control;
 struct drives;
 struct hotplug;
+struct stall;
 
 /* What requests are about; kept by the server. */
 struct control_target {
 	struct board *board;
 	struct hotplug *hotplug;
 	struct drives *drives;
+	const struct stall *stall;
 	const char *engine;
 	uint64_t memory; /* bytes */
 	uint64_t start;	 /* host_monotonic_ns() time */

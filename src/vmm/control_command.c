@@ -12,6 +12,7 @@
 #include "device/frame.h"
 #include "vmm/codepage.h"
 #include "vmm/control_impl.h"
+#include "vmm/stall.h"
 #include "vmm/drives.h"
 
 #define NS_PER_S 1e9
@@ -22,17 +23,19 @@ static void do_status(struct control_machine *machine, const json_t *request,
 	const struct control_target *target = &machine->target;
 	struct vm *vm = board_vm(target->board);
 	uint64_t run = host_monotonic_ns() - target->start;
+	const char *reason = stall_reason(target->stall);
 	json_t *balloon = control_balloon_json(target);
 
 	reply->result = json_pack(
-		"{sssssisIsfsisOsOsOso}", "name", machine->name, "engine",
+		"{sssssisIsfsisOsOsOsossss*}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
 		"pid", (int)getpid(), "memory_target",
 		json_object_get(balloon, "target"), "memory_size",
 		json_object_get(balloon, "size"), "memory_touched",
 		json_object_get(balloon, "touched"), "drives",
-		drives_inspect(target->drives));
+		drives_inspect(target->drives), "state",
+		reason ? "paused" : "running", "reason", reason);
 	json_decref(balloon);
 }
 

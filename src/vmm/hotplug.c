@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "board/board.h"
+#include "disk/block.h"
 #include "vmm/media.h"
 #include "vmm/runtime.h"
 
@@ -36,6 +37,8 @@ struct hotplug {
 	struct plugged slot[BOARD_PLACES_MAX];
 	void (*gone)(void *ctx, unsigned int slot, bool released);
 	void *gone_ctx;
+	void (*full)(void *ctx);
+	void *full_ctx;
 };
 
 static_assert(BOARD_PLACES_MAX <= 32, "bits of let_go");
@@ -68,19 +71,44 @@ void hotplug_on_gone(struct hotplug *h,
 	h->gone_ctx = ctx;
 }
 
+/* --- a full host ------------------------------------------------------------ */
+
+void hotplug_on_full(struct hotplug *h, void (*changed)(void *ctx), void *ctx)
+{
+	h->full = changed;
+	h->full_ctx = ctx;
+}
+
+struct block *hotplug_full(const struct hotplug *h)
+{
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
+		if (h->slot[i].block && disk_block_full(h->slot[i].block))
+			return h->slot[i].block;
+	return NULL;
+}
+
+void hotplug_hurry(struct hotplug *h, bool hurry)
+{
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
+		if (h->slot[i].block)
+			disk_block_hurry(h->slot[i].block, hurry);
+}
+
 /* --- the end of a disk ------------------------------------------------------ */
 
-static void forget(struct plugged *plugged)
+static void forget(struct hotplug *h, struct plugged *plugged)
 {
 	block_close(plugged->block);
 	free(plugged->path);
 	*plugged = (struct plugged){ 0 };
+	if (h->full)
+		h->full(h->full_ctx); /* it may have been this one */
 }
 
 static void finish(struct hotplug *h, unsigned int slot)
 {
 	board_clear(h->board, slot);
-	forget(&h->slot[slot]);
+	forget(h, &h->slot[slot]);
 	if (h->gone)
 		h->gone(h->gone_ctx, slot, true);
 }
@@ -170,7 +198,10 @@ static enum hotplug_outcome plug(struct hotplug *h, struct plugged *new,
 		.bus = disk->bus,
 	};
 	unsigned int slot;
-	int rc = board_plug_disk(h->board, &device, &slot);
+	int rc;
+
+	disk_block_on_full(new->block, h->full, h->full_ctx);
+	rc = board_plug_disk(h->board, &device, &slot);
 
 	if (!rc) {
 		h->slot[slot] = *new;
@@ -220,7 +251,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 	if (outcome == HOTPLUG_DONE)
 		*taken = place->name;
 	else
-		forget(&new);
+		forget(h, &new);
 	return outcome;
 }
 
@@ -240,6 +271,7 @@ enum hotplug_outcome hotplug_detach(struct hotplug *h, const char *name,
 	*slot = (unsigned int)(plugged - h->slot);
 	plugged->leaving = true;
 	if (force) {
+		disk_block_hurry(plugged->block, true);
 		board_pull(h->board, *slot);
 		/* The guest may have let it go a moment before. */
 		atomic_fetch_and(&h->let_go, ~(1u << *slot));
@@ -300,6 +332,6 @@ void hotplug_close(struct hotplug *h)
 		close(h->timer);
 	}
 	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
-		forget(&h->slot[i]);
+		forget(h, &h->slot[i]);
 	free(h);
 }

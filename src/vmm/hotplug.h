@@ -61,6 +61,15 @@ void hotplug_on_gone(struct hotplug *hotplug,
 				  bool released),
 		     void *ctx);
 
+/* For disks that are attached from now on: disk_block_on_full(). */
+void hotplug_on_full(struct hotplug *hotplug, void (*changed)(void *ctx),
+		     void *ctx);
+
+/* The first that waits for room on the host, or NULL; disk_block_hurry() of
+ * all. */
+struct block *hotplug_full(const struct hotplug *hotplug);
+void hotplug_hurry(struct hotplug *hotplug, bool hurry);
+
 /*
  * Plugs a disk in. `name` is what hotplug_detach() takes; NULL: one of disk1,
  * disk2 ... *taken is good until the disk is gone.

@@ -23,6 +23,7 @@
 #include "vmm/outfile.h"
 #include "vmm/report.h"
 #include "vmm/runtime.h"
+#include "vmm/stall.h"
 #include "vmm/vsock_unix.h"
 
 #define NS_PER_S 1e9
@@ -59,6 +60,7 @@ struct machine {
 	sigset_t old_mask;
 	struct profile profile;
 	struct pause pause;
+	struct stall stall;
 	struct gdb_socket *gdb; /* NULL: nobody debugs */
 	struct vnc_server *vnc; /* NULL: no viewers */
 	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
@@ -180,6 +182,7 @@ static void loop_woken(void *ctx)
 	else
 		consoles_woken(machine->consoles);
 	hotplug_woken(machine->hotplug);
+	stall_woken(&machine->stall);
 	if (machine->gdb)
 		gdb_woken(gdb_socket_gdb(machine->gdb));
 }
@@ -383,6 +386,7 @@ static int start_control(struct machine *machine)
 		.board = machine->board,
 		.hotplug = machine->hotplug,
 		.drives = &machine->drives,
+		.stall = &machine->stall,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,
@@ -415,6 +419,14 @@ static int set_up_loop(struct machine *machine)
 	struct vm *vm = machine->vm;
 	int rc = loop_create(&machine->loop);
 
+	machine->stall = (struct stall){
+		.name = machine->name,
+		.media = &machine->media,
+		.hotplug = machine->hotplug,
+		.pause = &machine->pause,
+		.loop = machine->loop,
+	};
+	stall_watch(&machine->stall);
 	if (!rc) {
 		loop_on_deadline(machine->loop, deadline_passed, machine);
 		loop_on_wake(machine->loop, loop_woken, machine);
@@ -484,6 +496,7 @@ static enum vm_request run_once(struct machine *machine)
 	int rc;
 
 	pause_begin(&machine->pause, vm, machine->engine);
+	stall_begin(&machine->stall);
 	vm_resume_devices(vm);
 	rc = start_cpus(machine);
 	if (!rc)
@@ -493,6 +506,7 @@ static enum vm_request run_once(struct machine *machine)
 			      strerror(-rc));
 		vm_ask(vm, VM_FAIL);
 	}
+	stall_end(&machine->stall);
 	join_cpus(machine);
 	pause_finish(&machine->pause);
 	return atomic_load(&vm->request);

@@ -29,6 +29,7 @@ void pause_begin(struct pause *pause, struct vm *vm,
 	pause->released = atomic_load(&vm->request) != VM_RUN;
 	pause->began = true;
 	pause->inside = 0;
+	pause->held = false;
 	pause->tsc = __rdtsc();
 	if (pause->open)
 		clock_start(&vm->clock);
@@ -54,7 +55,7 @@ bool pause_enter(struct pause *pause, unsigned int cpu)
 	bool enter;
 
 	pthread_mutex_lock(&pause->lock);
-	while (!(pause->open & bit) && !pause->released)
+	while ((!(pause->open & bit) || pause->held) && !pause->released)
 		pthread_cond_wait(&pause->changed, &pause->lock);
 	enter = !pause->released;
 	if (enter)
@@ -67,27 +68,32 @@ void pause_leave(struct pause *pause, unsigned int cpu)
 {
 	pthread_mutex_lock(&pause->lock);
 	pause->inside &= ~((uint64_t)1 << cpu);
-	if (!pause->open)
+	if (!pause->open || pause->held)
 		pthread_cond_broadcast(&pause->changed);
 	pthread_mutex_unlock(&pause->lock);
 }
 
-void pause_ask(struct pause *pause)
+/* Held: the lock, which is let go. */
+static void kick_inside(struct pause *pause)
 {
-	uint64_t inside;
+	uint64_t inside = pause->inside;
 
-	pthread_mutex_lock(&pause->lock);
-	pause->open = 0;
-	inside = pause->inside;
 	pthread_mutex_unlock(&pause->lock);
 	for (unsigned int i = 0; inside; i++, inside >>= 1)
 		if (inside & 1)
 			pause->engine->kick(pause->vm->cpu[i]);
 }
 
-void pause_all(struct pause *pause)
+void pause_ask(struct pause *pause)
 {
-	pause_ask(pause);
+	pthread_mutex_lock(&pause->lock);
+	pause->open = 0;
+	kick_inside(pause);
+}
+
+/* Nobody may go inside any more; stops the clock when all are out. */
+static void wait_outside(struct pause *pause)
+{
 	pthread_mutex_lock(&pause->lock);
 	while (pause->inside)
 		pthread_cond_wait(&pause->changed, &pause->lock);
@@ -96,6 +102,12 @@ void pause_all(struct pause *pause)
 		clock_stop(&pause->vm->clock);
 		pause->tsc = __rdtsc();
 	}
+}
+
+void pause_all(struct pause *pause)
+{
+	pause_ask(pause);
+	wait_outside(pause);
 }
 
 /* Guests' counters go on from where they were. */
@@ -111,14 +123,35 @@ static void skip_tsc(struct pause *pause)
 	}
 }
 
-void pause_end(struct pause *pause, uint64_t cpus)
+static void start_clock(struct pause *pause)
 {
 	if (pause->began && !pause->vm->clock.running) {
 		skip_tsc(pause);
 		clock_start(&pause->vm->clock);
 	}
+}
+
+void pause_end(struct pause *pause, uint64_t cpus)
+{
+	if (!pause->held)
+		start_clock(pause);
 	pthread_mutex_lock(&pause->lock);
 	pause->open = cpus;
+	pthread_cond_broadcast(&pause->changed);
+	pthread_mutex_unlock(&pause->lock);
+}
+
+void pause_hold(struct pause *pause, bool hold)
+{
+	if (!hold && pause->open)
+		start_clock(pause);
+	pthread_mutex_lock(&pause->lock);
+	pause->held = hold;
+	if (hold) {
+		kick_inside(pause);
+		wait_outside(pause);
+		return;
+	}
 	pthread_cond_broadcast(&pause->changed);
 	pthread_mutex_unlock(&pause->lock);
 }

@@ -25,6 +25,7 @@ struct pause {
 	pthread_cond_t changed;
 	uint64_t open;	 /* processors that may run, a bit each */
 	uint64_t inside; /* those that do */
+	bool held;	 /* and whatever is open, none may run */
 	bool released;	 /* all are to end, whatever is open */
 	bool began;	 /* between pause_begin() and pause_finish() */
 	uint64_t tsc;	 /* of the host, when the clock stopped */
@@ -54,6 +55,12 @@ void pause_ask(struct pause *pause);
 
 /* The same, and none runs when it returns: their state may be used. */
 void pause_all(struct pause *pause);
+
+/*
+ * None runs when this returns, and none does before it is called with `hold`
+ * false, whatever pause_end() says meanwhile.
+ */
+void pause_hold(struct pause *pause, bool hold);
 
 /* The processors with a bit in `cpus` go on. Behind pause_all() only. */
 void pause_end(struct pause *pause, uint64_t cpus);

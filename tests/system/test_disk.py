@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks as Linux sees them: virtio-blk over raw images."""
 import hashlib
+import json
 import os
 import subprocess
+import time
 
 import pytest
 
 from conftest import LODGE, run, status_of
-from test_linux import BOOT, boot
+from test_linux import BOOT, PROMPT, boot
 
 MIB = 1 << 20
 SIZE = 48 * MIB
@@ -192,3 +194,78 @@ def test_bad_options(value, words):
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert words in result.stderr
+
+
+# --- a full host ------------------------------------------------------------
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of 32 MiB with an image of 48 in it."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "lodge",
+                           folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("no right to mount a file system")
+    path = folder / "disk.img"
+    with open(path, "wb") as file:
+        file.truncate(SIZE)
+    yield path
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def state(name):
+    """What the machine says of itself."""
+    return json.loads(run("status", "--json", name).stdout)
+
+
+def wait_for_state(name, wanted):
+    for _ in range(300):
+        if state(name)["state"] == wanted:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{name} is not {wanted}")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_waits_for_room(linux, small, cpus):
+    """Nothing is lost; the guest does not even see the time go by."""
+    name = f"full-{cpus}-{os.getpid()}"
+    ballast = small.parent / "ballast"
+    ballast.write_bytes(bytes(16 * MIB))
+    shell = boot(linux, "--cpus", cpus, "--name", name, "--disk", small)
+    shell.run("dd if=/dev/urandom of=/tmp/r bs=1M count=24 2>/dev/null")
+    wanted = shell.run("md5sum < /tmp/r").split()[0]
+    shell.child.sendline("dd if=/tmp/r of=/dev/vda bs=1M conv=fsync "
+                         "2>/dev/null; echo WRO''TE=$?")
+    wait_for_state(name, "paused")
+    assert str(small) in state(name)["reason"]
+    assert "paused" in run("status", name).stdout
+    time.sleep(1.5)
+    assert state(name)["state"] == "paused"
+    ballast.unlink()
+    shell.child.expect("WROTE=0", timeout=60)
+    wait_for_state(name, "running")
+    shell.child.expect(PROMPT)
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    assert guest_md5(shell, "/dev/vda", 24) == wanted
+    assert shell.power_off() == 0
+    with open(small, "rb") as file:
+        assert md5(file.read(24 * MIB)) == wanted
+
+
+@pytest.mark.parametrize("end", ["stop", "reset"])
+def test_ends_while_it_waits_for_room(linux, small, end):
+    name = f"full-{end}-{os.getpid()}"
+    shell = boot(linux, "--name", name, "--disk", small)
+    shell.child.sendline("dd if=/dev/zero of=/dev/vda bs=1M 2>/dev/null & ")
+    shell.child.expect(PROMPT)
+    wait_for_state(name, "paused")
+    if end == "reset":
+        assert run("reset", name).returncode == 0
+        shell.wait()
+        assert state(name)["state"] == "running"
+        assert shell.power_off() == 0
+    else:
+        assert run("stop", "--force", name).returncode == 0
+        assert status_of(shell.child) == 0
