@@ -110,6 +110,12 @@ struct disk_driver {
 			   const char *format, struct disk_error *error);
 };
 
+extern const struct disk_driver disk_qcow2;
+
+/* disk_read() for a driver that is called with the range held. */
+int disk_read_held(struct disk_node *node, uint64_t offset, uint64_t length,
+		   struct disk_vec to);
+
 /* The driver, file and name (the file's; a leaf sets its own). */
 int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
 		   struct disk_node *file, const struct disk_open *how);

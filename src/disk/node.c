@@ -56,8 +56,8 @@ static int read_extent(struct disk_node *node, uint64_t offset,
 	return -EIO;
 }
 
-static int read_extents(struct disk_node *node, uint64_t offset,
-			uint64_t length, struct disk_vec to)
+int disk_read_held(struct disk_node *node, uint64_t offset, uint64_t length,
+		   struct disk_vec to)
 {
 	while (length) {
 		struct disk_extent extent;
@@ -87,7 +87,7 @@ int disk_read(struct disk_node *node, uint64_t offset, uint64_t length,
 	if (node->driver->leaf)
 		return node->driver->read(node, offset, length, to);
 	disk_range_enter(&node->ranges, &range, offset, length, false);
-	error = read_extents(node, offset, length, to);
+	error = disk_read_held(node, offset, length, to);
 	disk_range_leave(&node->ranges, &range);
 	return error;
 }

@@ -18,6 +18,7 @@
 
 static const struct disk_driver *const drivers[] = {
 	&disk_raw,
+	&disk_qcow2,
 	&disk_vdi,
 	&disk_vhd,
 };

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * qcow2 images, versions 2 and 3: opening and closing, and the driver. See
+ * qcow2.h for how they are kept sound; QEMU's docs/interop/qcow2.txt for the
+ * format.
+ */
+#include "disk/qcow2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- opening ---------------------------------------------------------------- */
+
+static int say_error(struct disk_error *error, int result)
+{
+	return result ? disk_error_set(error, result, "%s", strerror(-result))
+		      : 0;
+}
+
+/* A table's clusters join the set, which has none of them yet. */
+static int claim(struct qcow2 *q, uint64_t at, uint64_t length)
+{
+	uint64_t before = q->tables.count;
+	uint64_t clusters = (length + q->cluster_size - 1) >>
+			    q->header.cluster_bits;
+	int error = qcow2_tables_add(q, at, length);
+
+	if (!error && q->tables.count != before + clusters)
+		error = -EUCLEAN;
+	return error;
+}
+
+static int claim_entries(struct qcow2 *q, const struct qcow2_table *table,
+			 uint64_t mask)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < table->entries && !error; i++) {
+		uint64_t at = table->entry[i] & mask;
+
+		if (at & (q->cluster_size - 1) || at >= QCOW2_OFFSET_MAX)
+			error = -EUCLEAN;
+		else if (at)
+			error = claim(q, at, q->cluster_size);
+	}
+	return error;
+}
+
+/* What writing needs: where tables are, each in a place of its own. */
+static int load_for_writing(struct qcow2 *q, struct disk_error *error)
+{
+	const struct qcow2_header *h = &q->header;
+	uint64_t size = (uint64_t)h->reftable_clusters << h->cluster_bits;
+	int result = claim(q, 0, q->cluster_size);
+
+	if (!result && h->l1_entries)
+		result = claim(q, h->l1_at, h->l1_entries * 8ull);
+	if (!result)
+		result = claim(q, h->reftable_at, size);
+	if (!result)
+		result = claim_entries(q, &q->l1, QCOW2_OFFSET);
+	if (!result)
+		result = claim_entries(q, &q->reftable, QCOW2_REF_OFFSET);
+	if (result == -EUCLEAN)
+		return disk_error_set(error, result, "has damaged tables; mend "
+				      "it with: lodge disk check --repair %s",
+				      q->node.name);
+	return say_error(error, result);
+}
+
+static int check_marks(const struct qcow2 *q, struct disk_error *error)
+{
+	if (q->node.readonly)
+		return 0;
+	if (q->header.incompatible & QCOW2_CORRUPT)
+		return disk_error_set(error, -EUCLEAN, "is marked as damaged; "
+				      "mend it with: lodge disk check --repair "
+				      "%s", q->node.name);
+	if (q->header.incompatible & QCOW2_DIRTY)
+		return disk_error_set(error, -EUCLEAN, "was not closed well; "
+				      "mend it with: lodge disk check --repair "
+				      "%s", q->node.name);
+	return 0;
+}
+
+static int load(struct qcow2 *q, struct disk_error *error)
+{
+	const struct qcow2_header *h = &q->header;
+	struct disk_node *file = q->node.file;
+	int result = check_marks(q, error);
+
+	if (result)
+		return result;
+	q->node.size = h->size;
+	q->node.cluster = q->cluster_size;
+	q->data = file;
+	result = qcow2_cache_init(&q->cache, q->cluster_size);
+	if (!result)
+		result = qcow2_table_load(&q->l1, file, h->l1_at,
+					  h->l1_entries);
+	if (!result && !q->node.readonly)
+		result = qcow2_table_load(&q->reftable, file, h->reftable_at,
+					  h->reftable_clusters
+						  << (h->cluster_bits - 3));
+	if (result)
+		return say_error(error, result);
+	/* Bits of others that have to go before the first change. */
+	q->started = !(h->autoclear & ~(QCOW2_AUTOCLEAR & ~QCOW2_BITMAPS));
+	return q->node.readonly ? 0 : load_for_writing(q, error);
+}
+
+static int open_others(struct qcow2 *q, const struct disk_open *how,
+		       struct disk_error *error)
+{
+	if (q->external)
+		return disk_error_set(error, -ENOTSUP, "has its data in a file "
+				      "of its own, %s, which lodge does not "
+				      "open", q->data_path ? q->data_path
+							   : "without a name");
+	if (!q->backing_path)
+		return 0;
+	return disk_open_backing(&q->node.backing, q->node.file,
+				 q->backing_path, q->backing_format, how,
+				 error);
+}
+
+static void free_all(struct qcow2 *q)
+{
+	qcow2_header_free(q);
+	qcow2_cache_free(&q->cache);
+	qcow2_table_free(&q->l1);
+	qcow2_table_free(&q->reftable);
+	free(q->tables.key);
+	free(q->freed.item);
+	free(q->unpacked);
+	pthread_mutex_destroy(&q->flushing);
+	pthread_mutex_destroy(&q->lock);
+	pthread_mutex_destroy(&q->unpack_lock);
+}
+
+int qcow2_open(struct disk_node **node, struct disk_node *file,
+	       const struct disk_open *how, struct disk_error *error)
+{
+	struct qcow2 *q = calloc(1, sizeof(*q));
+	int result = q ? disk_node_init(&q->node, &disk_qcow2, file, how)
+		       : -ENOMEM;
+
+	if (result) {
+		free(q);
+		return say_error(error, result);
+	}
+	pthread_mutex_init(&q->flushing, NULL);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_mutex_init(&q->unpack_lock, NULL);
+	result = qcow2_header_load(q, file, error);
+	if (!result)
+		result = load(q, error);
+	if (!result)
+		result = open_others(q, how, error);
+	if (result) {
+		q->node.readonly = true; /* nothing to settle */
+		disk_node_abandon(&q->node);
+		return result;
+	}
+	*node = &q->node;
+	return 0;
+}
+
+static void close_image(struct disk_node *node)
+{
+	struct qcow2 *q = qcow2_of(node);
+
+	if (!node->readonly) {
+		pthread_mutex_lock(&q->flushing);
+		(void)qcow2_settle(q);
+		pthread_mutex_unlock(&q->flushing);
+	}
+	free_all(q);
+}
+
+/* --- the driver ------------------------------------------------------------- */
+
+static bool probe(const uint8_t *head, size_t size)
+{
+	return size >= 8 && get_be32(head) == QCOW2_MAGIC &&
+	       get_be32(head + 4) >= 2;
+}
+
+static int map(struct disk_node *node, uint64_t offset, uint64_t length,
+	       unsigned int flags, struct disk_extent *extent)
+{
+	struct qcow2 *q = qcow2_of(node);
+	int error;
+
+	if (!(flags & DISK_NOWAIT))
+		pthread_mutex_lock(&q->lock);
+	else if (pthread_mutex_trylock(&q->lock))
+		return -EAGAIN;
+	error = qcow2_extent(q, offset, length, flags, extent);
+	pthread_mutex_unlock(&q->lock);
+	return error;
+}
+
+const struct disk_driver disk_qcow2 = {
+	.name = "qcow2",
+	.title = "qcow2",
+	.suffixes = ".qcow2 .qcow",
+	.options = qcow2_options,
+	.backing = true,
+	.probe = probe,
+	.open = qcow2_open,
+	.create = qcow2_create,
+	.close = close_image,
+	.map = map,
+	.write = qcow2_write,
+	.zero = qcow2_zero,
+	.discard = qcow2_discard,
+	.flush = qcow2_flush,
+};
