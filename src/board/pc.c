@@ -217,7 +217,7 @@ static int add_pci(struct board *board)
 	pci_layout_init(&board->pci_layout, board->memory,
 			board->cpuid.physical_bits);
 	if (!err && board->firmware)
-		pci_host_shadow(&board->pci);
+		err = pci_host_shadow(&board->pci);
 	if (!err)
 		err = ich9_lpc_init(&board->lpc, &board->pci, &lines);
 	return err;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Firmware that runs in the guest; see rom.h. The image ends at 4 GiB, where
- * the reset vector is; its last 128 KiB are copied below 1 MiB, where real
- * mode finds them. That copy is RAM which the host bridge protects (PAM).
+ * the reset vector is; its last 128 KiB are seen below 1 MiB as well, where
+ * real mode finds them, until the host bridge (PAM) shows the RAM there that
+ * firmware copies itself to.
  *
  * ACPI tables tell where firmware put PCI's windows, so they are written
  * when firmware asks for them, after it has done that.
@@ -19,7 +20,6 @@
 
 #define IMAGE_MIN 0x10000u
 #define IMAGE_MAX 0x1000000u
-#define SHADOW_SIZE (LAYOUT_ROM_END - LAYOUT_TABLES)
 #define MENU_KEY_WAIT_MS 2500u
 
 #define FILE_ACPI   "etc/acpi/tables"
@@ -260,15 +260,7 @@ int rom_load(struct rom *rom)
 {
 	const struct board_firmware *firmware = rom->firmware;
 	struct memory *mem = &rom->board->vm.memory;
-	uint32_t shadow = firmware->size < SHADOW_SIZE ?
-				  (uint32_t)firmware->size :
-				  SHADOW_SIZE;
-	const uint8_t *end = firmware->image + firmware->size;
-	int err = memory_load(mem, gpa(LAYOUT_4G - firmware->size),
-			      firmware->image, firmware->size);
 
-	if (!err)
-		err = memory_load(mem, gpa(LAYOUT_ROM_END - shadow),
-				  end - shadow, shadow);
-	return err;
+	return memory_load(mem, gpa(LAYOUT_4G - firmware->size),
+			   firmware->image, firmware->size);
 }

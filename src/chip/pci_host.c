@@ -10,6 +10,7 @@
 #include "chip/reset.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
+#include "vm/memory_cover.h"
 
 #define PORT_ADDRESS 0xcf8
 #define PORT_DATA    0xcfc
@@ -162,7 +163,13 @@ void pci_host_each(struct pci_host *host,
 
 /* --- shadowed firmware ------------------------------------------------------------ */
 
-#define PAM_WRITE 2 /* WE of a segment's four bits */
+/* Of a segment's four bits */
+#define PAM_READ  1
+#define PAM_WRITE 2
+
+/* Where the ICH has the ROM whose end it decodes below 1 MiB as well. */
+#define ROM_MIRROR 0xfff00000u
+#define ROM_FIRST  0xe0000u
 
 #define SEGMENT_SIZE 0x4000u
 #define LAST_SIZE    0x10000u
@@ -174,7 +181,7 @@ uint32_t pci_host_segment(unsigned int segment, uint32_t *size)
 }
 
 /* PAM0 is the last segment's, the others have two each (MCH 5.1.17-23). */
-static bool writable(const struct pci_host *host, unsigned int segment)
+static unsigned int pam(const struct pci_host *host, unsigned int segment)
 {
 	unsigned int at = PCI_HOST_PAM0, shift = 4;
 
@@ -182,23 +189,43 @@ static bool writable(const struct pci_host *host, unsigned int segment)
 		at += 1 + segment / 2;
 		shift = 4 * (segment % 2);
 	}
-	return pci_get(&host->pci, at, 1) >> shift & PAM_WRITE;
+	return pci_get(&host->pci, at, 1) >> shift & (PAM_READ | PAM_WRITE);
 }
 
 static void shadow_update(struct pci_host *host)
 {
+	struct memory *mem = &host->vm->memory;
 	uint32_t size;
 
-	for (unsigned int i = 0; host->shadow && i < PCI_HOST_SEGMENTS; i++)
-		memory_set_kind(&host->vm->memory,
-				gpa(pci_host_segment(i, &size)),
-				writable(host, i) ? MEMORY_RAM : MEMORY_ROM);
+	for (unsigned int i = 0; host->shadow && i < PCI_HOST_SEGMENTS; i++) {
+		const gpa_t base = gpa(pci_host_segment(i, &size));
+		unsigned int now = pam(host, i);
+		bool write = now & PAM_WRITE;
+
+		memory_set_kind(mem, base, write ? MEMORY_RAM : MEMORY_ROM);
+		memory_cover(mem, base,
+			     now & PAM_READ ? NULL : &host->rom[i][write]);
+	}
 }
 
-void pci_host_shadow(struct pci_host *host)
+int pci_host_shadow(struct pci_host *host)
 {
-	host->shadow = true;
+	struct memory *mem = &host->vm->memory;
+	int err = 0;
+
+	for (unsigned int i = 0; i < PCI_HOST_SEGMENTS; i++) {
+		uint32_t size, base = pci_host_segment(i, &size);
+		/* Nothing is at the end of the address space. */
+		const gpa_t rom = gpa(base < ROM_FIRST ? UINT64_MAX
+						       : ROM_MIRROR + base);
+
+		for (unsigned int through = 0; through < 2 && !err; through++)
+			err = memory_cover_init(mem, &host->rom[i][through],
+						gpa(base), rom, through);
+	}
+	host->shadow = !err;
 	shadow_update(host);
+	return err;
 }
 
 /* --- the device -------------------------------------------------------------------- */

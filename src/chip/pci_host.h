@@ -5,10 +5,12 @@
  * ECAM (PCIEXBAR), and the decoding of everything that BARs claim. Port 0xcf9
  * lies in between and stays the reset control register.
  *
- * PAM registers protect the memory below 1 MiB that firmware copies itself to,
- * where the board has such: a segment may be written while its WE bit says so.
- * Reads come from that memory whatever RE says. SMRAM and the like are
- * registers that keep what is written and do nothing.
+ * PAM registers tell what is seen below 1 MiB, where the board has memory that
+ * firmware copies itself to: with RE a segment is read from that memory, else
+ * from where the ICH decodes it, which is the firmware's ROM for the last
+ * 128 KiB and nothing for the rest; with WE writes go to the memory, else they
+ * are dropped. SMRAM and the like are registers that keep what is written and
+ * do nothing.
  */
 #ifndef LODGE_CHIP_PCI_HOST_H
 #define LODGE_CHIP_PCI_HOST_H
@@ -39,7 +41,8 @@ struct pci_host {
 	struct irq pirq;     /* its lines 0-7 are PIRQA to PIRQH */
 	uint16_t pirq_count[PCI_PIRQS]; /* functions that hold it up */
 	uint32_t address;		/* port 0xcf8 */
-	bool shadow; /* segments are memory of their own */
+	bool shadow; /* segments are memory of their own: */
+	struct memory_region rom[PCI_HOST_SEGMENTS][2]; /* [1]: with WE */
 	uint64_t ecam, ecam_size;	/* as PCIEXBAR says; size 0: off */
 	struct pci_map memory, io;
 };
@@ -57,10 +60,10 @@ int pci_host_init(struct pci_host *host, struct vm *vm,
 uint32_t pci_host_segment(unsigned int segment, uint32_t *size);
 
 /*
- * From now on PAM registers protect the segments, which are memory regions of
- * their own.
+ * From now on PAM registers rule the segments, which are memory regions of
+ * their own; so is the ROM that ends at 4 GiB. -ENOENT, -ENOSPC, -ENOMEM.
  */
-void pci_host_shadow(struct pci_host *host);
+int pci_host_shadow(struct pci_host *host);
 
 /* Which PIRQ (0-7) a pin (0-3) of a device on bus 0 ends at. */
 unsigned int pci_root_pirq(unsigned int device, unsigned int pin);

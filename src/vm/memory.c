@@ -4,8 +4,8 @@
  *
  * Regions are few (a PC has four to six) and change only while the vCPUs do
  * not run, so they are a sorted array and lookups a binary search; nothing
- * here takes a lock. A region's kind alone may change while they do. Views
- * come after regions. Page flags are single bytes changed atomically.
+ * here takes a lock. A region's kind and its cover alone may change while they
+ * do. Views come after regions. Page flags are single bytes changed atomically.
  *
  * A write is noted after its bytes are in memory, with a full barrier between
  * them. An engine does the reverse (sets MEM_PAGE_CODE, then reads the bytes
@@ -160,7 +160,7 @@ const struct memory_region *memory_find(const struct memory *mem, gpa_t addr)
 
 	if (at == mem->region_count || mem->region[at].base > addr.v)
 		return find_view(mem, addr.v);
-	return &mem->region[at];
+	return memory_seen(&mem->region[at]);
 }
 
 /* The region that holds all of [addr, addr + len), or NULL. */
@@ -261,6 +261,17 @@ int memory_read(const struct memory *mem, gpa_t addr, void *buf, uint64_t len)
 	return 0;
 }
 
+/* Where bytes written to what is seen as `r` go; NULL: nowhere. */
+static const struct memory_region *
+target(const struct memory *mem, const struct memory_region *r, bool into_rom)
+{
+	bool cover = r < mem->region || r >= mem->region + mem->region_count;
+
+	if (r->kind == MEMORY_RAM)
+		return r;
+	return cover || !into_rom ? r->under : r;
+}
+
 static int copy_in(struct memory *mem, gpa_t addr, const void *buf,
 		   uint64_t len, bool into_rom)
 {
@@ -269,15 +280,16 @@ static int copy_in(struct memory *mem, gpa_t addr, const void *buf,
 	if (!covered(mem, addr, len))
 		return -VM_EFAULT;
 	while (len) {
-		const struct memory_region *r = memory_find(mem, addr);
+		const struct memory_region *r = memory_find(mem, addr), *to;
 		uint64_t offset = addr.v - r->base;
 		uint64_t part = r->size - offset;
 
 		if (part > len)
 			part = len;
-		if (r->kind == MEMORY_RAM || into_rom) {
-			memcpy(r->host + offset, from, part);
-			note_region(mem, r, offset, part);
+		to = target(mem, r, into_rom);
+		if (to) {
+			memcpy(to->host + offset, from, part);
+			note_region(mem, to, offset, part);
 		}
 		from += part;
 		addr.v += part;

@@ -49,6 +49,10 @@ struct memory_region {
 	uint64_t first_page; /* index of its first page in page_flags */
 	enum memory_kind kind;
 	const char *name;
+	/* What is seen in its place (memory_cover.h); NULL: itself. */
+	_Atomic(const struct memory_region *) cover;
+	/* Of a cover: where guests' writes go; NULL: nowhere. */
+	const struct memory_region *under;
 };
 
 struct x86_cpu;
@@ -67,6 +71,8 @@ struct memory_hooks {
 	 * call. On the thread of processor `cpu`, no lock held.
 	 */
 	void (*settle)(void *ctx, struct x86_cpu *cpu);
+	/* The same for a region that is covered now, or differently. */
+	void (*region_changed)(void *ctx, unsigned int region);
 	/* Notes what it has seen written to the view. */
 	void (*sync)(void *ctx, unsigned int view);
 	/* From soon on the next write to each page that is SEEN is noted. */
@@ -93,6 +99,8 @@ struct memory {
 	 */
 	struct host_ram device; /* backs them */
 	uint64_t device_used;
+	uint8_t *ones; /* of it: what is nowhere (memory_cover.h) */
+	uint64_t ones_size;
 	_Atomic(const struct memory_region *) view[MEMORY_VIEWS_MAX];
 	const char *view_name[MEMORY_VIEWS_MAX];
 	unsigned int view_count;
@@ -137,9 +145,19 @@ int memory_add(struct memory *mem, enum memory_kind kind, gpa_t base,
  */
 int memory_set_kind(struct memory *mem, gpa_t base, enum memory_kind kind);
 
+/* What is seen where a region is. */
+static inline const struct memory_region *
+memory_seen(const struct memory_region *r)
+{
+	const struct memory_region *cover =
+		atomic_load_explicit(&r->cover, memory_order_acquire);
+
+	return cover ? cover : r;
+}
+
 /*
- * The region or view that holds `addr`, or NULL. A view's place stays what it
- * is when the view moves away.
+ * The region, its cover or the view that holds `addr`, or NULL. A view's place
+ * stays what it is when the view moves away, and so does a cover.
  */
 const struct memory_region *memory_find(const struct memory *mem, gpa_t addr);
 
@@ -159,13 +177,16 @@ void *memory_for_write(struct memory *mem, gpa_t addr, uint64_t len);
 
 /*
  * Copies out of or into guest memory across regions; what falls into ROM is
- * dropped. -EFAULT, with nothing copied, when a byte lies outside.
+ * dropped, or reaches what the ROM covers. -EFAULT, with nothing copied, when a byte lies outside.
  */
 int memory_read(const struct memory *mem, gpa_t addr, void *buf, uint64_t len);
 int memory_write(struct memory *mem, gpa_t addr, const void *buf,
 		 uint64_t len);
 
-/* As memory_write() but also into ROM: for loaders and firmware set-up. */
+/*
+ * As memory_write() but also into ROM, unless it covers something: for loaders
+ * and firmware set-up.
+ */
 int memory_load(struct memory *mem, gpa_t addr, const void *buf, uint64_t len);
 
 /* Index into page_flags of the page that holds `addr`; -1 outside. */

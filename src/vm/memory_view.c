@@ -19,11 +19,6 @@
 
 #define SEEN_WORD (0x0101010101010101ull * MEM_PAGE_SEEN)
 
-static uint64_t first_device_page(const struct memory *mem)
-{
-	return (mem->ram.size + mem->rom.size) >> PAGE_SHIFT;
-}
-
 int memory_device_alloc(struct memory *mem, uint64_t size, uint8_t **host)
 {
 	int err;
@@ -124,9 +119,7 @@ bool memory_view_map(struct memory *mem, unsigned int view, gpa_t base,
 		.base = base.v,
 		.size = size,
 		.host = host,
-		.first_page = first_device_page(mem) +
-			      ((uint64_t)(host - mem->device.base) >>
-			       PAGE_SHIFT),
+		.first_page = memory_device_page(mem, host),
 		.kind = MEMORY_RAM,
 		.name = mem->view_name[view],
 	};
@@ -199,6 +192,7 @@ bool memory_device_written(struct memory *mem, const uint8_t *host,
 {
 	const struct memory_hooks *hooks = mem->hooks;
 	uint64_t at = (uint64_t)(host - mem->device.base) >> PAGE_SHIFT;
+	uint64_t first = memory_device_page(mem, host);
 	uint64_t pages = size >> PAGE_SHIFT;
 	bool guarded = hooks && hooks->protect;
 	bool still = guarded && hooks->protected(mem->hooks_ctx);
@@ -208,8 +202,7 @@ bool memory_device_written(struct memory *mem, const uint8_t *host,
 	for (uint64_t n = 0; n < pages; n += 64) {
 		uint64_t count = pages - n < 64 ? pages - n : 64;
 		uint64_t *loose = &mem->loose[(at + n) / 64];
-		uint64_t bits = take_pages(mem, first_device_page(mem) + at + n,
-					   count);
+		uint64_t bits = take_pages(mem, first + n, count);
 
 		bitmap[n / 64] |= bits | *loose;
 		any |= bits || *loose;

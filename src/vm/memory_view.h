@@ -17,6 +17,14 @@
 /* Zeroed pages for a device; they go with the memory. -ENOSPC, -ENOMEM. */
 int memory_device_alloc(struct memory *mem, uint64_t size, uint8_t **host);
 
+/* Index into page_flags of the page of device memory at `host`. */
+static inline uint64_t memory_device_page(const struct memory *mem,
+					  const uint8_t *host)
+{
+	return (mem->ram.size + mem->rom.size +
+		(uint64_t)(host - mem->device.base)) >> PAGE_SHIFT;
+}
+
 /* A view that shows nothing yet: its number, or -ENOSPC. `name` is kept. */
 int memory_view_add(struct memory *mem, const char *name);
 

@@ -166,7 +166,7 @@ static json_t *memory(struct vm *vm)
 
 	host_lock(&vm->device_lock);
 	for (unsigned int i = 0; i < mem->region_count; i++) {
-		const struct memory_region *r = &mem->region[i];
+		const struct memory_region *r = memory_seen(&mem->region[i]);
 
 		json_array_append_new(
 			list,

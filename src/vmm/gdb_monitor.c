@@ -47,7 +47,8 @@ static void info_mem(struct gdb *gdb, const char *rest)
 	const struct memory *memory = &gdb->vm->memory;
 
 	for (unsigned int i = 0; i < memory->region_count; i++) {
-		const struct memory_region *r = &memory->region[i];
+		const struct memory_region *r =
+			memory_seen(&memory->region[i]);
 
 		say(gdb, "%016" PRIx64 "-%016" PRIx64 " %s %s", r->base,
 		    r->base + r->size - 1,

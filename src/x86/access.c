@@ -246,6 +246,8 @@ static void put(struct x86_cpu *cpu, const struct mmu_page *p,
 			note(cpu, p, size);
 	} else if (!p->region) {
 		mmio_write(cpu, p, buf, size);
+	} else if (p->region->under) {
+		memory_write(&cpu->vm->memory, gpa(p->gpa), buf, size);
 	}
 }
 
@@ -330,7 +332,10 @@ enum x86_result x86_probe(struct x86_cpu *cpu, uint64_t linear,
 	return X86_NEXT;
 }
 
-/* The guest-physical address behind a host pointer into guest memory. */
+/*
+ * The guest-physical address behind a host pointer into guest memory. Of ROM
+ * that is seen twice (memory_cover.h) that where it is itself.
+ */
 static bool host_to_gpa(struct x86_cpu *cpu, const uint8_t *host,
 			gpa_t *address)
 {

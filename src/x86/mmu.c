@@ -56,7 +56,7 @@ const struct memory_region *mmu_region(struct x86_cpu *cpu, uint64_t addr)
 	const struct memory_region *r = &mem->region[cpu->region_hint];
 
 	if (__builtin_expect(addr - r->base < r->size, 1))
-		return r;
+		return memory_seen(r);
 	r = memory_find(mem, gpa(addr));
 	if (r >= mem->region && r < mem->region + mem->region_count)
 		cpu->region_hint = (unsigned int)(r - mem->region);

@@ -12,6 +12,7 @@ from conftest import ENGINE, run, shown, spawn, status_of
 BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 UEFI = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 SHADOW = pathlib.Path(__file__).with_name("dos") / "shadow.asm"
+PAM = pathlib.Path(__file__).with_name("firmware") / "pam.asm"
 LIMIT = 180
 
 needs_bios = pytest.mark.skipif(not BIOS.exists(),
@@ -59,6 +60,20 @@ def test_bios_is_protected(tmp_path, cpus):
     for step in ("protected", "opened", "protected again", "option rom"):
         assert child.expect([shown(f"{step} ok"), shown(" wrong")]) == 0, step
     child.expect(shown("over"))
+    stop(child)
+
+
+@needs_nasm
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_what_pam_registers_show(tmp_path, cpus):
+    """ROM or memory, read and written; code that is suddenly the other's."""
+    path = tmp_path / "pam.bin"
+    subprocess.run(["nasm", "-f", "bin", "-o", path, PAM], check=True)
+    child = spawn("run", "--firmware", path, "--engine", ENGINE, "--cpus",
+                  cpus, timeout=LIMIT)
+    for step in ("mirror", "none", "write only", "read only", "both", "copy",
+                 "code", "reset", "over"):
+        assert child.expect([f"{step} ok", " wrong"]) == 0, step
     stop(child)
 
 

@@ -147,6 +147,15 @@ static bool exit_io(struct kvm_cpu *own, struct engine_exit *exit)
 	return !own->step || end_access(own, exit);
 }
 
+/* A write that KVM keeps out of ROM may be for what is under it. */
+static bool write_rom(struct memory *mem, uint64_t addr, const void *data,
+		      uint32_t size)
+{
+	const struct memory_region *r = memory_find(mem, gpa(addr));
+
+	return r && r->under && !memory_write(mem, gpa(addr), data, size);
+}
+
 static bool exit_mmio(struct kvm_cpu *own, struct engine_exit *exit)
 {
 	struct kvm_run *run = own->run;
@@ -160,7 +169,9 @@ static bool exit_mmio(struct kvm_cpu *own, struct engine_exit *exit)
 
 		if (run->mmio.is_write) {
 			memcpy(&v, run->mmio.data + at, n);
-			bus_write(bus, run->mmio.phys_addr + at, n, v);
+			if (!write_rom(&own->kvm->vm->memory,
+				       run->mmio.phys_addr + at, &v, n))
+				bus_write(bus, run->mmio.phys_addr + at, n, v);
 		} else {
 			v = bus_read(bus, run->mmio.phys_addr + at, n);
 			memcpy(run->mmio.data + at, &v, n);

@@ -124,7 +124,8 @@ static void kvm_close(void *vm_engine)
 
 static int set_slot(struct kvm_vm *kvm, unsigned int slot)
 {
-	const struct memory_region *r = &kvm->vm->memory.region[slot];
+	const struct memory_region *r =
+		memory_seen(&kvm->vm->memory.region[slot]);
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
 		.flags = (r->kind == MEMORY_ROM ? KVM_MEM_READONLY : 0) |
@@ -147,7 +148,12 @@ static void kind_changed(void *ctx, unsigned int region)
 {
 	struct kvm_userspace_memory_region none = { .slot = region };
 	struct kvm_vm *kvm = ctx;
+	struct memory *mem = &kvm->vm->memory;
+	const struct memory_region *r = &mem->region[region];
 
+	/* Those after the log was read are lost with the slot. */
+	if (kvm->dirty_log)
+		memory_note_pages(mem, r->first_page, r->size >> PAGE_SHIFT);
 	ioctl(kvm->fd, KVM_SET_USER_MEMORY_REGION, &none);
 	set_slot(kvm, region);
 }
@@ -232,6 +238,7 @@ static void view_changed(void *vm_engine, unsigned int view,
 
 static const struct memory_hooks kvm_memory_hooks = {
 	.view_changed = view_changed,
+	.region_changed = kind_changed,
 	.sync = sync_view,
 };
 

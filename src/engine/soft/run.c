@@ -179,6 +179,15 @@ static bool must_leave(struct soft_cpu *soft, struct x86_cpu *cpu,
 	return atomic_load(&cpu->vm->request) != VM_RUN;
 }
 
+/* No block is being executed. */
+static void notice_memory(struct soft_cpu *soft)
+{
+	soft_notice_memory(soft);
+	if (soft->stale)
+		soft_flush(soft);
+	soft->stale = false;
+}
+
 /* Sleeps while the processor is halted or waits for its start-up. */
 static void wait_for_event(struct soft_cpu *soft, struct x86_cpu *cpu)
 {
@@ -188,7 +197,7 @@ static void wait_for_event(struct soft_cpu *soft, struct x86_cpu *cpu)
 	       !(atomic_load(&cpu->request) & X86_REQ_KICK) &&
 	       atomic_load(&cpu->vm->request) == VM_RUN) {
 		host_event_wait(&cpu->wake, UINT64_MAX);
-		soft_notice_memory(soft);
+		notice_memory(soft);
 	}
 	cpu->work = X86_WORK_RUN;
 }
@@ -219,7 +228,7 @@ void soft_run(struct x86_cpu *cpu, struct engine_exit *exit)
 		if (__builtin_expect(events_due(cpu), 0)) {
 			x86_flags(cpu);
 			soft_notice_code(soft);
-			soft_notice_memory(soft);
+			notice_memory(soft);
 			if (!holds_events(cpu))
 				r = x86_take_events(cpu);
 		}

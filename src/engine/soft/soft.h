@@ -28,6 +28,7 @@ struct soft_vm {
 	size_t cache; /* bytes of code that each vCPU keeps */
 	/* view.c: questions about device memory, and moves of views. */
 	_Atomic uint64_t memory_asked, views_moved;
+	_Atomic uint64_t regions_changed;
 };
 
 struct soft_cpu {
@@ -41,6 +42,8 @@ struct soft_cpu {
 	_Atomic bool running; /* in soft_run() */
 	_Atomic uint64_t memory_seen; /* of soft_vm.memory_asked */
 	uint64_t views_seen;	      /* of soft_vm.views_moved */
+	uint64_t regions_seen;	      /* of soft_vm.regions_changed */
+	bool stale; /* all blocks: what they are made of lies elsewhere */
 	uint64_t kicks;
 	struct soft_profile *profile; /* NULL: none is wanted */
 

@@ -31,18 +31,27 @@ void soft_notice_memory(struct soft_cpu *soft)
 	struct soft_vm *shared = soft->soft;
 	struct x86_cpu *cpu = soft->cpu;
 	const struct memory *mem = &shared->vm->memory;
-	uint64_t asked, moved;
+	uint64_t asked, moved, regions;
 
 	if (!(atomic_fetch_and(&cpu->request, ~X86_REQ_MEMORY) &
 	      X86_REQ_MEMORY))
 		return;
 	asked = atomic_load(&shared->memory_asked);
+	regions = atomic_load(&shared->regions_changed);
 	moved = atomic_load(&shared->views_moved);
 	if (moved != soft->views_seen)
 		x86_tlb_flush(cpu);
 	else if (mem->device.base)
 		x86_tlb_protect(cpu, mem->device.base, mem->device.size);
 	soft_note_again(soft);
+	if (regions != soft->regions_seen) {
+		soft->stale = true;
+		block_cut(&soft->cache);
+	}
+	/* This may be in the midst of a block; the run loop is next. */
+	if (soft->stale)
+		x86_cpu_request(cpu, X86_REQ_MEMORY);
+	soft->regions_seen = regions;
 	soft->views_seen = moved;
 	atomic_store(&soft->memory_seen, asked);
 }
@@ -85,6 +94,15 @@ static void settle(void *ctx, struct x86_cpu *cpu)
 		}
 }
 
+/* Firmware does this, a few times and early: blocks are made anew. */
+static void region_changed(void *ctx, unsigned int region)
+{
+	struct soft_vm *soft = ctx;
+
+	atomic_fetch_add(&soft->regions_changed, 1);
+	view_changed(ctx, 0, NULL);
+}
+
 static void protect(void *ctx)
 {
 	ask(ctx);
@@ -103,6 +121,7 @@ static bool protected(void *ctx)
 
 const struct memory_hooks soft_memory_hooks = {
 	.view_changed = view_changed,
+	.region_changed = region_changed,
 	.settle = settle,
 	.protect = protect,
 	.protected = protected,

@@ -129,6 +129,41 @@ static void protected_segments(void **state)
 	destroy();
 }
 
+/* RE and WE of a segment, each by itself. */
+static void segments_read_rom(void **state)
+{
+	const uint64_t at = 0xe8010; /* low half of PAM6 */
+	uint8_t rom = image[IMAGE - 0x18000 + 0x10], value, byte;
+
+	build(64 * MIB, 1);
+	/* The ROM's end from 0xe0000 on; nothing before. */
+	peek(at, &byte, 1);
+	assert_int_equal(byte, rom);
+	peek(0xdffff, &byte, 1);
+	assert_int_equal(byte, 0xff);
+	for (unsigned int bits = 0; bits < 16; bits++) {
+		bool read = bits & 1, write = bits & 2;
+
+		value = (uint8_t)(rom + 1 + bits);
+		pci_config_write(&board->pci.pci, 0x96, 1, 0x03);
+		memory_write(&board->vm.memory, gpa(at), "\x7e", 1);
+		pci_config_write(&board->pci.pci, 0x96, 1, bits);
+		memory_write(&board->vm.memory, gpa(at), &value, 1);
+		peek(at, &byte, 1);
+		assert_int_equal(byte, !read ? rom : write ? value : 0x7e);
+		pci_config_write(&board->pci.pci, 0x96, 1, 0x01);
+		peek(at, &byte, 1);
+		assert_int_equal(byte, write ? value : 0x7e);
+	}
+	/* Its neighbour is not concerned, and a reset shows the ROM. */
+	peek(at + 0x4000, &byte, 1);
+	assert_int_equal(byte, image[IMAGE - 0x14000 + 0x10]);
+	board_reset(board);
+	peek(at, &byte, 1);
+	assert_int_equal(byte, rom);
+	destroy();
+}
+
 static void odd_images(void **state)
 {
 	struct board_firmware firmware = { .image = image, .size = IMAGE };
@@ -410,6 +445,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(image_and_shadow),
+		cmocka_unit_test(segments_read_rom),
 		cmocka_unit_test(protected_segments),
 		cmocka_unit_test(odd_images),
 		cmocka_unit_test(acpi_by_script),
