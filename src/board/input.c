@@ -39,13 +39,13 @@ int input_add_usb(struct board *board)
 /* Held, for both: the device lock. */
 static bool has_usb_keyboard(struct board *board)
 {
-	return board->xhci && usb_keyboard_polled(board->usb_keyboard) &&
+	return board->xhci && usb_hid_is_read(&board->usb_keyboard->hid) &&
 	       xhci_listens(board->xhci, PORT_KEYBOARD);
 }
 
 static bool has_tablet(struct board *board)
 {
-	return board->xhci && usb_tablet_polled(board->usb_tablet) &&
+	return board->xhci && usb_hid_is_read(&board->usb_tablet->hid) &&
 	       xhci_listens(board->xhci, PORT_TABLET);
 }
 

@@ -9,6 +9,7 @@
 #include "vm/bytes.h"
 
 #define IDLE_NS	 4000000u /* unit of SET_IDLE */
+#define GONE_NS	 500000000u /* so late is no driver that is at work */
 #define ENDPOINT 1u
 
 /* Numbers that their owner (pid.codes) leaves to tests. */
@@ -141,7 +142,7 @@ static int configure(struct usb_hid *hid, unsigned int value)
 	if (value > 1)
 		return USB_STALL;
 	hid->configuration = (uint8_t)value;
-	hid->halted = hid->polled = false;
+	hid->halted = hid->polled = hid->waiting = false;
 	stop_repeat(hid);
 	hid->model->clear(hid);
 	return 0;
@@ -292,6 +293,7 @@ static int in(struct usb_device *usb, unsigned int endpoint, uint8_t *data)
 		return USB_STALL;
 	hid->polled = true;
 	if (!hid->model->take(hid, data)) {
+		hid->waiting = false;
 		if (!hid->due) {
 			if (hid->idle && !hid->repeat.armed)
 				timer_arm(clock, &hid->repeat,
@@ -302,6 +304,7 @@ static int in(struct usb_device *usb, unsigned int endpoint, uint8_t *data)
 		hid->model->get(hid, data);
 	}
 	stop_repeat(hid);
+	hid->since = clock_now(clock);
 	return hid->model->report_size;
 }
 
@@ -323,8 +326,18 @@ static void reset(struct usb_device *usb)
 	hid->idle = hid->model->idle;
 }
 
+bool usb_hid_is_read(const struct usb_hid *hid)
+{
+	return hid->polled &&
+	       (!hid->waiting ||
+		clock_now(&hid->vm->clock) - hid->since < GONE_NS);
+}
+
 void usb_hid_wake(struct usb_hid *hid)
 {
+	if (!hid->waiting)
+		hid->since = clock_now(&hid->vm->clock);
+	hid->waiting = true;
 	usb_wake(&hid->usb, true);
 }
 

@@ -47,6 +47,8 @@ struct usb_hid {
 	uint8_t configuration; /* 0: none */
 	bool halted;	       /* the endpoint */
 	bool polled;	       /* since it was configured */
+	bool waiting;	       /* there was news; it has not been asked since */
+	uint64_t since;	       /* VM time of that, or of the last report */
 	uint8_t protocol;      /* 0: boot, 1: report */
 	uint8_t idle;
 	struct timer repeat; /* of the last report, after `idle` */
@@ -59,6 +61,8 @@ struct usb_hid {
 	FIELD(type, FIELD_BOOL, hid.usb.remote_wakeup), \
 	FIELD(type, FIELD_BOOL, hid.halted),         \
 	FIELD(type, FIELD_BOOL, hid.polled),         \
+	FIELD(type, FIELD_BOOL, hid.waiting),        \
+	FIELD(type, FIELD_U64, hid.since),           \
 	FIELD(type, FIELD_U8, hid.protocol),         \
 	FIELD(type, FIELD_U8, hid.idle),             \
 	FIELD(type, FIELD_TIMER, hid.repeat),        \
@@ -67,6 +71,13 @@ struct usb_hid {
 void usb_hid_init(struct usb_hid *hid, struct vm *vm,
 		  const struct hid_model *model);
 void usb_hid_fini(struct usb_hid *hid);
+
+/*
+ * Whether a driver has configured it and asks for reports. One that has not
+ * come back for a while, with news waiting, is gone: firmware's drivers just
+ * end when a system takes over that has none.
+ */
+bool usb_hid_is_read(const struct usb_hid *hid);
 
 /* There is a report to send. */
 void usb_hid_wake(struct usb_hid *hid);

@@ -118,11 +118,6 @@ void usb_keyboard_key(struct usb_keyboard *kbd, unsigned int key, bool down)
 	usb_hid_wake(&kbd->hid);
 }
 
-bool usb_keyboard_polled(const struct usb_keyboard *kbd)
-{
-	return kbd->hid.polled;
-}
-
 unsigned int usb_keyboard_unread(const struct usb_keyboard *kbd)
 {
 	return kbd->count;

@@ -29,9 +29,6 @@ int usb_keyboard_create(struct usb_keyboard **keyboard, struct vm *vm);
 void usb_keyboard_key(struct usb_keyboard *keyboard, unsigned int key,
 		      bool down);
 
-/* Whether a driver has configured it and polls. */
-bool usb_keyboard_polled(const struct usb_keyboard *keyboard);
-
 /* Reports that have not been taken. */
 unsigned int usb_keyboard_unread(const struct usb_keyboard *keyboard);
 

@@ -122,11 +122,6 @@ void usb_tablet_move(struct usb_tablet *t, unsigned int x, unsigned int y,
 	usb_hid_wake(&t->hid);
 }
 
-bool usb_tablet_polled(const struct usb_tablet *t)
-{
-	return t->hid.polled;
-}
-
 /* --- making one, saved state ---------------------------------------------------------------- */
 
 static const struct hid_model model = {

@@ -36,9 +36,6 @@ int usb_tablet_create(struct usb_tablet **tablet, struct vm *vm);
 void usb_tablet_move(struct usb_tablet *tablet, unsigned int x,
 		     unsigned int y, int wheel, unsigned int buttons);
 
-/* Whether a driver has configured it and polls. */
-bool usb_tablet_polled(const struct usb_tablet *tablet);
-
 extern const struct device_class usb_tablet_class;
 
 #endif

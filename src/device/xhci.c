@@ -3,8 +3,7 @@
  * USB controller (xHCI 1.2): its registers (5), start, stop and reset (4.2,
  * 4.23), its PCI function. Left out: events when MFINDEX wraps, debug
  * capability, virtual functions, streams, isochronous endpoints, hubs, PCI
- * power states (the registers stay as they are while it is halted, so saving
- * and restoring them has nothing to do).
+ * power states.
  */
 #include "device/xhci.h"
 
@@ -119,6 +118,10 @@ static void write_command(struct xhci *x, uint32_t value)
 		reset(x);
 		return;
 	}
+	if (!xhci_runs(x) && (value & XHCI_CMD_SAVE))
+		xhci_events_save(x);
+	if (!xhci_runs(x) && (value & XHCI_CMD_RESTORE))
+		xhci_events_restore(x);
 	x->usbcmd = value & XHCI_CMD_KEPT;
 	if (!(value & XHCI_CMD_RUN) || (x->usbsts & broken)) {
 		halt(x);
@@ -466,15 +469,19 @@ static bool endpoint_fits(const struct xhci *x, unsigned int ep)
 	       x->ep_type[ep] <= XHCI_EP_INTERRUPT_IN;
 }
 
+static bool ring_fits(uint32_t size, uint32_t at)
+{
+	return size ? size <= XHCI_EVENTS_MAX && at < size : !at;
+}
+
 static int check(const void *object)
 {
 	const struct xhci *x = object;
 	bool fits = true;
 
 	for (unsigned int i = 0; i < XHCI_INTERRUPTERS; i++)
-		fits = fits && x->event_size[i] <= XHCI_EVENTS_MAX &&
-		       (x->event_at[i] < x->event_size[i] ||
-			(!x->event_size[i] && !x->event_at[i]));
+		fits = fits && ring_fits(x->event_size[i], x->event_at[i]) &&
+		       ring_fits(x->kept_size[i], x->kept_at[i]);
 	for (unsigned int i = 0; i <= XHCI_SLOTS; i++)
 		fits = fits && x->slot_state[i] <= XHCI_SLOT_CONFIGURED &&
 		       x->slot_port[i] < XHCI_PORTS &&
@@ -514,6 +521,11 @@ static const struct field xhci_fields[] = {
 	ALL(FIELD_U32, event_size, XHCI_INTERRUPTERS),
 	ALL(FIELD_U32, event_at, XHCI_INTERRUPTERS),
 	ALL(FIELD_BOOL, event_cycle, XHCI_INTERRUPTERS),
+	FIELD(struct xhci, FIELD_BOOL, kept),
+	ALL(FIELD_U64, kept_base, XHCI_INTERRUPTERS),
+	ALL(FIELD_U32, kept_size, XHCI_INTERRUPTERS),
+	ALL(FIELD_U32, kept_at, XHCI_INTERRUPTERS),
+	ALL(FIELD_BOOL, kept_cycle, XHCI_INTERRUPTERS),
 	ALL(FIELD_BOOL, slot_enabled, XHCI_SLOTS + 1),
 	ALL(FIELD_U8, slot_state, XHCI_SLOTS + 1),
 	ALL(FIELD_U8, slot_port, XHCI_SLOTS + 1),

@@ -77,6 +77,11 @@ struct xhci {
 	uint32_t event_size[XHCI_INTERRUPTERS]; /* 0: no ring */
 	uint32_t event_at[XHCI_INTERRUPTERS];
 	bool event_cycle[XHCI_INTERRUPTERS];
+	/* The same as saved by CSS, until a reset. */
+	bool kept;
+	uint64_t kept_base[XHCI_INTERRUPTERS];
+	uint32_t kept_size[XHCI_INTERRUPTERS], kept_at[XHCI_INTERRUPTERS];
+	bool kept_cycle[XHCI_INTERRUPTERS];
 
 	bool slot_enabled[XHCI_SLOTS + 1];
 	uint8_t slot_state[XHCI_SLOTS + 1]; /* enum xhci_slot_state */
@@ -135,6 +140,9 @@ void xhci_event_put(struct xhci *x, unsigned int to, uint64_t parameter,
 		    uint32_t status, uint32_t control, bool quiet);
 
 void xhci_events_reset(struct xhci *x);
+/* CSS and CRS: what no register has of the event rings (4.23.2). */
+void xhci_events_save(struct xhci *x);
+void xhci_events_restore(struct xhci *x);
 uint32_t xhci_interrupter_read(const struct xhci *x, unsigned int index,
 			       unsigned int at);
 void xhci_interrupter_write(struct xhci *x, unsigned int index,

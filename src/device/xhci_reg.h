@@ -53,8 +53,10 @@
 #define XHCI_STS_HSE	(1u << 2)
 #define XHCI_STS_EINT	(1u << 3)
 #define XHCI_STS_PCD	(1u << 4)
+#define XHCI_STS_SRE	(1u << 10) /* nothing was restored */
 #define XHCI_STS_HCE	(1u << 12)
-#define XHCI_STS_CLEAR	(XHCI_STS_HSE | XHCI_STS_EINT | XHCI_STS_PCD)
+#define XHCI_STS_CLEAR \
+	(XHCI_STS_HSE | XHCI_STS_EINT | XHCI_STS_PCD | XHCI_STS_SRE)
 
 #define XHCI_CRCR_CYCLE	  (1u << 0)
 #define XHCI_CRCR_STOP	  (1u << 1)

@@ -160,6 +160,36 @@ void xhci_events_reset(struct xhci *x)
 		x->event_new[i] = false;
 		x->event_cycle[i] = true;
 	}
+	x->kept = false;
+}
+
+void xhci_events_save(struct xhci *x)
+{
+	for (unsigned int i = 0; i < XHCI_INTERRUPTERS; i++) {
+		if (x->event_new[i])
+			follow_table(x, i);
+		x->kept_base[i] = x->event_base[i];
+		x->kept_size[i] = x->event_size[i];
+		x->kept_at[i] = x->event_at[i];
+		x->kept_cycle[i] = x->event_cycle[i];
+	}
+	x->kept = true;
+}
+
+/* The driver has written the registers anew, as they were. */
+void xhci_events_restore(struct xhci *x)
+{
+	if (!x->kept) {
+		x->usbsts |= XHCI_STS_SRE;
+		return;
+	}
+	for (unsigned int i = 0; i < XHCI_INTERRUPTERS; i++) {
+		x->event_new[i] = false;
+		x->event_base[i] = x->kept_base[i];
+		x->event_size[i] = x->kept_size[i];
+		x->event_at[i] = x->kept_at[i];
+		x->event_cycle[i] = x->kept_cycle[i];
+	}
 }
 
 uint32_t xhci_interrupter_read(const struct xhci *x, unsigned int i,

@@ -72,7 +72,8 @@ def complaints(shell):
     log = shell.run("dmesg -r").splitlines()
     assert any(line.startswith("<6>") for line in log)
     trouble = shell.run(
-        "dmesg | grep -iE 'pci|acpi|virtio|ata[0-9]|ahci|nvme|scsi|sd |sr ' | "
+        "dmesg | grep -iE 'pci|acpi|virtio|ata[0-9]|ahci|nvme|scsi|sd |sr |"
+        "usb|xhci|hid' | "
         "grep -iE 'warn|error|fail|bug|fatal|invalid|conflict|not claim|"
         "no space|timed|timeout|unable|missing|reset|exception' || true")
     lines = [line for line in log if line[:3] in ("<0>", "<1>", "<2>", "<3>",

@@ -127,6 +127,21 @@ def test_lights_and_a_key_that_wakes(guest):  # noqa: F811
     assert shell.power_off() == 0
 
 
+def test_a_system_that_sleeps(guest):  # noqa: F811
+    """The driver halts the controller, saves it and takes it up again; the
+    kernel's own test of that, which wakes up by itself."""
+    shell = start(guest, "--display", "std", "--usb")
+    usb = Record(shell, find_inputs(shell)["lodge keyboard"])
+    shell.run("echo 1 > /sys/module/suspend/parameters/pm_test_delay; "
+              "echo devices > /sys/power/pm_test; "
+              "echo freeze > /sys/power/state", timeout=120)
+    assert run("keys", "lodge", "a").returncode == 0
+    assert usb.read(lambda events: len(events) >= 2) == [
+        (EV_KEY, 30, 1), (EV_KEY, 30, 0)]
+    assert not complaints(shell)
+    assert shell.power_off() == 0
+
+
 def turns(events):
     return sum(value for kind, code, value in events
                if (kind, code) == (EV_REL, REL_WHEEL))

@@ -242,9 +242,9 @@ static void keys(void **state)
 	unsigned int slot = configure(KEYBOARD);
 
 	no_idle(slot);
-	assert_false(usb_keyboard_polled(rig.keyboard));
+	assert_false(usb_hid_is_read(&rig.keyboard->hid));
 	poll(slot, 8);
-	assert_true(usb_keyboard_polled(rig.keyboard));
+	assert_true(usb_hid_is_read(&rig.keyboard->hid));
 	expect_none(); /* nothing has happened yet */
 	usb_keyboard_key(rig.keyboard, KEY_LEFT_SHIFT, true);
 	expect_report((const uint8_t[8]){ 2 }, 8);
@@ -265,6 +265,31 @@ static void keys(void **state)
 	usb_keyboard_key(rig.keyboard, KEY_COUNT, true);
 	usb_keyboard_key(rig.keyboard, UINT32_MAX, false);
 	expect_none();
+}
+
+/* A driver that does not come back is gone, until it does. */
+static void gone(void **state)
+{
+	unsigned int slot = configure(KEYBOARD);
+	const struct usb_hid *hid = &rig.keyboard->hid;
+
+	no_idle(slot);
+	poll(slot, 8);
+	rig_run(&rig.pci.rig, 10 * SECOND);
+	assert_true(usb_hid_is_read(hid)); /* nothing has happened */
+	usb_keyboard_key(rig.keyboard, KEY_A, true);
+	expect_report((const uint8_t[8]){ 0, 0, KEY_A }, 8);
+	rig_run(&rig.pci.rig, 400 * MS);
+	assert_true(usb_hid_is_read(hid));
+	usb_keyboard_key(rig.keyboard, KEY_A, false);
+	rig_run(&rig.pci.rig, 200 * MS);
+	assert_false(usb_hid_is_read(hid));
+	poll(slot, 8);
+	assert_true(usb_hid_is_read(hid));
+	expect_report((const uint8_t[8]){ 0 }, 8);
+	poll(slot, 8);
+	rig_run(&rig.pci.rig, 10 * SECOND);
+	assert_true(usb_hid_is_read(hid));
 }
 
 /* More than six: which ones cannot be told. */
@@ -443,6 +468,8 @@ static void valid(void *object)
 	for (unsigned int i = 0; i < XHCI_INTERRUPTERS; i++) {
 		x->event_size[i] = 16 + x->event_size[i] % 100;
 		x->event_at[i] %= 16;
+		x->kept_size[i] = 16 + x->kept_size[i] % 100;
+		x->kept_at[i] %= 16;
 	}
 	for (unsigned int i = 0; i <= XHCI_SLOTS; i++) {
 		x->slot_state[i] %= 4;
@@ -494,6 +521,7 @@ int main(void)
 		TEST(features),
 		TEST(class_requests),
 		TEST(keys),
+		TEST(gone),
 		TEST(roll_over),
 		TEST(lost_keys),
 		TEST(idle),

@@ -292,6 +292,37 @@ static void bad_event_rings(void **state)
 	expect(XHCI_COMMAND_EVENT, XHCI_SUCCESS, NULL);
 }
 
+/* A system sleeps: registers are written anew, rings go on. */
+static void save_and_restore(void **state)
+{
+	unsigned int slot;
+
+	for (unsigned int i = 0; i < 5; i++)
+		command(XHCI_NOOP_COMMAND, 0, 0);
+	slot = configure(KEYBOARD);
+	set(XHCI_OPER + XHCI_USBCMD, 0);
+	set(XHCI_OPER + XHCI_USBCMD, XHCI_CMD_SAVE);
+	assert_int_equal(get(XHCI_OPER + XHCI_USBSTS) & ~XHCI_STS_EINT,
+			 XHCI_STS_HALTED | XHCI_STS_PCD);
+	set(XHCI_INTERRUPTER0 + XHCI_ERSTBA, TABLE);
+	set(XHCI_INTERRUPTER0 + XHCI_ERSTBA + 4, 0);
+	set(XHCI_OPER + XHCI_CRCR, (COMMANDS + rig.commands.at * XHCI_TRB) |
+	    rig.commands.cycle);
+	set(XHCI_OPER + XHCI_USBCMD, XHCI_CMD_RESTORE);
+	assert_int_equal(get(XHCI_OPER + XHCI_USBCMD), 0);
+	set(XHCI_OPER + XHCI_USBCMD, XHCI_CMD_RUN | XHCI_CMD_INTE);
+	assert_int_equal(command(XHCI_NOOP_COMMAND, 0, 0), XHCI_SUCCESS);
+	assert_int_equal(control(slot, 0x80, USB_GET_CONFIGURATION, 0, 0, 1),
+			 XHCI_SUCCESS);
+	/* Nothing is kept over a reset. */
+	set(XHCI_OPER + XHCI_USBCMD, XHCI_CMD_RESET);
+	set(XHCI_OPER + XHCI_USBCMD, XHCI_CMD_RESTORE);
+	assert_int_equal(get(XHCI_OPER + XHCI_USBSTS),
+			 XHCI_STS_HALTED | XHCI_STS_SRE);
+	set(XHCI_OPER + XHCI_USBSTS, XHCI_STS_SRE);
+	assert_int_equal(get(XHCI_OPER + XHCI_USBSTS), XHCI_STS_HALTED);
+}
+
 /* --- interrupts ------------------------------------------------------------------- */
 
 static unsigned int lines_up(void)
@@ -619,6 +650,7 @@ int main(void)
 		TEST(endless_work),
 		TEST(outside_of_memory),
 		TEST(bad_event_rings),
+		TEST(save_and_restore),
 		TEST(pin),
 		TEST(messages),
 		TEST(slots),
