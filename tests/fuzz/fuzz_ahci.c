@@ -5,20 +5,10 @@
  * starts them; the block's requests end in any order, or fail. Whatever comes,
  * the process and what lies outside of guest memory stay as they are.
  */
-#include "fuzz_device.h"
+#include "fuzz_machine.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "chip/pci_host.h"
 #include "device/ahci.h"
 #include "device/ahci_reg.h"
-#include "fake/block.h"
-#include "fake/host.h"
-
-#define BAR   0xd0000000u
-#define RAM   0x100000u
-#define DEVFN PCI_DEVFN(2, 0)
 
 /* 0x1000 a port; 0x200 a slot. */
 #define LIST	 0x10000u
@@ -26,41 +16,16 @@
 #define TABLE	 0x20000u
 #define DATA	 0x40000u
 
-static struct vm vm;
-static struct pci_host host;
 static struct ahci *ahci;
 static struct fake_block disk, medium;
 static uint8_t image[65536], iso[65536];
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void config(unsigned int at, unsigned int size, uint32_t value)
-{
-	bus_write(&vm.pio, 0xcf8, 4, 0x80000000u | DEVFN << 8 | (at & 0xfc));
-	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
-}
-
-static void set(unsigned int at, uint32_t value)
-{
-	bus_write(&vm.mmio, BAR + at, 4, value);
-}
 
 static void build(unsigned int pick)
 {
 	const struct ahci_drive hd = { &disk.block, "fuzz", false };
 	const struct ahci_drive cd = { &medium.block, NULL, true };
-	const struct irq nowhere = { 0 };
 
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
-	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
+	build_pci_machine();
 	fake_block_init(&disk, image, sizeof(image));
 	fake_block_init(&medium, iso, sizeof(iso));
 	disk.later = pick & 1;
@@ -69,9 +34,8 @@ static void build(unsigned int pick)
 	demand(!ahci_create(&ahci, &vm));
 	ahci_add(ahci, 0, &hd);
 	ahci_add(ahci, 1, &cd);
-	demand(!pci_attach(&host.root, ahci_pci(ahci), DEVFN));
-	config(PCI_BAR0 + 20, 4, BAR);
-	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
+	attach(ahci_pci(ahci), PCI_DEVFN(2, 0));
+	turn_on(5, -1);
 	set(AHCI_GHC, AHCI_GHC_AE | AHCI_GHC_IE);
 }
 
@@ -87,11 +51,6 @@ static void start_port(unsigned int port)
 	set(base + AHCI_PIS, UINT32_MAX);
 	set(base + AHCI_PIE, UINT32_MAX);
 	set(base + AHCI_CMD, AHCI_CMD_FRE | AHCI_CMD_ST);
-}
-
-static void put(uint32_t at, const void *data, size_t size)
-{
-	memory_write(&vm.memory, gpa(at), data, size);
 }
 
 /* A command as the input says, with a few PRDs, in a slot that it names. */
@@ -126,18 +85,9 @@ static void command(struct words *w, unsigned int port)
 	set(AHCI_PORT0 + port * AHCI_PORT_SIZE + AHCI_CI, 1u << slot);
 }
 
-static void end_one(struct fake_block *block, unsigned int which)
-{
-	if (block->waiting_count)
-		fake_block_end(block, which % block->waiting_count);
-}
-
 static void end_all(void)
 {
-	while (disk.waiting_count || medium.waiting_count) {
-		end_one(&disk, 0);
-		end_one(&medium, 0);
-	}
+	end_waiting(&disk, &medium);
 }
 
 /* By hand: out, or in again. Nobody waits with requests held back. */
@@ -213,7 +163,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	end_all();
 	fake_work_run();
 	end_all();
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	return 0;
 }

@@ -5,28 +5,14 @@
  * when the input says so. After each step the state must be one that the
  * saved-state check accepts; a reset mends it all.
  */
-#include "fuzz_device.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz_machine.h"
 
 #include "device/fdc.h"
-#include "fake/block.h"
-#include "fake/host.h"
 
-#define RAM 0x100000u
-
-static struct vm vm;
 static struct isa_dma dma;
 static struct fdc *fdc;
 static struct fake_block disk;
 static uint8_t image[2880 << 10];
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void drop_line(void *object, unsigned int line, bool level)
 {
@@ -41,11 +27,7 @@ static void build(unsigned int pick)
 	const struct irq irq = { drop_line, NULL, 6 };
 	enum floppy_drive type = floppy_format_of(size)->drive;
 
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
+	build_machine();
 	fake_block_init(&disk, image, size);
 	disk.block.readonly = pick & 8;
 	disk.later = pick & 16;
@@ -88,8 +70,7 @@ static void step(struct words *w, unsigned int op)
 		bus_read(&vm.pio, 0x3f0 + (op & 7), 1);
 		break;
 	case 4:
-		if (disk.waiting_count)
-			fake_block_end(&disk, 0);
+		end_one(&disk, 0);
 		break;
 	case 5:
 		out((uint16_t)((op & 1 ? 0xc0 : 0) + (next_word(w, 1) & 31)),
@@ -130,18 +111,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		/* Nobody waits with the disk's requests held back. */
 		if (op >> 4 == 7)
-			while (disk.waiting_count)
-				fake_block_end(&disk, 0);
+			end_waiting(&disk, NULL);
 		step(&w, op);
 		fake_work_run();
 		demand(!fdc_class.state->check(fdc));
 	}
-	while (disk.waiting_count)
-		fake_block_end(&disk, 0);
+	end_waiting(&disk, NULL);
 	vm_reset_devices(&vm);
 	out(0x3f2, 0x1c);
 	demand(bus_read(&vm.pio, 0x3f4, 1) == 0x80);
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	return 0;
 }

@@ -6,59 +6,31 @@
  * saved and loaded again. Whatever comes, the state is one that the saved-state
  * check accepts, and a reset mends it all.
  */
-#include "fuzz_device.h"
+#include "fuzz_machine.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "chip/pci_host.h"
 #include "device/ide.h"
-#include "fake/block.h"
-#include "fake/host.h"
 #include "vm/state.h"
 
-#define RAM   0x100000u
 #define BM    0xc000u
 #define TABLE 0x1000u
 
-static struct vm vm;
-static struct pci_host host;
 static struct ide *ide;
 static struct fake_block disk, medium;
 static uint8_t image[65536], iso[65536];
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void drop_line(void *object, unsigned int line, bool level)
 {
 	demand(line == 14 || line == 15);
 }
 
-static void config(unsigned int at, unsigned int size, uint32_t value)
-{
-	bus_write(&vm.pio, 0xcf8, 4,
-		  0x80000000u | PCI_DEVFN(31, 1) << 8 | (at & 0xfc));
-	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
-}
-
 static void build(unsigned int pick)
 {
-	const struct irq nowhere = { 0 };
 	const struct irq irq[IDE_CHANNELS] = { { drop_line, NULL, 14 },
 					       { drop_line, NULL, 15 } };
 	const struct ide_drive_config hd = { &disk.block, "fuzz", false };
 	const struct ide_drive_config cd = { &medium.block, NULL, true };
 
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
-	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
+	build_pci_machine();
 	fake_block_init(&disk, image, sizeof(image));
 	fake_block_init(&medium, iso, sizeof(iso));
 	medium.block.readonly = true;
@@ -68,19 +40,14 @@ static void build(unsigned int pick)
 	demand(!ide_create(&ide, &vm, irq));
 	ide_add(ide, 0, &hd);
 	ide_add(ide, 1, &cd);
-	demand(!pci_attach(&host.root, ide_pci(ide), PCI_DEVFN(31, 1)));
+	attach(ide_pci(ide), PCI_DEVFN(31, 1));
 	config(PCI_BAR0 + 16, 4, BM);
 	config(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
 }
 
 static void end_all(void)
 {
-	while (disk.waiting_count || medium.waiting_count) {
-		if (disk.waiting_count)
-			fake_block_end(&disk, 0);
-		if (medium.waiting_count)
-			fake_block_end(&medium, 0);
-	}
+	end_waiting(&disk, &medium);
 }
 
 /* By hand: out, or in again. */
@@ -137,8 +104,7 @@ static void table(struct words *w)
 	entry[4] = (uint8_t)next_word(w, 1);
 	entry[5] = next_word(w, 1) & 0x0f;
 	entry[7] = next_word(w, 1) & 0x80;
-	memory_write(&vm.memory, gpa(TABLE + (entry[0] >> 4 & 7) * 8), entry,
-		     sizeof(entry));
+	put(TABLE + (entry[0] >> 4 & 7) * 8u, entry, sizeof(entry));
 }
 
 static void move(struct words *w, unsigned int op)
@@ -229,7 +195,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bus_write(&vm.pio, 0x3f6, 1, 4);
 	bus_write(&vm.pio, 0x3f6, 1, 0);
 	demand(bus_read(&vm.pio, 0x1f7, 1) == 0x50);
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	return 0;
 }

@@ -5,21 +5,11 @@
  * block's requests end in any order, or fail. Whatever comes, the process and
  * what lies outside of guest memory stay as they are.
  */
-#include "fuzz_device.h"
+#include "fuzz_machine.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "chip/pci_host.h"
 #include "device/nvme.h"
 #include "device/nvme_reg.h"
-#include "fake/block.h"
-#include "fake/host.h"
 
-#define BAR    0xd0000000u
-#define MSIX   0xd1000000u
-#define RAM    0x100000u
-#define DEVFN  PCI_DEVFN(2, 0)
 #define QUEUES 3u
 
 #define SQ	0x10000u /* 0x1000 a queue */
@@ -28,29 +18,10 @@
 #define DATA	0x40000u
 #define ENTRIES 16u
 
-static struct vm vm;
-static struct pci_host host;
 static struct nvme *nvme;
 static struct fake_block disk;
 static uint8_t image[65536];
 static unsigned int tail[QUEUES + 1];
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void config(unsigned int at, unsigned int size, uint32_t value)
-{
-	bus_write(&vm.pio, 0xcf8, 4, 0x80000000u | DEVFN << 8 | (at & 0xfc));
-	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
-}
-
-static void set(unsigned int at, uint32_t value)
-{
-	bus_write(&vm.mmio, BAR + at, 4, value);
-}
 
 static void start(void)
 {
@@ -66,9 +37,7 @@ static void start(void)
 
 static void submit(unsigned int id, const uint32_t *dw)
 {
-	memory_write(&vm.memory,
-		     gpa(SQ + id * 0x1000 + tail[id] * NVME_COMMAND), dw,
-		     NVME_COMMAND);
+	put(SQ + id * 0x1000 + tail[id] * NVME_COMMAND, dw, NVME_COMMAND);
 	tail[id] = (tail[id] + 1) % ENTRIES;
 	set(NVME_DOORBELLS + 8 * id, tail[id]);
 }
@@ -91,22 +60,14 @@ static void build(unsigned int pick)
 {
 	const struct nvme_config disk_config = { .block = &disk.block,
 						 .queues = QUEUES };
-	const struct irq nowhere = { 0 };
 
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
-	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
+	build_pci_machine();
 	fake_block_init(&disk, image, sizeof(image));
 	disk.later = pick & 1;
 	disk.block.readonly = pick & 2;
 	demand(!nvme_create(&nvme, &vm, &disk_config));
-	demand(!pci_attach(&host.root, nvme_pci(nvme), DEVFN));
-	config(PCI_BAR0, 4, BAR);
-	config(PCI_BAR0 + 16, 4, MSIX);
-	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
+	attach(nvme_pci(nvme), PCI_DEVFN(2, 0));
+	turn_on(0, 4);
 	start();
 	if (pick & 4)
 		make_pair(1);
@@ -138,7 +99,7 @@ static void poke(struct words *w)
 	uint32_t at = SQ + (uint32_t)next_word(w, 2) * 4 % 0x24000;
 	uint64_t value = next_word(w, 4);
 
-	memory_write(&vm.memory, gpa(at), &value, sizeof(value));
+	put(at, &value, sizeof(value));
 }
 
 /* Pages of data, and now and then one that leads astray. */
@@ -149,8 +110,7 @@ static void list(struct words *w)
 	for (unsigned int i = 0; i < 16; i++) {
 		uint64_t entry = DATA + next_word(w, 1) * NVME_PAGE;
 
-		memory_write(&vm.memory, gpa(LIST + at + 8 * i), &entry,
-			     sizeof(entry));
+		put(LIST + at + 8 * i, &entry, sizeof(entry));
 	}
 }
 
@@ -174,8 +134,7 @@ static void step(struct words *w, unsigned int op)
 		    (uint32_t)next_word(w, 1) % 20);
 		break;
 	case 4:
-		if (disk.waiting_count)
-			fake_block_end(&disk, op % disk.waiting_count);
+		end_one(&disk, op);
 		break;
 	case 5:
 		set((uint32_t)next_word(w, 1) & 0x3c,
@@ -195,12 +154,6 @@ static void step(struct words *w, unsigned int op)
 	}
 }
 
-static void end_all(void)
-{
-	while (disk.waiting_count)
-		fake_block_end(&disk, 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct words w = { data, size };
@@ -209,13 +162,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (w.left) {
 		step(&w, (unsigned int)next_word(&w, 1));
 		if (disk.waiting_count > FAKE_BLOCK_WAITING / 3)
-			end_all();
+			end_waiting(&disk, NULL);
 		fake_work_run();
 	}
-	end_all();
+	end_waiting(&disk, NULL);
 	fake_work_run();
-	end_all();
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	end_waiting(&disk, NULL);
+	destroy_machine();
 	return 0;
 }

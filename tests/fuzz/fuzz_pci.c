@@ -6,33 +6,20 @@
  * are plugged and pulled. After each step the state must be one that the
  * saved-state checks accept.
  */
-#include "fuzz_device.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz_machine.h"
 
 #include "chip/ich9_lpc.h"
 #include "chip/pci_dump.h"
-#include "chip/pci_host.h"
 #include "chip/pci_port.h"
 #include "chip/reset.h"
-#include "fake/host.h"
 #include "virtio/rng.h"
 
 #define ECAM 0xb0000000u
 
-static struct vm vm;
 static struct reset reset;
-static struct pci_host host;
 static struct ich9_lpc lpc;
 static struct pci_port port;
 static struct virtio_rng rng[2];
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void drop_line(void *object, unsigned int line, bool level)
 {
@@ -44,11 +31,7 @@ static void build(void)
 	const struct irq pirq = { ich9_lpc_set_pirq, &lpc, 0 };
 	const struct irq lines = { drop_line, NULL, 0 };
 
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, 1 << 20, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), 1 << 20, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
+	build_machine();
 	demand(!reset_init(&reset, &vm));
 	demand(!pci_host_init(&host, &vm, &pirq, &reset));
 	demand(!ich9_lpc_init(&lpc, &host, &lines));
@@ -152,7 +135,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_states();
 		vm.request = VM_RUN;
 	}
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	return 0;
 }

@@ -8,38 +8,21 @@
  * machine is stopped and goes on at any moment. Whatever comes, the process and
  * what lies outside of guest memory stay as they are.
  */
-#include "fuzz_device.h"
+#include "fuzz_driver.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "chip/pci_host.h"
-#include "fake/host.h"
 #include "virtio/balloon.h"
 #include "virtio/console.h"
 
-#define BAR	   0xd0000000u
-#define MSIX	   0xd1000000u
-#define RAM	   0x100000u
 #define QUEUES	   6 /* of two ports, and control */
-#define QUEUE_SIZE 16
 #define RINGS(n)   (0x10000u + 0x1000u * (n)) /* 0x400 an area */
 #define BUFFERS	   0x20000u
 #define PORTS	   2
 
-static struct vm vm;
-static struct pci_host host;
 static struct virtio_console *console; /* NULL: the balloon */
 static struct virtio_balloon balloon;
 static uint64_t features;
 static unsigned int room[PORTS];
 static uint16_t next[QUEUES];
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static unsigned int write_out(void *ctx, const uint8_t *data,
 			      unsigned int count)
@@ -59,21 +42,8 @@ static void ready(void *ctx)
 {
 }
 
-static void config(unsigned int at, unsigned int size, uint32_t value)
-{
-	bus_write(&vm.pio, 0xcf8, 4,
-		  0x80000000u | PCI_DEVFN(2, 0) << 8 | (at & 0xfc));
-	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
-}
-
-static void regs(unsigned int at, unsigned int size, uint64_t value)
-{
-	bus_write(&vm.mmio, BAR + at, size, value);
-}
-
 static void build(unsigned int pick)
 {
-	const struct irq nowhere = { 0 };
 	const struct virtio_console_port port[PORTS] = {
 		{ "first", { write_out, ready, &room[0] }, true },
 		{ "second", { write_out, ready, &room[1] }, false },
@@ -81,12 +51,7 @@ static void build(unsigned int pick)
 	const struct virtio_console_config ports = { port, PORTS };
 	struct pci_device *pci;
 
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
-	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
+	build_pci_machine();
 	console = NULL;
 	if (pick & 0x80) {
 		demand(!virtio_balloon_init(&balloon, &vm));
@@ -95,10 +60,8 @@ static void build(unsigned int pick)
 		demand(!virtio_console_create(&console, &vm, &ports));
 		pci = virtio_console_pci(console);
 	}
-	demand(!pci_attach(&host.root, pci, PCI_DEVFN(2, 0)));
-	config(PCI_BAR0 + 4, 4, MSIX);
-	config(PCI_BAR0 + 16, 4, BAR);
-	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
+	attach(pci, PCI_DEVFN(2, 0));
+	turn_on(4, 1);
 	features = VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
 		   VIRTIO_F_RING_RESET | (pick & 0x80 ? 0x3e : pick >> 2 & 7);
 	if (pick & 1)
@@ -107,49 +70,25 @@ static void build(unsigned int pick)
 		features |= VIRTIO_F_EVENT_IDX;
 }
 
-static void set_up_queue(unsigned int n)
-{
-	regs(VIRTIO_COMMON_QUEUE_SELECT, 2, n);
-	regs(VIRTIO_COMMON_QUEUE_SIZE, 2, QUEUE_SIZE);
-	regs(VIRTIO_COMMON_QUEUE_DESC, 8, RINGS(n));
-	regs(VIRTIO_COMMON_QUEUE_DRIVER, 8, RINGS(n) + 0x400);
-	regs(VIRTIO_COMMON_QUEUE_DEVICE, 8, RINGS(n) + 0x800);
-	regs(VIRTIO_COMMON_QUEUE_ENABLE, 2, 1);
-}
-
 static void start(void)
 {
 	static const uint8_t zero[0x1000];
 
-	regs(VIRTIO_COMMON_STATUS, 1, 0);
-	regs(VIRTIO_COMMON_STATUS, 1, 3);
-	for (unsigned int i = 0; i < 2; i++) {
-		regs(VIRTIO_COMMON_DRIVER_SELECT, 4, i);
-		regs(VIRTIO_COMMON_DRIVER_FEATURE, 4,
-		     (uint32_t)(features >> 32 * i));
-	}
-	regs(VIRTIO_COMMON_STATUS, 1, 0x0b);
+	negotiate(features);
 	for (unsigned int n = 0; n < QUEUES; n++) {
-		memory_write(&vm.memory, gpa(RINGS(n)), zero, sizeof(zero));
+		put(RINGS(n), zero, sizeof(zero));
 		next[n] = 0;
-		set_up_queue(n);
+		set_up_queue(n, RINGS(n));
 	}
-	regs(VIRTIO_COMMON_STATUS, 1, 0x0f);
+	driver_ok();
 }
 
-/* One descriptor as a driver would offer it, in a split ring. */
 static void offer(unsigned int n, uint64_t addr, uint32_t size, bool write)
 {
 	const struct virtq_desc desc = { addr, size, write ? VIRTQ_WRITE : 0,
 					 0 };
-	uint16_t at = next[n] % QUEUE_SIZE;
 
-	memory_write(&vm.memory, gpa(RINGS(n) + 16u * at), &desc,
-		     sizeof(desc));
-	memory_write(&vm.memory, gpa(RINGS(n) + 0x404 + 2u * at), &at, 2);
-	next[n]++;
-	memory_write(&vm.memory, gpa(RINGS(n) + 0x402), &next[n], 2);
-	regs(0x3000 + 4 * n, 2, 0);
+	offer_one(n, RINGS(n), &next[n], &desc);
 }
 
 static void send(struct words *w, unsigned int n)
@@ -164,7 +103,7 @@ static void send(struct words *w, unsigned int n)
 		.value = (uint16_t)next_word(w, 1) & 1,
 	};
 
-	memory_write(&vm.memory, gpa(at), &message, sizeof(message));
+	put(at, &message, sizeof(message));
 	if (console)
 		offer(n, at, n == 3 ? 8 : (uint32_t)next_word(w, 1), !(n & 1));
 	else
@@ -177,8 +116,7 @@ static void poke(struct words *w)
 	uint64_t at = RINGS(0) + next_word(w, 2) % (0x1000 * QUEUES);
 	uint64_t value = next_word(w, 8);
 
-	memory_write(&vm.memory, gpa(at & ~UINT64_C(1)), &value,
-		     1u << (value & 3));
+	put(at & ~UINT64_C(1), &value, 1u << (value & 3));
 }
 
 /* What happens outside. */
@@ -247,7 +185,7 @@ static void step(struct words *w, unsigned int op)
 		if (op & 1)
 			start();
 		else
-			regs(0x3000 + 4 * (op >> 1 & 7), 2, 0);
+			regs(NOTIFY + 4 * (op >> 1 & 7), 2, 0);
 		break;
 	}
 }
@@ -263,7 +201,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&w, (unsigned int)next_word(&w, 1));
 		fake_work_run();
 	}
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	return 0;
 }

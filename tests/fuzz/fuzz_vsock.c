@@ -7,68 +7,31 @@
  * stay as they are, what waits for a stream is bounded, and none is left open
  * in the end.
  */
-#include "fuzz_device.h"
+#include "fuzz_driver.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "chip/pci_host.h"
-#include "fake/host.h"
 #include "fake_streams.h"
 #include "virtio/vsock_impl.h"
 
-#define BAR	   0xd0000000u
-#define RAM	   0x100000u
 #define CID	   5u
 #define PORTS	   4u /* of the host and of the guest, that meet */
 #define QUEUES	   3
-#define QUEUE_SIZE 16
 #define RINGS(n)   (0x10000u + 0x1000u * (n)) /* 0x400 an area */
 #define PACKETS	   0x20000u
 #define BUFFERS	   0x40000u
 #define BUFFER	   0x2000u
 
-static struct vm vm;
-static struct pci_host host;
 static struct virtio_vsock *vsock;
 static struct fake_streams streams;
 static uint16_t next[QUEUES], seen;
 static const uint8_t input[5000];
 
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void config(unsigned int at, unsigned int size, uint32_t value)
-{
-	bus_write(&vm.pio, 0xcf8, 4,
-		  0x80000000u | PCI_DEVFN(2, 0) << 8 | (at & 0xfc));
-	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
-}
-
-static void regs(unsigned int at, unsigned int size, uint64_t value)
-{
-	bus_write(&vm.mmio, BAR + at, size, value);
-}
-
 static void build(void)
 {
-	const struct irq nowhere = { 0 };
-
-	fake_host_reset();
+	build_pci_machine();
 	fake_streams_init(&streams);
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!host_worker_create(&vm.worker, "devices"));
-	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
 	demand(!virtio_vsock_create(&vsock, &vm, &streams.host, CID));
-	demand(!pci_attach(&host.root, virtio_vsock_pci(vsock),
-			   PCI_DEVFN(2, 0)));
-	config(PCI_BAR0 + 16, 4, BAR);
-	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
+	attach(virtio_vsock_pci(vsock), PCI_DEVFN(2, 0));
+	turn_on(4, -1);
 	clock_start(&vm.clock);
 }
 
@@ -78,37 +41,22 @@ static void start(void)
 
 	regs(VIRTIO_COMMON_STATUS, 1, 0);
 	fake_work_run();
-	regs(VIRTIO_COMMON_STATUS, 1, 3);
-	regs(VIRTIO_COMMON_DRIVER_SELECT, 4, 1);
-	regs(VIRTIO_COMMON_DRIVER_FEATURE, 4, 1); /* VERSION_1 */
-	regs(VIRTIO_COMMON_STATUS, 1, 0x0b);
+	negotiate(VIRTIO_F_VERSION_1);
 	for (unsigned int n = 0; n < QUEUES; n++) {
-		memory_write(&vm.memory, gpa(RINGS(n)), zero, sizeof(zero));
+		put(RINGS(n), zero, sizeof(zero));
 		next[n] = 0;
-		regs(VIRTIO_COMMON_QUEUE_SELECT, 2, n);
-		regs(VIRTIO_COMMON_QUEUE_SIZE, 2, QUEUE_SIZE);
-		regs(VIRTIO_COMMON_QUEUE_DESC, 8, RINGS(n));
-		regs(VIRTIO_COMMON_QUEUE_DRIVER, 8, RINGS(n) + 0x400);
-		regs(VIRTIO_COMMON_QUEUE_DEVICE, 8, RINGS(n) + 0x800);
-		regs(VIRTIO_COMMON_QUEUE_ENABLE, 2, 1);
+		set_up_queue(n, RINGS(n));
 	}
 	seen = 0;
-	regs(VIRTIO_COMMON_STATUS, 1, 0x0f);
+	driver_ok();
 }
 
-/* One descriptor as a driver would offer it. */
 static void offer(unsigned int n, uint64_t addr, uint32_t size, bool write)
 {
 	const struct virtq_desc desc = { addr, size, write ? VIRTQ_WRITE : 0,
 					 0 };
-	uint16_t at = next[n] % QUEUE_SIZE;
 
-	memory_write(&vm.memory, gpa(RINGS(n) + 16u * at), &desc,
-		     sizeof(desc));
-	memory_write(&vm.memory, gpa(RINGS(n) + 0x404 + 2u * at), &at, 2);
-	next[n]++;
-	memory_write(&vm.memory, gpa(RINGS(n) + 0x402), &next[n], 2);
-	regs(0x3000 + 4 * n, 2, 0);
+	offer_one(n, RINGS(n), &next[n], &desc);
 	fake_work_run();
 }
 
@@ -143,7 +91,7 @@ static void send_packet(struct words *w, unsigned int op)
 			(uint8_t)next_word(w, 1);
 		size = (uint32_t)next_word(w, 2);
 	}
-	memory_write(&vm.memory, gpa(PACKETS), &header, sizeof(header));
+	put(PACKETS, &header, sizeof(header));
 	offer(1, PACKETS, size, false);
 }
 
@@ -272,8 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start();
 	while (w.left)
 		step(&w, (unsigned int)next_word(&w, 1));
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	demand(streams.opened == streams.closed);
 	return 0;
 }

@@ -6,22 +6,12 @@
  * the process and what lies outside of guest memory stay as they are, and
  * each step ends.
  */
-#include "fuzz_device.h"
+#include "fuzz_machine.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "chip/pci_host.h"
 #include "device/usb_keyboard.h"
 #include "device/usb_tablet.h"
 #include "device/xhci.h"
 #include "device/xhci_reg.h"
-#include "fake/host.h"
-
-#define BAR   0xd0000000u
-#define MSIX  0xd1000000u
-#define RAM   0x100000u
-#define DEVFN PCI_DEVFN(3, 0)
 
 #define DCBAA	 0x10000u
 #define COMMANDS 0x11000u
@@ -33,34 +23,10 @@
 #define RINGS	 0x30000u /* 0x1000 a slot, 0x400 an endpoint */
 #define TRBS	 32u
 
-static struct vm vm;
-static struct pci_host host;
 static struct xhci *xhci;
 static struct usb_keyboard *keyboard;
 static struct usb_tablet *tablet;
 static unsigned int command_at;
-
-static void demand(int holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void config(unsigned int at, unsigned int size, uint32_t value)
-{
-	bus_write(&vm.pio, 0xcf8, 4, 0x80000000u | DEVFN << 8 | (at & 0xfc));
-	bus_write(&vm.pio, 0xcfc + (at & 3), size, value);
-}
-
-static void set(unsigned int at, uint32_t value)
-{
-	bus_write(&vm.mmio, BAR + at, 4, value);
-}
-
-static void poke(uint64_t at, const void *data, size_t size)
-{
-	memory_write(&vm.memory, gpa(at), data, size);
-}
 
 static void put_trb(uint64_t at, uint64_t parameter, uint32_t status,
 		    uint32_t control)
@@ -69,7 +35,7 @@ static void put_trb(uint64_t at, uint64_t parameter, uint32_t status,
 				    (uint32_t)(parameter >> 32), status,
 				    control };
 
-	poke(at, words, sizeof(words));
+	put(at, words, sizeof(words));
 }
 
 /* --- a driver, when it keeps to the rules ---------------------------------------- */
@@ -79,11 +45,11 @@ static void start(void)
 	const uint32_t table[4] = { EVENTS, 0, TRBS, 0 };
 
 	set(XHCI_OPER + XHCI_USBCMD, XHCI_CMD_RESET);
-	poke(TABLE, table, sizeof(table));
+	put(TABLE, table, sizeof(table));
 	for (uint64_t slot = 1; slot <= 3; slot++) {
 		uint64_t context = CONTEXTS + slot * 0x1000;
 
-		poke(DCBAA + slot * 8, &context, 8);
+		put(DCBAA + slot * 8, &context, 8);
 	}
 	command_at = 0;
 	set(XHCI_OPER + XHCI_CONFIG, 3);
@@ -119,33 +85,25 @@ static void make_slot(unsigned int slot, unsigned int port)
 	};
 	const uint32_t configure[2] = { 0, 1 | 1 << 3 };
 
-	poke(INPUT, words, sizeof(words));
+	put(INPUT, words, sizeof(words));
 	set(XHCI_PORT0 + (port - 1) * XHCI_PORT_SIZE,
 	    XHCI_PORT_PP | XHCI_PORT_PR);
 	command(XHCI_ENABLE_SLOT, 0, 0);
 	command(XHCI_ADDRESS_DEVICE, INPUT, slot << 24);
-	poke(INPUT, configure, sizeof(configure));
+	put(INPUT, configure, sizeof(configure));
 	command(XHCI_CONFIGURE, INPUT, slot << 24);
 }
 
 static void build(unsigned int pick)
 {
-	const struct irq nowhere = { 0 };
-
-	fake_host_reset();
-	vm_init(&vm, "fuzz");
-	demand(!memory_init(&vm.memory, RAM, 0));
-	demand(!memory_add(&vm.memory, MEMORY_RAM, gpa(0), RAM, "RAM"));
-	demand(!pci_host_init(&host, &vm, &nowhere, NULL));
+	build_pci_machine();
 	demand(!usb_tablet_create(&tablet, &vm));
 	demand(!usb_keyboard_create(&keyboard, &vm));
 	demand(!xhci_create(&xhci, &vm));
 	xhci_plug(xhci, 0, &tablet->hid.usb);
 	xhci_plug(xhci, 1, &keyboard->hid.usb);
-	demand(!pci_attach(&host.root, xhci_pci(xhci), DEVFN));
-	config(PCI_BAR0, 4, BAR);
-	config(PCI_BAR0 + 8, 4, MSIX);
-	config(PCI_COMMAND, 2, PCI_COMMAND_MEM | PCI_COMMAND_MASTER);
+	attach(xhci_pci(xhci), PCI_DEVFN(3, 0));
+	turn_on(0, 2);
 	clock_start(&vm.clock);
 	start();
 	if (pick & 1)
@@ -183,7 +141,7 @@ static void poke_structures(struct words *w)
 	uint32_t at = DCBAA + (uint32_t)next_word(w, 2) * 4 % 0x24000;
 	uint64_t value = next_word(w, 4);
 
-	poke(at, &value, sizeof(value));
+	put(at, &value, sizeof(value));
 }
 
 static void somebody(struct words *w, unsigned int op)
@@ -241,7 +199,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	build((unsigned int)next_word(&w, 1));
 	while (w.left)
 		step(&w, (unsigned int)next_word(&w, 1));
-	vm_fini(&vm);
-	demand(fake_live() == 0);
+	destroy_machine();
 	return 0;
 }
