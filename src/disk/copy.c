@@ -26,6 +26,7 @@ struct worker {
 
 struct copy {
 	const struct disk_copy *how;
+	struct disk_copy plan;
 	struct disk_job *job;
 	uint64_t size, piece;
 	pthread_mutex_t mutex; /* guards the rest */
@@ -266,7 +267,9 @@ int disk_copy(const struct disk_copy *how, struct disk_job *job,
 
 	if (!copy)
 		return disk_error_set(error, -ENOMEM, "out of memory");
-	copy->how = how;
+	copy->plan = *how;
+	copy->plan.packed |= how->to->stream;
+	how = copy->how = &copy->plan;
 	copy->job = job;
 	copy->size = how->from->size;
 	copy->next = how->start;

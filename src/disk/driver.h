@@ -133,6 +133,6 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error);
 
-extern const struct disk_driver disk_raw, disk_vdi, disk_vhd;
+extern const struct disk_driver disk_raw, disk_vdi, disk_vhd, disk_vmdk;
 
 #endif

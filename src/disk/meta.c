@@ -11,13 +11,21 @@
 
 #include "disk/node.h"
 
-#define DIRTY_MAX (META_PAGES / 2)
+#define PAGES_MIN 16u
 
 void disk_meta_init(struct disk_meta *meta, struct disk_node *file)
 {
 	memset(meta, 0, sizeof(*meta));
 	meta->file = file;
+	meta->limit = META_PAGES;
 	pthread_mutex_init(&meta->mutex, NULL);
+}
+
+void disk_meta_share(struct disk_meta *meta, unsigned int caches)
+{
+	meta->limit = META_PAGES / caches;
+	if (meta->limit < PAGES_MIN)
+		meta->limit = PAGES_MIN;
 }
 
 void disk_meta_fini(struct disk_meta *meta)
@@ -64,20 +72,20 @@ static void add_hash(struct disk_meta *meta, struct disk_meta_page *page)
 	page->hashed = true;
 }
 
-/* A page that may be filled, out of the hash. At most DIRTY_MAX are dirty, so
- * the hand finds one. */
+/* A page that may be filled, out of the hash. At most half are dirty, so the
+ * hand finds one. */
 static struct disk_meta_page *take_page(struct disk_meta *meta)
 {
 	struct disk_meta_page *page;
 
-	if (meta->pages < META_PAGES) {
+	if (meta->pages < meta->limit) {
 		page = calloc(1, sizeof(*page));
 		if (page)
 			meta->page[meta->pages++] = page;
 		return page;
 	}
 	for (;; page->used = false) {
-		page = meta->page[meta->hand++ % META_PAGES];
+		page = meta->page[meta->hand++ % meta->limit];
 		if (!page->used && !page->dirty)
 			break;
 	}
@@ -160,7 +168,7 @@ static int write_page(struct disk_meta *meta, struct disk_meta_page *page)
 /* Called with the mutex held. Pages stay dirty when anything fails. */
 static int commit(struct disk_meta *meta)
 {
-	struct disk_meta_page *dirty[DIRTY_MAX + 1];
+	struct disk_meta_page *dirty[META_PAGES];
 	unsigned int count = 0;
 	int error = disk_flush(meta->file);
 
@@ -237,7 +245,7 @@ static int write_part(struct disk_meta *meta, uint64_t offset,
 	int error = get_page(meta, offset & ~(uint64_t)(META_PAGE - 1), 0,
 			     &page);
 
-	if (!error && !page->dirty && meta->dirty == DIRTY_MAX)
+	if (!error && !page->dirty && meta->dirty == meta->limit / 2)
 		error = commit(meta);
 	if (error)
 		return error;

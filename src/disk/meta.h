@@ -37,7 +37,7 @@ struct disk_meta {
 	pthread_mutex_t mutex;
 	struct disk_meta_page *hash[META_HASH];
 	struct disk_meta_page *page[META_PAGES];
-	unsigned int pages, dirty, hand;
+	unsigned int limit, pages, dirty, hand;
 	/*
 	 * Called with the dirty pages, in the file's order, when the data is
 	 * on the disk and before they are written: a format's log. May be
@@ -49,6 +49,8 @@ struct disk_meta {
 };
 
 void disk_meta_init(struct disk_meta *meta, struct disk_node *file);
+/* For one cache of so many in an image: their memory together is bounded. */
+void disk_meta_share(struct disk_meta *meta, unsigned int caches);
 void disk_meta_fini(struct disk_meta *meta); /* what is dirty is lost */
 
 /* Bytes behind the file's end are zeros. `flags`: DISK_NOWAIT. */

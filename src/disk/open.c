@@ -21,6 +21,7 @@ static const struct disk_driver *const drivers[] = {
 	&disk_qcow2,
 	&disk_vdi,
 	&disk_vhd,
+	&disk_vmdk,
 };
 
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))

@@ -44,31 +44,31 @@ static bool continues(const struct disk_place *first, uint64_t bytes,
 	       (first->kind != DISK_DATA || next->at == first->at + bytes);
 }
 
-int disk_table_map(const struct disk_table *table, struct disk_node *node,
-		   uint64_t offset, uint64_t length, unsigned int flags,
+int disk_table_map(const struct disk_table *table, uint64_t offset,
+		   uint64_t length, unsigned int flags,
 		   struct disk_extent *extent)
 {
 	uint64_t block = (offset - table->first) / table->block;
 	uint64_t last = (offset - table->first + length - 1) / table->block;
 	uint64_t skip = (offset - table->first) % table->block;
 	uint8_t entries[ENTRIES_AT_ONCE * ENTRY_MAX];
-	struct disk_place first, next;
+	struct disk_place first = { 0 }, next = { 0 };
 	unsigned int count, i;
 	int error;
 
 	count = read_entries(table, block, last - block + 1, flags, entries,
 			     &error);
 	if (!error)
-		error = table->place(node, entries, &first);
+		error = table->place(table->ctx, entries, &first);
 	if (error)
 		return error;
 	for (i = 1; i < count; i++) {
 		/* One that makes no sense is told when it is asked for. */
-		if (table->place(node, entries + i * table->entry, &next) ||
+		if (table->place(table->ctx, entries + i * table->entry, &next) ||
 		    !continues(&first, (uint64_t)i * table->block, &next))
 			break;
 	}
-	*extent = (struct disk_extent){ .kind = first.kind };
+	*extent = (struct disk_extent){ .kind = first.kind, .at = first.at };
 	extent->length = (uint64_t)i * table->block - skip;
 	if (extent->length > length)
 		extent->length = length;

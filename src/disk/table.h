@@ -11,7 +11,7 @@
 
 struct disk_place {
 	enum disk_kind kind;
-	uint64_t at; /* DATA: the block's place in `in` */
+	uint64_t at; /* DATA: the block's place in `in`; PACKED: likewise */
 };
 
 struct disk_table {
@@ -25,8 +25,9 @@ struct disk_table {
 	 * 0: none. */
 	uint64_t interleave;
 	/* What an entry says; -EIO when it makes no sense. */
-	int (*place)(struct disk_node *node, const uint8_t *entry,
+	int (*place)(void *ctx, const uint8_t *entry,
 		     struct disk_place *place);
+	void *ctx;
 };
 
 /* Where a block's entry lies in the file. */
@@ -34,8 +35,8 @@ uint64_t disk_table_at(const struct disk_table *table, uint64_t block);
 
 /* Driver's map(): neighbours in the table that are neighbours in the file, or
  * not there, are one extent. */
-int disk_table_map(const struct disk_table *table, struct disk_node *node,
-		   uint64_t offset, uint64_t length, unsigned int flags,
+int disk_table_map(const struct disk_table *table, uint64_t offset,
+		   uint64_t length, unsigned int flags,
 		   struct disk_extent *extent);
 
 /*

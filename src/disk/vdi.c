@@ -80,10 +80,10 @@ static struct vdi *vdi_of(struct disk_node *node)
 
 /* --- reading ---------------------------------------------------------------- */
 
-static int vdi_place(struct disk_node *node, const uint8_t *entry,
+static int vdi_place(void *ctx, const uint8_t *entry,
 		     struct disk_place *place)
 {
-	const struct vdi *vdi = vdi_of(node);
+	const struct vdi *vdi = ctx;
 	uint32_t number = get_le32(entry);
 
 	place->kind = number == ENTRY_FREE   ? DISK_HOLE
@@ -93,7 +93,7 @@ static int vdi_place(struct disk_node *node, const uint8_t *entry,
 		return 0;
 	place->at = vdi->data + (uint64_t)number * vdi->table.block;
 	if (number >= vdi->blocks ||
-	    place->at + vdi->table.block > node->file->size)
+	    place->at + vdi->table.block > vdi->node.file->size)
 		return -EIO;
 	return 0;
 }
@@ -101,8 +101,8 @@ static int vdi_place(struct disk_node *node, const uint8_t *entry,
 static int vdi_map(struct disk_node *node, uint64_t offset, uint64_t length,
 		   unsigned int flags, struct disk_extent *extent)
 {
-	return disk_table_map(&vdi_of(node)->table, node, offset, length,
-			      flags, extent);
+	return disk_table_map(&vdi_of(node)->table, offset, length, flags,
+			      extent);
 }
 
 /* --- room ------------------------------------------------------------------- */
@@ -372,6 +372,7 @@ static int vdi_open(struct disk_node **node, struct disk_node *file,
 	vdi->table.in = file;
 	vdi->table.entry = 4;
 	vdi->table.place = vdi_place;
+	vdi->table.ctx = vdi;
 	result = take_header(vdi, header, error);
 	if (result) {
 		disk_node_abandon(&vdi->node);
@@ -536,7 +537,7 @@ static void check_entry(void *ctx, uint32_t block, uint32_t number)
 	uint8_t entry[4];
 
 	put_le32(entry, number);
-	if (vdi_place(&vdi->node, entry, &place)) {
+	if (vdi_place(vdi, entry, &place)) {
 		disk_check_say(find->check, "block %u: its number %u lies outside of the "
 		    "file", block, number);
 		find->check->corruptions++;

@@ -46,10 +46,10 @@ bool vhd_block_fits(const struct vhd *vhd, uint32_t entry)
 	       at + vhd->bitmap + vhd->table.block <= vhd->node.file->size;
 }
 
-static int vhd_place(struct disk_node *node, const uint8_t *entry,
+static int vhd_place(void *ctx, const uint8_t *entry,
 		     struct disk_place *place)
 {
-	const struct vhd *vhd = vhd_of(node);
+	const struct vhd *vhd = ctx;
 	uint32_t sector = get_be32(entry);
 
 	place->kind = sector == VHD_UNUSED ? DISK_HOLE : DISK_DATA;
@@ -119,8 +119,7 @@ static int vhd_map(struct disk_node *node, uint64_t offset, uint64_t length,
 	left = vhd->table.block - (offset & (vhd->table.block - 1));
 	if (vhd->type == VHD_DIFFERENCING && length > left)
 		length = left;
-	error = disk_table_map(&vhd->table, node, offset, length, flags,
-			       extent);
+	error = disk_table_map(&vhd->table, offset, length, flags, extent);
 	if (!error && vhd->type == VHD_DIFFERENCING &&
 	    extent->kind == DISK_DATA)
 		error = cut_by_bitmap(vhd, offset, flags, extent);
@@ -509,6 +508,7 @@ static int vhd_open(struct disk_node **node, struct disk_node *file,
 	vhd->table.in = file;
 	vhd->table.entry = 4;
 	vhd->table.place = vhd_place;
+	vhd->table.ctx = vhd;
 	result = take_image(vhd, error);
 	if (!result && vhd->type == VHD_DIFFERENCING)
 		result = open_parent(vhd, how, error);

@@ -25,6 +25,7 @@ static struct kind {
 	{ .format = "vdi" },
 	{ .format = "vhd" },
 	{ .format = "vhd", .option = "subformat=fixed" },
+	{ .format = "vmdk" },
 };
 
 static struct disk_node *make_memory(void)

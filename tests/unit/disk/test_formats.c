@@ -29,6 +29,7 @@ static const struct kind {
 	{ "vdi", "static=on" },
 	{ "vhd", NULL },
 	{ "vhd", "subformat=fixed" },
+	{ "vmdk", NULL },
 };
 
 static const struct kind *kind;
