@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""USB keyboard and tablet: Linux's own drivers behind them, what is typed and
-pointed at from outside, and not a word of complaint."""
+"""USB keyboard and tablet: drivers of Linux and of firmware behind them, what is
+typed and pointed at from outside, and not a word of complaint."""
+import pathlib
 import re
 import struct
+import subprocess
 import time
 
 import pytest
 
 import rfb
-from conftest import run
+from conftest import ENGINE, run, spawn
 from test_drivers import complaints, guest  # noqa: F401 (a fixture)
+from test_firmware import needs_bios, needs_nasm, needs_uefi, stop
 from test_linux import boot
 
 EVENT = struct.Struct("<qqHHi")
 EV_SYN, EV_KEY, EV_REL, EV_ABS = 0, 1, 2, 3
 BTN_LEFT, BTN_RIGHT, BTN_MIDDLE = 0x110, 0x111, 0x112
 ABS_X, ABS_Y, REL_WHEEL = 0, 1, 8
+KEYS = pathlib.Path(__file__).with_name("dos") / "keys.asm"
+LIMIT = 180
 PLACE = "0000:00:03.0"
 
 
@@ -190,3 +195,69 @@ def test_none(guest, tmp_path):  # noqa: F811
     shell = boot(guest, "--display", f"vnc=unix:{tmp_path}/vnc", "--no-usb")
     shell.run(f"[ ! -e /sys/bus/pci/devices/{PLACE} ]")
     assert shell.power_off() == 0
+
+
+# --- firmware -----------------------------------------------------------------------
+
+def usb_keyboard():
+    """Its state, as words of `lodge inspect`."""
+    out = run("inspect", "lodge").stdout
+    return out.partition("usb-keyboard")[2].partition("xhci")[0]
+
+
+def wait_until_polled():
+    for _ in range(LIMIT * 10):
+        if "hid.polled=yes" in usb_keyboard():
+            return
+        time.sleep(0.1)
+    raise AssertionError(usb_keyboard())
+
+
+@needs_uefi
+def test_uefi_shell():
+    child = spawn("run", "--firmware", "uefi", "--engine", ENGINE,
+                  "--display", "std", "--usb", timeout=LIMIT)
+    child.expect("any other key to continue")
+    wait_until_polled()
+    assert run("keys", "lodge", "esc").returncode == 0
+    child.expect("Shell> ")
+    assert run("keys", "lodge", "echo Lodge-_!", "enter").returncode == 0
+    child.expect("\nLodge-_!\r")
+    assert "hid.since=0" not in usb_keyboard()
+    stop(child)
+
+
+@needs_bios
+def test_bios_boot_menu():
+    child = spawn("run", "--firmware", "bios", "--engine", ENGINE,
+                  "--boot-menu", "--display", "std", "--usb", timeout=LIMIT)
+    child.expect("Press ESC for boot menu")
+    wait_until_polled()
+    assert run("keys", "lodge", "esc").returncode == 0
+    child.expect("Select boot device")
+    assert "hid.since=0" not in usb_keyboard()
+    stop(child)
+
+
+@needs_bios
+@needs_nasm
+def test_a_system_that_knows_no_usb(tmp_path):
+    """What the BIOS drives it types by; then the other keyboard is its own."""
+    path = tmp_path / "disk.img"
+    code = subprocess.run(["nasm", "-f", "bin", "-o", "/dev/stdout", KEYS],
+                          capture_output=True, check=True).stdout
+    path.write_bytes(code.ljust(1440 << 10, b"\0"))
+    child = spawn("run", "--firmware", "bios", "--engine", ENGINE,
+                  "--display", "std", "--usb", "--floppy", path,
+                  timeout=LIMIT)
+    child.expect("ready")
+    for key in "aq":
+        assert run("keys", "lodge", key).returncode == 0
+        child.expect(f"bios {key}")
+    assert "hid.since=0" not in usb_keyboard()
+    child.expect("alone")
+    # The first one still goes where nobody comes for it.
+    assert run("keys", "lodge", "xyz").returncode == 0
+    for scan_code in ("15", "95", "2c", "ac"):
+        child.expect(f"code {scan_code}")
+    stop(child)

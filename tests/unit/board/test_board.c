@@ -10,6 +10,8 @@
 #include "board/board.h"
 #include "board/layout.h"
 #include "board/pc.h"
+#include "device/usb_keyboard.h"
+#include "device/usb_tablet.h"
 #include "fake/host.h"
 #include "fake/roundtrip.h"
 #include "kernels.h"
@@ -123,6 +125,7 @@ static struct board *build(const struct engine *engine, unsigned int cpus,
 		.cpus = cpus,
 		.memory = memory,
 		.testdev = true,
+		.usb = true,
 		.engine = engine,
 		.serial = &sink,
 	};
@@ -247,6 +250,7 @@ static void build_fails_cleanly(void **state)
 	const struct board_config config = {
 		.cpus = 3,
 		.memory = 16 * MIB,
+		.usb = true,
 		.engine = &engine_count,
 	};
 	struct board *board = NULL;
@@ -386,6 +390,26 @@ static void own_irqchip(void **state)
 	destroy(board);
 }
 
+/* While nobody drives the USB devices, the others have what comes. */
+static void keys_and_pointer(void **state)
+{
+	struct board *board = build(&engine_count, 1, 16 * MIB);
+
+	assert_int_equal(board_keys_unread(board), 0);
+	board_key(board, KEY_A, true);
+	board_key(board, KEY_A, false);
+	assert_int_equal(board_keys_unread(board), 3); /* 1c, f0 1c */
+	assert_int_equal(board->usb_keyboard->count, 0);
+	assert_false(board_points(board));
+	assert_false(board_point(board, 1, 1, 10, 10, 0, 0));
+	assert_int_equal(board->usb_tablet->count, 0);
+	/* One that was pressed on the other is released there. */
+	usb_keyboard_key(board->usb_keyboard, KEY_A, true);
+	board_key(board, KEY_A, false);
+	assert_int_equal(board->usb_keyboard->count, 2);
+	destroy(board);
+}
+
 static void power_button(void **state)
 {
 	struct board *board = build(&engine_count, 1, 16 * MIB);
@@ -487,6 +511,7 @@ int main(void)
 		cmocka_unit_test(serial_ports),
 		cmocka_unit_test(wires),
 		cmocka_unit_test(own_irqchip),
+		cmocka_unit_test(keys_and_pointer),
 		cmocka_unit_test(power_button),
 		cmocka_unit_test(ends),
 		cmocka_unit_test(saved_state),
