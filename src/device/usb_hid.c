@@ -304,6 +304,7 @@ static int in(struct usb_device *usb, unsigned int endpoint, uint8_t *data)
 		hid->model->get(hid, data);
 	}
 	stop_repeat(hid);
+	hid->waiting = true;
 	hid->since = clock_now(clock);
 	return hid->model->report_size;
 }

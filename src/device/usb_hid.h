@@ -47,8 +47,8 @@ struct usb_hid {
 	uint8_t configuration; /* 0: none */
 	bool halted;	       /* the endpoint */
 	bool polled;	       /* since it was configured */
-	bool waiting;	       /* there was news; it has not been asked since */
-	uint64_t since;	       /* VM time of that, or of the last report */
+	bool waiting;	       /* for the driver: it has a report, or could */
+	uint64_t since;	       /* VM time */
 	uint8_t protocol;      /* 0: boot, 1: report */
 	uint8_t idle;
 	struct timer repeat; /* of the last report, after `idle` */
@@ -73,9 +73,10 @@ void usb_hid_init(struct usb_hid *hid, struct vm *vm,
 void usb_hid_fini(struct usb_hid *hid);
 
 /*
- * Whether a driver has configured it and asks for reports. One that has not
- * come back for a while, with news waiting, is gone: firmware's drivers just
- * end when a system takes over that has none.
+ * Whether a driver has configured it and asks for reports. One that does not
+ * come back for a while after a report is gone: firmware's drivers just end
+ * when a system takes over that has none. Where the driver has set an idle
+ * rate, as SeaBIOS does, that is known before somebody types.
  */
 bool usb_hid_is_read(const struct usb_hid *hid);
 

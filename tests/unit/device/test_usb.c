@@ -290,6 +290,19 @@ static void gone(void **state)
 	poll(slot, 8);
 	rig_run(&rig.pci.rig, 10 * SECOND);
 	assert_true(usb_hid_is_read(hid));
+	/* With an idle rate no key is needed to know. */
+	control(slot, OUT_CLASS, SET_IDLE, 8 << 8, 0, 0);
+	ring_doorbell(slot, 3);
+	usb_keyboard_key(rig.keyboard, KEY_A, true);
+	expect(XHCI_TRANSFER_EVENT, XHCI_SUCCESS, NULL);
+	for (unsigned int i = 0; i < 50; i++) {
+		poll(slot, 8);
+		rig_run(&rig.pci.rig, 40 * MS);
+		expect_report((const uint8_t[8]){ 0, 0, KEY_A }, 8);
+		assert_true(usb_hid_is_read(hid));
+	}
+	rig_run(&rig.pci.rig, 600 * MS);
+	assert_false(usb_hid_is_read(hid));
 }
 
 /* More than six: which ones cannot be told. */
