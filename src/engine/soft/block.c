@@ -418,6 +418,7 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 	b->far = 0;
 	b->indirect = 0;
 	b->failed = 0;
+	b->away = false;
 	b->mode = cpu->mode;
 	b->page = &soft->soft->page[page];
 	b->state = soft_open_page(soft, (uint64_t)page, host);

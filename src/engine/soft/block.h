@@ -71,6 +71,7 @@ struct block {
 	/* The same for who has these sets of registers live (REWRITE_*). */
 	const uint8_t *live_code;
 	bool flags; /* it needs some of those that it is entered with */
+	bool away; /* its front leads to another, see rewrite_lead_away() */
 	uint8_t failed; /* checks for a whole share, where there is no copy */
 	uint32_t rows; /* block_insn(): which instructions `insn` has */
 	/* Where in code memory its other entries are, or 0: for jumps that

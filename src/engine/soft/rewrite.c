@@ -348,6 +348,16 @@ static unsigned int last_beside(const struct rewrite *t, unsigned int index)
 	return index;
 }
 
+/* It leads elsewhere, whoever executes it. */
+static bool leads_away(const struct x86_insn *insn)
+{
+	unsigned int op = insn->opcode, number = insn->modrm >> 3 & 7;
+
+	return insn->map == X86_MAP_ONE &&
+	       (op == 0xe8 || op == 0xc2 || op == 0xc3 ||
+		(op == 0xff && (number == 2 || number == 4)));
+}
+
 /*
  * A call for a TLB miss and such. Behind it, what the host code of the last
  * instruction leaves live, or held, is loaded again. `all`: C code has all of those that
@@ -375,6 +385,10 @@ static void put_miss(struct rewrite *t, const struct rewrite_out *miss,
 	}
 	slow->more = (uint8_t)(last - index);
 	slow->behind = behind;
+	if (leads_away(rewrite_insn_at(t, last))) {
+		slow->behind = slow->back;
+		return;
+	}
 	if (!after->sets && !after->placed && !holds)
 		return;
 	slow->behind = t->e.p;
@@ -514,15 +528,10 @@ void rewrite_renew(struct rewriter *rw, struct x86_cpu *cpu,
 		   struct block *block)
 {
 	struct soft_cpu *soft = cpu->engine;
-	struct rewrite t = { .rw = rw, .cpu = cpu, .block = block,
-			     .turns = 1 };
 
-	if (rw->code.size - rw->used < REWRITE_CODE_MAX ||
-	    !block_is_current(block))
+	if (block->away || !block_is_current(block))
 		return;
-	begin(&t);
-	rewrite_lead_away(&t);
-	end(&t);
+	rewrite_lead_away(rw, block);
 	block_drop(&soft->cache, block);
 }
 

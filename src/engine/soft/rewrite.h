@@ -261,6 +261,7 @@ struct rewriter {
 	 * and by size. These lie between two places in code memory. */
 	uint64_t check[2][2][REWRITE_CHECK_SIZES];
 	uint64_t checks, checks_end;
+	uint64_t push, pop; /* call: likewise, see there */
 	uint64_t hot[REWRITE_HOT / 64];
 	struct rewrite_owner owner[2][X86_LAST_SIZE];
 	uint32_t owners[2]; /* ever, the next one's index modulo the size */

@@ -13,6 +13,9 @@
 
 #define HOT_COUNT 2048u
 
+/* Modes whose blocks do not call. */
+#define OTHERS (X86_MODE_USER | X86_MODE_SUPER_AC)
+
 /* The size that check number `n` is for, and the other way round. */
 static unsigned int size_of(unsigned int n)
 {
@@ -41,7 +44,7 @@ static bool is_hot(const struct rewriter *rw, const struct block *block)
 /* Others than supervisor blocks do not begin with calls. */
 bool rewrite_is_hot(const struct rewrite *t)
 {
-	return t->block->mode & (X86_MODE_USER | X86_MODE_SUPER_AC) ||
+	return t->block->mode & OTHERS ||
 	       is_hot(t->rw, t->block);
 }
 
@@ -74,18 +77,27 @@ void rewrite_forget_hot(struct rewriter *rw, struct x86_cpu *cpu)
 
 bool rewrite_wants_call(const struct rewrite *t, unsigned int align)
 {
-	/* What stands behind the block once more is jumped to. */
-	return align == 1 && !rewrite_is_hot(t) && t->turns == 1 &&
-	       !rewrite_wants_apart(t->rw, t->block);
+	if (t->block->mode & OTHERS || align > 1)
+		return false;
+	/* What stands behind the block once more is seldom run, and jumped to
+	 * from the block. */
+	return t->pass == PASS_APART ||
+	       (!rewrite_is_hot(t) && t->turns == 1 &&
+		!rewrite_wants_apart(t->rw, t->block));
+}
+
+void rewrite_call_routine(struct rewrite *t, uint64_t routine)
+{
+	emit_call(&t->e, routine);
+	t->e.touched |= 1u << HOST_R9 | 1u << HOST_R10;
+	rewrite_miss(t, NULL, HOST_RCX)->back = t->e.p;
 }
 
 void rewrite_call_check(struct rewrite *t, unsigned int size, bool write)
 {
 	unsigned int n = number_of(size);
 
-	emit_call(&t->e, t->rw->check[t->flags_live][write][n]);
-	t->e.touched |= 1u << HOST_R9 | 1u << HOST_R10;
-	rewrite_miss(t, NULL, HOST_RCX)->back = t->e.p;
+	rewrite_call_routine(t, t->rw->check[t->flags_live][write][n]);
 }
 
 /* --- routines --------------------------------------------------------------- */
@@ -153,36 +165,86 @@ static void put_with_flags(const struct rewriter *rw, struct emit *e,
 	emit_8(e, 0xc3);
 }
 
-/* Does not count: the flags are the guest's. */
-static void put_without_flags(const struct rewriter *rw, struct emit *e,
-			      unsigned int size, bool write)
+/*
+ * The index of the entry for `size` bytes at `at` into r10, without a change of
+ * flags. Gives the jump for a hit; rcx is in WORD_RCX.
+ */
+static uint8_t *put_look_up(struct emit *e, const struct emit_mem *at,
+			    unsigned int size, bool write)
 {
 	const struct emit_mem rcx = rewrite_word(WORD_RCX);
 	const struct emit_mem tag =
 		entry(3, write, offsetof(struct x86_tlb_entry, tag));
-	const struct emit_mem addend =
-		entry(3, write, offsetof(struct x86_tlb_entry, addend));
 	const struct emit_mem times2 = { .base = HOST_R10,
 					 .index = HOST_R10 };
-	const struct emit_mem last = { .base = HOST_RCX, .index = HOST_R9,
-				       .disp = (int32_t)size - 1 };
-	const struct emit_mem sum = { .base = HOST_R9, .index = HOST_R10 };
-	uint8_t *hit;
+	const struct emit_mem last = { .base = HOST_RCX, .index = at->base,
+				       .disp = at->disp + (int32_t)size - 1 };
+	unsigned int address = at->base;
 
 	emit_store(e, HOST_RCX, &rcx);
-	emit_pext_gs(e, HOST_R10, HOST_R9, rewrite_word_offset(WORD_MASK_TLB));
+	if (at->disp) {
+		address = HOST_R10;
+		emit_lea(e, true, HOST_R10, at);
+	}
+	emit_pext_gs(e, HOST_R10, address, rewrite_word_offset(WORD_MASK_TLB));
 	emit_lea(e, true, HOST_R10, &times2);
 	emit_load(e, HOST_RCX, &tag);
 	emit_lea(e, true, HOST_RCX, &last);
 	emit_pext_gs(e, HOST_RCX, HOST_RCX,
 		     rewrite_word_offset(WORD_MASK_PAGE));
-	hit = emit_jrcxz(e);
+	return emit_jrcxz(e);
+}
+
+/* Behind that: a miss; then a hit, with the addend in r10. */
+static void put_found(const struct rewriter *rw, struct emit *e, uint8_t *hit,
+		      bool write)
+{
+	const struct emit_mem rcx = rewrite_word(WORD_RCX);
+	const struct emit_mem addend =
+		entry(3, write, offsetof(struct x86_tlb_entry, addend));
+
 	emit_load(e, HOST_RCX, &rcx);
 	emit_jmp(e, rw->event);
 	emit_land_8(e, hit);
 	emit_load(e, HOST_RCX, &rcx);
 	emit_load(e, HOST_R10, &addend);
+}
+
+/* Does not count: the flags are the guest's. */
+static void put_without_flags(const struct rewriter *rw, struct emit *e,
+			      unsigned int size, bool write)
+{
+	const struct emit_mem at = emit_at(HOST_R9, 0);
+	const struct emit_mem sum = { .base = HOST_R9, .index = HOST_R10 };
+
+	put_found(rw, e, put_look_up(e, &at, size, write), write);
 	emit_lea(e, true, HOST_R10, &sum);
+	emit_8(e, 0xc3);
+}
+
+static void stub_push(struct rewriter *rw, struct emit *e)
+{
+	const struct emit_mem below = emit_at(HOST_R8, -8);
+	const struct emit_mem to = { .base = HOST_R8, .index = HOST_R10,
+				     .disp = -8 };
+
+	rw->push = emit_here(e);
+	put_found(rw, e, put_look_up(e, &below, 8, true), true);
+	emit_store(e, HOST_R9, &to);
+	emit_lea(e, true, HOST_R8, &below);
+	emit_8(e, 0xc3);
+}
+
+static void stub_pop(struct rewriter *rw, struct emit *e)
+{
+	const struct emit_mem top = emit_at(HOST_R8, 0);
+	const struct emit_mem above = emit_at(HOST_R8, 8);
+	const struct emit_mem from = { .base = HOST_R8, .index = HOST_R10 };
+
+	rw->pop = emit_here(e);
+	put_found(rw, e, put_look_up(e, &top, 8, false), false);
+	emit_load(e, HOST_R9, &from);
+	emit_lea(e, true, HOST_R8, &above);
 	emit_8(e, 0xc3);
 }
 
@@ -198,5 +260,7 @@ void rewrite_stub_checks(struct rewriter *rw, struct emit *e)
 			rw->check[true][write][n] = emit_here(e);
 			put_without_flags(rw, e, size_of(n), write);
 		}
+	stub_push(rw, e);
+	stub_pop(rw, e);
 	rw->checks_end = emit_here(e);
 }

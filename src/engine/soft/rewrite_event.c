@@ -66,7 +66,7 @@ _Static_assert(1 + 2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32 &&
  * A row of the second table: for an exit in line, 16 bits of where its call
  * returns to. For the others, whose calls stand one behind the other up to the
  * tables, a byte: how far the displacement to patch lies behind the last one's;
- * 0 when that is too far, and then four bytes of its distance from the head.
+ * 0 when that is too far, and then two bytes of its distance from the head.
  * Behind that 16 bits: EXIT_POLL, EXIT_FAR, EXIT_LIVE, and the lowest ones of
  * the target's distance from the block's rip; to another page, three bytes with
  * the others; and a byte of what is live, if anything is.
@@ -187,7 +187,7 @@ static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit,
 	unsigned int back = exit->in_line ? distance(t, exit->back) : 0;
 	uint32_t low = flags | away << AWAY_SHIFT;
 	uint32_t high = away >> AWAY_BITS;
-	int32_t from_head = (int32_t)(exit->at - t->front);
+	unsigned int from_head = distance(t, exit->at);
 
 	/* From another instruction of the block it may be a little too far. */
 	if (!rewrite_narrow(t) &&
@@ -199,7 +199,7 @@ static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit,
 		emit_8(&t->e, (uint8_t)(exit->at - *site));
 	} else {
 		emit_8(&t->e, 0);
-		emit_32(&t->e, (uint32_t)from_head);
+		emit_bytes(&t->e, &from_head, 2);
 	}
 	if (!exit->in_line)
 		*site = exit->at;
@@ -250,19 +250,23 @@ void rewrite_put_end(struct rewrite *t)
 		memcpy(t->front, &head, HEAD_SIZE);
 }
 
-void rewrite_lead_away(struct rewrite *t)
+static struct rewrite_call *call_of(const struct rewriter *rw, uint64_t back)
 {
-	uint8_t *front = (uint8_t *)(uintptr_t)t->block->live_code -
-			 t->e.to_exec;
+	return &rw->call[(back ^ back >> 9) % REWRITE_CALLS];
+}
 
-	rewrite_put_head(t);
-	t->exit[t->exit_count++] = (struct rewrite_exit){
-		.at = front + 1,
-		.target = t->block->rip,
-		.live = t->block->needs,
-	};
-	front[0] = 0xe9; /* jmp */
-	rewrite_put_end(t);
+void rewrite_lead_away(struct rewriter *rw, struct block *block)
+{
+	intptr_t to_exec = rw->code.exec - rw->code.write;
+	uint8_t *front = (uint8_t *)(uintptr_t)block->live_code - to_exec;
+	struct emit e = { .p = front, .end = front + 5, .to_exec = to_exec };
+	struct rewrite_call *call;
+
+	emit_call(&e, rw->event);
+	call = call_of(rw, emit_here(&e));
+	if (call->back == emit_here(&e))
+		call->back = 0;
+	block->away = true;
 }
 
 /* --- events --------------------------------------------------------------------- */
@@ -358,8 +362,9 @@ static const uint8_t *read_exit(const uint8_t *at, bool in_line,
 	} else if (*at) {
 		row->site += *at++;
 	} else {
-		memcpy(&row->site, at + 1, 4);
-		at += 5;
+		row->site = 0;
+		memcpy(&row->site, at + 1, 2);
+		at += 3;
 	}
 	memcpy(&low, at, 2);
 	at += 2;
@@ -421,6 +426,18 @@ static const uint8_t *read_slow(const uint8_t *at, struct slow_row *row)
 	return at + SLOW_SHORT;
 }
 
+/* The call that rewrite_lead_away() has put, and what is in its place of a
+ * row. */
+static bool is_away(const struct soft_cpu *soft, const struct event *event)
+{
+	const struct host_code *code = &soft->rewriter.code;
+	const uint8_t *front = event->head.block->live_code;
+
+	return event->head.block->away &&
+	       front - code->exec + 5 ==
+		       event->front - code->write + (ptrdiff_t)event->back;
+}
+
 /* The row of the exit by which host code was left; false: there is none. */
 static bool find_exit(const struct event *event, struct exit_row *row)
 {
@@ -460,6 +477,13 @@ static uintptr_t between_blocks(struct soft_cpu *soft,
 	rewrite_heat_up(&soft->rewriter, soft->cpu);
 	rewrite_x87_settle(&soft->rewriter, soft->cpu, NULL, 0);
 	rewrite_forget_branch(soft->cpu);
+	if (is_away(soft, event)) {
+		row = (struct exit_row){
+			.site = (int32_t)event->back - 4,
+			.live = event->head.block->needs,
+		};
+		return left_by(soft, event, &row);
+	}
 	if (find_exit(event, &row))
 		return left_by(soft, event, &row);
 	bug_on(event->back > BACK_POLL);
@@ -506,14 +530,13 @@ uintptr_t rewrite_event(struct x86_cpu *cpu)
 	_Atomic uint64_t *word = &cpu->fast.word[WORD_BACK];
 	uint64_t back = atomic_load_explicit(word, memory_order_relaxed);
 	struct soft_cpu *soft = cpu->engine;
-	struct rewrite_call *call =
-		&soft->rewriter.call[(back ^ back >> 9) % REWRITE_CALLS];
+	struct rewrite_call *call = call_of(&soft->rewriter, back);
 	struct event event;
 	uintptr_t result;
 
 	if (call->back != back) {
 		event = find_event(soft, back);
-		if (!find_call(soft, &event, call))
+		if (is_away(soft, &event) || !find_call(soft, &event, call))
 			return between_blocks(soft, &event);
 		call->back = back;
 	}
@@ -535,22 +558,24 @@ static uint64_t entry_of(const struct rewriter *rw, const struct block *b)
 
 /* The far entry: goes on if the key is the one under which the block was found
  * at its address. */
-static void put_far(const struct rewriter *rw, struct emit *e, uint64_t rip)
+static uint8_t *put_far(const struct rewriter *rw, struct emit *e, uint64_t rip)
 {
 	const struct emit_mem key = rewrite_word(WORD_KEY);
 	const struct emit_mem sum = { .base = HOST_RCX, .index = HOST_R10 };
-	uint8_t *start = e->p, *hit, *constant;
+	uint8_t *start = e->p, *hit, *constant, *out;
 
 	emit_mov(e, HOST_R11, HOST_RCX);
 	emit_load(e, HOST_RCX, &key);
 	constant = emit_const_64(e, HOST_R10, 0);
 	emit_lea(e, true, HOST_RCX, &sum);
 	hit = emit_jrcxz(e);
+	out = e->p;
 	emit_const(e, HOST_R9, rip);
 	emit_jmp(e, rw->far_miss);
 	emit_land_8(e, hit);
 	emit_mov(e, HOST_RCX, HOST_R11);
 	bug_on(!e->full && constant != start + FAR_KEY);
+	return out;
 }
 
 /*
@@ -630,13 +655,23 @@ static struct emit begin_entry(const struct rewriter *rw)
 	};
 }
 
-/* Its end, where there is no polling entry yet: that. */
+/* Its end, where there is no polling entry yet: that. `out`: where to leave
+ * by, with rcx in r11, or NULL. */
 static void put_poll_apart(const struct rewriter *rw, struct emit *e,
-			   const struct block *block)
+			   const struct block *block, const uint8_t *out)
 {
-	uint8_t *leaves = rewrite_put_poll(e, block->flags);
+	uint8_t *leaves;
 
+	if (out && !block->flags)
+		emit_mov(e, HOST_R11, HOST_RCX);
+	leaves = rewrite_put_poll(e, block->flags);
 	emit_jmp(e, (uint64_t)(uintptr_t)block->live_code);
+	if (out) {
+		bug_on(!e->full && leaves + 1 - out > 128);
+		if (!e->full)
+			*leaves = (uint8_t)(out - (leaves + 1));
+		return;
+	}
 	emit_land_8(e, leaves);
 	if (block->flags)
 		emit_mov(e, HOST_RCX, HOST_R11);
@@ -646,7 +681,7 @@ static void put_poll_apart(const struct rewriter *rw, struct emit *e,
 
 /* Gives where in code memory it is, 0 when there is no room. */
 static uint32_t end_entry(struct rewriter *rw, struct emit *e,
-			  struct block *block)
+			  struct block *block, const uint8_t *out)
 {
 	uint32_t at = (uint32_t)rw->used;
 	uint32_t poll = (uint32_t)(e->p - rw->code.write);
@@ -654,7 +689,7 @@ static uint32_t end_entry(struct rewriter *rw, struct emit *e,
 	if (block->poll)
 		emit_jmp(e, entry_of(rw, block));
 	else
-		put_poll_apart(rw, e, block);
+		put_poll_apart(rw, e, block, out);
 	if (e->full)
 		return 0;
 	if (!block->poll)
@@ -668,15 +703,14 @@ static bool make_poll(struct rewriter *rw, struct block *block)
 {
 	struct emit e = begin_entry(rw);
 
-	return end_entry(rw, &e, block);
+	return end_entry(rw, &e, block, NULL);
 }
 
 static bool make_far(struct rewriter *rw, struct block *block)
 {
 	struct emit e = begin_entry(rw);
 
-	put_far(rw, &e, block->rip);
-	block->far = end_entry(rw, &e, block);
+	block->far = end_entry(rw, &e, block, put_far(rw, &e, block->rip));
 	return block->far;
 }
 
@@ -685,7 +719,7 @@ bool rewrite_make_indirect(struct rewriter *rw, struct block *block)
 	struct emit e = begin_entry(rw);
 
 	put_indirect(rw, &e);
-	block->indirect = end_entry(rw, &e, block);
+	block->indirect = end_entry(rw, &e, block, NULL);
 	return block->indirect;
 }
 

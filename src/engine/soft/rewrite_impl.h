@@ -382,6 +382,8 @@ void rewrite_forget_lasts(struct rewriter *rw, struct x86_cpu *cpu);
 bool rewrite_wants_call(const struct rewrite *t, unsigned int align);
 bool rewrite_is_hot(const struct rewrite *t); /* the block; it does not call */
 void rewrite_call_check(struct rewrite *t, unsigned int size, bool write);
+/* rewriter.push, .pop: as PUSH of r9 and POP to r9; use r10. */
+void rewrite_call_routine(struct rewrite *t, uint64_t routine);
 void rewrite_stub_checks(struct rewriter *rw, struct emit *e);
 
 /* Host code was left: the block that called such a routine last is to have its
@@ -545,9 +547,9 @@ void rewrite_want_apart(struct rewriter *rw, const struct block *block);
 /* rewrite.c: flags as host code left them, to struct x86_cpu. */
 void rewrite_flags_out(struct x86_cpu *cpu);
 
-/* Turns the front of a block that is out of date into a jump to whatever block
+/* Turns the front of a block that is out of date into an exit to whatever block
  * is found there next. */
-void rewrite_lead_away(struct rewrite *t);
+void rewrite_lead_away(struct rewriter *rw, struct block *block);
 
 /* Jump or call to the guest address in r9, by the table; uses r10. */
 void rewrite_look_up(struct emit *e, bool call);

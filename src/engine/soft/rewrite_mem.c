@@ -377,25 +377,38 @@ static struct emit_mem follow(struct rewrite *t, const struct rewrite_share *s,
 	return emit_at(HOST_R10, a->at - s->origin);
 }
 
-struct emit_mem rewrite_reach(struct rewrite *t,
-			      const struct rewrite_access *a)
+/* Takes its number. Gives the access as it was noted if it shares a check. */
+static struct rewrite_access *next_access(struct rewrite *t,
+					  const struct rewrite_access *a)
 {
-	const struct extent x = { a->size, a->align, a->write };
 	unsigned int n = t->access_now++;
 	struct rewrite_access *noted = &t->access[t->index][n];
-	struct emit_mem at;
 
 	bug_on(n >= REWRITE_ACCESS_MAX);
 	if (t->pass == PASS_NOTE) {
 		*noted = *a;
 		t->access_count[t->index] = (uint8_t)(n + 1);
-	} else if (t->pass == PASS_SHARED && noted->share >= 0) {
-		struct rewrite_share *s = &t->share[noted->share];
-
-		if (s->first == t->index)
-			return lead(t, s, noted);
-		return follow(t, s, noted);
 	}
+	return t->pass == PASS_SHARED && noted->share >= 0 ? noted : NULL;
+}
+
+static struct emit_mem reach_shared(struct rewrite *t,
+				    const struct rewrite_access *noted)
+{
+	struct rewrite_share *s = &t->share[noted->share];
+
+	return s->first == t->index ? lead(t, s, noted) : follow(t, s, noted);
+}
+
+struct emit_mem rewrite_reach(struct rewrite *t,
+			      const struct rewrite_access *a)
+{
+	const struct extent x = { a->size, a->align, a->write };
+	const struct rewrite_access *noted = next_access(t, a);
+	struct emit_mem at;
+
+	if (noted)
+		return reach_shared(t, noted);
 	at = linear_address(t, a, 0);
 	if (rewrite_wants_call(t, a->align)) {
 		check_by_call(t, &at, &x);
@@ -418,10 +431,10 @@ struct emit_mem rewrite_operand(struct rewrite *t, const struct x86_insn *insn,
 	return rewrite_reach(t, &a);
 }
 
-struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
-				int32_t disp, bool write)
+static struct rewrite_access word_access(unsigned int guest, int32_t disp,
+					 bool write)
 {
-	const struct rewrite_access a = {
+	return (struct rewrite_access){
 		.base = (uint8_t)guest,
 		.index = X86_NO_REG,
 		.adsize = 8,
@@ -431,21 +444,50 @@ struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
 		.share = -1,
 		.disp = disp,
 	};
+}
+
+struct emit_mem rewrite_word_at(struct rewrite *t, unsigned int guest,
+				int32_t disp, bool write)
+{
+	const struct rewrite_access a = word_access(guest, disp, write);
 
 	return rewrite_reach(t, &a);
 }
 
+/* Host operand of the top of the stack; none, when a routine has done all of
+ * it, or is to do it (`*call`). */
+static struct emit_mem stack_top(struct rewrite *t, bool push, bool *call)
+{
+	const struct rewrite_access a =
+		word_access(X86_RSP, push ? -8 : 0, push);
+	const struct rewrite_access *noted;
+
+	if (!*call || !rewrite_wants_call(t, 1)) {
+		*call = false;
+		return rewrite_reach(t, &a);
+	}
+	noted = next_access(t, &a);
+	*call = !noted;
+	return noted ? reach_shared(t, noted) : emit_at(HOST_R9, 0);
+}
+
 void rewrite_push_const(struct rewrite *t, uint64_t value, bool keep)
 {
+	bool small = value == (uint64_t)(int64_t)(int32_t)value, call = !keep;
 	const struct emit_mem top = emit_at(HOST_R8, -8);
-	const struct emit_mem to = rewrite_word_at(t, X86_RSP, -8, true);
+	const struct emit_mem to = stack_top(t, true, &call);
 	const struct emit_mem under = rewrite_word(WORD_UNDER);
 
+	if (call) {
+		emit_const(&t->e, HOST_R9, value);
+		rewrite_call_routine(t, t->rw->push);
+		return;
+	}
 	if (keep) {
 		emit_load(&t->e, HOST_R9, &to);
 		emit_store(&t->e, HOST_R9, &under);
 	}
-	if (value == (uint64_t)(int64_t)(int32_t)value) {
+	if (small) {
 		emit_rm_mem(&t->e, 0, true, 0xc7, 0, &to);
 		emit_32(&t->e, (uint32_t)value);
 	} else {
@@ -458,8 +500,13 @@ void rewrite_push_const(struct rewrite *t, uint64_t value, bool keep)
 void rewrite_pop_r9(struct rewrite *t, uint32_t more)
 {
 	const struct emit_mem above = emit_at(HOST_R8, 8 + (int32_t)more);
-	const struct emit_mem from = rewrite_word_at(t, X86_RSP, 0, false);
+	bool call = !more;
+	const struct emit_mem from = stack_top(t, false, &call);
 
+	if (call) {
+		rewrite_call_routine(t, t->rw->pop);
+		return;
+	}
 	emit_load(&t->e, HOST_R9, &from);
 	emit_lea(&t->e, true, HOST_R8, &above);
 }

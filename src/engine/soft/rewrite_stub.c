@@ -165,9 +165,12 @@ static void stub_look_up(struct rewriter *rw, struct emit *e)
 	const struct emit_mem bottom = rewrite_word(WORD_BOTTOM);
 	const struct emit_mem sought = rewrite_word(WORD_SOUGHT);
 	const struct emit_mem less = emit_at(HOST_RCX, -1);
-	uint8_t *anew, *on;
+	uint8_t *asked, *anew, *on;
 
+	/* Or because the polling entry behind it leaves. */
 	rw->far_miss = emit_here(e);
+	emit_pext_gs(e, HOST_RCX, HOST_RSP, rewrite_word_offset(WORD_POLL));
+	asked = emit_jrcxz(e);
 	emit_load(e, HOST_RCX, &count);
 	emit_lea(e, true, HOST_RCX, &less);
 	emit_store(e, HOST_RCX, &count);
@@ -175,6 +178,7 @@ static void stub_look_up(struct rewriter *rw, struct emit *e)
 	emit_mov(e, HOST_RCX, HOST_R11);
 	on = emit_jmp_8(e);
 	emit_land_8(e, anew);
+	emit_land_8(e, asked);
 	emit_mov(e, HOST_RCX, HOST_R11);
 	emit_jmp(e, rw->leave);
 
