@@ -9,7 +9,7 @@
  *  - map, read: shared with others that read and write in place;
  *  - write, write_packed, zero, discard: alone, in whole clusters around the range, so two
  *    calls never meet in a cluster;
- *  - resize, snapshots, set_backing, check: alone in the whole node.
+ *  - resize, snapshots, keys, set_backing, check: alone in the whole node.
  * A driver still locks what calls for different clusters share (tables,
  * caches, the search for free room).
  */
@@ -106,6 +106,12 @@ struct disk_driver {
 			      struct disk_error *error);
 	int (*snapshot_delete)(struct disk_node *node, const char *id_or_name,
 			       struct disk_error *error);
+	int (*add_key)(struct disk_node *node,
+		       const struct disk_secret *secret,
+		       struct disk_error *error);
+	int (*remove_key)(struct disk_node *node,
+			  const struct disk_secret *secret,
+			  struct disk_error *error);
 	int (*set_backing)(struct disk_node *node, const char *path,
 			   const char *format, struct disk_error *error);
 };
@@ -133,6 +139,7 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error);
 
-extern const struct disk_driver disk_raw, disk_vdi, disk_vhd, disk_vmdk;
+extern const struct disk_driver disk_raw, disk_luks, disk_vdi, disk_vhd;
+extern const struct disk_driver disk_vmdk;
 
 #endif

@@ -350,15 +350,8 @@ static int look(struct remote *remote, struct nbd_handle *nbd,
 	return 0;
 }
 
-bool disk_nbd_is_address(const char *path)
-{
-	return !strncmp(path, "nbd://", 6) || !strncmp(path, "nbds://", 7) ||
-	       !strncmp(path, "nbd+unix://", 11) ||
-	       !strncmp(path, "nbds+unix://", 12);
-}
-
-int disk_nbd_open(struct disk_node **node, const struct disk_open *how,
-		  struct disk_error *error)
+int disk_nbd_connect(struct disk_node **node, const struct disk_open *how,
+		     struct disk_error *error)
 {
 	struct nbd_handle *nbd = connect_to(how->path, error);
 	struct remote *remote;

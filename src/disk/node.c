@@ -422,6 +422,39 @@ int disk_snapshot_delete(struct disk_node *node, const char *id_or_name,
 				id_or_name, error);
 }
 
+/* Adds or removes a passphrase. */
+static int change_keys(struct disk_node *node,
+		       int (*change)(struct disk_node *node,
+				     const struct disk_secret *secret,
+				     struct disk_error *error),
+		       const struct disk_secret *secret,
+		       struct disk_error *error)
+{
+	struct disk_range range;
+	int result;
+
+	if (!change)
+		return cannot(node, "passphrases", error);
+	if (node->readonly)
+		return is_readonly(error);
+	enter_all(node, &range);
+	result = change(node, secret, error);
+	disk_range_leave(&node->ranges, &range);
+	return result;
+}
+
+int disk_add_key(struct disk_node *node, const struct disk_secret *secret,
+		 struct disk_error *error)
+{
+	return change_keys(node, node->driver->add_key, secret, error);
+}
+
+int disk_remove_key(struct disk_node *node, const struct disk_secret *secret,
+		    struct disk_error *error)
+{
+	return change_keys(node, node->driver->remove_key, secret, error);
+}
+
 int disk_set_backing(struct disk_node *node, const char *path,
 		     const char *format, struct disk_error *error)
 {

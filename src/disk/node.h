@@ -54,6 +54,12 @@ enum disk_cache {
 bool disk_cache_find(const char *name, enum disk_cache *cache);
 const char *disk_cache_name(enum disk_cache cache);
 
+/* A passphrase: the caller's memory. */
+struct disk_secret {
+	const void *data;
+	size_t size;
+};
+
 struct disk_open {
 	const char *path;
 	const char *format; /* a driver's name; NULL: as the path's ending says,
@@ -61,6 +67,8 @@ struct disk_open {
 	bool readonly;
 	bool unlocked;	/* look only, even when others use it */
 	bool alone;	/* opens no backing file: its holes read as zeros */
+	bool sealed;	/* encrypted content stays so when there is no secret */
+	const struct disk_secret *secret; /* NULL: none; for the call only */
 	enum disk_cache cache;
 	/* Folders that backing files may lie in besides the image's own. */
 	const char *const *folders;
@@ -94,6 +102,7 @@ struct disk_create {
 	/* "name=value" each, as the driver's table of options has them. */
 	const char *const *options;
 	unsigned int option_count;
+	const struct disk_secret *secret; /* of formats that encrypt */
 	const char *const *folders; /* as in struct disk_open */
 	unsigned int folder_count;
 };
@@ -226,6 +235,13 @@ int disk_snapshot_apply(struct disk_node *node, const char *id_or_name,
 			struct disk_error *error);
 int disk_snapshot_delete(struct disk_node *node, const char *id_or_name,
 			 struct disk_error *error);
+
+/* Another passphrase of an encrypted image; one less, but not the last.
+ * -ENOTSUP, -EACCES: it is none of them. */
+int disk_add_key(struct disk_node *node, const struct disk_secret *secret,
+		 struct disk_error *error);
+int disk_remove_key(struct disk_node *node, const struct disk_secret *secret,
+		    struct disk_error *error);
 
 /*
  * Records another backing file (NULL: none). The content is not looked at: who

@@ -11,7 +11,7 @@
 
 #include "disk/driver.h"
 #include "disk/file.h"
-#include "disk/nbd_client.h"
+#include "disk/nbd_address.h"
 
 #define DEPTH_MAX 64  /* images of a chain */
 #define HEAD	  512 /* bytes that a probe sees */
@@ -19,6 +19,7 @@
 static const struct disk_driver *const drivers[] = {
 	&disk_raw,
 	&disk_qcow2,
+	&disk_luks,
 	&disk_vdi,
 	&disk_vhd,
 	&disk_vmdk,

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/linux/extension.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* From the program's folder: as built, as installed. */
+static const char *const folders[] = { ".", LODGE_LIBDIR };
+
+/* The folder that the program is in, with a slash; "" when that is unknown. */
+static void program_folder(char folder[PATH_MAX])
+{
+	ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+	char *slash;
+
+	folder[length > 0 ? length : 0] = '\0';
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[1] = '\0';
+}
+
+void *extension_symbol(const char *name, const char *symbol, char *error,
+		       size_t size)
+{
+	char program[PATH_MAX], path[2 * PATH_MAX];
+	void *handle, *found;
+
+	program_folder(program);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s/lodge-%s.so",
+			 folders[i][0] == '/' ? "" : program, folders[i], name);
+		if (access(path, R_OK))
+			continue;
+		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		found = handle ? dlsym(handle, symbol) : NULL;
+		if (!found)
+			snprintf(error, size, "%s", dlerror());
+		return found;
+	}
+	snprintf(error, size, "needs lodge-%s.so, which is not installed: this "
+		 "lodge was built without it", name);
+	return NULL;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parts of the program that need large libraries and that few runs use. They
+ * are files of their own, loaded when first needed, so that a machine starts
+ * without them; they use the program's own functions.
+ */
+#ifndef LODGE_HOST_LINUX_EXTENSION_H
+#define LODGE_HOST_LINUX_EXTENSION_H
+
+#include <stddef.h>
+
+/*
+ * The address of `symbol` in extension `name`: in lodge-NAME.so beside the
+ * program, or in the installation's library folder. It stays loaded. NULL:
+ * `error` has one line.
+ */
+void *extension_symbol(const char *name, const char *symbol, char *error,
+		       size_t size);
+
+#endif
