@@ -34,6 +34,7 @@ static void help_attach(void)
 	       "  iops=N, bps=SIZE      at most so many requests, bytes a "
 	       "second\n"
 	       "  serial=TEXT           its serial number\n"
+	       "  secret=FILE           its passphrase, when it is encrypted\n"
 	       "  queues=N              request queues (one for each "
 	       "processor)\n");
 }
@@ -55,12 +56,19 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 			    (json_int_t)disk->limits.iops, "bps",
 			    (json_int_t)disk->limits.bps);
 	free(path);
-	if (!request)
+	if (!request) {
 		cli_error("attach: %s: names are written in UTF-8",
 			  disk->path);
-	else if (disk->queues)
+		return NULL;
+	}
+	if (disk->queues)
 		json_object_set_new(request, "queues",
 				    json_integer(disk->queues));
+	if (disk->secret) {
+		path = target_path(disk->secret);
+		json_object_set_new(request, "secret", json_string(path));
+		free(path);
+	}
 	return request;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
- * [,bps=SIZE][,readonly][,serial=TEXT][,queues=N]
+ * [,bps=SIZE][,secret=FILE][,readonly][,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
@@ -140,6 +140,16 @@ static int take_serial(const char *what, struct machine_disk *disk,
 	return -1;
 }
 
+static int take_secret(const char *what, struct machine_disk *disk,
+		       const char *value)
+{
+	disk->secret = value;
+	if (*value)
+		return 0;
+	cli_error("%s: secret=: give a file, or fd:N", what);
+	return -1;
+}
+
 static const struct {
 	const char *name; /* with = behind */
 	int (*take)(const char *what, struct machine_disk *disk,
@@ -148,7 +158,7 @@ static const struct {
 	{ "format=", take_format }, { "bus=", take_bus },
 	{ "cache=", take_cache },   { "iops=", take_iops },
 	{ "bps=", take_bps },	    { "serial=", take_serial },
-	{ "queues=", take_queues },
+	{ "queues=", take_queues }, { "secret=", take_secret },
 };
 
 static int take_option(const char *what, struct machine_disk *disk,
@@ -167,8 +177,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 						    option + length);
 	}
 	cli_error("%s: unknown option \"%s\"; there are format=, bus=, cache=, "
-		  "iops=, bps=, readonly, serial= and queues= (a comma in a "
-		  "path is written twice)", what, option);
+		  "iops=, bps=, readonly, serial=, secret= and queues= (a comma "
+		  "in a path is written twice)", what, option);
 	return -1;
 }
 

@@ -33,6 +33,7 @@ struct disk_crypt {
 	struct disk_cipher *cipher; /* NULL: sealed */
 	char key[KEY_MAX]; /* the volume's */
 	size_t key_size;
+	int slot; /* of the passphrase that unlocked it */
 	char said[200]; /* the library's last words */
 };
 
@@ -209,6 +210,7 @@ static int take_key(struct disk_crypt *crypt, const struct disk_secret *secret,
 				      secret->data, secret->size);
 	if (result < 0)
 		return fail(crypt, result, "LUKS", error);
+	crypt->slot = result;
 	crypt->cipher = disk_cipher_create(
 		crypt->key, crypt->key_size,
 		(unsigned int)crypt_get_sector_size(crypt->device),
@@ -255,8 +257,9 @@ int disk_crypt_open(struct disk_crypt **crypt, struct disk_node *file,
 
 	*crypt = NULL;
 	if (!secret && !sealed)
-		return disk_error_set(error, -EACCES, "is encrypted; give the "
-				      "file of its passphrase by secret=FILE");
+		return disk_error_set(error, -EACCES, "is encrypted; name the "
+				      "file of its passphrase: --secret FILE, "
+				      "or secret=FILE of a disk");
 	if (offset > file->size)
 		return disk_error_set(error, -EINVAL, "has no LUKS header");
 	pthread_mutex_lock(&library);
@@ -413,7 +416,7 @@ json_t *disk_crypt_info(struct disk_crypt *crypt)
 		if (crypt_keyslot_status(crypt->device, i) >=
 		    CRYPT_SLOT_ACTIVE)
 			json_array_append_new(slots, json_integer(i));
-	info = json_pack("{sss+++sisiso}", "encryption",
+	info = json_pack("{ssss++sisiso}", "encryption",
 			 crypt_get_type(crypt->device), "cipher",
 			 crypt_get_cipher(crypt->device), "-",
 			 crypt_get_cipher_mode(crypt->device), "key_bits",
@@ -426,11 +429,20 @@ json_t *disk_crypt_info(struct disk_crypt *crypt)
 
 /* --- passphrases ------------------------------------------------------------ */
 
+/* The new one takes as much work as that which unlocked the volume. */
 static int add_key(struct disk_crypt *crypt, const struct disk_secret *secret)
 {
-	int result = crypt_keyslot_add_by_volume_key(
-		crypt->device, CRYPT_ANY_SLOT, crypt->key, crypt->key_size,
-		secret->data, secret->size);
+	struct crypt_pbkdf_type pbkdf = { 0 };
+	int result = crypt_keyslot_get_pbkdf(crypt->device, crypt->slot,
+					     &pbkdf);
+
+	pbkdf.flags |= CRYPT_PBKDF_NO_BENCHMARK;
+	if (!result)
+		result = crypt_set_pbkdf_type(crypt->device, &pbkdf);
+	if (!result)
+		result = crypt_keyslot_add_by_volume_key(
+			crypt->device, CRYPT_ANY_SLOT, crypt->key,
+			crypt->key_size, secret->data, secret->size);
 
 	return result < 0 ? result : store_all(crypt, true);
 }

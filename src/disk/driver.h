@@ -42,6 +42,7 @@ struct disk_driver {
 	bool leaf;	/* not of disk_open(): others open it for themselves */
 	bool backing;	/* knows backing files */
 	bool footer;	/* may be known by the file's last bytes alone */
+	bool noisy;	/* what was never written reads as anything */
 	bool names_itself; /* an image has its own path in it, or is several
 			    * files: cannot be made under another name */
 

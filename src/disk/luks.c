@@ -59,6 +59,7 @@ const struct disk_driver disk_luks = {
 	.name = "luks",
 	.title = "LUKS",
 	.suffixes = ".luks",
+	.noisy = true,
 	.options = luks_options,
 	.probe = luks_probe,
 	.open = luks_open,

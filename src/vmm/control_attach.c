@@ -35,6 +35,7 @@ static bool well_formed(const json_t *request)
 	       is_or_missing(request, "format", JSON_STRING) &&
 	       is_or_missing(request, "serial", JSON_STRING) &&
 	       is_or_missing(request, "cache", JSON_STRING) &&
+	       is_or_missing(request, "secret", JSON_STRING) &&
 	       is_or_missing(request, "iops", JSON_INTEGER) &&
 	       is_or_missing(request, "bps", JSON_INTEGER) &&
 	       is_or_missing(request, "queues", JSON_INTEGER);
@@ -80,12 +81,16 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 	disk->readonly = json_is_true(json_object_get(request, "readonly"));
 	disk->serial = json_string_value(json_object_get(request, "serial"));
 	disk->format = json_string_value(json_object_get(request, "format"));
+	disk->secret = json_string_value(json_object_get(request, "secret"));
 	disk->limits.iops = number_of(request, "iops");
 	disk->limits.bps = number_of(request, "bps");
 	disk->queues = queues ? (unsigned int)count : 0;
 	if (!disk->path || disk->path[0] != '/')
 		control_refuse(reply, "bad-request",
 			       "\"path\" is an absolute path");
+	else if (disk->secret && disk->secret[0] != '/')
+		control_refuse(reply, "bad-request",
+			       "\"secret\" is an absolute path");
 	else if (!take_bus(request, disk))
 		control_refuse(reply, "bad-request",
 			       "\"bus\" is virtio, nvme or ahci");

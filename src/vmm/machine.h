@@ -24,6 +24,7 @@ struct machine_disk {
 	bool readonly;
 	const char *format; /* a driver's name; NULL: by the path's ending */
 	enum disk_cache cache;
+	const char *secret; /* its passphrase's file, or fd:N; NULL: none */
 	struct disk_limits limits;
 	unsigned int queues; /* 0: see struct board_disk */
 	const char *serial;  /* NULL: none */

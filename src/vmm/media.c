@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/media.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "disk/block.h"
+#include "disk/secret.h"
 
 static bool kernel_is_multiboot(const struct image *kernel)
 {
@@ -70,15 +72,24 @@ static int open_images(struct media *media, struct vmm_error *error)
 static int open_image(struct block **block, const char *what,
 		      const struct machine_disk *disk, struct vmm_error *error)
 {
-	const struct disk_open how = {
+	struct disk_open how = {
 		.path = disk->path,
 		.format = disk->format,
 		.readonly = disk->readonly,
 		.cache = disk->cache,
 	};
+	struct disk_secret *secret = NULL;
 	struct disk_error why;
-	int result = disk_block_open(block, &how, &why);
+	int result = 0;
 
+	if (disk->secret) {
+		secret = disk_secret_read(disk->secret, &why);
+		result = secret ? 0 : -EINVAL;
+	}
+	how.secret = secret;
+	if (!result)
+		result = disk_block_open(block, &how, &why);
+	disk_secret_free(secret);
 	if (result)
 		return vmm_error_set(error, "%s %s: %s", what, disk->path,
 				     why.text);

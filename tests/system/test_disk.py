@@ -31,11 +31,11 @@ def guest_md5(shell, device, mib=SIZE // MIB):
     return text.split()[0]
 
 
-def copy_random(shell, device):
-    """Writes 8 MiB in the midst of a disk and gives their checksum."""
+def copy_random(shell, device, seek=16):
+    """Writes 8 MiB from that one on to a disk and gives their checksum."""
     shell.run("dd if=/dev/urandom of=/tmp/r bs=1M count=8 2>/dev/null")
-    shell.run(f"dd if=/tmp/r of={device} bs=256k seek=64 conv=fsync "
-              "2>/dev/null")
+    shell.run(f"dd if=/tmp/r of={device} bs=256k seek={seek * 4} "
+              "conv=fsync 2>/dev/null")
     return shell.run("md5sum < /tmp/r").split()[0]
 
 

@@ -100,6 +100,7 @@ static const struct option_spec check_options[] = {
 	  .help = "mend what can be mended",
 	  .take = take_repair },
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_check = {
@@ -192,6 +193,7 @@ static const struct option_spec compare_options[] = {
 	  .take = take_second },
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_compare = {

@@ -11,6 +11,7 @@
 #include "cli/disk/part.h"
 #include "cli/disk/tool.h"
 #include "disk/driver.h"
+#include "disk/secret.h"
 #include "vmm/machine.h"
 
 #define NOTE_EVERY 5 /* seconds between two records */
@@ -27,6 +28,7 @@ struct convert {
 	bool compress;
 	uint64_t start; /* an earlier run came so far */
 	unsigned int seconds;
+	struct disk_secret *secret; /* of the target */
 };
 
 static int fail(const struct convert *c, const char *path,
@@ -86,7 +88,8 @@ static int make_target(struct convert *c, const char *path)
 					 .format = c->driver->name,
 					 .size = c->from->size,
 					 .options = c->tool->option,
-					 .option_count = c->tool->options };
+					 .option_count = c->tool->options,
+					 .secret = c->secret };
 	struct disk_error error;
 
 	return disk_create(&how, &error) ? fail(c, c->target, &error) : 0;
@@ -96,6 +99,7 @@ static int open_target(struct convert *c, const char *path)
 {
 	const struct disk_open how = { .path = path,
 				       .format = c->driver->name,
+				       .secret = c->secret,
 				       .cache = DISK_CACHE_UNSAFE };
 	struct disk_error error;
 
@@ -158,7 +162,8 @@ static int copy(struct convert *c, struct disk_error *error)
 	const struct disk_copy how = { .from = c->from,
 				       .to = c->to,
 				       .start = c->start,
-				       .zeroed = !c->device,
+				       .zeroed = !c->device &&
+						 !c->driver->noisy,
 				       .packed = c->compress || c->to->stream,
 				       .threads = c->tool->threads };
 	bool notes = c->parted && !how.packed;
@@ -231,6 +236,7 @@ static int convert(struct convert *c)
 static int run_convert(struct tool *tool)
 {
 	struct disk_open how = tool_open_how(tool, tool->word[0]);
+	struct disk_error error;
 	struct convert c = { .tool = tool,
 			     .source = tool->word[0],
 			     .target = tool->word[1],
@@ -241,14 +247,18 @@ static int run_convert(struct tool *tool)
 			    : disk_driver_by_path(c.target);
 	if (!c.driver)
 		c.driver = disk_driver_find("raw");
+	if (tool->secret_to) {
+		c.secret = disk_secret_read(tool->secret_to, &error);
+		if (!c.secret)
+			return tool_fail(tool, c.target, &error);
+	}
 	how.format = tool->from;
 	c.from = tool_open(tool, &how);
-	if (!c.from)
-		return MACHINE_FAILED;
-	status = convert(&c);
+	status = c.from ? convert(&c) : MACHINE_FAILED;
 	disk_close(c.to);
 	disk_close(c.from);
 	part_done(&c.part);
+	disk_secret_free(c.secret);
 	return status;
 }
 
@@ -262,6 +272,12 @@ static int take_to(void *config, const char *value)
 {
 	((struct tool *)config)->to = value;
 	return tool_take_format(config, value);
+}
+
+static int take_target_secret(void *config, const char *value)
+{
+	((struct tool *)config)->secret_to = value;
+	return 0;
 }
 
 static int take_compress(void *config, const char *value)
@@ -279,6 +295,11 @@ static const struct option_spec convert_options[] = {
 	  .value = "FORMAT",
 	  .help = "what TARGET is to be (as its name's ending says)",
 	  .take = take_to },
+	TOOL_SECRET,
+	{ .name = "to-secret",
+	  .value = "FILE",
+	  .help = "a file with the passphrase that TARGET is to have",
+	  .take = take_target_secret },
 	{ .name = "compress",
 	  .help = "write compressed clusters",
 	  .take = take_compress },

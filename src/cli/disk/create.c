@@ -33,6 +33,7 @@ static int run_create(struct tool *tool)
 				   .backing_format = tool->backing_format,
 				   .options = tool->option,
 				   .option_count = tool->options,
+				   .secret = tool->unlocks,
 				   .folders = tool->folder,
 				   .folder_count = tool->folders };
 	const struct disk_driver *driver = disk_driver_by_path(how.path);
@@ -71,6 +72,7 @@ static const struct option_spec create_options[] = {
 	TOOL_FOLDER,
 	TOOL_OPTION,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_create = {
@@ -178,6 +180,7 @@ static const struct option_spec resize_options[] = {
 	  .take = tool_take_prealloc },
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_resize = {

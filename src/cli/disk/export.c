@@ -205,6 +205,7 @@ static const struct option_spec export_options[] = {
 	TOOL_FORMAT,
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_export = {

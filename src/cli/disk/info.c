@@ -103,7 +103,7 @@ static int run_info(struct tool *tool)
 	struct disk_node *top;
 	json_t *list = json_array();
 
-	how.unlocked = true;
+	how.unlocked = how.sealed = true;
 	how.alone = !tool->chain;
 	top = tool_open(tool, &how);
 	if (!top) {
@@ -141,6 +141,7 @@ static const struct option_spec info_options[] = {
 	  .take = take_chain },
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_info = {
@@ -269,6 +270,7 @@ static const struct option_spec map_options[] = {
 	TOOL_FORMAT,
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_map = {

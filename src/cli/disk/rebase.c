@@ -101,6 +101,7 @@ static const struct option_spec commit_options[] = {
 	  .take = tool_take_threads },
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_commit = {
@@ -226,6 +227,7 @@ static const struct option_spec rebase_options[] = {
 	  .take = take_unsafe },
 	TOOL_FOLDER,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_rebase = {

@@ -115,6 +115,7 @@ static int run_snapshot(struct tool *tool)
 static const struct option_spec snapshot_options[] = {
 	TOOL_FORMAT,
 	TOOL_JSON,
+	TOOL_SECRET,
 };
 
 const struct disk_command disk_command_snapshot = {

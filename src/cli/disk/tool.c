@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "disk/driver.h"
+#include "disk/secret.h"
 #include "vmm/machine.h"
 
 static const struct disk_command *const commands[] = {
@@ -17,6 +18,7 @@ static const struct disk_command *const commands[] = {
 	&disk_command_convert, &disk_command_check,   &disk_command_snapshot,
 	&disk_command_commit, &disk_command_rebase,   &disk_command_map,
 	&disk_command_compare, &disk_command_export,
+	&disk_command_encrypt, &disk_command_key,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -122,6 +124,12 @@ int tool_take_threads(void *config, const char *value)
 	return 0;
 }
 
+int tool_take_secret(void *config, const char *value)
+{
+	((struct tool *)config)->secret = value;
+	return 0;
+}
+
 /* --- images ----------------------------------------------------------------- */
 
 struct disk_open tool_open_how(const struct tool *tool, const char *path)
@@ -129,6 +137,7 @@ struct disk_open tool_open_how(const struct tool *tool, const char *path)
 	return (struct disk_open){ .path = path,
 				   .format = tool->format,
 				   .readonly = true,
+				   .secret = tool->unlocks,
 				   .folders = tool->folder,
 				   .folder_count = tool->folders };
 }
@@ -216,6 +225,23 @@ static const struct disk_command *find_command(const char *name)
 	return NULL;
 }
 
+static int run_unlocked(const struct disk_command *command, struct tool *tool)
+{
+	struct disk_error error;
+	int status;
+
+	if (tool->secret) {
+		tool->unlocks = disk_secret_read(tool->secret, &error);
+		if (!tool->unlocks) {
+			cli_error("%s: %s", tool->command, error.text);
+			return MACHINE_FAILED;
+		}
+	}
+	status = command->run(tool);
+	disk_secret_free(tool->unlocks);
+	return status;
+}
+
 static int run_command(const struct disk_command *command, int argc,
 		       char **argv)
 {
@@ -240,7 +266,7 @@ static int run_command(const struct disk_command *command, int argc,
 			  command->words_help);
 		return MACHINE_USAGE;
 	}
-	return command->run(&tool);
+	return run_unlocked(command, &tool);
 }
 
 static int run_disk(const struct command_context *context, int argc,

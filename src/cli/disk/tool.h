@@ -34,6 +34,8 @@ struct tool {
 	enum disk_preallocation prealloc;
 	const char *folder[TOOL_OPTIONS_MAX];
 	unsigned int folders;
+	const char *secret, *secret_to; /* where passphrases are */
+	struct disk_secret *unlocks;	/* the first of them; owned */
 	const char *listen, *name;
 	bool readonly, once, insecure;
 };
@@ -58,6 +60,8 @@ extern const struct disk_command disk_command_rebase;
 extern const struct disk_command disk_command_map;
 extern const struct disk_command disk_command_compare;
 extern const struct disk_command disk_command_export;
+extern const struct disk_command disk_command_encrypt;
+extern const struct disk_command disk_command_key;
 
 /* --- options that several have (tool.c) --------------------------------------- */
 
@@ -69,6 +73,7 @@ int tool_take_backing(void *config, const char *value);
 int tool_take_backing_format(void *config, const char *value);
 int tool_take_prealloc(void *config, const char *value);
 int tool_take_threads(void *config, const char *value);
+int tool_take_secret(void *config, const char *value);
 
 #define TOOL_JSON                                                  \
 	{                                                          \
@@ -92,6 +97,14 @@ int tool_take_threads(void *config, const char *value);
 		.name = "option", .value = "NAME=VALUE", .repeats = true, \
 		.help = "an option of the format, see below",            \
 		.take = tool_take_option                                 \
+	}
+
+#define TOOL_SECRET                                               \
+	{                                                         \
+		.name = "secret", .value = "FILE",                \
+		.help = "a file with the passphrase of an encrypted\n" \
+			"image, or fd:N",                         \
+		.take = tool_take_secret                          \
 	}
 
 /* --- images -------------------------------------------------------------------- */
