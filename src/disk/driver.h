@@ -119,6 +119,14 @@ struct disk_driver {
 
 extern const struct disk_driver disk_qcow2;
 
+/*
+ * Opens a file with bytes of the image `file`, which names it: found as a
+ * backing file is, but opened and locked as the image. A leaf.
+ */
+int disk_open_data(struct disk_node **data, const struct disk_node *file,
+		   const char *path, const struct disk_open *how,
+		   struct disk_error *error);
+
 /* disk_read() for a driver that is called with the range held. */
 int disk_read_held(struct disk_node *node, uint64_t offset, uint64_t length,
 		   struct disk_vec to);

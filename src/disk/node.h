@@ -67,6 +67,7 @@ struct disk_open {
 	bool readonly;
 	bool unlocked;	/* look only, even when others use it */
 	bool alone;	/* opens no backing file: its holes read as zeros */
+	bool repair;	/* for disk_check(): damage is no reason to refuse */
 	bool sealed;	/* encrypted content stays so when there is no secret */
 	const struct disk_secret *secret; /* NULL: none; for the call only */
 	enum disk_cache cache;

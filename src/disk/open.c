@@ -290,18 +290,14 @@ static int check_chain(const char *real, const struct disk_open *how,
 	return 0;
 }
 
-int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
-		      const char *path, const char *format,
-		      const struct disk_open *how, struct disk_error *error)
+/* The real path of a file that an image names, which may be opened. `what`
+ * that is, for messages. */
+static int find_named(char real[PATH_MAX], const struct disk_node *file,
+		      const char *path, const struct disk_open *how,
+		      const char *what, struct disk_error *error)
 {
-	struct disk_open below = *how;
-	struct disk_error why;
-	char folder[PATH_MAX], named[PATH_MAX], real[PATH_MAX];
-	int result;
+	char folder[PATH_MAX], named[PATH_MAX];
 
-	*backing = NULL;
-	if (how->alone)
-		return 0;
 	folder_of(folder, file->name);
 	if (!strncmp(path, "file:", 5))
 		path += 5;
@@ -309,14 +305,29 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		     *path == '/' ? "" : folder, *path == '/' ? "" : "/",
 		     path) >= (int)sizeof(named) ||
 	    !realpath(named, real))
-		return disk_error_set(error, -ENOENT, "its backing file %s is "
+		return disk_error_set(error, -ENOENT, "its %s file %s is "
 				      "missing; bring it back, or rebase",
-				      path);
+				      what, path);
 	if (!may_open(real, folder, how))
-		return disk_error_set(error, -EPERM, "its backing file %s lies "
+		return disk_error_set(error, -EPERM, "its %s file %s lies "
 				      "outside of its folder; move it there, "
-				      "or rebase", real);
-	result = check_chain(real, how, error);
+				      "or rebase", what, real);
+	return check_chain(real, how, error);
+}
+
+int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
+		      const char *path, const char *format,
+		      const struct disk_open *how, struct disk_error *error)
+{
+	struct disk_open below = *how;
+	struct disk_error why;
+	char real[PATH_MAX];
+	int result;
+
+	*backing = NULL;
+	if (how->alone)
+		return 0;
+	result = find_named(real, file, path, how, "backing", error);
 	if (result)
 		return result;
 	below.path = real;
@@ -327,6 +338,27 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 	return result ? disk_error_set(error, result, "its backing file %s: %s",
 				       real, why.text)
 		      : 0;
+}
+
+int disk_open_data(struct disk_node **data, const struct disk_node *file,
+		   const char *path, const struct disk_open *how,
+		   struct disk_error *error)
+{
+	struct disk_open beside = *how;
+	struct disk_error why;
+	char real[PATH_MAX];
+	int result = find_named(real, file, path, how, "data", error);
+
+	*data = NULL;
+	if (result)
+		return result;
+	beside.path = real;
+	result = disk_file_open(data, &beside, &why);
+	if (result)
+		return disk_error_set(error, result, "its data file %s: %s",
+				      real, why.text);
+	(*data)->grows = !how->readonly;
+	return 0;
 }
 
 /* --- making ----------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  * qcow2.h for how they are kept sound; QEMU's docs/interop/qcow2.txt for the
  * format.
  */
-#include "disk/qcow2.h"
+#include "disk/qcow2_bitmap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static int claim_entries(struct qcow2 *q, const struct qcow2_table *table,
 }
 
 /* What writing needs: where tables are, each in a place of its own. */
-static int load_for_writing(struct qcow2 *q, struct disk_error *error)
+static int claim_tables(struct qcow2 *q)
 {
 	const struct qcow2_header *h = &q->header;
 	uint64_t size = (uint64_t)h->reftable_clusters << h->cluster_bits;
@@ -58,68 +58,128 @@ static int load_for_writing(struct qcow2 *q, struct disk_error *error)
 		result = claim(q, h->l1_at, h->l1_entries * 8ull);
 	if (!result)
 		result = claim(q, h->reftable_at, size);
+	if (!result && h->snapshot_count)
+		result = claim(q, h->snapshots_at, qcow2_snapshots_size(q));
+	for (uint32_t i = 0; i < h->snapshot_count && !result; i++)
+		result = claim(q, q->snapshots[i].l1_at,
+			       q->snapshots[i].l1_entries * 8ull);
 	if (!result)
 		result = claim_entries(q, &q->l1, QCOW2_OFFSET);
 	if (!result)
 		result = claim_entries(q, &q->reftable, QCOW2_REF_OFFSET);
-	if (result == -EUCLEAN)
-		return disk_error_set(error, result, "has damaged tables; mend "
-				      "it with: lodge disk check --repair %s",
-				      q->node.name);
-	return say_error(error, result);
+	return result;
+}
+
+static int is_damaged(const struct qcow2 *q, const char *how,
+		      struct disk_error *error)
+{
+	return disk_error_set(error, -EUCLEAN, "%s; mend it with: lodge disk "
+			      "check --repair %s", how, q->node.name);
 }
 
 static int check_marks(const struct qcow2 *q, struct disk_error *error)
 {
-	if (q->node.readonly)
-		return 0;
 	if (q->header.incompatible & QCOW2_CORRUPT)
-		return disk_error_set(error, -EUCLEAN, "is marked as damaged; "
-				      "mend it with: lodge disk check --repair "
-				      "%s", q->node.name);
+		return is_damaged(q, "is marked as damaged", error);
 	if (q->header.incompatible & QCOW2_DIRTY)
-		return disk_error_set(error, -EUCLEAN, "was not closed well; "
-				      "mend it with: lodge disk check --repair "
-				      "%s", q->node.name);
+		return is_damaged(q, "was not closed well", error);
 	return 0;
 }
 
-static int load(struct qcow2 *q, struct disk_error *error)
+/* L1 and, to write, the refcount table and the set of all tables. */
+static int load_tables(struct qcow2 *q)
 {
 	const struct qcow2_header *h = &q->header;
 	struct disk_node *file = q->node.file;
-	int result = check_marks(q, error);
+	int result = qcow2_table_load(&q->l1, file, h->l1_at, h->l1_entries);
+
+	if (result || q->node.readonly)
+		return result;
+	result = qcow2_table_load(&q->reftable, file, h->reftable_at,
+				  h->reftable_clusters
+					  << (h->cluster_bits - 3));
+	return result ? result : claim_tables(q);
+}
+
+int qcow2_reload(struct qcow2 *q)
+{
+	int result;
+
+	qcow2_cache_free(&q->cache);
+	qcow2_table_free(&q->l1);
+	qcow2_table_free(&q->reftable);
+	free(q->tables.key);
+	q->tables = (struct qcow2_set){ 0 };
+	q->freed.count = 0;
+	q->scan = q->end = q->clean = 0;
+	q->packed_at = q->packed_end = 0;
+	q->corrupt = false;
+	result = qcow2_cache_init(&q->cache, q->cluster_size);
+	if (!result)
+		result = load_tables(q);
+	q->corrupt = result;
+	return result == -EUCLEAN ? 0 : result;
+}
+
+/* Bitmaps that make no sense are not believed. */
+static int load_bitmaps(struct qcow2 *q)
+{
+	int result = qcow2_bitmaps_load(q, q->node.file);
+
+	if (result == -EUCLEAN) {
+		qcow2_bitmaps_free(q);
+		q->header.autoclear &= ~QCOW2_BITMAPS;
+		q->started = false;
+		result = 0;
+	}
+	for (uint32_t i = 0; i < q->bitmap_count; i++)
+		if (q->bitmaps[i].flags & QCOW2_BITMAP_AUTO)
+			q->started = false;
+	return result;
+}
+
+static int load(struct qcow2 *q, const struct disk_open *how,
+		struct disk_error *error)
+{
+	bool mend = how->repair && !q->node.readonly;
+	int result = q->node.readonly || mend ? 0 : check_marks(q, error);
 
 	if (result)
 		return result;
-	q->node.size = h->size;
+	q->node.size = q->header.size;
 	q->node.cluster = q->cluster_size;
-	q->data = file;
-	result = qcow2_cache_init(&q->cache, q->cluster_size);
+	q->data = q->external ? NULL : q->node.file;
+	/* Bits of others have to go before the first change. */
+	q->started = !(q->header.autoclear & ~QCOW2_AUTOCLEAR);
+	result = qcow2_snapshots_load(q, q->node.file);
+	if (result == -EUCLEAN)
+		return disk_error_set(error, result, "has a damaged table of "
+				      "snapshots; take a good copy");
 	if (!result)
-		result = qcow2_table_load(&q->l1, file, h->l1_at,
-					  h->l1_entries);
-	if (!result && !q->node.readonly)
-		result = qcow2_table_load(&q->reftable, file, h->reftable_at,
-					  h->reftable_clusters
-						  << (h->cluster_bits - 3));
-	if (result)
-		return say_error(error, result);
-	/* Bits of others that have to go before the first change. */
-	q->started = !(h->autoclear & ~(QCOW2_AUTOCLEAR & ~QCOW2_BITMAPS));
-	return q->node.readonly ? 0 : load_for_writing(q, error);
+		result = load_bitmaps(q);
+	if (!result)
+		result = qcow2_cache_init(&q->cache, q->cluster_size);
+	if (!result)
+		result = load_tables(q);
+	if (result == -EUCLEAN && !mend)
+		return is_damaged(q, "has damaged tables", error);
+	q->corrupt = result == -EUCLEAN;
+	return q->corrupt ? 0 : say_error(error, result);
 }
 
 static int open_others(struct qcow2 *q, const struct disk_open *how,
 		       struct disk_error *error)
 {
+	int result = 0;
+
+	if (q->external && !q->data_path)
+		return disk_error_set(error, -EINVAL, "has its data in a file "
+				      "of its own, but does not name it");
 	if (q->external)
-		return disk_error_set(error, -ENOTSUP, "has its data in a file "
-				      "of its own, %s, which lodge does not "
-				      "open", q->data_path ? q->data_path
-							   : "without a name");
-	if (!q->backing_path)
-		return 0;
+		result = disk_open_data(&q->data, q->node.file, q->data_path,
+					how, error);
+	if (result || !q->backing_path)
+		return result;
 	return disk_open_backing(&q->node.backing, q->node.file,
 				 q->backing_path, q->backing_format, how,
 				 error);
@@ -134,6 +194,10 @@ static void free_all(struct qcow2 *q)
 	free(q->tables.key);
 	free(q->freed.item);
 	free(q->unpacked);
+	qcow2_snapshots_free(q);
+	qcow2_bitmaps_free(q);
+	if (q->external)
+		disk_close(q->data);
 	pthread_mutex_destroy(&q->flushing);
 	pthread_mutex_destroy(&q->lock);
 	pthread_mutex_destroy(&q->unpack_lock);
@@ -145,17 +209,21 @@ int qcow2_open(struct disk_node **node, struct disk_node *file,
 	struct qcow2 *q = calloc(1, sizeof(*q));
 	int result = q ? disk_node_init(&q->node, &disk_qcow2, file, how)
 		       : -ENOMEM;
+	pthread_mutexattr_t again;
 
 	if (result) {
 		free(q);
 		return say_error(error, result);
 	}
-	pthread_mutex_init(&q->flushing, NULL);
+	pthread_mutexattr_init(&again);
+	pthread_mutexattr_settype(&again, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&q->flushing, &again);
+	pthread_mutexattr_destroy(&again);
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_mutex_init(&q->unpack_lock, NULL);
 	result = qcow2_header_load(q, file, error);
 	if (!result)
-		result = load(q, error);
+		result = load(q, how, error);
 	if (!result)
 		result = open_others(q, how, error);
 	if (result) {
@@ -171,9 +239,10 @@ static void close_image(struct disk_node *node)
 {
 	struct qcow2 *q = qcow2_of(node);
 
-	if (!node->readonly) {
+	if (!node->readonly && !q->corrupt) {
 		pthread_mutex_lock(&q->flushing);
 		(void)qcow2_settle(q);
+		(void)qcow2_bitmaps_store(q);
 		pthread_mutex_unlock(&q->flushing);
 	}
 	free_all(q);
@@ -213,8 +282,18 @@ const struct disk_driver disk_qcow2 = {
 	.create = qcow2_create,
 	.close = close_image,
 	.map = map,
+	.read = qcow2_read_packed,
 	.write = qcow2_write,
+	.write_packed = qcow2_write_packed,
 	.zero = qcow2_zero,
 	.discard = qcow2_discard,
 	.flush = qcow2_flush,
+	.resize = qcow2_resize,
+	.info = qcow2_info,
+	.check = qcow2_check,
+	.snapshot_list = qcow2_snapshot_list,
+	.snapshot_create = qcow2_snapshot_create,
+	.snapshot_apply = qcow2_snapshot_apply,
+	.snapshot_delete = qcow2_snapshot_delete,
+	.set_backing = qcow2_set_backing,
 };

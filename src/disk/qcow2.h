@@ -18,7 +18,8 @@
  * Changes of L2 tables and refcount blocks stay in the cache until a flush,
  * or until there are many. Header changes are written at once.
  *
- * Locks: `flushing` before `lock`. `lock` guards all that is here but what is
+ * Locks: `flushing` (may be taken again by who has it) before `lock` before
+ * `unpack_lock`. `lock` guards all that is here but what is
  * set while opening. Guest clusters are guarded by node.c's ranges.
  */
 #ifndef LODGE_DISK_QCOW2_H
@@ -117,6 +118,10 @@ struct qcow2 {
 	unsigned int exts;
 	char *backing_path, *backing_format, *data_path;
 	struct qcow2_snapshot *snapshots;
+	struct qcow2_bitmap *bitmaps; /* that are believed */
+	uint32_t bitmap_count;
+	uint64_t directory_at, directory_size; /* of bitmaps */
+	bool bitmaps_changed; /* the directory is not as in the file */
 
 	struct qcow2_cache cache;
 	struct qcow2_table l1, reftable;
@@ -129,6 +134,9 @@ struct qcow2 {
 	uint64_t scan, end, clean;
 	bool started; /* the header says that it is written to */
 	bool corrupt; /* the tables contradict themselves: no more writing */
+
+	/* Where the next compressed cluster goes, up to a cluster's end. */
+	uint64_t packed_at, packed_end;
 
 	pthread_mutex_t unpack_lock;
 	uint64_t unpacked_entry; /* what `unpacked` was; 0: nothing */
@@ -242,6 +250,9 @@ int qcow2_count_change(struct qcow2 *q, uint64_t cluster, uint64_t clusters,
 int qcow2_alloc(struct qcow2 *q, uint64_t want, uint64_t *at, uint64_t *got,
 		bool *clean);
 
+/* Looks where the last cluster that is counted lies. */
+int qcow2_find_end(struct qcow2 *q);
+
 /* As many in a row as asked for. */
 int qcow2_alloc_all(struct qcow2 *q, uint64_t clusters, uint64_t *at);
 
@@ -302,12 +313,87 @@ int qcow2_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 	       unsigned int flags);
 int qcow2_discard(struct disk_node *node, uint64_t offset, uint64_t length);
 
-/* Before anything is changed; takes `lock` itself. */
-int qcow2_begin(struct qcow2 *q);
+/* Before anything is changed; takes `lock` itself. What the guest sees of the
+ * change lies in [offset, offset + length). */
+int qcow2_begin(struct qcow2 *q, uint64_t offset, uint64_t length);
+
+/* For resizing, also behind the disk's end: a range within a cluster reads as
+ * zeros; whole clusters are as if they had never been written. */
+int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t length);
+int qcow2_drop_held(struct qcow2 *q, uint64_t from, uint64_t end);
 
 /* Notes that the tables make no sense: -EIO, and no more writing. With
  * `lock`. */
 int qcow2_is_corrupt(struct qcow2 *q);
+
+/* --- qcow2_packed.c: compressed clusters ------------------------------------- */
+
+int qcow2_read_packed(struct disk_node *node, uint64_t offset, uint64_t length,
+		      struct disk_vec to);
+int qcow2_write_packed(struct disk_node *node, uint64_t offset,
+		       uint64_t length, struct disk_vec from);
+
+/* A cluster is about to be free: no more is written there. With `lock`. */
+void qcow2_packed_forget(struct qcow2 *q, uint64_t cluster);
+
+/* --- qcow2_tree.c ----------------------------------------------------------- */
+
+enum qcow2_way {
+	QCOW2_TRY,    /* nothing: -EUCLEAN when something makes no sense */
+	QCOW2_RAISE,  /* one more reference to all; all or nothing */
+	QCOW2_LOWER,  /* one fewer, with the next flush */
+	QCOW2_UNFLAG, /* nothing is marked as copied */
+	QCOW2_FLAGS,  /* what has one reference is */
+};
+
+/* With `flushing`. L2 tables are changed in the file, `l1` in memory. */
+int qcow2_tree_change(struct qcow2 *q, struct qcow2_table *l1,
+		      enum qcow2_way way);
+
+/* Writes an L1 table to a new place. */
+int qcow2_tree_place(struct qcow2 *q, struct qcow2_table *l1);
+
+/* --- qcow2_snapshot.c ------------------------------------------------------- */
+
+int qcow2_snapshots_load(struct qcow2 *q, struct disk_node *file);
+void qcow2_snapshots_free(struct qcow2 *q);
+uint64_t qcow2_snapshots_size(const struct qcow2 *q); /* of their table */
+int qcow2_snapshot_list(struct disk_node *node, struct disk_snapshot **list,
+			unsigned int *count);
+int qcow2_snapshot_create(struct disk_node *node, const char *name,
+			  struct disk_error *error);
+int qcow2_snapshot_apply(struct disk_node *node, const char *id_or_name,
+			 struct disk_error *error);
+int qcow2_snapshot_delete(struct disk_node *node, const char *id_or_name,
+			  struct disk_error *error);
+
+/* Makes `l1`, which is in its place, the disk's, and `size` its size, by one
+ * store of the header; the old table is *old then. With `flushing`. */
+int qcow2_switch_l1(struct qcow2 *q, struct qcow2_table *l1, uint64_t size,
+		    struct qcow2_table *old);
+
+/* Lets go what a table has, and the table. With `flushing`. */
+int qcow2_drop_l1(struct qcow2 *q, struct qcow2_table *l1);
+
+/* --- qcow2_bitmap.c, qcow2_dirty.c ------------------------------------------ */
+
+struct qcow2_checker;
+
+int qcow2_bitmaps_load(struct qcow2 *q, struct disk_node *file);
+void qcow2_bitmaps_free(struct qcow2 *q);
+int qcow2_bitmaps_check(struct qcow2_checker *checker);
+
+/* Before the first change: those that follow writes are in use. With `lock`,
+ * as the next two. */
+int qcow2_bitmaps_begin(struct qcow2 *q);
+void qcow2_bitmaps_note(struct qcow2 *q, uint64_t offset, uint64_t length);
+
+/* Whether a range is noted in all bitmaps that follow. */
+bool qcow2_bitmaps_noted(const struct qcow2 *q, uint64_t offset,
+			 uint64_t length);
+
+/* Writes those that followed. With `flushing`, the image being closed. */
+int qcow2_bitmaps_store(struct qcow2 *q);
 
 /* --- others ----------------------------------------------------------------- */
 
@@ -326,6 +412,17 @@ int qcow2_preallocate_new(struct disk_node *file,
 			  const struct disk_create *how,
 			  enum disk_preallocation mode,
 			  struct disk_error *error);
+
+int qcow2_resize(struct disk_node *node, uint64_t size,
+		 enum disk_preallocation mode, struct disk_error *error);
+int qcow2_check(struct disk_node *node, bool repair, struct disk_check *check,
+		struct disk_error *error);
+json_t *qcow2_info(struct disk_node *node);
+int qcow2_set_backing(struct disk_node *node, const char *path,
+		      const char *format, struct disk_error *error);
+
+/* The tables are as the file has them; nothing is held back. With `lock`. */
+int qcow2_reload(struct qcow2 *q);
 
 int qcow2_open(struct disk_node **node, struct disk_node *file,
 	       const struct disk_open *how, struct disk_error *error);

@@ -279,16 +279,18 @@ int qcow2_count_change(struct qcow2 *q, uint64_t cluster, uint64_t clusters,
 		count += (uint64_t)(int64_t)change;
 		qcow2_count_put(slice->bytes, order, index, count);
 		qcow2_cache_dirty(q, slice);
-		if (!count && c < q->scan)
+		if (count)
+			continue;
+		if (c < q->scan)
 			q->scan = c;
+		qcow2_packed_forget(q, c);
 	}
 	return 0;
 }
 
 /* --- free clusters ---------------------------------------------------------- */
 
-/* Behind the last cluster that is counted. */
-static int find_end(struct qcow2 *q)
+int qcow2_find_end(struct qcow2 *q)
 {
 	uint64_t index = q->reftable.entries, first, c, count, file;
 	int error;
@@ -387,7 +389,7 @@ int qcow2_alloc(struct qcow2 *q, uint64_t want, uint64_t *at, uint64_t *got,
 		bool *clean)
 {
 	uint64_t cluster = 0;
-	int error = q->end ? 0 : find_end(q);
+	int error = q->end ? 0 : qcow2_find_end(q);
 
 	if (!error)
 		error = search(q, &cluster);
@@ -410,7 +412,7 @@ int qcow2_alloc_all(struct qcow2 *q, uint64_t clusters, uint64_t *at)
 {
 	uint64_t cluster, got = 0;
 	bool clean;
-	int error = q->end ? 0 : find_end(q);
+	int error = q->end ? 0 : qcow2_find_end(q);
 
 	if (clusters == 1)
 		return qcow2_alloc(q, 1, at, &got, &clean);

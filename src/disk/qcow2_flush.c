@@ -215,6 +215,8 @@ static void give_back(struct qcow2 *q, const struct qcow2_freed *freed)
 			pthread_mutex_lock(&q->lock);
 			if (qcow2_count(q, c, &count))
 				count = 0;
+			if (count == 1) /* no new neighbours */
+				qcow2_packed_forget(q, c);
 			pthread_mutex_unlock(&q->lock);
 			if (count == 1) {
 				run++;

@@ -275,12 +275,13 @@ static bool cut_to_file(struct qcow2 *q, struct disk_extent *extent)
 }
 
 /* Whether an extent of data may be written by anybody. */
-static bool may_write_in_place(struct qcow2 *q,
+static bool may_write_in_place(struct qcow2 *q, uint64_t offset,
 			       const struct disk_extent *extent)
 {
 	uint64_t last = cluster_of(q, extent->at + extent->length - 1);
 
-	if (q->node.readonly || q->corrupt || !q->started)
+	if (q->node.readonly || q->corrupt || !q->started ||
+	    !qcow2_bitmaps_noted(q, offset, extent->length))
 		return false;
 	for (uint64_t c = cluster_of(q, extent->at);
 	     c <= last && !q->external; c++)
@@ -327,6 +328,7 @@ int qcow2_extent(struct qcow2 *q, uint64_t offset, uint64_t length,
 	if (!cut_to_file(q, extent))
 		extent->kind = DISK_ZERO;
 	else
-		extent->in_place = first.own && may_write_in_place(q, extent);
+		extent->in_place = first.own &&
+				   may_write_in_place(q, offset, extent);
 	return 0;
 }

@@ -25,7 +25,7 @@ int qcow2_is_corrupt(struct qcow2 *q)
 	return -EIO;
 }
 
-int qcow2_begin(struct qcow2 *q)
+int qcow2_begin(struct qcow2 *q, uint64_t offset, uint64_t length)
 {
 	bool full;
 	int error = 0;
@@ -34,10 +34,14 @@ int qcow2_begin(struct qcow2 *q)
 	if (q->corrupt)
 		error = -EIO;
 	if (!error && !q->started) {
-		q->header.autoclear &= QCOW2_AUTOCLEAR & ~QCOW2_BITMAPS;
-		error = qcow2_header_store(q);
+		q->header.autoclear &= QCOW2_AUTOCLEAR;
+		error = qcow2_bitmaps_begin(q);
+		if (!error)
+			error = qcow2_header_store(q);
 		q->started = !error;
 	}
+	if (!error)
+		qcow2_bitmaps_note(q, offset, length);
 	full = q->cache.dirty > q->cache.limit / DIRTY_PART;
 	pthread_mutex_unlock(&q->lock);
 	return !error && full ? qcow2_flush(&q->node) : error;
@@ -338,7 +342,7 @@ int qcow2_write(struct disk_node *node, uint64_t offset, uint64_t length,
 	while (length && !error) {
 		struct run run = { .offset = offset, .length = length };
 
-		error = qcow2_begin(q);
+		error = qcow2_begin(q, offset, length);
 		if (!error)
 			error = write_one(q, &run, from);
 		offset += run.length;
@@ -354,6 +358,7 @@ enum clear_way {
 	CLEAR_KEEP,    /* zeros, places are kept */
 	CLEAR_FREE,    /* zeros, places are given back */
 	CLEAR_DISCARD, /* zeros where there was something, or nothing at all */
+	CLEAR_DROP,    /* nothing: a hole */
 };
 
 /* What an entry becomes when the subclusters of `mask` are cleared. */
@@ -364,6 +369,8 @@ static struct qcow2_entry cleared(const struct qcow2 *q, uint64_t start,
 	bool hole = !backed(q, start), extended = qcow2_extended(q);
 	struct qcow2_entry new = { 0 };
 
+	if (way == CLEAR_DROP)
+		return new;
 	if (way == CLEAR_DISCARD &&
 	    ((!old.desc && !old.bits) || (q->header.version < 3 && !hole)))
 		return old;
@@ -414,7 +421,7 @@ static int clear_some(struct qcow2 *q, uint64_t offset, uint64_t end,
 	unsigned int left;
 	int error = qcow2_find(q, offset, 0, &spot);
 
-	if (!error && !spot.slice && (way == CLEAR_DISCARD ||
+	if (!error && !spot.slice && (way >= CLEAR_DISCARD ||
 				      !backed(q, offset))) {
 		error = qcow2_extent(q, offset, end - offset, 0, &extent);
 		*next = offset + extent.length;
@@ -437,7 +444,7 @@ static int clear(struct qcow2 *q, uint64_t offset, uint64_t end,
 	int error = 0;
 
 	while (offset < end && !error) {
-		error = qcow2_begin(q);
+		error = qcow2_begin(q, offset, end - offset);
 		if (error)
 			break;
 		pthread_mutex_lock(&q->lock);
@@ -463,6 +470,18 @@ static int zero_bytes(struct qcow2 *q, uint64_t offset, uint64_t length)
 			    (struct disk_vec){ &span, 1, 0 });
 	free(span.data);
 	return error;
+}
+
+int qcow2_zero_held(struct qcow2 *q, uint64_t offset, uint64_t length)
+{
+	if (length == q->cluster_size && q->header.version >= 3)
+		return clear(q, offset, offset + length, CLEAR_FREE);
+	return zero_bytes(q, offset, length);
+}
+
+int qcow2_drop_held(struct qcow2 *q, uint64_t from, uint64_t end)
+{
+	return clear(q, from, end, CLEAR_DROP);
 }
 
 /* A compressed cluster is cleared as a whole or not at all. */

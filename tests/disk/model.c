@@ -10,10 +10,10 @@
 
 #define PART 128u /* sectors compared at once */
 
-void model_init(struct model *model, uint64_t size)
+void model_init(struct model *model, uint64_t size, uint64_t most)
 {
 	*model = (struct model){ .sectors = size / MODEL_SECTOR };
-	model->sector = calloc(model->sectors, sizeof(*model->sector));
+	model->sector = calloc(most / MODEL_SECTOR, sizeof(*model->sector));
 	bug_on(!model->sector);
 }
 
@@ -115,6 +115,23 @@ bool model_compare(struct model *model, struct disk_node *disk, uint64_t first,
 		}
 		first += part;
 		count -= part;
+	}
+	return true;
+}
+
+bool model_reread(struct model *model, struct disk_node *disk)
+{
+	uint8_t bytes[MODEL_SECTOR];
+
+	model->sectors = disk->size / MODEL_SECTOR;
+	for (uint64_t i = 0; i < model->sectors; i++) {
+		uint32_t stamp;
+
+		if (disk_read_bytes(disk, i * MODEL_SECTOR, bytes,
+				    MODEL_SECTOR) ||
+		    !model_stamp(bytes, i, &stamp))
+			return false;
+		model_begin(model, i, stamp);
 	}
 	return true;
 }

@@ -32,7 +32,8 @@ struct model {
 	_Atomic uint32_t stamp;
 };
 
-void model_init(struct model *model, uint64_t size);
+/* A disk of `size` bytes of zeros, which may grow to `most`. */
+void model_init(struct model *model, uint64_t size, uint64_t most);
 void model_free(struct model *model);
 
 /* A change of a sector to `stamp` is about to begin. */
@@ -53,5 +54,8 @@ bool model_stamp(const uint8_t *bytes, uint64_t sector, uint32_t *stamp);
  */
 bool model_compare(struct model *model, struct disk_node *disk, uint64_t first,
 		   uint64_t count, bool after_loss);
+
+/* It is what `disk` has, after something that did not succeed. */
+bool model_reread(struct model *model, struct disk_node *disk);
 
 #endif

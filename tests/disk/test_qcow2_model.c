@@ -21,9 +21,11 @@
 #include "vm/host.h"
 
 #define THREADS	   3u
-#define ROUNDS	   3u
+#define ROUNDS	   4u
 #define STEPS	   60u
 #define SIZE_LEAST (256u << 10)
+#define SIZE_MOST  (4u << 20)
+#define MOMENTS	   3u /* snapshots at once */
 #define STRIPE	   6u /* sectors that belong to one thread */
 
 struct shape {
@@ -34,8 +36,15 @@ struct shape {
 	bool backing;
 };
 
+/* What a snapshot holds. */
+struct moment {
+	uint64_t sectors;
+	uint32_t *stamp;
+};
+
 struct run {
 	struct shape shape;
+	struct moment moment[MOMENTS];
 	struct model model;
 	struct fake_disk *disk;
 	struct disk_node *image;
@@ -88,6 +97,8 @@ static void choose_shape(struct shape *shape)
 	else
 		add_option(shape, "refcount_bits", 1ull << random_below(7),
 			   NULL);
+	if (!old && random_below(2))
+		add_option(shape, "compression_type", 0, "zstd");
 	if (!old && bits >= 14 && random_below(2))
 		add_option(shape, "extended_l2", 0, "on");
 	shape->backing = !random_below(3);
@@ -180,12 +191,16 @@ static void try_cut(struct run *run, uint64_t seed)
 {
 	struct fake_disk *left = fake_disk_cut(run->disk, seed);
 	struct disk_node *image;
+	uint64_t sectors;
 	bool good;
 
 	keep_image(run, left, "cut");
 	image = open_on(run, left);
+	sectors = image ? image->size / MODEL_SECTOR : 0;
+	if (sectors > run->model.sectors)
+		sectors = run->model.sectors;
 	good = image && is_sound(image, false) &&
-	       model_compare(&run->model, image, 0, run->model.sectors, true);
+	       model_compare(&run->model, image, 0, sectors, true);
 	disk_close(image);
 	if (!good) {
 		fprintf(stderr, "after a loss of power of seed %" PRIu64 "\n",
@@ -304,12 +319,6 @@ static void work_together(struct run *run)
 
 /* --- what is done between --------------------------------------------------- */
 
-static void all_flushed(struct run *run)
-{
-	for (uint64_t i = 0; i < run->model.sectors; i++)
-		model_flushed(&run->model, i);
-}
-
 static int write_much(struct run *run, uint64_t at, uint64_t count)
 {
 	uint32_t stamp = ++run->model.stamp;
@@ -355,6 +364,33 @@ static int discard_much(struct run *run, uint64_t at, uint64_t count)
 	return error;
 }
 
+/* Whole clusters, compressed. */
+static int pack_some(struct run *run, uint64_t at, uint64_t count)
+{
+	uint64_t unit = run->image->cluster / MODEL_SECTOR;
+	uint64_t size = run->image->size / MODEL_SECTOR;
+	int error = 0;
+
+	at -= at % unit;
+	for (uint64_t end = at + count; at < end && !error; at += unit) {
+		uint64_t part = size - at < unit ? size - at : unit;
+		uint32_t stamp = ++run->model.stamp;
+		uint8_t *bytes = malloc(part * MODEL_SECTOR);
+		struct span span = { bytes, part * MODEL_SECTOR };
+
+		bug_on(!bytes);
+		for (uint64_t i = 0; i < part; i++) {
+			model_begin(&run->model, at + i, stamp);
+			model_fill(bytes + i * MODEL_SECTOR, at + i, stamp);
+		}
+		error = disk_write_packed(run->image, at * MODEL_SECTOR,
+					  span.size,
+					  (struct disk_vec){ &span, 1, 0 });
+		free(bytes);
+	}
+	return error;
+}
+
 /* Large stretches: many clusters at once; sectors are of all threads. */
 static int change_much(struct run *run)
 {
@@ -362,7 +398,7 @@ static int change_much(struct run *run)
 	uint64_t at = random64() % model->sectors;
 	uint64_t count = 1 + random64() % (model->sectors - at);
 
-	switch (random_below(4)) {
+	switch (random_below(5)) {
 	case 0:
 		for (uint64_t i = 0; i < count; i++)
 			model_begin(model, at + i, 0);
@@ -371,9 +407,116 @@ static int change_much(struct run *run)
 				 random_below(2) ? DISK_UNMAP : 0);
 	case 1:
 		return discard_much(run, at, count);
+	case 2:
+		return pack_some(run, at, count);
 	default:
 		return write_much(run, at, count);
 	}
+}
+
+static void all_flushed(struct run *run)
+{
+	for (uint64_t i = 0; i < run->model.sectors; i++)
+		model_flushed(&run->model, i);
+}
+
+static void forget_moment(struct moment *moment)
+{
+	free(moment->stamp);
+	*moment = (struct moment){ 0 };
+}
+
+static void take_moment(const struct run *run, struct moment *moment)
+{
+	moment->sectors = run->model.sectors;
+	moment->stamp = malloc(moment->sectors * sizeof(*moment->stamp));
+	bug_on(!moment->stamp);
+	for (uint64_t i = 0; i < moment->sectors; i++)
+		moment->stamp[i] = run->model.sector[i].now;
+}
+
+static int go_back(struct run *run, const struct moment *moment,
+		   const char *name, struct disk_error *error)
+{
+	struct model *model = &run->model;
+	int result;
+
+	for (uint64_t i = 0; i < moment->sectors; i++)
+		model_begin(model, i, moment->stamp[i]);
+	if (moment->sectors < model->sectors)
+		model->sectors = moment->sectors;
+	result = disk_snapshot_apply(run->image, name, error);
+	model->sectors = moment->sectors;
+	return result;
+}
+
+/* Makes, applies or deletes a snapshot. */
+static int change_snapshots(struct run *run)
+{
+	unsigned int index = random_below(MOMENTS);
+	struct moment *moment = &run->moment[index];
+	struct disk_error error = { "" };
+	char name[16];
+	int result;
+
+	snprintf(name, sizeof(name), "s%u", index);
+	if (!moment->stamp) {
+		result = disk_snapshot_create(run->image, name, &error);
+		if (result == -ERANGE) /* refcounts of few bits */
+			return 0;
+		take_moment(run, moment);
+	} else if (random_below(2)) {
+		result = go_back(run, moment, name, &error);
+		if (result == -ERANGE) {
+			run->failed = !model_reread(&run->model, run->image);
+			return 0;
+		}
+	} else {
+		result = disk_snapshot_delete(run->image, name, &error);
+		forget_moment(moment);
+	}
+	if (result)
+		fprintf(stderr, "snapshot %s: %s\n", name, error.text);
+	else
+		all_flushed(run);
+	return result;
+}
+
+static int change_size(struct run *run)
+{
+	struct model *model = &run->model;
+	uint64_t size = SIZE_LEAST + 512ull * random_below(5000);
+	uint64_t sectors = size / MODEL_SECTOR;
+	struct disk_error error = { "" };
+	int result;
+
+	for (uint64_t i = model->sectors; i < sectors; i++) {
+		model->sector[i].now = model->sector[i].flushed = 0;
+		model->sector[i].changes = 0;
+	}
+	if (sectors < model->sectors)
+		model->sectors = sectors;
+	result = disk_resize(run->image, size, DISK_PREALLOC_OFF, &error);
+	model->sectors = sectors;
+	if (result == -ENOTSUP) { /* old snapshots without a size */
+		fprintf(stderr, "resize: %s\n", error.text);
+		return result;
+	}
+	all_flushed(run);
+	return result;
+}
+
+/* Each snapshot holds what it is to hold. */
+static bool check_moments(struct run *run)
+{
+	struct disk_snapshot *list;
+	unsigned int count, want = 0;
+	int error = disk_snapshot_list(run->image, &list, &count);
+
+	for (unsigned int i = 0; i < MOMENTS; i++)
+		want += run->moment[i].stamp != NULL;
+	free(list);
+	return !error && count == want;
 }
 
 static void reopen(struct run *run)
@@ -447,7 +590,7 @@ static bool run_one(const char *folder, const char *keep, uint64_t seed,
 	random_state = seed * 0x9e3779b97f4a7c15ull | 1;
 	snprintf(run.base, sizeof(run.base), "%s/base.raw", folder);
 	choose_shape(&run.shape);
-	model_init(&run.model, run.shape.size);
+	model_init(&run.model, run.shape.size, SIZE_MOST);
 	run.disk = fake_disk_create();
 	if (run.shape.backing)
 		make_base(&run);
@@ -459,6 +602,12 @@ static bool run_one(const char *folder, const char *keep, uint64_t seed,
 		work_together(&run);
 		if (!run.failed)
 			error = change_much(&run);
+		if (!run.failed && !error && random_below(2))
+			error = change_snapshots(&run);
+		if (!run.failed && !error && !random_below(3))
+			error = change_size(&run);
+		if (!run.failed && !error && !check_moments(&run))
+			run.failed = true;
 		if (!run.failed && !error && random_below(2))
 			reopen(&run);
 		if (!run.failed && !error &&
@@ -475,6 +624,8 @@ static bool run_one(const char *folder, const char *keep, uint64_t seed,
 		print_shape(&run);
 		keep_image(&run, run.disk, "end");
 	}
+	for (unsigned int i = 0; i < MOMENTS; i++)
+		forget_moment(&run.moment[i]);
 	fake_disk_free(run.disk);
 	model_free(&run.model);
 	unlink(run.base);

@@ -79,6 +79,7 @@ static int run_check(struct tool *tool)
 	int status;
 
 	how.readonly = !tool->repair;
+	how.repair = tool->repair;
 	how.alone = true;
 	node = tool_open(tool, &how);
 	if (!node)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dirty bitmaps that qcow2 images keep: which parts of the disk were written
+ * since a moment, for backups of what has changed.
+ *
+ * A bitmap with the flag "auto" follows each write. It does so in memory, from
+ * the first write on; until the image is closed the file says that the bitmap
+ * is in use, so that one that a crash left is not believed. Writes to what is
+ * marked already go in place, past the driver.
+ */
+#ifndef LODGE_DISK_QCOW2_BITMAP_H
+#define LODGE_DISK_QCOW2_BITMAP_H
+
+#include "disk/qcow2.h"
+
+#define QCOW2_BITMAP_IN_USE	0x1u
+#define QCOW2_BITMAP_AUTO	0x2u
+#define QCOW2_BITMAP_COMPATIBLE 0x4u /* usable whatever its extra data is */
+#define QCOW2_BITMAP_DIRTY	1u   /* type: dirty tracking */
+
+struct qcow2_bitmap {
+	uint64_t table_at;
+	uint32_t entries, flags, extra_size;
+	uint16_t name_size;
+	uint8_t type, granularity; /* granularity: log2 of bytes a bit */
+	char *name;
+	uint8_t *extra;
+	uint8_t *bits; /* while it follows writes; NULL: as in the file */
+};
+
+uint64_t qcow2_bitmap_record(const struct qcow2_bitmap *bitmap);
+
+/* Bytes of a bitmap of the disk's size. */
+uint64_t qcow2_bitmap_bytes(const struct qcow2 *q,
+			    const struct qcow2_bitmap *bitmap);
+
+/* The directory's bytes, q->directory_size of them. */
+void qcow2_bitmaps_format(const struct qcow2 *q, uint8_t *to);
+
+#endif
