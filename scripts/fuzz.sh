@@ -17,7 +17,7 @@ if [ ! -e "$build/build.ninja" ]; then
 	CC=clang meson setup -Db_lundef=false "$build" >/dev/null
 fi
 mapfile -t targets < <(ninja -C "$build" -t targets all |
-	sed -n 's|^\(tests/fuzz/fuzz-[a-z0-9-]*\): .*|\1|p')
+	sed -n 's|^\(tests/fuzz/fuzz-[a-z0-9_-]*\): .*|\1|p')
 ninja -C "$build" "${targets[@]}" tests/fuzz/smoke-state
 failed=
 for target in "${targets[@]}"; do

@@ -319,7 +319,8 @@ static const struct virtio_class balloon_class = {
 	.name = "balloon",
 	.id = 5,
 	.pci_class = 0x00ff00, /* unclassified, as of old */
-	.features = F_STATS | F_OOM | F_HINTS | F_POISON | F_REPORTING,
+	.features = F_STATS | F_OOM | F_HINTS | F_POISON | F_REPORTING |
+		    VIRTIO_F_IN_ORDER,
 	.config_size = CFG_SIZE,
 	.ready = ready,
 	.reset = reset,

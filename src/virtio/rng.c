@@ -39,6 +39,7 @@ static const struct virtio_class rng_class = {
 	.name = "rng",
 	.id = 4,
 	.pci_class = 0x00ff00, /* unclassified, as of old */
+	.features = VIRTIO_F_IN_ORDER,
 	.ready = ready,
 };
 

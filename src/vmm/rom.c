@@ -20,6 +20,12 @@
 #define PAGE	  4096u
 #define VGA_MAX	  0x10000u
 
+#define RESET_VECTOR 16u /* bytes at the end of an image */
+
+/* PI specification, volume 3: a firmware volume's signature, and its place. */
+#define VOLUME_MARK "_FVH"
+#define VOLUME_AT   0x28u
+
 /* Debian, Ubuntu; Fedora; Arch. The first that is there is taken. */
 static const char *const bios_paths[] = {
 	"/usr/share/seabios/bios-256k.bin",
@@ -47,6 +53,15 @@ static bool is_there(const char *path)
 	return !access(path, F_OK);
 }
 
+/* False: the end of the image, where the reset vector is, is blank. */
+static bool has_code(const struct image *image)
+{
+	const uint8_t *vector = image->data + image->size - RESET_VECTOR;
+
+	return memcmp(vector, vector + 1, RESET_VECTOR - 1) ||
+	       (vector[0] && vector[0] != 0xff);
+}
+
 static int open_image(struct rom_files *rom, const char *path,
 		      struct vmm_error *error)
 {
@@ -59,6 +74,11 @@ static int open_image(struct rom_files *rom, const char *path,
 				     "image; it has 64 KiB to 16 MiB in whole "
 				     "pages", path,
 				     (unsigned long long)rom->image.size);
+	if (!has_code(&rom->image))
+		return vmm_error_set(error,
+				     "firmware %s: has no code where a "
+				     "processor starts; give an image for PCs, "
+				     "such as %s", path, bios_paths[0]);
 	return 0;
 }
 
@@ -131,6 +151,19 @@ static int make_vars(const struct rom_files *rom, const char *path,
 	return 0;
 }
 
+/*
+ * Firmware that was killed while it tidied up has its volume in a spare block
+ * alone, and mends that.
+ */
+static bool has_volume(const uint8_t *vars, uint32_t size)
+{
+	for (uint32_t at = 0; at < size; at += PAGE)
+		if (!memcmp(vars + at + VOLUME_AT, VOLUME_MARK,
+			    sizeof(VOLUME_MARK) - 1))
+			return true;
+	return false;
+}
+
 static int map_file(struct rom_files *rom, const char *path,
 		    struct vmm_error *error)
 {
@@ -160,7 +193,10 @@ static int map_file(struct rom_files *rom, const char *path,
 					    "%s", path, strerror(errno));
 	rom->vars = map;
 	rom->vars_size = (uint32_t)rom->template.size;
-	return 0;
+	if (has_volume(rom->vars, rom->vars_size))
+		return 0;
+	return vmm_error_set(error, "UEFI variables %s: there are none in it; "
+			     "move the file away to start afresh", path);
 }
 
 static int open_uefi(struct rom_files *rom, const struct rom_config *config,

@@ -139,6 +139,29 @@ def test_an_image_that_is_none(tmp_path):
     assert "no such file" in result.stderr
 
 
+@pytest.mark.parametrize("byte", [b"\0", b"\xff"])
+def test_an_image_without_code(tmp_path, byte):
+    """As one of variables has none."""
+    path = tmp_path / "rom"
+    path.write_bytes(b"_FVH" + byte * (0x20000 - 4))
+    result = run("run", "--firmware", path, "--engine", ENGINE)
+    assert result.returncode == 1
+    assert "no code where a processor starts" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@needs_uefi
+def test_variables_that_are_none(tmp_path):
+    path = tmp_path / "vars"
+    path.write_bytes(bytes(UEFI.with_name("OVMF_VARS_4M.fd").stat().st_size))
+    result = run("run", "--firmware", "uefi", "--uefi-vars", path,
+                 "--engine", ENGINE)
+    assert result.returncode == 1
+    assert "there are none in it; move the file away" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not any(path.read_bytes())
+
+
 @needs_uefi
 def test_variables_of_another_size(tmp_path):
     path = tmp_path / "vars"

@@ -55,3 +55,17 @@ void pci_rig_set(struct pci_rig *rig, unsigned int devfn, unsigned int at,
 	address(rig, devfn, at);
 	bus_write(&rig->rig.vm.pio, 0xcfc + (at & 3), size, value);
 }
+
+unsigned int pci_rig_items(struct pci_rig *rig, struct state_item *item)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < rig->rig.vm.device_count; i++) {
+		const struct device *d = &rig->rig.vm.device[i];
+
+		if (d->class->state)
+			item[count++] = (struct state_item){
+				d->class->state, d->object, d->instance };
+	}
+	return count;
+}

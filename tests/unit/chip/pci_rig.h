@@ -31,4 +31,7 @@ uint32_t pci_rig_get(struct pci_rig *rig, unsigned int devfn, unsigned int at,
 void pci_rig_set(struct pci_rig *rig, unsigned int devfn, unsigned int at,
 		 unsigned int size, uint32_t value);
 
+/* All of its machine that is saved: how many; there is room for 32. */
+unsigned int pci_rig_items(struct pci_rig *rig, struct state_item *item);
+
 #endif

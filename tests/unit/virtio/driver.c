@@ -63,6 +63,7 @@ static void take_cap(struct driver *d, unsigned int at)
 		break;
 	case VIRTIO_PCI_CAP_DEVICE:
 		d->device = offset;
+		assert_int_equal(offset % 4, 0);
 		break;
 	case VIRTIO_PCI_CAP_PCI:
 		d->cfg_cap = at;
@@ -166,6 +167,14 @@ static void set_vector(struct driver *d, unsigned int vector)
 			  DRIVER_MSIX + 16 * vector + 4 * i, 4, entry[i]);
 }
 
+/* Where it is offered it is taken: driver_take() watches it. */
+static uint64_t in_order(struct driver *d)
+{
+	driver_set(d, VIRTIO_COMMON_DEVICE_SELECT, 4, 1);
+	return driver_get(d, VIRTIO_COMMON_DEVICE_FEATURE, 4) << 32 &
+	       VIRTIO_F_IN_ORDER;
+}
+
 void driver_start(struct driver *d, struct pci_rig *rig, uint64_t features,
 		  unsigned int queues, unsigned int size)
 {
@@ -177,7 +186,8 @@ void driver_start(struct driver *d, struct pci_rig *rig, uint64_t features,
 	for (unsigned int i = 0; i <= queues; i++)
 		set_vector(d, i);
 	pci_rig_set(rig, DRIVER_DEVFN, at + MSIX_CONTROL, 2, MSIX_ENABLE);
-	assert_true(driver_negotiate(d, features | VIRTIO_F_VERSION_1));
+	assert_true(driver_negotiate(d, features | in_order(d) |
+						VIRTIO_F_VERSION_1));
 	driver_set(d, VIRTIO_COMMON_CONFIG_VECTOR, 2, 0);
 	for (unsigned int i = 0; i < queues; i++)
 		driver_set_queue(d, i, size);
@@ -255,6 +265,8 @@ bool driver_take(struct driver *d, unsigned int index, uint16_t *id,
 	struct virtq_desc desc;
 	uint64_t element;
 
+	bool in_order = d->features & VIRTIO_F_IN_ORDER;
+
 	if (q->packed) {
 		driver_peek(d, q->desc + 16u * q->seen, &desc, sizeof(desc));
 		if (!(desc.next & VIRTQ_PACKED_AVAIL) == q->seen_wrap ||
@@ -262,6 +274,7 @@ bool driver_take(struct driver *d, unsigned int index, uint16_t *id,
 			return false;
 		*id = desc.flags;
 		*written = desc.len;
+		assert_true(!in_order || *id == q->seen);
 		q->seen = (uint16_t)(q->seen + q->chain[*id]);
 		if (q->seen >= q->size) {
 			q->seen = (uint16_t)(q->seen - q->size);
@@ -271,9 +284,13 @@ bool driver_take(struct driver *d, unsigned int index, uint16_t *id,
 	}
 	if (driver_peek16(d, q->used + 2) == q->seen)
 		return false;
-	driver_peek(d, q->used + 4 + 8u * (q->seen++ % q->size), &element,
+	driver_peek(d, q->used + 4 + 8u * (q->seen % q->size), &element,
 		    sizeof(element));
 	*id = (uint16_t)element;
+	assert_true(!in_order ||
+		    *id == driver_peek16(d, q->avail + 4 +
+						2u * (q->seen % q->size)));
+	q->seen++;
 	*written = (uint32_t)(element >> 32);
 	return true;
 }

@@ -441,20 +441,6 @@ static void driver_reset(void **state)
 	assert_int_equal(came, 0);
 }
 
-static unsigned int items(struct state_item *item)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < rig.rig.vm.device_count; i++) {
-		const struct device *d = &rig.rig.vm.device[i];
-
-		if (d->class->state)
-			item[count++] = (struct state_item){
-				d->class->state, d->object, d->instance };
-	}
-	return count;
-}
-
 /* Saved while the driver gathers statistics and pages are on their way. */
 static void saved_in_the_middle(void **state)
 {
@@ -476,12 +462,12 @@ static void saved_in_the_middle(void **state)
 	driver_poke(&driver, LIST, (uint32_t[]){ number(3) }, 4);
 	offer(INFLATE, LIST, 4, false);
 	assert_false(taken(INFLATE));
-	assert_int_equal(state_save(item, items(item), &stream), 0);
+	assert_int_equal(state_save(item, pci_rig_items(&rig, item), &stream), 0);
 	memcpy(ram, rig.rig.vm.memory.ram.base, sizeof(ram));
 	pci_rig_fini(&rig);
 	setup(NULL);
 	memcpy(rig.rig.vm.memory.ram.base, ram, sizeof(ram));
-	if (state_load(item, items(item), stream.data, stream.size, NULL,
+	if (state_load(item, pci_rig_items(&rig, item), stream.data, stream.size, NULL,
 		       &error))
 		fail_msg("%s", error.text);
 	host_free(stream.data);

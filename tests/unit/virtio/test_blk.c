@@ -471,6 +471,50 @@ static void reset(void **state)
 	assert_int_equal(run(0, 0, 512, false, NULL), OK);
 }
 
+/* A write that was begun is over, a read that was offered is done elsewhere. */
+static void saved_in_the_middle_of(uint64_t format)
+{
+	static uint8_t ram[1 << 20];
+	struct state_buffer stream = { 0 };
+	struct state_item item[32];
+	uint32_t written;
+	uint16_t first, second, got;
+
+	start(format | FLUSH);
+	memset(image + 5 * 512, 0, 512);
+	first = offer(1, 5, 512, true);
+	driver_notify(&driver, 0);
+	vm_quiesce_devices(&rig.rig.vm);
+	assert_true(driver_take(&driver, 0, &got, &written));
+	assert_int_equal(got, first);
+	second = offer(0, 9, 512, false); /* not noticed yet */
+	assert_false(driver_take(&driver, 0, &got, &written));
+	assert_int_equal(state_save(item, pci_rig_items(&rig, item), &stream),
+			 0);
+	memcpy(ram, rig.rig.vm.memory.ram.base, sizeof(ram));
+	pci_rig_fini(&rig);
+	setup(NULL);
+	memcpy(rig.rig.vm.memory.ram.base, ram, sizeof(ram));
+	assert_int_equal(state_load(item, pci_rig_items(&rig, item),
+				    stream.data, stream.size, NULL, NULL), 0);
+	host_free(stream.data);
+	vm_resume_devices(&rig.rig.vm);
+	fake_work_run();
+	assert_true(driver_take(&driver, 0, &got, &written));
+	assert_int_equal(got, second);
+	assert_int_equal(written, 513);
+	assert_int_equal(status(), OK);
+	driver_peek(&driver, BUFFER, ram, 512);
+	assert_memory_equal(ram, image + 9 * 512, 512);
+	assert_int_equal(run(0, 1, 512, false, NULL), OK);
+}
+
+static void saved_in_the_middle(void **state)
+{
+	saved_in_the_middle_of(0);
+	saved_in_the_middle_of(PACKED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -490,6 +534,7 @@ int main(void)
 		TEST(without_header),
 		TEST(little_requests),
 		TEST(reset),
+		TEST(saved_in_the_middle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,20 +278,6 @@ static void one_queue_reset(void **state)
 	expect_out(1, "new");
 }
 
-static unsigned int items(struct state_item *item)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < rig.rig.vm.device_count; i++) {
-		const struct device *d = &rig.rig.vm.device[i];
-
-		if (d->class->state)
-			item[count++] = (struct state_item){
-				d->class->state, d->object, d->instance };
-	}
-	return count;
-}
-
 /* To a machine that knows nothing, with its outside as it was. */
 static void move_house(void)
 {
@@ -301,12 +287,12 @@ static void move_house(void)
 	struct state_item item[32];
 
 	vm_quiesce_devices(&rig.rig.vm);
-	assert_int_equal(state_save(item, items(item), &stream), 0);
+	assert_int_equal(state_save(item, pci_rig_items(&rig, item), &stream), 0);
 	memcpy(ram, rig.rig.vm.memory.ram.base, sizeof(ram));
 	pci_rig_fini(&rig);
 	setup(NULL);
 	memcpy(rig.rig.vm.memory.ram.base, ram, sizeof(ram));
-	if (state_load(item, items(item), stream.data, stream.size, NULL,
+	if (state_load(item, pci_rig_items(&rig, item), stream.data, stream.size, NULL,
 		       &error))
 		fail_msg("%s", error.text);
 	host_free(stream.data);

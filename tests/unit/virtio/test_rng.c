@@ -75,11 +75,36 @@ static void odd_buffers(void **state)
 	assert_int_equal(written, 0x10000);
 }
 
+/* Buffers are used as they were offered, in both formats, over many laps. */
+static void in_order(void **state)
+{
+	const struct driver_desc desc = { DRIVER_DATA, 16, VIRTQ_WRITE };
+	const uint64_t formats[] = { 0, VIRTIO_F_RING_PACKED };
+	uint32_t written;
+	uint16_t id, offered[5];
+
+	for (unsigned int f = 0; f < 2; f++) {
+		driver_start(&driver, &rig, formats[f], 1, 8);
+		assert_true(driver.features & VIRTIO_F_IN_ORDER);
+		for (unsigned int lap = 0; lap < 10; lap++) {
+			for (unsigned int i = 0; i < 5; i++)
+				offered[i] = driver_offer(&driver, 0, &desc, 1);
+			driver_notify(&driver, 0);
+			for (unsigned int i = 0; i < 5; i++) {
+				assert_true(driver_take(&driver, 0, &id,
+							&written));
+				assert_int_equal(id, offered[i]);
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(fills, setup, teardown),
 		cmocka_unit_test_setup_teardown(odd_buffers, setup, teardown),
+		cmocka_unit_test_setup_teardown(in_order, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

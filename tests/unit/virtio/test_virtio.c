@@ -234,20 +234,6 @@ static void bus_mastering(void **state)
 
 /* --- saved state -------------------------------------------------------- */
 
-static unsigned int items(struct state_item *item)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < rig.rig.vm.device_count; i++) {
-		const struct device *d = &rig.rig.vm.device[i];
-
-		if (d->class->state)
-			item[count++] = (struct state_item){
-				d->class->state, d->object, d->instance };
-	}
-	return count;
-}
-
 /* Saved between two buffers, loaded into a machine that knows nothing. */
 static void moves_house_in(uint64_t format)
 {
@@ -265,12 +251,12 @@ static void moves_house_in(uint64_t format)
 	}
 	id = offer_text("on the way"); /* not noticed yet */
 	vm_quiesce_devices(&rig.rig.vm);
-	assert_int_equal(state_save(item, items(item), &stream), 0);
+	assert_int_equal(state_save(item, pci_rig_items(&rig, item), &stream), 0);
 	memcpy(ram, rig.rig.vm.memory.ram.base, sizeof(ram));
 	pci_rig_fini(&rig);
 	setup(NULL);
 	memcpy(rig.rig.vm.memory.ram.base, ram, sizeof(ram));
-	if (state_load(item, items(item), stream.data, stream.size, NULL,
+	if (state_load(item, pci_rig_items(&rig, item), stream.data, stream.size, NULL,
 		       &error))
 		fail_msg("%s", error.text);
 	host_free(stream.data);
