@@ -31,7 +31,11 @@ struct disk_io {
 	struct disk_vec vec;
 	int error; /* when it is over; -EAGAIN: read() or write() is to do it */
 	void (*done)(struct disk_io *io);
-	struct disk_io *next; /* the leaf's, until it is over */
+	/* The leaf's, until it is over. */
+	struct disk_io *next;
+	struct disk_range range;
+	void (*then)(struct disk_io *io);
+	void *leaf;
 };
 
 struct disk_driver {

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files and block devices as leaves; see file.h. Calls wait in the kernel.
+ *
+ * Past the page cache (cache=none) whole blocks go by O_DIRECT; what is not
+ * aligned goes through the page cache all the same, by a second descriptor.
+ * The kernel keeps both views the same as long as nobody writes a page by both
+ * ways at once: who writes by the page cache has the pages alone (`pages`).
  */
 #include "disk/file.h"
 
@@ -21,9 +26,11 @@
 
 #include "disk/driver.h"
 #include "disk/lock.h"
+#include "disk/ring.h"
 
 #define SPANS_AT_ONCE 256
 #define ZEROS	      65536u
+#define PAGE	      4096u
 
 _Static_assert(sizeof(struct span) == sizeof(struct iovec) &&
 		       offsetof(struct span, size) ==
@@ -33,6 +40,13 @@ _Static_assert(sizeof(struct span) == sizeof(struct iovec) &&
 struct file {
 	struct disk_node node;
 	int fd;
+	int direct;	/* past the page cache, or -1 */
+	unsigned int align_at, align_memory; /* of `direct` */
+	bool unsafe;	/* flushes are not heeded */
+	struct disk_ranges pages; /* of writes when there is `direct` */
+	pthread_mutex_t mutex;
+	_Atomic bool asked; /* for a ring, which there may not be */
+	struct disk_ring *ring;
 	bool device;   /* a block device, not a file */
 	_Atomic bool nowait; /* RWF_NOWAIT works here */
 	bool unnamed;  /* made, not yet kept: has no name */
@@ -74,16 +88,14 @@ static int take_iov(struct iovec *iov, struct disk_vec vec, uint64_t length)
 }
 
 /* All of it, in as many calls as it takes. */
-static int transfer(struct file *file, uint64_t offset, uint64_t length,
+static int transfer(int fd, uint64_t offset, uint64_t length,
 		    struct disk_vec vec, bool write)
 {
 	while (length) {
 		struct iovec iov[SPANS_AT_ONCE];
 		int count = take_iov(iov, vec, length);
-		ssize_t n = write ? pwritev(file->fd, iov, count,
-					    (off_t)offset)
-				  : preadv(file->fd, iov, count,
-					   (off_t)offset);
+		ssize_t n = write ? pwritev(fd, iov, count, (off_t)offset)
+				  : preadv(fd, iov, count, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -108,17 +120,76 @@ static void note_end(struct disk_node *node, uint64_t end)
 		;
 }
 
+/* Whether O_DIRECT takes it. */
+static bool fits_direct(const struct file *file, uint64_t offset,
+			uint64_t length, struct disk_vec vec)
+{
+	if (file->direct < 0 || (offset | length) % file->align_at ||
+	    length > file->node.size || offset > file->node.size - length)
+		return false;
+	for (unsigned int i = 0; i < vec.spans && length; i++) {
+		uintptr_t at = (uintptr_t)vec.span[i].data;
+		size_t size = vec.span[i].size;
+
+		if (vec.skip >= size) {
+			vec.skip -= size;
+			continue;
+		}
+		size -= vec.skip;
+		if (size > length)
+			size = length;
+		if ((at + vec.skip) % file->align_memory ||
+		    size % file->align_at)
+			return false;
+		vec.skip = 0;
+		length -= size;
+	}
+	return true;
+}
+
 static int file_read(struct disk_node *node, uint64_t offset, uint64_t length,
 		     struct disk_vec to)
 {
-	return transfer(file_of(node), offset, length, to, false);
+	struct file *file = file_of(node);
+	bool direct = fits_direct(file, offset, length, to);
+
+	return transfer(direct ? file->direct : file->fd, offset, length, to,
+			false);
+}
+
+/* Has the pages around a range alone, as zeros and the like need it too. */
+static void enter_pages(struct file *file, struct disk_range *range,
+			uint64_t offset, uint64_t length)
+{
+	uint64_t from = offset & ~(uint64_t)(PAGE - 1);
+	uint64_t end = (offset + length + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+
+	if (file->direct >= 0)
+		disk_range_enter(&file->pages, range, from, end - from, true);
+}
+
+static void leave_pages(struct file *file, struct disk_range *range)
+{
+	if (file->direct >= 0)
+		disk_range_leave(&file->pages, range);
 }
 
 static int file_write(struct disk_node *node, uint64_t offset,
 		      uint64_t length, struct disk_vec from)
 {
-	int error = transfer(file_of(node), offset, length, from, true);
+	struct file *file = file_of(node);
+	struct disk_range range;
+	int error;
 
+	if (fits_direct(file, offset, length, from)) {
+		disk_range_enter(&file->pages, &range, offset, length, false);
+		error = transfer(file->direct, offset, length, from, true);
+		disk_range_leave(&file->pages, &range);
+		return error;
+	}
+	enter_pages(file, &range, offset, length);
+	error = transfer(file->fd, offset, length, from, true);
+	leave_pages(file, &range);
 	if (!error)
 		note_end(node, offset + length);
 	return error;
@@ -140,16 +211,68 @@ static bool read_cached(struct file *file, const struct disk_io *io)
 	return n >= 0 && (uint64_t)n == io->length;
 }
 
+/* The ring, made when first asked for; NULL: there is none to be had. */
+static struct disk_ring *ring_of(struct file *file)
+{
+	if (atomic_load_explicit(&file->asked, memory_order_acquire))
+		return file->ring;
+	pthread_mutex_lock(&file->mutex);
+	if (!atomic_load(&file->asked))
+		disk_ring_open(&file->ring,
+			       file->direct >= 0 ? file->direct : file->fd);
+	atomic_store(&file->asked, true);
+	pthread_mutex_unlock(&file->mutex);
+	return file->ring;
+}
+
+static void direct_write_done(struct disk_io *io)
+{
+	disk_range_leave(&((struct file *)io->leaf)->pages, &io->range);
+	io->done = io->then;
+	io->done(io);
+}
+
+/*
+ * Reads that the page cache does not hold, and all that goes past it. Writes
+ * into the page cache are copies, which the kernel would give to threads of
+ * its own: ours are as good.
+ */
+static bool submit_ring(struct file *file, struct disk_io *io)
+{
+	bool direct = file->direct >= 0;
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < io->vec.spans; i++)
+		sum += io->vec.span[i].size;
+	if (io->vec.skip || sum != io->length || io->length > INT32_MAX ||
+	    io->vec.spans > SPANS_AT_ONCE || (io->write && !direct) ||
+	    (direct && !fits_direct(file, io->offset, io->length, io->vec)) ||
+	    !ring_of(file))
+		return false;
+	if (io->write) {
+		if (!disk_range_try(&file->pages, &io->range, io->offset,
+				    io->length, false))
+			return false;
+		io->leaf = file;
+		io->then = io->done;
+		io->done = direct_write_done;
+	}
+	disk_ring_submit(file->ring, io);
+	return true;
+}
+
 static bool file_submit(struct disk_node *node, struct disk_io *io)
 {
 	struct file *file = file_of(node);
 
 	io->error = -EAGAIN;
 	if (node->instant)
-		io->error = transfer(file, io->offset, io->length, io->vec,
+		io->error = transfer(file->fd, io->offset, io->length, io->vec,
 				     io->write);
-	else if (!io->write && read_cached(file, io))
+	else if (!io->write && file->direct < 0 && read_cached(file, io))
 		io->error = 0;
+	else
+		return !submit_ring(file, io);
 	return true;
 }
 
@@ -169,15 +292,19 @@ static int file_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 	struct file *file = file_of(node);
 	uint64_t range[2] = { offset, length };
 	bool hole = flags & DISK_UNMAP && offset + length <= node->size;
+	struct disk_range pages;
 	int error;
 
-	if (file->device)
-		return unless_unknown(ioctl(file->fd, BLKZEROOUT, range));
+	enter_pages(file, &pages, offset, length);
 	error = unless_unknown(
-		fallocate(file->fd,
-			  hole ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-			       : FALLOC_FL_ZERO_RANGE,
-			  (off_t)offset, (off_t)length));
+		file->device
+			? ioctl(file->fd, BLKZEROOUT, range)
+			: fallocate(file->fd,
+				    hole ? FALLOC_FL_PUNCH_HOLE |
+						    FALLOC_FL_KEEP_SIZE
+					 : FALLOC_FL_ZERO_RANGE,
+				    (off_t)offset, (off_t)length));
+	leave_pages(file, &pages);
 	if (!error)
 		note_end(node, offset + length);
 	return error;
@@ -188,13 +315,17 @@ static int file_discard(struct disk_node *node, uint64_t offset,
 {
 	struct file *file = file_of(node);
 	uint64_t range[2] = { offset, length };
-	int error = unless_unknown(
+	struct disk_range pages;
+	int error;
+
+	enter_pages(file, &pages, offset, length);
+	error = unless_unknown(
 		file->device
 			? ioctl(file->fd, BLKDISCARD, range)
 			: fallocate(file->fd,
 				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				    (off_t)offset, (off_t)length));
-
+	leave_pages(file, &pages);
 	return error == -ENOTSUP ? 0 : error; /* a hint, no more */
 }
 
@@ -217,6 +348,8 @@ static int write_zeros(struct disk_node *node, uint64_t offset,
 
 static int file_flush(struct disk_node *node)
 {
+	if (file_of(node)->unsafe)
+		return 0;
 	return fdatasync(file_of(node)->fd) ? -errno : 0;
 }
 
@@ -285,9 +418,14 @@ static void file_close(struct disk_node *node)
 {
 	struct file *file = file_of(node);
 
+	disk_ring_close(file->ring);
 	if (file->unwanted)
 		unlink(node->name);
+	if (file->direct >= 0)
+		close(file->direct);
 	close(file->fd);
+	disk_ranges_destroy(&file->pages);
+	pthread_mutex_destroy(&file->mutex);
 }
 
 static const struct disk_driver file_driver = {
@@ -353,6 +491,40 @@ static int open_path(const struct disk_open *how, struct disk_error *error)
 	return disk_error_set(error, -errno, "%s", strerror(errno));
 }
 
+/* What O_DIRECT wants of a transfer, from the kernel or by a guess. */
+static void ask_alignment(struct file *file)
+{
+	struct statx about;
+
+	file->align_at = file->align_memory = PAGE;
+	if (statx(file->direct, "", AT_EMPTY_PATH, STATX_DIOALIGN, &about) ||
+	    !(about.stx_mask & STATX_DIOALIGN) || !about.stx_dio_offset_align)
+		return;
+	file->align_at = about.stx_dio_offset_align;
+	file->align_memory = about.stx_dio_mem_align;
+}
+
+static int take_cache(struct file *file, const struct disk_open *how,
+		      struct disk_error *error)
+{
+	char self[40];
+
+	file->unsafe = how->cache == DISK_CACHE_UNSAFE;
+	if (how->cache != DISK_CACHE_NONE || file->node.instant)
+		return 0;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
+	file->direct = open(self, (how->readonly ? O_RDONLY : O_RDWR) |
+					  O_CLOEXEC | O_DIRECT);
+	if (file->direct < 0 && errno == EINVAL)
+		return disk_error_set(error, -EINVAL, "lies on a file system "
+				      "that has no cache=none; give another "
+				      "cache=");
+	if (file->direct < 0)
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	ask_alignment(file);
+	return 0;
+}
+
 /* A node on `fd`, which it owns whether or not that succeeds. */
 static int make_node(struct file **file, int fd, const struct disk_open *how,
 		     struct disk_error *error)
@@ -364,6 +536,9 @@ static int make_node(struct file **file, int fd, const struct disk_open *how,
 		return disk_error_set(error, -ENOMEM, "out of memory");
 	}
 	(*file)->fd = fd;
+	(*file)->direct = -1;
+	disk_ranges_init(&(*file)->pages);
+	pthread_mutex_init(&(*file)->mutex, NULL);
 	(*file)->nowait = true;
 	return 0;
 }
@@ -378,6 +553,8 @@ int disk_file_open(struct disk_node **node, const struct disk_open *how,
 	if (result)
 		return result;
 	result = measure(file, error);
+	if (!result)
+		result = take_cache(file, how, error);
 	if (!result && !how->unlocked)
 		result = disk_lock(fd, how->readonly, error);
 	if (result)

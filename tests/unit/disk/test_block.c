@@ -15,6 +15,7 @@
 
 #include "disk/file.h"
 #include "fake/disk.h"
+#include "fake/random.h"
 #include "fake/test.h"
 #include "vm/host.h"
 
@@ -234,6 +235,116 @@ static void shares_for_reading(void **state)
 	block_close(block);
 	expect_refused("in use");
 	block_close(first);
+}
+
+/* --- cache modes ------------------------------------------------------------ */
+
+#define LANES 8 /* parts of the image with a request each under way */
+#define LANE  (SIZE / LANES)
+
+static void forget_pages(void)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(fdatasync(fd), 0);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+}
+
+struct lane {
+	struct block_request request;
+	struct host_event event;
+	struct span span[2];
+	uint8_t *data;
+};
+
+/* Bytes of a lane's part, cut in two, in sectors or, at times, in bytes. */
+static void start_random(struct lane *lane, unsigned int index)
+{
+	unsigned int unit = random_below(4) ? 512 : random_below(2) ? 1 : 4096;
+	unsigned int from = random_below(LANE / unit) * unit;
+	unsigned int size = (1 + random_below(8192 / unit)) * unit;
+	unsigned int first;
+
+	if (size > LANE - from)
+		size = LANE - from;
+	first = size > unit ? unit : 0;
+	lane->span[0] = (struct span){ lane->data, first };
+	lane->span[1] = (struct span){ lane->data + (first ? first : 0),
+				       size - first };
+	lane->event = (struct host_event){ 0 };
+	lane->request = (struct block_request){
+		.op = random_below(2) ? BLOCK_READ : BLOCK_WRITE,
+		.offset = (uint64_t)index * LANE + from,
+		.length = size,
+		.span = first ? lane->span : lane->span + 1,
+		.spans = first ? 2 : 1,
+		.done = done,
+		.ctx = &lane->event,
+	};
+	for (unsigned int i = 0; i < size; i++)
+		lane->data[i] = (uint8_t)random64();
+	if (lane->request.op == BLOCK_WRITE)
+		memcpy(content + lane->request.offset, lane->data, size);
+	if (block_submit(block, &lane->request))
+		host_event_set(&lane->event);
+}
+
+static void end_random(struct lane *lane)
+{
+	host_event_wait(&lane->event, UINT64_MAX);
+	assert_int_equal(lane->request.error, 0);
+	assert_memory_equal(lane->data, content + lane->request.offset,
+			    lane->request.length);
+}
+
+static void every_cache_keeps_bytes(void **state)
+{
+	static struct lane lane[LANES];
+
+	for (unsigned int i = 0; i < LANES; i++)
+		lane[i].data = aligned_alloc(4096, 16384);
+	for (unsigned int cache = 0; cache <= DISK_CACHE_UNSAFE; cache++) {
+		const struct disk_open how = { .path = path, .cache = cache };
+
+		if (disk_block_open(&block, &how, &error))
+			fail_msg("%s: %s", disk_cache_name(cache), error.text);
+		for (unsigned int turn = 0; turn < 300; turn++) {
+			if (turn % 100 == 0)
+				forget_pages();
+			for (unsigned int i = 0; i < LANES; i++)
+				start_random(&lane[i], i);
+			for (unsigned int i = 0; i < LANES; i++)
+				end_random(&lane[i]);
+		}
+		assert_int_equal(run(BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+		block_close(block);
+		block = NULL;
+	}
+	for (unsigned int i = 0; i < LANES; i++)
+		free(lane[i].data);
+}
+
+/* A length that is no multiple of what O_DIRECT moves. */
+static void the_tail_is_kept(void **state)
+{
+	const struct disk_open how = { .path = path,
+				       .cache = DISK_CACHE_NONE };
+	uint8_t *data = aligned_alloc(4096, 4096);
+	struct span span = { data, 4096 };
+	struct stat status;
+
+	write_image(content, 8192 + 512);
+	assert_int_equal(disk_block_open(&block, &how, &error), 0);
+	memset(data, 0x77, 4096);
+	span.size = 512;
+	assert_int_equal(run(BLOCK_WRITE, 8192, 512, &span, 1), 0);
+	memset(data, 0, 4096);
+	assert_int_equal(run(BLOCK_READ, 8192, 512, &span, 1), 0);
+	assert_int_equal(data[511], 0x77);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 8192 + 512);
+	free(data);
 }
 
 /* --- on a disk with faults -------------------------------------------------- */
@@ -474,6 +585,8 @@ int main(void)
 		TEST(many),
 		TEST(refuses),
 		TEST(shares_for_reading),
+		TEST(every_cache_keeps_bytes),
+		TEST(the_tail_is_kept),
 		FAKE(waits_for_room),
 		FAKE(a_hurry_ends_the_wait),
 		FAKE(other_errors_are_the_guests),

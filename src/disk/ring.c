@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transfers by io_uring; see ring.h. Submitters push on a list and wake the
+ * thread when it sleeps, by an eventfd that it reads through the ring. The
+ * thread alone uses the ring, so it needs no lock, and completions interrupt
+ * nobody else (IORING_SETUP_DEFER_TASKRUN, where the kernel has it).
+ */
+#include "disk/ring.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/linux/thread.h"
+
+#define ENTRIES 256
+
+struct disk_ring {
+	struct io_uring uring;
+	struct thread thread;
+	int fd, wake;
+	_Atomic(struct disk_io *) fresh; /* newest first */
+	_Atomic bool asleep, end;
+
+	/* The thread's. */
+	bool armed; /* a read of `wake` is under way */
+	uint64_t wakes;
+};
+
+static void wake(struct disk_ring *ring)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	if (!atomic_exchange(&ring->asleep, false))
+		return;
+	n = write(ring->wake, &one, sizeof(one));
+	(void)n; /* cannot fail: nobody counts to 2^64 */
+}
+
+void disk_ring_submit(struct disk_ring *ring, struct disk_io *io)
+{
+	io->next = atomic_load_explicit(&ring->fresh, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(&ring->fresh, &io->next, io))
+		;
+	wake(ring);
+}
+
+/* --- the thread ------------------------------------------------------------- */
+
+/* A free entry; makes room by submitting what is there. */
+static struct io_uring_sqe *get_entry(struct disk_ring *ring)
+{
+	struct io_uring_sqe *entry;
+
+	while (!(entry = io_uring_get_sqe(&ring->uring)))
+		io_uring_submit(&ring->uring);
+	return entry;
+}
+
+static void prepare(struct disk_ring *ring, struct disk_io *io)
+{
+	const struct iovec *iov = (const struct iovec *)io->vec.span;
+	struct io_uring_sqe *entry = get_entry(ring);
+
+	if (io->vec.spans == 1 && io->write)
+		io_uring_prep_write(entry, ring->fd, iov->iov_base,
+				    (unsigned int)io->length, io->offset);
+	else if (io->vec.spans == 1)
+		io_uring_prep_read(entry, ring->fd, iov->iov_base,
+				   (unsigned int)io->length, io->offset);
+	else if (io->write)
+		io_uring_prep_writev(entry, ring->fd, iov, io->vec.spans,
+				     io->offset);
+	else
+		io_uring_prep_readv(entry, ring->fd, iov, io->vec.spans,
+				    io->offset);
+	io_uring_sqe_set_data(entry, io);
+}
+
+/* Takes what was pushed, oldest first. */
+static void take_fresh(struct disk_ring *ring)
+{
+	struct disk_io *list = atomic_exchange(&ring->fresh, NULL);
+	struct disk_io *first = NULL;
+
+	while (list) {
+		struct disk_io *next = list->next;
+
+		list->next = first;
+		first = list;
+		list = next;
+	}
+	while (first) {
+		struct disk_io *next = first->next;
+
+		prepare(ring, first);
+		first = next;
+	}
+}
+
+static void arm(struct disk_ring *ring)
+{
+	struct io_uring_sqe *entry;
+
+	if (ring->armed)
+		return;
+	entry = get_entry(ring);
+	io_uring_prep_read(entry, ring->wake, &ring->wakes,
+			   sizeof(ring->wakes), 0);
+	io_uring_sqe_set_data(entry, NULL);
+	ring->armed = true;
+}
+
+static void complete(struct disk_io *io, int result)
+{
+	io->error = 0;
+	if (result == -ECANCELED || result == -EINTR ||
+	    (result >= 0 && (uint64_t)result != io->length))
+		io->error = -EAGAIN;
+	else if (result < 0)
+		io->error = result;
+	io->done(io);
+}
+
+static void take_completions(struct disk_ring *ring)
+{
+	struct io_uring_cqe *entry;
+
+	while (!io_uring_peek_cqe(&ring->uring, &entry)) {
+		struct disk_io *io = io_uring_cqe_get_data(entry);
+		int result = entry->res;
+
+		io_uring_cqe_seen(&ring->uring, entry);
+		if (io)
+			complete(io, result);
+		else
+			ring->armed = false;
+		/* What the guest asks for meanwhile is not to wait for us. */
+		if (atomic_load_explicit(&ring->fresh, memory_order_relaxed)) {
+			take_fresh(ring);
+			io_uring_submit(&ring->uring);
+		}
+	}
+}
+
+static void serve(void *ctx)
+{
+	struct disk_ring *ring = ctx;
+
+	/* liburing has a name for it that some releases do not export. */
+	syscall(SYS_io_uring_register, ring->uring.ring_fd,
+		IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	while (!atomic_load(&ring->end)) {
+		take_fresh(ring);
+		arm(ring);
+		atomic_store(&ring->asleep, true);
+		/* What was pushed before that may have woken nobody. */
+		if (atomic_load(&ring->fresh) || atomic_load(&ring->end))
+			atomic_store(&ring->asleep, false);
+		else
+			io_uring_submit_and_wait(&ring->uring, 1);
+		atomic_store(&ring->asleep, false);
+		take_completions(ring);
+	}
+}
+
+/* --- the whole -------------------------------------------------------------- */
+
+static int init_uring(struct io_uring *uring)
+{
+	const unsigned int flags = IORING_SETUP_SINGLE_ISSUER |
+				   IORING_SETUP_DEFER_TASKRUN;
+	int result = io_uring_queue_init(ENTRIES, uring,
+					 flags | IORING_SETUP_R_DISABLED);
+
+	if (result == -EINVAL) /* before Linux 6.1 */
+		result = io_uring_queue_init(ENTRIES, uring, 0);
+	return result;
+}
+
+int disk_ring_open(struct disk_ring **out, int fd)
+{
+	struct disk_ring *ring = calloc(1, sizeof(*ring));
+	int result;
+
+	*out = NULL;
+	if (!ring)
+		return -ENOMEM;
+	ring->fd = fd;
+	ring->wake = eventfd(0, EFD_CLOEXEC);
+	if (ring->wake < 0) {
+		result = -errno;
+		goto no_event;
+	}
+	result = init_uring(&ring->uring);
+	if (result)
+		goto no_ring;
+	result = thread_start(&ring->thread, "disk-ring", serve, ring);
+	if (result)
+		goto no_thread;
+	*out = ring;
+	return 0;
+
+no_thread:
+	io_uring_queue_exit(&ring->uring);
+no_ring:
+	close(ring->wake);
+no_event:
+	free(ring);
+	return result;
+}
+
+void disk_ring_close(struct disk_ring *ring)
+{
+	if (!ring)
+		return;
+	atomic_store(&ring->end, true);
+	wake(ring);
+	thread_join(&ring->thread);
+	io_uring_queue_exit(&ring->uring);
+	close(ring->wake);
+	free(ring);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file's transfers by io_uring: one thread begins and ends them all, those
+ * that are there at once in one system call.
+ */
+#ifndef LODGE_DISK_RING_H
+#define LODGE_DISK_RING_H
+
+#include "disk/driver.h"
+
+struct disk_ring;
+
+/* For transfers of `fd`. A negative errno where the kernel or the build has no
+ * io_uring: then threads are to do it. */
+int disk_ring_open(struct disk_ring **ring, int fd);
+
+/* Nothing is under way. NULL is fine. */
+void disk_ring_close(struct disk_ring *ring);
+
+/*
+ * Begins io, whose spans are its length, and whose `next` is the ring's until
+ * it ends: with -EAGAIN if it came to a part only. Any thread.
+ */
+void disk_ring_submit(struct disk_ring *ring, struct disk_io *io);
+
+#endif
