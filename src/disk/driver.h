@@ -152,7 +152,7 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error);
 
-extern const struct disk_driver disk_raw, disk_luks, disk_vdi, disk_vhd;
-extern const struct disk_driver disk_vmdk;
+extern const struct disk_driver disk_raw, disk_luks;
+extern const struct disk_driver disk_vdi, disk_vhd, disk_vmdk, disk_vhdx;
 
 #endif

@@ -18,6 +18,7 @@ void disk_meta_init(struct disk_meta *meta, struct disk_node *file)
 	memset(meta, 0, sizeof(*meta));
 	meta->file = file;
 	meta->limit = META_PAGES;
+	meta->dirty_limit = META_PAGES / 2;
 	pthread_mutex_init(&meta->mutex, NULL);
 }
 
@@ -26,6 +27,7 @@ void disk_meta_share(struct disk_meta *meta, unsigned int caches)
 	meta->limit = META_PAGES / caches;
 	if (meta->limit < PAGES_MIN)
 		meta->limit = PAGES_MIN;
+	meta->dirty_limit = meta->limit / 2;
 }
 
 void disk_meta_fini(struct disk_meta *meta)
@@ -169,9 +171,12 @@ static int write_page(struct disk_meta *meta, struct disk_meta_page *page)
 static int commit(struct disk_meta *meta)
 {
 	struct disk_meta_page *dirty[META_PAGES];
+	uint64_t size = meta->file->size;
 	unsigned int count = 0;
 	int error = disk_flush(meta->file);
 
+	if (!error)
+		meta->stable = size;
 	for (unsigned int i = 0; i < meta->pages; i++)
 		if (meta->page[i]->dirty)
 			dirty[count++] = meta->page[i];
@@ -245,7 +250,7 @@ static int write_part(struct disk_meta *meta, uint64_t offset,
 	int error = get_page(meta, offset & ~(uint64_t)(META_PAGE - 1), 0,
 			     &page);
 
-	if (!error && !page->dirty && meta->dirty == meta->limit / 2)
+	if (!error && !page->dirty && meta->dirty >= meta->dirty_limit)
 		error = commit(meta);
 	if (error)
 		return error;

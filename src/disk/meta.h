@@ -37,7 +37,9 @@ struct disk_meta {
 	pthread_mutex_t mutex;
 	struct disk_meta_page *hash[META_HASH];
 	struct disk_meta_page *page[META_PAGES];
-	unsigned int limit, pages, dirty, hand;
+	unsigned int limit, pages, hand;
+	unsigned int dirty, dirty_limit; /* pages; so many are written out */
+	uint64_t stable; /* the file's size that the last flush kept */
 	/*
 	 * Called with the dirty pages, in the file's order, when the data is
 	 * on the disk and before they are written: a format's log. May be

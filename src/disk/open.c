@@ -23,6 +23,7 @@ static const struct disk_driver *const drivers[] = {
 	&disk_vdi,
 	&disk_vhd,
 	&disk_vmdk,
+	&disk_vhdx,
 };
 
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))

@@ -26,6 +26,7 @@ static struct kind {
 	{ .format = "vhd" },
 	{ .format = "vhd", .option = "subformat=fixed" },
 	{ .format = "vmdk" },
+	{ .format = "vhdx", .option = "block_size=1M" },
 };
 
 static struct disk_node *make_memory(void)

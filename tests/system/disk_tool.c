@@ -9,6 +9,7 @@
  *	disk-tool check FORMAT PATH [repair]
  *	disk-tool resize FORMAT PATH SIZE
  *	disk-tool info FORMAT PATH
+ *	disk-tool die FORMAT PATH (writes 64 KiB at 3 MiB, flushes, kills itself)
  *
  * `random` does the same to an image and to MODEL, a raw one. Status 1 with
  * the reason on standard error when something fails.
@@ -200,6 +201,18 @@ static int info(int argc, char **argv)
 	return 0;
 }
 
+static int die(int argc, char **argv)
+{
+	struct disk_node *node = open_image(argv[0], argv[1], false);
+	static uint8_t buf[64 * 1024];
+
+	memset(buf, 90, sizeof(buf));
+	if (disk_write_bytes(node, 3 << 20, buf, sizeof(buf)) ||
+	    disk_flush(node))
+		return 1;
+	_exit(9);
+}
+
 static const struct command {
 	const char *name;
 	int words; /* at least */
@@ -208,7 +221,7 @@ static const struct command {
 	{ "create", 3, create },   { "random", 5, random_steps },
 	{ "copy", 4, copy },	   { "compare", 4, compare },
 	{ "check", 2, check },	   { "resize", 3, resize },
-	{ "info", 2, info },
+	{ "info", 2, info },	   { "die", 2, die },
 };
 
 int main(int argc, char **argv)

@@ -41,6 +41,10 @@ KINDS = [
     Kind("vhd", qemu="vpc", qemu_option="force_size=on"),
     Kind("vhd", "subformat=fixed", qemu="vpc",
          qemu_option="subformat=fixed,force_size=on"),
+    Kind("vhdx", check=True),
+    Kind("vhdx", "block_size=1M", qemu_option="block_size=1M", check=True),
+    Kind("vhdx", "subformat=fixed", qemu_option="subformat=fixed",
+         check=True),
     Kind("vmdk", check=True),
     Kind("vmdk", "subformat=monolithicFlat",
          qemu_option="subformat=monolithicFlat"),
@@ -49,7 +53,7 @@ KINDS = [
     Kind("vmdk", "subformat=twoGbMaxExtentFlat",
          qemu_option="subformat=twoGbMaxExtentFlat", size=(4 << 30) + 65536),
 ]
-GROWING = [k for k in KINDS if k.name in ("vdi", "vhd") and
+GROWING = [k for k in KINDS if k.name in ("vdi", "vhd", "vhdx") and
            k.option != "static=on"]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
@@ -428,3 +432,101 @@ def test_vmdk_making_fails_whole(tmp_path):
         TOOL, "create", "vmdk", image, 5 << 30,
         "subformat=twoGbMaxExtentSparse")
     assert [f.name for f in tmp_path.iterdir()] == ["disk-s002.vmdk"]
+
+
+def test_vhdx_grows_beyond_its_table(tmp_path):
+    image, model = tmp_path / "disk.vhdx", make_model(tmp_path, 8 * MIB)
+    kind = Kind("vhdx", check=True)
+    run(TOOL, "create", "vhdx", image, 8 * MIB, "block_size=1M")
+    for size in (9 * MIB, 900 * MIB, 300 << 30):
+        run(TOOL, "random", "vhdx", image, model, 20, size)
+        run(TOOL, "resize", "vhdx", image, size)
+        with open(model, "r+b") as file:
+            file.truncate(size)
+        if size < 1 << 30:
+            same(kind, image, model)
+    run("qemu-io", "-f", "vhdx", "-c", f"write -P 7 {size - 65536} 64k", "-c",
+        "write -P 8 100G 64k", image)
+    run("qemu-img", "check", "-q", "-f", "vhdx", image)
+    run(TOOL, "check", "vhdx", image)
+
+
+def killed(tmp_path):
+    """A VHDX image as it is when the process dies behind a flush."""
+    image = tmp_path / "disk.vhdx"
+    run(TOOL, "create", "vhdx", image, 8 * MIB, "block_size=1M")
+    done = subprocess.run([TOOL, "die", "vhdx", image], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 9, done
+    return image
+
+
+def test_vhdx_log_is_theirs(tmp_path):
+    image = killed(tmp_path)
+    run("qemu-img", "check", "-q", "-r", "all", "-f", "vhdx", image)
+    run("qemu-io", "-f", "vhdx", "-c", "read -P 90 3M 64k", image)
+    assert "log" not in run("qemu-io", "-r", "-f", "vhdx", "-c",
+                            "read -P 90 3M 64k", image)
+
+
+def test_vhdx_log_is_replayed(tmp_path):
+    """Also where the tables did not get what the log has."""
+    image, model = killed(tmp_path), make_model(tmp_path, 8 * MIB)
+    run("qemu-io", "-f", "raw", "-c", "write -P 90 3M 64k", model)
+    with open(image, "r+b") as file:
+        file.seek(3 * MIB)
+        file.write(bytes(MIB))
+    assert "open it for writing once" in refused(TOOL, "info", "vhdx", image)
+    run(TOOL, "check", "vhdx", image, "repair")
+    same(Kind("vhdx", check=True), image, model)
+
+
+def test_vhdx_log_that_lies(tmp_path):
+    image = killed(tmp_path)
+    with open(image, "r+b") as file:
+        file.seek(MIB + 100)
+        file.write(b"\1\2\3")
+    assert "its log makes no sense" in refused(TOOL, "check", "vhdx", image,
+                                               "repair")
+
+
+def test_vhdx_guids_change_with_the_content(tmp_path):
+    image = tmp_path / "disk.vhdx"
+    run(TOOL, "create", "vhdx", image, 8 * MIB)
+
+    def guids():
+        heads = [image.read_bytes()[at:at + 48] for at in (65536, 131072)]
+        newest = max(heads, key=lambda h: int.from_bytes(h[8:16], "little"))
+        return newest[16:32], newest[32:48]
+
+    before = guids()
+    run(TOOL, "info", "vhdx", image)
+    run(TOOL, "check", "vhdx", image)
+    assert guids() == before
+    run(TOOL, "random", "vhdx", image, make_model(tmp_path, 8 * MIB), 30, 1)
+    assert guids()[0] != before[0] and guids()[1] != before[1]
+
+
+def test_vhdx_damage_is_found(tmp_path):
+    image = tmp_path / "disk.vhdx"
+    run(TOOL, "create", "vhdx", image, 8 * MIB, "block_size=1M")
+    run("qemu-io", "-f", "vhdx", "-c", "write -P 1 0 1M", "-c",
+        "write -P 2 1M 1M", image)
+    with open(image, "r+b") as file:
+        file.seek(3 * MIB)
+        first = file.read(8)
+        file.seek(3 * MIB + 8)
+        file.write(first + (1 << 20 | 6).to_bytes(8, "little"))
+    done = subprocess.run([TOOL, "check", "vhdx", image], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1
+    assert "another block has its room" in done.stdout
+    assert "lies where no block may" in done.stdout
+    with open(image, "r+b") as file:
+        file.seek(65536)
+        file.write(bytes(4096))
+    run(TOOL, "info", "vhdx", image)
+    with open(image, "r+b") as file:
+        file.seek(131072)
+        file.write(bytes(4096))
+    assert "headers" in refused(TOOL, "info", "vhdx", image)

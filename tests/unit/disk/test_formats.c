@@ -30,6 +30,8 @@ static const struct kind {
 	{ "vhd", NULL },
 	{ "vhd", "subformat=fixed" },
 	{ "vmdk", NULL },
+	{ "vhdx", "block_size=1M" },
+	{ "vhdx", "subformat=fixed" },
 };
 
 static const struct kind *kind;
@@ -323,7 +325,7 @@ static void cut_now(struct fake_disk *disk, uint64_t seed)
 
 static void maybe_cut(struct fake_disk *disk, unsigned int what, void *ctx)
 {
-	if (!random_below(3))
+	if (!random_below(6))
 		cut_now(disk, random_below(4) ? random64() : random_below(2));
 }
 
