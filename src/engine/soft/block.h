@@ -35,7 +35,7 @@
 #include "x86/insn.h"
 
 #define BLOCK_INSNS_MAX 32 /* struct block.rows has a bit for each */
-#define BLOCK_ROWS_MAX  4
+#define BLOCK_ROWS_MAX  8
 #define BLOCK_HASH_SIZE 4096u
 #define BLOCK_JUMP_SIZE 4096u
 #define BLOCK_HEAT_SIZE 32768u

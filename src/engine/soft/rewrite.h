@@ -211,6 +211,9 @@ struct rewrite_call {
 
 #define REWRITE_CALLS 512u
 
+/* A block's bytes, by eight, may be less. */
+#define REWRITE_SOURCES 32u
+
 /* Bits for blocks that run often, by hash. */
 #define REWRITE_HOT 32768u
 
@@ -261,7 +264,8 @@ struct rewriter {
 	 * and by size. These lie between two places in code memory. */
 	uint64_t check[2][2][REWRITE_CHECK_SIZES];
 	uint64_t checks, checks_end;
-	uint64_t push, pop; /* call: likewise, see there */
+	uint64_t check_source[REWRITE_SOURCES]; /* call: rewrite_check.c */
+	uint64_t push, pop, came_back; /* call: likewise, see there */
 	uint64_t hot[REWRITE_HOT / 64];
 	struct rewrite_owner owner[2][X86_LAST_SIZE];
 	uint32_t owners[2]; /* ever, the next one's index modulo the size */

@@ -11,7 +11,7 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
-#define HOT_COUNT 2048u
+#define HOT_COUNT 8192u
 
 /* Modes whose blocks do not call. */
 #define OTHERS (X86_MODE_USER | X86_MODE_SUPER_AC)
@@ -248,6 +248,21 @@ static void stub_pop(struct rewriter *rw, struct emit *e)
 	emit_8(e, 0xc3);
 }
 
+/* Behind a guest's call: comes back when r10 is zero; else r9 is where the
+ * guest returns to instead. */
+static void stub_came_back(struct rewriter *rw, struct emit *e)
+{
+	uint8_t *same;
+
+	rw->came_back = emit_here(e);
+	emit_rm_reg(e, 0, true, false, 0x87, HOST_R10, HOST_RCX); /* xchg */
+	same = emit_jrcxz(e);
+	emit_jmp(e, rw->return_miss_r10);
+	emit_land_8(e, same);
+	emit_mov(e, HOST_RCX, HOST_R10);
+	emit_8(e, 0xc3);
+}
+
 void rewrite_stub_checks(struct rewriter *rw, struct emit *e)
 {
 	uint64_t note = stub_note(e);
@@ -262,5 +277,6 @@ void rewrite_stub_checks(struct rewriter *rw, struct emit *e)
 		}
 	stub_push(rw, e);
 	stub_pop(rw, e);
+	stub_came_back(rw, e);
 	rw->checks_end = emit_here(e);
 }

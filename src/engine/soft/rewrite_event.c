@@ -44,18 +44,20 @@ struct head {
  * that counts the exits which are not in line, and, by EXITS_IN_LINE, the
  * others.
  *
- * A row of the first table, in the order of calls as far as that makes it
- * short. By the lowest bit, three bytes, whose bits are, above that one: how far
- * behind the last row's the call returns, 8; where to go on behind there, 5;
- * the instruction's index above the last one's, 3, and its offset, 7. Or six:
- * distances from the head of where the call returns to and where to go on, and
- * the index; a byte of offset, and how many instructions more there are.
+ * Rows of the first table are in the order of where the calls return to. One
+ * has three bytes when its lowest bit is set. Those above are: how far behind
+ * the last row's the call returns, 8; where to go on behind there, 5; the
+ * instruction's index above the last one's, 3, and its offset, 7. When only the
+ * next bit is set, it has four: 8, 8, 3 and 6 bits, and how many instructions
+ * more there are, 5. Else six: distances from the head of where the call returns
+ * to and where to go on, the offset, the index, and how many more.
  */
 #define EXITS_IN_LINE 32u
 #define SLOW_SHORT    3u
+#define SLOW_MORE     4u
 #define SLOW_LONG     6u
 
-_Static_assert(1 + 2 * BACK_BITS + 5 <= 32 && BLOCK_INSNS_MAX <= 32 &&
+_Static_assert(2 + 2 * BACK_BITS + 8 + 5 + 5 <= 48 && BLOCK_INSNS_MAX <= 32 &&
 	       REWRITE_EXITS_MAX < EXITS_IN_LINE,
 	       "bits of tables");
 
@@ -156,25 +158,42 @@ static void put_slow_row(struct rewrite *t, const struct rewrite_slow *slow,
 {
 	unsigned int back = distance(t, slow->back);
 	unsigned int behind = distance(t, slow->behind);
-	unsigned int index = slow->index;
-	unsigned int offset = t->block->insn[index].offset;
+	uint64_t index = slow->index, more = slow->more;
+	uint64_t offset = t->block->insn[index].offset;
+	uint64_t back_on = back - last->back, behind_on = behind - back;
+	uint64_t index_on = index - last->index;
+	uint64_t offset_on = offset - last->offset;
+	bool near = back_on < 1u << 8 && index_on < 1u << 3;
+	uint64_t row;
 
-	if (back - last->back < 1u << 8 && behind - back < 1u << 5 &&
-	    index - last->index < 1u << 3 &&
-	    offset - last->offset < 1u << 7 && !slow->more) {
-		uint32_t row = 1 | (back - last->back) << 1 |
-			       (behind - back) << 9 |
-			       (index - last->index) << 14 |
-			       (offset - last->offset) << 17;
-
+	if (near && behind_on < 1u << 5 && offset_on < 1u << 7 && !more) {
+		row = 1 | back_on << 1 | behind_on << 9 | index_on << 14 |
+		      offset_on << 17;
 		emit_bytes(&t->e, &row, SLOW_SHORT);
+	} else if (near && behind_on < 1u << 8 && offset_on < 1u << 6) {
+		row = 2 | back_on << 2 | behind_on << 10 | index_on << 18 |
+		      offset_on << 21 | more << 27;
+		emit_bytes(&t->e, &row, SLOW_MORE);
 	} else {
-		emit_32(&t->e, back << 1 | behind << (1 + BACK_BITS) |
-				       index << (1 + 2 * BACK_BITS));
-		emit_8(&t->e, offset);
-		emit_8(&t->e, slow->more);
+		row = (uint64_t)back << 2 | (uint64_t)behind << 15 |
+		      offset << 28 | index << 36 | more << 41;
+		emit_bytes(&t->e, &row, SLOW_LONG);
 	}
-	*last = (struct last_row){ back, index, offset };
+	*last = (struct last_row){ back, (unsigned int)index,
+				   (unsigned int)offset };
+}
+
+/* The few that there are are nearly in order. */
+static void sort_slow(struct rewrite *t)
+{
+	for (unsigned int i = 1; i < t->slow_count; i++) {
+		const struct rewrite_slow slow = t->slow[i];
+		unsigned int at = i;
+
+		for (; at && t->slow[at - 1].back > slow.back; at--)
+			t->slow[at] = t->slow[at - 1];
+		t->slow[at] = slow;
+	}
 }
 
 static void put_exit_row(struct rewrite *t, const struct rewrite_exit *exit,
@@ -220,6 +239,7 @@ static void put_tables(struct rewrite *t)
 		apart += !t->exit[i].in_line;
 	if ((t->exit_count - apart) * EXITS_IN_LINE > UINT8_MAX)
 		t->unfit = true;
+	sort_slow(t);
 	emit_8(&t->e, t->slow_count);
 	emit_8(&t->e, apart | (t->exit_count - apart) * EXITS_IN_LINE);
 	for (unsigned int i = 0; i < t->slow_count; i++)
@@ -406,24 +426,34 @@ struct slow_row {
 
 static const uint8_t *read_slow(const uint8_t *at, struct slow_row *row)
 {
-	uint32_t bits = 0;
+	struct last_row *last = &row->last;
+	uint64_t bits = 0;
 
-	if (!(*at & 1)) {
-		memcpy(&bits, at, 4);
-		row->last.back = bits >> 1 & BACK_MASK;
-		row->behind = bits >> (1 + BACK_BITS) & BACK_MASK;
-		row->last.index = bits >> (1 + 2 * BACK_BITS);
-		row->last.offset = at[4];
-		row->more = at[5];
-		return at + SLOW_LONG;
+	if (*at & 1) {
+		memcpy(&bits, at, SLOW_SHORT);
+		last->back += bits >> 1 & 0xff;
+		row->behind = last->back + (bits >> 9 & 0x1f);
+		last->index += bits >> 14 & 7;
+		last->offset += (unsigned int)(bits >> 17);
+		row->more = 0;
+		return at + SLOW_SHORT;
 	}
-	memcpy(&bits, at, SLOW_SHORT);
-	row->last.back += bits >> 1 & 0xff;
-	row->behind = row->last.back + (bits >> 9 & 0x1f);
-	row->last.index += bits >> 14 & 7;
-	row->last.offset += bits >> 17;
-	row->more = 0;
-	return at + SLOW_SHORT;
+	if (*at & 2) {
+		memcpy(&bits, at, SLOW_MORE);
+		last->back += bits >> 2 & 0xff;
+		row->behind = last->back + (bits >> 10 & 0xff);
+		last->index += bits >> 18 & 7;
+		last->offset += bits >> 21 & 0x3f;
+		row->more = (unsigned int)(bits >> 27);
+		return at + SLOW_MORE;
+	}
+	memcpy(&bits, at, SLOW_LONG);
+	last->back = bits >> 2 & BACK_MASK;
+	row->behind = bits >> 15 & BACK_MASK;
+	last->offset = bits >> 28 & 0xff;
+	last->index = bits >> 36 & 0x1f;
+	row->more = (unsigned int)(bits >> 41);
+	return at + SLOW_LONG;
 }
 
 /* The call that rewrite_lead_away() has put, and what is in its place of a

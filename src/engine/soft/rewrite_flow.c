@@ -218,21 +218,28 @@ static void put_return_site(struct rewrite *t, const struct x86_insn *insn)
 {
 	uint64_t here = return_address(t, insn);
 	struct emit_mem differ = emit_at(HOST_R9, 0);
+	bool calls = !rewrite_is_hot(t);
+	unsigned int to = calls ? HOST_R10 : HOST_RCX;
 	struct emit *e = &t->e;
 	uint8_t *same;
 
-	emit_mov(e, HOST_R10, HOST_RCX);
+	if (!calls)
+		emit_mov(e, HOST_R10, HOST_RCX);
 	if (0 - here == (uint64_t)(int64_t)(int32_t)(0 - here)) {
 		differ.disp = (int32_t)(0 - here);
 	} else {
 		emit_const(e, HOST_R11, 0 - here);
 		differ.index = HOST_R11;
 	}
-	emit_lea(e, true, HOST_RCX, &differ);
-	same = emit_jrcxz(e);
-	emit_jmp(e, t->rw->return_miss_r10);
-	emit_land_8(e, same);
-	emit_mov(e, HOST_RCX, HOST_R10);
+	emit_lea(e, true, to, &differ);
+	if (calls) {
+		emit_call(e, t->rw->came_back);
+	} else {
+		same = emit_jrcxz(e);
+		emit_jmp(e, t->rw->return_miss_r10);
+		emit_land_8(e, same);
+		emit_mov(e, HOST_RCX, HOST_R10);
+	}
 	rewrite_unknown(t);
 	rewrite_go(t, here);
 }

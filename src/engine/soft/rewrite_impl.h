@@ -472,6 +472,7 @@ void rewrite_restore_flags(struct emit *e);
 
 /* rewrite_check.c: leaves when the block's bytes are not what they were. */
 void rewrite_check_source(struct rewrite *t);
+void rewrite_stub_source(struct rewriter *rw, struct emit *e);
 
 /* rewrite_insn.c: false when the instruction is the interpreter's. */
 bool rewrite_insn(struct rewrite *t, const struct x86_insn *insn,

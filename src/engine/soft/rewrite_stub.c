@@ -208,5 +208,6 @@ void rewrite_stubs(struct rewriter *rw, struct emit *e)
 	stub_look_up(rw, e);
 	rewrite_stub_find(rw, e);
 	rewrite_stub_checks(rw, e);
+	rewrite_stub_source(rw, e);
 	rewrite_stub_load(rw, e);
 }
