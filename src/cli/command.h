@@ -33,6 +33,7 @@ extern const struct command command_attach;
 extern const struct command command_detach;
 extern const struct command command_insert;
 extern const struct command command_eject;
+extern const struct command command_mirror;
 extern const struct command command_disk;
 extern const struct command command_image;
 extern const struct command command_host;

@@ -103,6 +103,21 @@ const struct command command_list = {
 
 /* --- status ----------------------------------------------------------------- */
 
+static void print_disks(const json_t *disks)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk) {
+		const char *name = text_of(disk, "name");
+		char size[CLI_BYTES];
+
+		printf("disk       %s%s%s, %s, %s\n", name, *name ? ": " : "",
+		       text_of(disk, "path"), text_of(disk, "format"),
+		       cli_bytes(size, (uint64_t)number_of(disk, "size")));
+	}
+}
+
 static void print_status(const json_t *status)
 {
 	printf("name       %s\nengine     %s\nprocessors %lld\n"
@@ -120,6 +135,7 @@ static void print_status(const json_t *status)
 		printf("balloon    has %lld MiB, is to have %lld MiB\n",
 		       number_of(status, "memory_size") >> 20,
 		       number_of(status, "memory_target") >> 20);
+	print_disks(json_object_get(status, "disks"));
 	target_print_drives(json_object_get(status, "drives"), "");
 }
 

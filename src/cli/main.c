@@ -47,6 +47,7 @@ static const struct command *const commands[] = {
 	&command_detach,
 	&command_insert,
 	&command_eject,
+	&command_mirror,
 	&command_disk,
 	&command_image,
 	&command_host,

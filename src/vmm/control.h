@@ -33,6 +33,7 @@ struct control_target {
 	struct hotplug *hotplug;
 	struct drives *drives;
 	const struct stall *stall;
+	struct mirror *mirror;
 	const char *engine;
 	uint64_t memory; /* bytes */
 	uint64_t start;	 /* host_monotonic_ns() time */

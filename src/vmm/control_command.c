@@ -14,6 +14,7 @@
 #include "vmm/control_impl.h"
 #include "vmm/stall.h"
 #include "vmm/drives.h"
+#include "vmm/mirror.h"
 
 #define NS_PER_S 1e9
 
@@ -27,14 +28,15 @@ static void do_status(struct control_machine *machine, const json_t *request,
 	json_t *balloon = control_balloon_json(target);
 
 	reply->result = json_pack(
-		"{sssssisIsfsisOsOsOsossss*}", "name", machine->name, "engine",
+		"{sssssisIsfsisOsOsOsosossss*}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
 		"pid", (int)getpid(), "memory_target",
 		json_object_get(balloon, "target"), "memory_size",
 		json_object_get(balloon, "size"), "memory_touched",
 		json_object_get(balloon, "touched"), "drives",
-		drives_inspect(target->drives), "state",
+		drives_inspect(target->drives), "disks",
+		mirror_disks(target->mirror), "state",
 		reason ? "paused" : "running", "reason", reason);
 	json_decref(balloon);
 }
@@ -310,6 +312,9 @@ static const struct {
 	{ "detach", control_detach },
 	{ "insert", control_insert },
 	{ "eject", control_eject },
+	{ "mirror", control_mirror },
+	{ "mirror-status", control_mirror_status },
+	{ "mirror-end", control_mirror_end },
 	{ "stop", do_stop },
 	{ "reset", do_reset },
 };

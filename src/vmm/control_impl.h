@@ -62,4 +62,12 @@ void control_insert(struct control_machine *machine, const json_t *request,
 void control_eject(struct control_machine *machine, const json_t *request,
 		   struct control_reply *reply);
 
+/* A disk's copy to another image (control_mirror.c). */
+void control_mirror(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
+void control_mirror_status(struct control_machine *machine,
+			   const json_t *request, struct control_reply *reply);
+void control_mirror_end(struct control_machine *machine, const json_t *request,
+			struct control_reply *reply);
+
 #endif

@@ -23,7 +23,6 @@
 struct plugged {
 	struct block *block; /* NULL: the place is free */
 	char name[HOTPLUG_NAME_MAX + 1];
-	char *path;
 	enum board_bus bus;
 	bool leaving;
 	uint64_t deadline; /* host_monotonic_ns(); 0: nobody waits */
@@ -37,6 +36,8 @@ struct hotplug {
 	struct plugged slot[BOARD_PLACES_MAX];
 	void (*gone)(void *ctx, unsigned int slot, bool released);
 	void *gone_ctx;
+	void (*closing)(void *ctx, struct block *block);
+	void *closing_ctx;
 	void (*full)(void *ctx);
 	void *full_ctx;
 };
@@ -79,6 +80,21 @@ void hotplug_on_full(struct hotplug *h, void (*changed)(void *ctx), void *ctx)
 	h->full_ctx = ctx;
 }
 
+void hotplug_on_close(struct hotplug *h,
+		      void (*closing)(void *ctx, struct block *block),
+		      void *ctx)
+{
+	h->closing = closing;
+	h->closing_ctx = ctx;
+}
+
+struct block *hotplug_at(const struct hotplug *h, unsigned int index,
+			 const char **name)
+{
+	*name = h->slot[index].name;
+	return h->slot[index].block;
+}
+
 struct block *hotplug_full(const struct hotplug *h)
 {
 	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
@@ -98,8 +114,9 @@ void hotplug_hurry(struct hotplug *h, bool hurry)
 
 static void forget(struct hotplug *h, struct plugged *plugged)
 {
+	if (h->closing && plugged->block)
+		h->closing(h->closing_ctx, plugged->block);
 	block_close(plugged->block);
-	free(plugged->path);
 	*plugged = (struct plugged){ 0 };
 	if (h->full)
 		h->full(h->full_ctx); /* it may have been this one */
@@ -219,6 +236,13 @@ static enum hotplug_outcome plug(struct hotplug *h, struct plugged *new,
 	return HOTPLUG_FAILED;
 }
 
+struct block *hotplug_find(const struct hotplug *h, const char *name)
+{
+	struct plugged *plugged = find((struct hotplug *)h, name);
+
+	return plugged ? plugged->block : NULL;
+}
+
 enum hotplug_outcome hotplug_attach(struct hotplug *h,
 				    const struct machine_disk *disk,
 				    const char *name, const char **taken,
@@ -243,10 +267,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 	else
 		any_name(h, new.name);
 	new.bus = disk->bus;
-	new.path = strdup(disk->path);
-	if (!new.path)
-		vmm_error_set(error, "out of memory");
-	else if (!media_open_disk(&new.block, disk, error))
+	if (!media_open_disk(&new.block, disk, error))
 		outcome = plug(h, &new, disk, &place, error);
 	if (outcome == HOTPLUG_DONE)
 		*taken = place->name;
@@ -305,7 +326,8 @@ json_t *hotplug_inspect(const struct hotplug *h)
 		json_array_append_new(
 			list,
 			json_pack("{ssssss?sssisb}", "name", plugged->name,
-				  "device", "disk", "path", plugged->path,
+				  "device", "disk", "path",
+				  disk_block_node(plugged->block)->name,
 				  "bus", hotplug_bus_name(plugged->bus),
 				  "slot", (int)number_of(i), "leaving",
 				  (int)plugged->leaving));

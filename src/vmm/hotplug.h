@@ -61,6 +61,18 @@ void hotplug_on_gone(struct hotplug *hotplug,
 				  bool released),
 		     void *ctx);
 
+/* The disk attached by this name, or NULL. */
+struct block *hotplug_find(const struct hotplug *hotplug, const char *name);
+
+/* What is attached in place `index` and its name; NULL: nothing. */
+struct block *hotplug_at(const struct hotplug *hotplug, unsigned int index,
+			 const char **name);
+
+/* Called before a disk's block is closed. */
+void hotplug_on_close(struct hotplug *hotplug,
+		      void (*closing)(void *ctx, struct block *block),
+		      void *ctx);
+
 /* For disks that are attached from now on: disk_block_on_full(). */
 void hotplug_on_full(struct hotplug *hotplug, void (*changed)(void *ctx),
 		     void *ctx);

@@ -23,6 +23,7 @@
 #include "vmm/outfile.h"
 #include "vmm/report.h"
 #include "vmm/runtime.h"
+#include "vmm/mirror.h"
 #include "vmm/stall.h"
 #include "vmm/vsock_unix.h"
 
@@ -61,6 +62,7 @@ struct machine {
 	struct profile profile;
 	struct pause pause;
 	struct stall stall;
+	struct mirror mirror;
 	struct gdb_socket *gdb; /* NULL: nobody debugs */
 	struct vnc_server *vnc; /* NULL: no viewers */
 	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
@@ -387,6 +389,7 @@ static int start_control(struct machine *machine)
 		.hotplug = machine->hotplug,
 		.drives = &machine->drives,
 		.stall = &machine->stall,
+		.mirror = &machine->mirror,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,
@@ -427,6 +430,9 @@ static int set_up_loop(struct machine *machine)
 		.loop = machine->loop,
 	};
 	stall_watch(&machine->stall);
+	machine->mirror = (struct mirror){ .media = &machine->media,
+					   .hotplug = machine->hotplug };
+	hotplug_on_close(machine->hotplug, mirror_forget, &machine->mirror);
 	if (!rc) {
 		loop_on_deadline(machine->loop, deadline_passed, machine);
 		loop_on_wake(machine->loop, loop_woken, machine);
@@ -652,6 +658,8 @@ static void tear_down(struct machine *machine)
 	pause_fini(&machine->pause);
 	if (machine->board)
 		board_destroy(machine->board);
+	mirror_forget(&machine->mirror, NULL);
+	free(machine->mirror.target);
 	hotplug_close(machine->hotplug);
 	drives_fini(&machine->drives);
 	vsock_unix_close(machine->vsock);
