@@ -34,6 +34,7 @@ class Guest:
         fields, _, notes = line.partition("#")
         self.name, _, cpus, self.memory, self.end = fields.split()
         self.cpus = int(cpus)
+        self.display = "std" if self.name.startswith("vga_") else None
         self.skip = {}
         for note in filter(None, (n.strip() for n in notes.split(";"))):
             engine, _, reason = note.partition(":")
@@ -56,18 +57,17 @@ def load_table():
 
 def command(args, guest, engine):
     image = str(args.build / (guest.name + ".bin"))
-    display = guest.name.startswith("vga_")
     if engine == "oracle":
         return [args.qemu, "-accel", "tcg", "-cpu", "max", "-kernel", image,
                 "-smp", str(guest.cpus), "-m", guest.memory, "-display",
                 "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
                 "-nodefaults", "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=1",
-                *(["-device", "VGA"] if display else [])]
+                *(["-device", "VGA"] if guest.display else [])]
     return [args.lodge, "run", "--kernel", image, "--cpus", str(guest.cpus),
             "--memory", guest.memory, "--engine", engine, "--serial", "stdio",
             "--testdev", "--no-reboot",
-            *(["--display", "std"] if display else [])]
+            *(["--display", guest.display] if guest.display else [])]
 
 
 def judge(guest, engine, status, text):

@@ -169,7 +169,10 @@ void kvm_cpu_close(struct x86_cpu *cpu);
 void kvm_cpu_run(struct x86_cpu *cpu, struct engine_exit *exit);
 void kvm_cpu_kick(struct x86_cpu *cpu);
 
-/* probe.c; the device has to be /dev/kvm but in tests. */
+/* probe.c: KVM_CREATE_VM, which starts a thread and so is interrupted by work
+ * for this one (of io_uring, say). A descriptor; or -1, and errno. */
+int kvm_create(int system);
+/* The device has to be /dev/kvm but in tests. */
 int kvm_probe(char *why, size_t size);
 int kvm_probe_device(const char *path, char *why, size_t size);
 

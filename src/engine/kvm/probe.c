@@ -73,12 +73,22 @@ static int probe_memory(struct probe *p, const uint8_t *code, size_t size)
 	return ioctl(p->vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+int kvm_create(int system)
+{
+	int fd;
+
+	do
+		fd = ioctl(system, KVM_CREATE_VM, 0);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 static int probe_open(struct probe *p, int system, const uint8_t *code,
 		      size_t size)
 {
 	*p = (struct probe){ .vm = -1, .cpu = -1, .page = MAP_FAILED,
 			     .run = MAP_FAILED };
-	p->vm = ioctl(system, KVM_CREATE_VM, 0);
+	p->vm = kvm_create(system);
 	if (p->vm < 0 || probe_memory(p, code, size))
 		return -1;
 	p->cpu = ioctl(p->vm, KVM_CREATE_VCPU, 0);

@@ -88,7 +88,7 @@ static int kvm_open(const struct engine_setup *setup, void **vm_engine)
 		err = -errno;
 		goto free_kvm;
 	}
-	kvm->fd = ioctl(kvm->system, KVM_CREATE_VM, 0);
+	kvm->fd = kvm_create(kvm->system);
 	if (kvm->fd < 0) {
 		err = -errno;
 		goto close_system;

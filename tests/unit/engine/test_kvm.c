@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +49,32 @@ static void probe_tells(void **state)
 	assert_non_null(strstr(why, "group kvm"));
 	close(fd);
 	unlink(path);
+}
+
+static void on_alarm(int number)
+{
+}
+
+/* KVM_CREATE_VM ends with EINTR when there is a signal; one is not enough. */
+static void signals_do_not_matter(void **state)
+{
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+	const struct itimerval never = { 0 };
+	const struct sigaction action = { .sa_handler = on_alarm };
+	int system = open("/dev/kvm", O_RDWR | O_CLOEXEC), failed = 0;
+
+	assert_true(system >= 0);
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (unsigned int i = 0; i < 200; i++) {
+		int fd = kvm_create(system);
+
+		failed += fd < 0;
+		close(fd);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	close(system);
+	assert_int_equal(failed, 0);
 }
 
 static void choice_tells(void **state)
@@ -347,6 +375,7 @@ int main(void)
 		cmocka_unit_test(probe_tells),
 	};
 	const struct CMUnitTest with[] = {
+		cmocka_unit_test(signals_do_not_matter),
 		cmocka_unit_test(choice_tells),
 		cmocka_unit_test(timer_interrupts),
 		cmocka_unit_test(kick_is_quick),
