@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cli/command.h"
+#include "image/instance.h"
 #include "vmm/machine.h"
 
 /* --- options -------------------------------------------------------------- */
@@ -276,6 +277,75 @@ static const struct image_part part_prune = {
 	.run = run_prune,
 };
 
+/* --- machines ----------------------------------------------------------------- */
+
+static void print_machine(const json_t *machine)
+{
+	char day[32], allocated[CLI_BYTES];
+
+	printf("%-20s %-20s %10s  %-16s  %s\n",
+	       json_string_value(json_object_get(machine, "name")),
+	       json_string_value(json_object_get(machine, "image")),
+	       cli_bytes(allocated, (uint64_t)json_integer_value(
+			 json_object_get(machine, "allocated"))),
+	       day_of(json_integer_value(json_object_get(machine, "created")),
+		      day),
+	       json_is_true(json_object_get(machine, "running")) ? "runs" : "");
+}
+
+static int run_machines(struct store *store, const struct image_args *args)
+{
+	json_t *list = instance_list(store), *machine;
+	size_t i;
+
+	if (args->json) {
+		print_json(list);
+		return MACHINE_OK;
+	}
+	if (json_array_size(list))
+		printf("%-20s %-20s %10s  %s\n", "NAME", "IMAGE", "ON DISK",
+		       "MADE");
+	json_array_foreach(list, i, machine)
+		print_machine(machine);
+	json_decref(list);
+	return MACHINE_OK;
+}
+
+static const struct image_part part_machines = {
+	.name = "machines",
+	.synopsis = "[--json]",
+	.summary = "Lists the machines that lodge run IMAGE made and keeps.",
+	.options = json_options,
+	.option_count = JSON_OPTIONS,
+	.run = run_machines,
+};
+
+static int run_forget(struct store *store, const struct image_args *args)
+{
+	struct disk_error error;
+
+	if (instance_forget(store, args->word[0], &error)) {
+		cli_error("image forget: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	if (args->json)
+		print_json(json_pack("{ss}", "forgot", args->word[0]));
+	return MACHINE_OK;
+}
+
+static const struct image_part part_forget = {
+	.name = "forget",
+	.synopsis = "MACHINE [--json]",
+	.summary = "Takes a machine away that lodge run IMAGE made, with all "
+		   "that is on its disk.",
+	.options = json_options,
+	.option_count = JSON_OPTIONS,
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
+	.run = run_forget,
+};
+
 /* --- the command ------------------------------------------------------------- */
 
 static const struct image_part *const parts[] = {
@@ -284,6 +354,8 @@ static const struct image_part *const parts[] = {
 	&image_build,
 	&part_remove,
 	&part_prune,
+	&part_machines,
+	&part_forget,
 };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))

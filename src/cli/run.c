@@ -14,6 +14,7 @@
 #include "cli/display.h"
 #include "cli/guest.h"
 #include "cli/option.h"
+#include "cli/run_image.h"
 #include "engine/engine.h"
 #include "host/linux/log.h"
 #include "vm/memory.h"
@@ -24,6 +25,7 @@
 
 #define MIB	    ((uint64_t)1 << 20)
 #define MEMORY_MIN  (4 * MIB)
+#define MEMORY_DEFAULT (512 * MIB)
 #define MODULES_MAX 32
 
 struct run {
@@ -40,6 +42,7 @@ struct run {
 	bool usb, no_usb; /* given */
 	bool serial; /* given */
 	struct machine_port port[MACHINE_PORTS_MAX];
+	struct run_image image;
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -92,6 +95,33 @@ static int take_uefi_vars(void *config, const char *value)
 static int take_boot_menu(void *config, const char *value)
 {
 	((struct run *)config)->machine.firmware.boot_menu = true;
+	return 0;
+}
+
+static int take_cloud_init(void *config, const char *value)
+{
+	return run_image_take_cloud_init(&((struct run *)config)->image,
+					 value);
+}
+
+static int take_user(void *config, const char *value)
+{
+	return run_image_take_user(&((struct run *)config)->image, value);
+}
+
+static int take_ssh_key(void *config, const char *value)
+{
+	return run_image_take_key(&((struct run *)config)->image, value);
+}
+
+static int take_disk_size(void *config, const char *value)
+{
+	return run_image_take_size(&((struct run *)config)->image, value);
+}
+
+static int take_ephemeral(void *config, const char *value)
+{
+	((struct run *)config)->image.ephemeral = true;
 	return 0;
 }
 
@@ -410,8 +440,21 @@ static const struct option_spec run_options[] = {
 	  take_uefi_vars },
 	{ "boot-menu", NULL, "let firmware offer its boot menu", false,
 	  take_boot_menu },
+	{ "ephemeral", NULL, "forget the image's machine at its end", false,
+	  take_ephemeral },
+	{ "cloud-init", "FILE",
+	  "user-data for the first boot of the image's machine", false,
+	  take_cloud_init },
+	{ "user", "NAME",
+	  "the account that its first boot makes (lodge; with\n"
+	  "--cloud-init none)", false, take_user },
+	{ "ssh-key", "FILE",
+	  "public key that may log in (~/.ssh/id_*.pub); repeats", true,
+	  take_ssh_key },
+	{ "disk-size", "SIZE", "of its disk, the image's or larger", false,
+	  take_disk_size },
 	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },
-	{ "memory", "SIZE", "such as 256M or 2G (512M)", false, take_memory },
+	{ "memory", "SIZE", "such as 256M or 2G (512M, images 1G)", false, take_memory },
 	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
 	  take_engine },
 	{ "soft-cache", "SIZE",
@@ -468,10 +511,12 @@ static const struct option_spec run_options[] = {
 
 static void help(void)
 {
-	printf("usage: lodge run [OPTIONS]\n\n"
+	printf("usage: lodge run [IMAGE] [OPTIONS]\n\n"
 	       "Runs one machine until its guest powers off, with the serial "
 	       "console on this\nterminal: Ctrl-A x stops it, Ctrl-A h lists "
-	       "the keys. Without --kernel it boots\nthe default guest.\n\n");
+	       "the keys. It boots an image of lodge\nimage, with a disk of "
+	       "its own that is kept under the machine's name; without\n"
+	       "IMAGE and --kernel the default guest.\n\n");
 	option_print(run_options, RUN_OPTIONS);
 	printf("\nExit status: 0 powered off or stopped, 1 the host failed, "
 	       "2 wrong usage, 3 the\nguest crashed. With --testdev, a value "
@@ -547,6 +592,8 @@ static int complete(struct run *run, struct guest *guest, char *append,
 		       run->port[0].outside.kind == CONSOLE_STDIO;
 	const char *hvc0 = on_hvc0 ? " console=hvc0" : "";
 
+	if (!machine->memory)
+		machine->memory = MEMORY_DEFAULT;
 	machine->module = run->module;
 	machine->disk = run->disk;
 	machine->floppy = run->floppy;
@@ -564,12 +611,16 @@ static int complete(struct run *run, struct guest *guest, char *append,
 			machine->append = run->append;
 		return 0;
 	}
-	if (guest_find(guest))
+	if (!run->image.name && guest_find(guest))
 		return -1;
-	machine->kernel = guest->kernel;
+	machine->kernel = run->image.name ? run->image.kernel : guest->kernel;
 	if (!machine->initrd)
-		machine->initrd = guest->initrd;
-	if ((size_t)snprintf(append, size, "%s%s%s%s", guest_append, hvc0,
+		machine->initrd = run->image.name ? run_image_initrd(
+							    &run->image) :
+						    guest->initrd;
+	if ((size_t)snprintf(append, size, "%s%s%s%s%s%s", guest_append, hvc0,
+			     run->image.name ? " " : "",
+			     run->image.image.record.append,
 			     run->append ? " " : "",
 			     run->append ? run->append : "") >= size) {
 		cli_error("run: --append: too long; the command line may have "
@@ -579,16 +630,40 @@ static int complete(struct run *run, struct guest *guest, char *append,
 	return 0;
 }
 
+/* The words: one image at most. 1 after cli_error(). */
+static int check_image(struct run *run, int words, char **word)
+{
+	const char *stray;
+
+	if (words)
+		run->image.name = word[0];
+	stray = run_image_stray(&run->image);
+	if (words > 1)
+		cli_error("run: unexpected argument \"%s\"; see lodge help run",
+			  word[1]);
+	else if (stray)
+		cli_error("run: --%s: goes with an image: lodge run IMAGE",
+			  stray);
+	else if (words && run->machine.disk_count + run->cds + 2 >
+				  BOARD_DISKS_MAX)
+		cli_error("run: an image and %u disks and CDs; there is room "
+			  "for %d", run->machine.disk_count + run->cds,
+			  BOARD_DISKS_MAX - 2);
+	else
+		return 0;
+	return 1;
+}
+
 /* The options, then the machine; the exit status. */
 static int run_with(struct run *run, int argc, char **argv)
 {
 	struct guest guest;
 	struct vmm_error error;
 	char append[2048];
-	int status;
+	int status, words;
 
-	switch (option_parse("run", run_options, RUN_OPTIONS, argc, argv,
-			     run)) {
+	switch (option_parse_words("run", run_options, RUN_OPTIONS, argc, argv,
+				   run, &words)) {
 	case OPTION_HELP:
 		help();
 		return MACHINE_OK;
@@ -597,6 +672,8 @@ static int run_with(struct run *run, int argc, char **argv)
 	case OPTION_GO_ON:
 		break;
 	}
+	if (check_image(run, words, argv))
+		return MACHINE_USAGE;
 	if (check_cache(run) || check_consoles(run))
 		return MACHINE_USAGE;
 	if (add_cds(run) || check_firmware(&run->machine))
@@ -605,8 +682,12 @@ static int run_with(struct run *run, int argc, char **argv)
 		cli_error("run: --gdb-wait: goes with --gdb");
 		return MACHINE_USAGE;
 	}
+	if (run->image.name &&
+	    run_image_open(&run->image, &run->machine, run->disk))
+		return MACHINE_FAILED;
 	if (complete(run, &guest, append, sizeof(append)))
 		return MACHINE_FAILED;
+	run_image_greet(&run->image);
 	status = machine_run(&run->machine, &error);
 	if (error.text[0])
 		cli_error("%s", error.text);
@@ -635,7 +716,6 @@ static int run_run(const struct command_context *context, int argc,
 			.name = "lodge",
 			.any_name = true,
 			.cpus = 1,
-			.memory = 512 * MIB,
 			.engine = "auto",
 			.serial.kind = CONSOLE_STDIO,
 			.reboot = true,
@@ -644,6 +724,7 @@ static int run_run(const struct command_context *context, int argc,
 	};
 	int status = run_with(&run, argc, argv);
 
+	run_image_close(&run.image);
 	free_words(&run);
 	return status;
 }

@@ -206,12 +206,14 @@ bool store_user(struct store *store, const char *name, char user[64])
 	return used;
 }
 
-/* -1 with `error` when a machine stands on the image. */
+/* With the store locked: -1 with `error` when a machine stands on the image. */
 static int unused(struct store *store, const char *name,
 		  struct disk_error *error)
 {
+	uint64_t bytes = 0;
 	char user[64];
 
+	folder_prune(store->machines, &bytes);
 	if (!store_user(store, name, user))
 		return 0;
 	if (*user == '.')
@@ -275,8 +277,9 @@ void store_abandon(struct store_draft *draft)
 	folder_remove(draft->store->images, draft->name);
 }
 
-int store_may_make(struct store *store, const char *name, bool replace,
-		   struct disk_error *error)
+/* With the store locked; see store_may_make(). */
+static int may_make(struct store *store, const char *name, bool replace,
+		    struct disk_error *error)
 {
 	if (!is_there(store, name))
 		return 0;
@@ -287,6 +290,17 @@ int store_may_make(struct store *store, const char *name, bool replace,
 	return -1;
 }
 
+int store_may_make(struct store *store, const char *name, bool replace,
+		   struct disk_error *error)
+{
+	int err;
+
+	store_lock(store);
+	err = may_make(store, name, replace, error);
+	store_unlock(store);
+	return err;
+}
+
 /* With the lock held and all of the draft on the disk: gives it its name. */
 static int give_name(struct store_draft *draft, const char *name,
 		     bool replace, struct disk_error *error)
@@ -294,7 +308,7 @@ static int give_name(struct store_draft *draft, const char *name,
 	int images = draft->store->images;
 	bool there = is_there(draft->store, name);
 
-	if (store_may_make(draft->store, name, replace, error))
+	if (may_make(draft->store, name, replace, error))
 		return -1;
 	if (renameat2(images, draft->name, images, name,
 		      there ? RENAME_EXCHANGE : RENAME_NOREPLACE) ||

@@ -23,6 +23,7 @@ struct machine_disk {
 	const char *path; /* NULL: a drive for media without one */
 	bool readonly;
 	const char *format; /* a driver's name; NULL: by the path's ending */
+	const char *folder; /* where its backing file may lie; NULL: beside */
 	enum disk_cache cache;
 	const char *secret; /* its passphrase's file, or fd:N; NULL: none */
 	struct disk_limits limits;

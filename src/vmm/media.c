@@ -77,6 +77,8 @@ static int open_image(struct block **block, const char *what,
 		.format = disk->format,
 		.readonly = disk->readonly,
 		.cache = disk->cache,
+		.folders = &disk->folder,
+		.folder_count = disk->folder ? 1 : 0,
 	};
 	struct disk_secret *secret = NULL;
 	struct disk_error why;

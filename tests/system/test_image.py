@@ -8,14 +8,13 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
+import signal
 
 import pytest
 
-from conftest import BUILD, ENGINE, SOURCE, run, spawn
+from conftest import BUILD, ENGINE, SOURCE, run, spawn, status_of
 
 RECIPE = SOURCE / "guests" / "debian"
-LOGIN = "debian login: "
 
 
 def recipe_hash():
@@ -67,34 +66,73 @@ def test_the_image_is_described(debian):
         "disk.raw", "image.json", "initrd", "kernel"]
 
 
-@pytest.fixture
-def disk(debian, tmp_path):
-    """A copy of the image's disk."""
-    image = info(debian)
-    path = tmp_path / "disk.raw"
-    subprocess.run(["cp", "--sparse=always", "--no-preserve=mode",
-                    f"{image['folder']}/{image['disk']}", path], check=True)
-    return path
+class Machine:
+    """A machine of the image debian, at its serial console."""
+
+    def __init__(self, where, *args):
+        self.child = spawn("run", "debian", "--engine", ENGINE, *args,
+                           timeout=900, **where)
+        self.child.expect(r"log in as (\S+) with the password (\S+)\r\n")
+        self.user, self.password = self.child.match.groups()
+
+    def log_in(self, host):
+        """By the password that lodge told. What ends getty starts another."""
+        self.child.expect_exact(f"{host} login: ")
+        self.child.sendline(self.user)
+        self.child.expect_exact("Password: ")
+        self.child.sendline(self.password)
+        self.child.expect_exact(f"{self.user}@{host}:~$ ")
+        self.child.sendline("PS1='> '; stty -echo; set +o emacs")
+        self.child.expect("\n> ")
+
+    def __call__(self, command):
+        """What it prints."""
+        self.child.sendline(f"{command}; echo =$?=")
+        self.child.expect(r"=(\d+)=\r\n")
+        assert self.child.match[1] == "0", self.child.before
+        return self.child.before.replace("\r", "").strip()
+
+    def power_off(self):
+        self.child.sendline("sudo poweroff")
+        assert status_of(self.child, 300) == 0
 
 
-def test_boots_to_login_by_its_kernel(debian, disk):
-    image = info(debian)
-    folder = image["folder"]
-    child = spawn("run", "--engine", ENGINE, "--memory", "1G",
-                  "--kernel", f"{folder}/{image['kernel']}",
-                  "--initrd", f"{folder}/{image['initrd']}",
-                  "--append", f"{image['append']} console=ttyS0",
-                  "--disk", disk, timeout=240)
-    child.expect_exact(LOGIN)
-    child.send("\x01x")
+def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):
+    """One machine, three ways to boot it; a file that survives a kill."""
+    where = {"env": {**debian["env"], "XDG_RUNTIME_DIR": str(tmp_path)}}
+    name = ["--name", "box"]
+    key = tmp_path / "key.pub"
+    key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE test@host\n")
+    run("image", "forget", "box", **where)
 
+    m = Machine(where, *name, "--ssh-key", key, "--disk-size", "12G")
+    assert m.user == "lodge"
+    m.log_in("box")
+    assert m("hostname") == "box"
+    assert m("cat .ssh/authorized_keys") == key.read_text().strip()
+    assert m("sudo id -u") == "0"
+    assert "12G" in m("lsblk -dno SIZE /dev/vda")
+    # The root file system has grown with it.
+    assert int(m("df --output=size -BM / | tail -1")[:-1]) > 11 << 10
+    random = m("head -c 3000000 /dev/urandom | tee big | sha256sum; sync")
+    m.child.kill(signal.SIGKILL)
+    m.child.wait()
 
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
-def test_boots_to_login_by_firmware(disk, firmware):
-    child = spawn("run", "--engine", ENGINE, "--memory", "1G",
-                  "--firmware", firmware, "--disk", disk, timeout=240)
-    child.expect_exact(LOGIN)
-    child.send("\x01x")
+    m = Machine(where, *name, "--firmware", "uefi")
+    m.log_in("box")
+    assert m("sha256sum <big") == random
+    assert m("test -d /sys/firmware/efi && echo uefi") == "uefi"
+    # What an upgrade of the kernel or of GRUB does.
+    m("sudo update-grub 2>&1")
+    m("sudo dpkg-reconfigure grub-cloud-amd64 2>&1; "
+      "sudo grub-install --target=i386-pc /dev/vda 2>&1")
+    m.power_off()
+
+    m = Machine(where, *name, "--firmware", "bios")
+    m.log_in("box")
+    assert m("sha256sum <big") == random
+    m.power_off()
+    assert run("image", "forget", "box", **where).returncode == 0
 
 
 # --- the store ---------------------------------------------------------------

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine that was made of an image: a folder in the store's machines/ with
+ * its own disk, which holds what differs from the image's (qcow2), the seed of
+ * its first boot and its UEFI variables. Kept under the machine's name, or
+ * forgotten at the end. While one runs its folder is locked (flock).
+ */
+#ifndef LODGE_IMAGE_INSTANCE_H
+#define LODGE_IMAGE_INSTANCE_H
+
+#include "image/seed.h"
+#include "image/store.h"
+
+#define INSTANCE_PATH_MAX (FOLDER_PATH_MAX + 256)
+
+struct instance {
+	struct store *store;
+	int folder; /* -1: closed */
+	char entry[IMAGE_NAME_MAX + 1]; /* the folder's name */
+	char path[INSTANCE_PATH_MAX - 64]; /* of the folder */
+	char disk[INSTANCE_PATH_MAX], seed[INSTANCE_PATH_MAX];
+	char vars[INSTANCE_PATH_MAX]; /* UEFI's; may not be there yet */
+	bool ephemeral, fresh; /* fresh: was not there before */
+	char user[64], password[SEED_PASSWORD]; /* "": none of ours */
+};
+
+struct instance_wish {
+	const struct store_image *image;
+	const char *name; /* of the machine */
+	bool ephemeral;
+	uint64_t size; /* of the disk; 0: as it is, or the image's */
+	/* The first boot: user, keys, user_data. The rest is filled in. */
+	struct seed *seed;
+	bool reseed; /* have a kept machine do its first boot again */
+};
+
+/*
+ * Opens the kept machine wish->name, or makes one. 0, or -1 with `error`, of
+ * which nothing is left: it runs, or stands on another image.
+ */
+int instance_open(struct store *store, const struct instance_wish *wish,
+		  struct instance *instance, struct disk_error *error);
+
+/* The end of its run; forgets an ephemeral one. */
+void instance_close(struct instance *instance);
+
+/* Takes a kept machine away that does not run. 0; 1: there is none; -1. */
+int instance_forget(struct store *store, const char *name,
+		    struct disk_error *error);
+
+/*
+ * A list of objects: name, image, user, created, running and bytes on the
+ * host. NULL: no memory.
+ */
+json_t *instance_list(struct store *store);
+
+#endif

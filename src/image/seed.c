@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/seed.h"
+
+#include <crypt.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "image/iso.h"
+
+#define HEAD "#cloud-config\n" /* JSON is YAML */
+
+/* --- texts ------------------------------------------------------------------ */
+
+/* A host name of a machine's name: letters, digits and hyphens. */
+static void host_name(char to[64], const char *from)
+{
+	size_t length = 0;
+
+	for (; *from && length < 63; from++)
+		to[length++] = isalnum((unsigned char)*from) ? *from : '-';
+	while (length > 1 && to[length - 1] == '-')
+		length--;
+	to[length] = '\0';
+}
+
+/* Indexes into the alphabet from the kernel's random numbers. */
+static int random_text(char *to, size_t length, const char *alphabet)
+{
+	size_t letters = strlen(alphabet);
+	uint8_t bytes[64];
+
+	if (length > sizeof(bytes) ||
+	    getrandom(bytes, length, 0) != (ssize_t)length)
+		return -1;
+	for (size_t i = 0; i < length; i++)
+		to[i] = alphabet[bytes[i] % letters];
+	to[length] = '\0';
+	return 0;
+}
+
+int seed_make_password(char password[SEED_PASSWORD])
+{
+	/* 32 letters, none of which looks like another: 5 bits each. */
+	return random_text(password, SEED_PASSWORD - 1,
+			   "abcdefghijkmnpqrstuvwxyz23456789");
+}
+
+/* crypt(3) of the password; NULL: it cannot be made. */
+static const char *hash(const char *password, struct crypt_data *data)
+{
+	char salt[32] = "$6$";
+	const char *hashed;
+
+	if (random_text(salt + 3, 16, "abcdefghijklmnopqrstuvwxyz"
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./"))
+		return NULL;
+	hashed = crypt_r(password, salt, data);
+	return hashed && *hashed == '$' ? hashed : NULL;
+}
+
+/* The account as cloud-config: on top of what the system's own one has. */
+static json_t *config_of(const struct seed *seed)
+{
+	json_t *config = json_object(), *user, *keys;
+	struct crypt_data data = { 0 };
+	const char *hashed;
+
+	if (seed->user) {
+		user = json_pack("{ss ss}", "name", seed->user, "gecos",
+				 seed->user);
+		hashed = seed->password ? hash(seed->password, &data) : NULL;
+		if (hashed) {
+			json_object_set_new(user, "passwd",
+					    json_string(hashed));
+			json_object_set_new(user, "lock_passwd", json_false());
+		}
+		json_object_set_new(config, "user", user);
+	}
+	if (seed->keys) {
+		keys = json_array();
+		for (unsigned int i = 0; i < seed->keys; i++)
+			json_array_append_new(keys,
+					      json_string(seed->key[i]));
+		json_object_set_new(config, "ssh_authorized_keys", keys);
+	}
+	return config;
+}
+
+static char *config_text(const struct seed *seed)
+{
+	json_t *config = config_of(seed);
+	char *json = json_dumps(config, JSON_INDENT(2)), *text = NULL;
+
+	if (json && asprintf(&text, HEAD "%s\n", json) < 0)
+		text = NULL;
+	free(json);
+	json_decref(config);
+	return text;
+}
+
+static char *meta_text(const struct seed *seed)
+{
+	char host[64], *text;
+	json_t *meta;
+
+	host_name(host, seed->host);
+	meta = json_pack("{ss ss}", "instance-id", seed->instance,
+			 "local-hostname", host);
+	text = json_dumps(meta, JSON_INDENT(2));
+	json_decref(meta);
+	return text;
+}
+
+void *seed_make(const struct seed *seed, size_t *size)
+{
+	char *meta = meta_text(seed), *config = config_text(seed);
+	const bool own = seed->user_data;
+	struct iso_file files[] = {
+		{ "meta-data", "META_DAT.;1", meta, meta ? strlen(meta) : 0 },
+		{ "user-data", "USER_DAT.;1",
+		  own ? seed->user_data : config,
+		  own ? seed->user_data_size : config ? strlen(config) : 0 },
+		{ "vendor-data", "VENDOR_D.;1", config,
+		  config ? strlen(config) : 0 },
+	};
+	void *image = NULL;
+
+	if (meta && config)
+		image = iso_make("cidata", files, own ? 3 : 2, size);
+	free(meta);
+	free(config);
+	return image;
+}
+
+/* --- files ------------------------------------------------------------------ */
+
+static int read_all(int fd, char *to, size_t *size)
+{
+	size_t length = 0;
+	ssize_t n;
+
+	do {
+		n = read(fd, to + length, SEED_FILE_MAX + 1 - length);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		length += n > 0 ? (size_t)n : 0;
+	} while (n && length <= SEED_FILE_MAX);
+	*size = length;
+	to[length < SEED_FILE_MAX ? length : SEED_FILE_MAX] = '\0';
+	return length > SEED_FILE_MAX ? -EFBIG : 0;
+}
+
+char *seed_read_file(const char *path, size_t *size, struct disk_error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : malloc(SEED_FILE_MAX + 2);
+	int err = fd < 0 ? -errno : !text ? -ENOMEM : 0;
+
+	if (!err)
+		err = read_all(fd, text, size);
+	if (fd >= 0)
+		close(fd);
+	if (!err)
+		return text;
+	free(text);
+	disk_error_set(error, err, "%s: %s", path, strerror(-err));
+	return NULL;
+}
+
+/* Whether a line of a public key file is a key: "TYPE BASE64 ...". */
+static bool is_key(const char *line)
+{
+	static const char *const types[] = { "ssh-", "ecdsa-sha2-", "sk-ssh-",
+					     "sk-ecdsa-" };
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (!strncmp(line, types[i], strlen(types[i])))
+			return strchr(line, ' ');
+	return false;
+}
+
+int seed_read_keys(struct seed *seed, const char *path,
+		   struct disk_error *error)
+{
+	unsigned int before = seed->keys;
+	char *text, *rest, *line;
+	size_t size;
+
+	text = seed_read_file(path, &size, error);
+	if (!text)
+		return -1;
+	if (strstr(text, "PRIVATE KEY-----")) {
+		disk_error_set(error, -EINVAL, "%s: is a private key; give the "
+			       "public one, %s.pub", path, path);
+		free(text);
+		return -1;
+	}
+	for (line = strtok_r(text, "\r\n", &rest); line;
+	     line = strtok_r(NULL, "\r\n", &rest))
+		if (is_key(line) && seed->keys < SEED_KEYS_MAX)
+			seed->key[seed->keys++] = strdup(line);
+	free(text);
+	if (seed->keys > before)
+		return 0;
+	disk_error_set(error, -EINVAL, "%s: has no ssh public key", path);
+	return -1;
+}
+
+void seed_free_keys(struct seed *seed)
+{
+	while (seed->keys)
+		free((char *)seed->key[--seed->keys]);
+}
