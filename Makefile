@@ -6,6 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
 SEQUENCES ?= 2000000
+LOSSES ?= 1000
 # Arguments for `lodge run`, `meson test`, the benchmark and the soak test.
 ARGS ?=
 
@@ -13,7 +14,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences install clean
+.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses install clean
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
@@ -70,6 +71,12 @@ sequences:
 	@$(BUILD)/tests/unit/engine/test-engine-rewrite --count $(SEQUENCES) \
 		--host
 
+losses:
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@ninja -C $(BUILD) tests/disk/test-disk-qcow2-model
+	@$(BUILD)/tests/disk/test-disk-qcow2-model --count $(LOSSES) --cuts 20
+
 fuzz:
 	@$(SETUP) build test
 	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
@@ -104,6 +111,8 @@ help:
 	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make sequences  run SEQUENCES=$(SEQUENCES) random programs on"
 	@echo "                interpreter, rewriter and this processor"
+	@echo "make losses     write LOSSES=$(LOSSES) qcow2 images at random and lose"
+	@echo "                power 20 times each"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"
 	@echo

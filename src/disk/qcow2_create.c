@@ -4,9 +4,13 @@
  * order, and nothing else unless room is to be taken from the start.
  */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "disk/file.h"
 #include "disk/qcow2.h"
 
 const struct disk_option qcow2_options[] = {
@@ -15,6 +19,11 @@ const struct disk_option qcow2_options[] = {
 	{ "compat", "v2|v3: version of the format (default: v3)" },
 	{ "compression_type", "zlib|zstd: of compressed clusters "
 			      "(default: zlib)" },
+	{ "data_file", "PATH: the disk's bytes lie in this file, which is "
+		       "made; from the image's folder (default: in the "
+		       "image)" },
+	{ "data_file_raw", "on|off: it is a raw image by itself "
+			   "(default: off)" },
 	{ "extended_l2", "on|off: clusters are there in 32 parts "
 			 "(default: off)" },
 	{ "lazy_refcounts", "on|off: others may write refcounts late "
@@ -141,6 +150,10 @@ static int check_together(const struct disk_create *how,
 	    h->cluster_bits < QCOW2_CLUSTER_BITS_SUB)
 		return disk_error_set(error, -EINVAL, "extended_l2=on needs "
 				      "clusters of 16K or more");
+	if (h->autoclear & QCOW2_DATA_RAW &&
+	    (!(h->incompatible & QCOW2_DATA_FILE) || how->backing))
+		return disk_error_set(error, -EINVAL, "data_file_raw=on needs "
+				      "data_file, and no backing file");
 	if (mode != DISK_PREALLOC_OFF && how->backing &&
 	    !(h->incompatible & QCOW2_EXTENDED_L2))
 		return disk_error_set(error, -EINVAL, "preallocation on a "
@@ -170,7 +183,15 @@ static int get_options(const struct disk_create *how, struct qcow2_header *h,
 		result = get_switch(how, "lazy_refcounts", &h->compatible,
 				    QCOW2_LAZY, error);
 	if (!result)
+		result = get_switch(how, "data_file_raw", &h->autoclear,
+				    QCOW2_DATA_RAW, error);
+	if (disk_create_option(how, "data_file"))
+		h->incompatible |= QCOW2_DATA_FILE;
+	if (!result)
 		result = get_preallocation(how, mode, error);
+	/* What others write to the raw file is to be seen here. */
+	if (h->autoclear & QCOW2_DATA_RAW && *mode == DISK_PREALLOC_OFF)
+		*mode = DISK_PREALLOC_METADATA;
 	return result ? result : check_together(how, h, *mode, error);
 }
 
@@ -242,6 +263,7 @@ static int write_header(struct disk_node *file, const struct qcow2_header *h,
 {
 	struct qcow2 q = { .node = { .file = file }, .header = *h,
 			   .cluster_size = 1u << h->cluster_bits };
+	const char *data = disk_create_option(how, "data_file");
 	uint8_t head[QCOW2_LENGTH] = { 0 }, names[4096];
 	uint32_t size = qcow2_feature_names(names);
 	int result = 0;
@@ -252,6 +274,9 @@ static int write_header(struct disk_node *file, const struct qcow2_header *h,
 		result = qcow2_ext_set(&q, QCOW2_EXT_BACKING_FORMAT,
 				       how->backing_format,
 				       (uint32_t)strlen(how->backing_format));
+	if (!result && data)
+		result = qcow2_ext_set(&q, QCOW2_EXT_DATA_FILE, data,
+				       (uint32_t)strlen(data));
 	if (!result && h->version > 2)
 		result = qcow2_ext_set(&q, QCOW2_EXT_FEATURES, names, size);
 	if (!result)
@@ -278,6 +303,54 @@ static int write_image(struct disk_node *file, const struct qcow2_header *h,
 		      : 0;
 }
 
+/* Where a file lies that the image names. */
+static void data_path(char to[PATH_MAX], const struct disk_node *file,
+		      const char *name)
+{
+	const char *slash = *name == '/' ? NULL : strrchr(file->name, '/');
+
+	snprintf(to, PATH_MAX, "%.*s%s",
+		 slash ? (int)(slash - file->name) + 1 : 0, file->name, name);
+}
+
+static int make_data(const char *path, uint64_t size, struct disk_error *error)
+{
+	struct disk_node *data;
+	struct disk_error why;
+	int result = disk_file_make(&data, path, &why);
+
+	if (!result) {
+		result = disk_resize(data, size, DISK_PREALLOC_OFF, &why);
+		if (!result)
+			result = disk_file_keep(data, &why);
+		disk_close(data);
+	}
+	return result ? disk_error_set(error, result, "its data file %s: %s",
+				       path, why.text)
+		      : 0;
+}
+
+/* The image is there; what else is asked for. */
+static int complete(struct disk_node *file, const struct disk_create *how,
+		    enum disk_preallocation mode, struct disk_error *error)
+{
+	const char *name = disk_create_option(how, "data_file");
+	char path[PATH_MAX];
+	int result = 0;
+
+	if (name) {
+		data_path(path, file, name);
+		result = make_data(path, how->size, error);
+		if (result)
+			return result;
+	}
+	if (mode != DISK_PREALLOC_OFF)
+		result = qcow2_preallocate_new(file, how, mode, error);
+	if (result && name)
+		unlink(path);
+	return result;
+}
+
 int qcow2_create(struct disk_node *file, const struct disk_create *how,
 		 struct disk_error *error)
 {
@@ -295,7 +368,5 @@ int qcow2_create(struct disk_node *file, const struct disk_create *how,
 		result = lay_out(&h, &layout, error);
 	if (!result)
 		result = write_image(file, &h, &layout, how, error);
-	if (!result && mode != DISK_PREALLOC_OFF)
-		result = qcow2_preallocate_new(file, how, mode, error);
-	return result;
+	return result ? result : complete(file, how, mode, error);
 }

@@ -73,7 +73,7 @@ static int fill(struct qcow2 *q, uint64_t at, uint64_t length,
 int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t end,
 		      enum disk_preallocation mode)
 {
-	uint64_t at = 0, clusters = 0, top = 0;
+	uint64_t at = 0, clusters = 0, top = 0, length;
 	int error = 0;
 
 	while (offset < end && !error) {
@@ -84,12 +84,14 @@ int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t end,
 		pthread_mutex_unlock(&q->lock);
 		if (error)
 			break;
+		length = clusters << q->header.cluster_bits;
+		if (q->external && length > end - offset)
+			length = end - offset;
 		if (mode != DISK_PREALLOC_METADATA)
-			error = fill(q, at, clusters << q->header.cluster_bits,
-				     mode);
+			error = fill(q, at, length, mode);
 		offset += clusters << q->header.cluster_bits;
-		if (at + (clusters << q->header.cluster_bits) > top)
-			top = at + (clusters << q->header.cluster_bits);
+		if (at + length > top)
+			top = at + length;
 	}
 	if (!error && top > q->data->size)
 		error = disk_resize(q->data, top, DISK_PREALLOC_OFF, NULL);

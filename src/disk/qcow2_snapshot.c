@@ -595,6 +595,10 @@ int qcow2_snapshot_apply(struct disk_node *node, const char *id_or_name,
 
 	if (!s)
 		return missing(id_or_name, error);
+	if (q->bitmap_count && s->size != q->header.size)
+		return disk_error_set(error, -ENOTSUP, "has dirty bitmaps for "
+				      "the size that it has now; remove them "
+				      "first");
 	begin(q);
 	result = apply(q, s);
 	pthread_mutex_unlock(&q->flushing);
