@@ -13,6 +13,7 @@ BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 UEFI = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 SHADOW = pathlib.Path(__file__).with_name("dos") / "shadow.asm"
 PAM = pathlib.Path(__file__).with_name("firmware") / "pam.asm"
+HELLO = pathlib.Path(__file__).with_name("firmware") / "hello.asm"
 LIMIT = 180
 
 needs_bios = pytest.mark.skipif(not BIOS.exists(),
@@ -112,6 +113,77 @@ def test_uefi_shell_and_its_variables(tmp_path):
     child.expect(r"other [^\r]*too")
     stop(child)
     assert os.listdir(tmp_path) == ["vars.fd"]
+
+
+@needs_uefi
+@pytest.mark.skipif(not shutil.which("mformat"),
+                    reason="package mtools is missing")
+def test_uefi_variables_survive_kills(tmp_path):
+    """In the midst of writes without end, when the store is tidied up too."""
+    disk, script = tmp_path / "disk.img", tmp_path / "startup.nsh"
+    name = tmp_path / "vars.fd"
+    script.write_text("@echo -off\r\nfor %i run (1 100000)\r\n"
+                      f"  set kept %i-{'x' * 400}-end\r\n"
+                      "  echo at %i.\r\nendfor\r\n")
+    subprocess.run(["mformat", "-C", "-f", "2880", "-i", disk, "::"],
+                   check=True)
+    subprocess.run(["mcopy", "-i", disk, script, "::"], check=True)
+    for count in (30, 120, 140, 60):  # 256 KiB take some 280
+        child = spawn("run", "--firmware", "uefi", "--engine", ENGINE,
+                      "--uefi-vars", name, "--disk", disk, timeout=LIMIT)
+        child.expect("any other key to continue")
+        child.send("\r")
+        child.expect(f"at {count}\\.")
+        child.kill(9)
+        child.close()
+    child = boot_shell("--uefi-vars", name)
+    child.send("set kept\r")
+    child.expect(r"kept [^\r]*\d+-[x\s]{400,}-end")
+    stop(child)
+
+
+@pytest.fixture
+def uefi_disk(tmp_path):
+    """A file system with a program that UEFI starts from any medium."""
+    if not (shutil.which("mformat") and shutil.which("xorriso")):
+        pytest.skip("package mtools or xorriso is missing")
+    path, program = tmp_path / "disk.img", tmp_path / "hello.efi"
+    subprocess.run(["nasm", "-f", "bin", "-DWORDS=\"from the medium\"", "-o",
+                    program, HELLO], check=True)
+    for command in (["mformat", "-C", "-f", "2880", "-i", path, "::"],
+                    ["mmd", "-i", path, "::/EFI", "::/EFI/BOOT"],
+                    ["mcopy", "-i", path, program,
+                     "::/EFI/BOOT/BOOTX64.EFI"]):
+        subprocess.run([str(word) for word in command], check=True,
+                       capture_output=True)
+    return path
+
+
+@needs_uefi
+@needs_nasm
+@pytest.mark.parametrize("bus", ["virtio", "ahci", "nvme", "ide"])
+def test_uefi_boots_from_a_disk(uefi_disk, bus):
+    child = spawn("run", "--firmware", "uefi", "--engine", ENGINE, "--disk",
+                  f"{uefi_disk},format=raw,bus={bus}", timeout=LIMIT)
+    child.expect("from the medium")
+    stop(child)
+
+
+@needs_uefi
+@needs_nasm
+@pytest.mark.parametrize("bus", ["ahci", "ide"])
+def test_uefi_boots_from_a_cd(uefi_disk, tmp_path, bus):
+    """By El Torito's entry for UEFI."""
+    cd, folder = tmp_path / "cd.iso", tmp_path / "cd"
+    folder.mkdir()
+    shutil.copy(uefi_disk, folder / "efi.img")
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-e", "efi.img",
+                    "-no-emul-boot", "-o", cd, folder], check=True,
+                   capture_output=True)
+    child = spawn("run", "--firmware", "uefi", "--engine", ENGINE, "--cdrom",
+                  f"{cd},bus={bus}", timeout=LIMIT)
+    child.expect("from the medium")
+    stop(child)
 
 
 @pytest.mark.parametrize("args, words", [

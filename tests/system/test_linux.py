@@ -184,6 +184,21 @@ def test_time(linux):
     assert shell.power_off() == 0
 
 
+@pytest.mark.skipif(ENGINE != "soft", reason="engine with a PIT of its own")
+def test_time_by_hpet(linux):
+    """Its counter as the clock, its comparator as the only timer."""
+    words = linux[-1].replace("tsc=reliable", "tsc=unstable")
+    shell = boot([*linux[:-1], f"{words} clocksource=hpet nolapic_timer"])
+    assert shell.run("cat /sys/devices/system/clocksource/clocksource0/"
+                     "current_clocksource") == "hpet"
+    devices = shell.run("grep 'Clock Event Device' /proc/timer_list")
+    assert "hpet" in devices and "lapic" not in devices
+    start = time.monotonic()
+    shell.run("sleep 5")
+    assert 4.9 < time.monotonic() - start < 8
+    assert shell.power_off() == 0
+
+
 def test_idle_guest_uses_little_processor_time(linux):
     shell = boot(linux, "--cpus", "2")
     time.sleep(5)
