@@ -96,6 +96,9 @@ struct disk_driver {
 	 * moment's file is sound, and flushes. NULL: the file's. */
 	int (*flush)(struct disk_node *node);
 
+	/* Removes the files besides the first. NULL: there are none. */
+	void (*remove)(struct disk_node *node);
+
 	uint64_t (*allocated)(struct disk_node *node); /* a leaf's */
 	int (*resize)(struct disk_node *node, uint64_t size,
 		      enum disk_preallocation prealloc,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk/driver.h"
 
@@ -306,6 +307,13 @@ uint64_t disk_allocated(struct disk_node *node)
 	if (node->driver->allocated)
 		return node->driver->allocated(node);
 	return node->file ? disk_allocated(node->file) : 0;
+}
+
+void disk_remove(struct disk_node *node)
+{
+	if (node->driver->remove)
+		node->driver->remove(node);
+	unlink(node->file ? node->file->name : node->name);
 }
 
 /* --- care ------------------------------------------------------------------- */

@@ -94,6 +94,9 @@ int disk_open_on(struct disk_node **node, struct disk_node *file,
 /* Flushes what the driver holds back, gives everything back. NULL is fine. */
 void disk_close(struct disk_node *node);
 
+/* Removes the image's files; it stays open until disk_close(). */
+void disk_remove(struct disk_node *node);
+
 struct disk_create {
 	const char *path;
 	const char *format;

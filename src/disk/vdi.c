@@ -657,9 +657,8 @@ static json_t *vdi_info(struct disk_node *node)
 {
 	const struct vdi *vdi = vdi_of(node);
 
-	return json_pack("{sssI}", "subformat",
-			 vdi->is_static ? "static" : "dynamic", "block_size",
-			 (json_int_t)vdi->table.block);
+	return json_pack("{ss}", "subformat",
+			 vdi->is_static ? "static" : "dynamic");
 }
 
 static const struct disk_option vdi_options[] = {

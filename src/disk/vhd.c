@@ -530,13 +530,8 @@ static json_t *vhd_info(struct disk_node *node)
 	static const char *const types[] = { "fixed", "dynamic",
 					     "differencing" };
 	const struct vhd *vhd = vhd_of(node);
-	json_t *info = json_pack("{ss}", "subformat",
-				 types[vhd->type - VHD_FIXED]);
 
-	if (vhd->type != VHD_FIXED)
-		json_object_set_new(info, "block_size",
-				    json_integer(vhd->table.block));
-	return info;
+	return json_pack("{ss}", "subformat", types[vhd->type - VHD_FIXED]);
 }
 
 static const struct disk_option vhd_options[] = {

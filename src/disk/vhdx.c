@@ -282,9 +282,8 @@ static json_t *vhdx_info(struct disk_node *node)
 {
 	const struct vhdx *vhdx = vhdx_of(node);
 
-	return json_pack("{sssIsI}", "subformat",
-			 vhdx->fixed ? "fixed" : "dynamic", "block_size",
-			 (json_int_t)vhdx->table.block, "sector_size",
+	return json_pack("{sssI}", "subformat",
+			 vhdx->fixed ? "fixed" : "dynamic", "sector_size",
 			 (json_int_t)vhdx->sector);
 }
 

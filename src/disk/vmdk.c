@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "disk/file.h"
 
@@ -512,6 +513,16 @@ static void vmdk_close(struct disk_node *node)
 	pthread_mutex_destroy(&vmdk->change);
 }
 
+static void vmdk_remove(struct disk_node *node)
+{
+	struct vmdk *vmdk = vmdk_of(node);
+
+	for (unsigned int i = 0; i < vmdk->extents; i++)
+		if (vmdk->extent[i].file &&
+		    vmdk->extent[i].file != node->file)
+			unlink(vmdk->extent[i].file->name);
+}
+
 /* --- care ------------------------------------------------------------------- */
 
 static uint64_t vmdk_allocated(struct disk_node *node)
@@ -569,6 +580,7 @@ const struct disk_driver disk_vmdk = {
 	.suffixes = ".vmdk",
 	.options = vmdk_options,
 	.backing = true,
+	.names_itself = true,
 	.probe = vmdk_probe,
 	.open = vmdk_open,
 	.create = vmdk_create,
@@ -580,6 +592,7 @@ const struct disk_driver disk_vmdk = {
 	.zero = vmdk_zero,
 	.discard = vmdk_discard,
 	.flush = vmdk_flush,
+	.remove = vmdk_remove,
 	.allocated = vmdk_allocated,
 	.info = vmdk_info,
 	.check = vmdk_check,

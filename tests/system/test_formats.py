@@ -11,6 +11,7 @@ import pytest
 
 BUILD = pathlib.Path(os.environ.get("LODGE_BUILD", "build"))
 TOOL = BUILD / "tests/system/disk-tool"
+LODGE = BUILD / "lodge"
 MIB = 1 << 20
 SIZE = 24 * MIB + 7 * 512
 
@@ -347,6 +348,25 @@ def test_vmdk_stream_damage_is_an_error(tmp_path):
         file.seek(128 * 512 + 8)
         file.write(b"\xff\xff\xff\x7f")
     refused(TOOL, "compare", "vmdk", image, "raw", model)
+
+
+@pytest.mark.parametrize("kind", ["monolithicFlat", "twoGbMaxExtentSparse"])
+def test_vmdk_of_several_files_by_convert(tmp_path, kind):
+    model, image = make_content(tmp_path), tmp_path / "disk.vmdk"
+    stream = tmp_path / "stream.vmdk"
+    run(LODGE, "disk", "convert", model, stream, "--option",
+        "subformat=streamOptimized")
+    run(LODGE, "disk", "convert", stream, image, "--option",
+        f"subformat={kind}")
+    run("qemu-img", "compare", "-q", "-f", "vmdk", "-F", "raw", image, model)
+    assert all(".part" not in file.name for file in tmp_path.iterdir())
+    with open(stream, "r+b") as file:
+        file.seek(128 * 512 + 20)
+        file.write(b"\xff" * 30)
+    before = set(tmp_path.iterdir())
+    refused(LODGE, "disk", "convert", stream, tmp_path / "other.vmdk",
+            "--option", f"subformat={kind}")
+    assert set(tmp_path.iterdir()) == before
 
 
 def cid(image):

@@ -195,8 +195,8 @@ static int give_up(struct convert *c, int result,
 	}
 	if (c->parted)
 		part_remove(&c->part);
-	else if (!c->device)
-		unlink(c->target);
+	else if (!c->device && c->to)
+		disk_remove(c->to);
 	return fail(c, c->target, error);
 }
 
