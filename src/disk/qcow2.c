@@ -252,8 +252,7 @@ static void close_image(struct disk_node *node)
 
 static bool probe(const uint8_t *head, size_t size)
 {
-	return size >= 8 && get_be32(head) == QCOW2_MAGIC &&
-	       get_be32(head + 4) >= 2;
+	return size >= 4 && get_be32(head) == QCOW2_MAGIC;
 }
 
 static int map(struct disk_node *node, uint64_t offset, uint64_t length,
