@@ -160,7 +160,7 @@ def test_stops_while_writing(linux, image, report):
     (lambda p: None, "no such file"),
     (lambda p: p.write_bytes(b""), "empty"),
     (lambda p: p.write_bytes(b"x" * 1000), "multiple of 512"),
-    (lambda p: p.write_bytes(b"QFI\xfb" + bytes(508)), "qcow2"),
+    (lambda p: p.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(504)), "qcow2"),
     (lambda p: p.mkdir(), "directory"),
 ])
 def test_bad_images(linux, tmp_path, make, words):
@@ -186,7 +186,11 @@ def test_image_in_use(linux, image):
     ("disk.img,queues=0", "queues"),
     ("disk.img,queues=x", "queues"),
     ("disk.img,serial=" + "x" * 21, "characters"),
-    ("disk.img,format=qcow2", "unknown option"),
+    ("disk.img,format=cow", "there are raw"),
+    ("disk.img,cache=fast", "give writeback, none"),
+    ("disk.img,iops=many", "a number of requests"),
+    ("disk.img,bps=7", "as 100M"),
+    ("disk.img,bus=scsi", "give virtio"),
 ])
 def test_bad_options(value, words):
     result = subprocess.run([LODGE, "run", f"--disk={value}"],
@@ -198,8 +202,8 @@ def test_bad_options(value, words):
 
 # --- a full host ------------------------------------------------------------
 
-@pytest.fixture
-def small(tmp_path):
+@pytest.fixture(params=["raw", "qcow2"])
+def small(request, tmp_path):
     """A file system of 32 MiB with an image of 48 in it."""
     folder = tmp_path / "small"
     folder.mkdir()
@@ -207,9 +211,9 @@ def small(tmp_path):
                            folder], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("no right to mount a file system")
-    path = folder / "disk.img"
-    with open(path, "wb") as file:
-        file.truncate(SIZE)
+    path = folder / f"disk.{request.param}"
+    made = run("disk", "create", path, "48M")
+    assert made.returncode == 0, made.stderr
     yield path
     subprocess.run(["umount", "-l", folder], check=True)
 
@@ -227,13 +231,12 @@ def wait_for_state(name, wanted):
     pytest.fail(f"{name} is not {wanted}")
 
 
-@pytest.mark.parametrize("cpus", [1, 2])
-def test_waits_for_room(linux, small, cpus):
+def test_waits_for_room(linux, small, tmp_path):
     """Nothing is lost; the guest does not even see the time go by."""
-    name = f"full-{cpus}-{os.getpid()}"
+    name = f"full-{os.getpid()}"
     ballast = small.parent / "ballast"
     ballast.write_bytes(bytes(16 * MIB))
-    shell = boot(linux, "--cpus", cpus, "--name", name, "--disk", small)
+    shell = boot(linux, "--cpus", 2, "--name", name, "--disk", small)
     shell.run("dd if=/dev/urandom of=/tmp/r bs=1M count=24 2>/dev/null")
     wanted = shell.run("md5sum < /tmp/r").split()[0]
     shell.child.sendline("dd if=/tmp/r of=/dev/vda bs=1M conv=fsync "
@@ -250,11 +253,14 @@ def test_waits_for_room(linux, small, cpus):
     shell.run("echo 3 > /proc/sys/vm/drop_caches")
     assert guest_md5(shell, "/dev/vda", 24) == wanted
     assert shell.power_off() == 0
-    with open(small, "rb") as file:
+    copy = tmp_path / "copy.raw"
+    assert run("disk", "convert", small, copy).returncode == 0
+    with open(copy, "rb") as file:
         assert md5(file.read(24 * MIB)) == wanted
 
 
 @pytest.mark.parametrize("end", ["stop", "reset"])
+@pytest.mark.parametrize("small", ["raw"], indirect=True)
 def test_ends_while_it_waits_for_room(linux, small, end):
     name = f"full-{end}-{os.getpid()}"
     shell = boot(linux, "--name", name, "--disk", small)
@@ -269,3 +275,32 @@ def test_ends_while_it_waits_for_room(linux, small, end):
     else:
         assert run("stop", "--force", name).returncode == 0
         assert status_of(shell.child) == 0
+
+
+# --- cache modes, limits, formats -------------------------------------------
+
+@pytest.mark.parametrize("options", ["cache=none", "cache=writethrough",
+                                     "cache=unsafe", "iops=300,bps=8M"])
+@pytest.mark.parametrize("suffix", ["img", "qcow2"])
+def test_options(linux, tmp_path, suffix, options):
+    path = tmp_path / f"disk.{suffix}"
+    made = run("disk", "create", path, "48M")
+    assert made.returncode == 0, made.stderr
+    shell = boot(linux, "--cpus", 2, "--disk", f"{path},{options}")
+    wrote = copy_random(shell, "/dev/vda")
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    whole = guest_md5(shell, "/dev/vda")
+    assert shell.power_off() == 0
+    copy = tmp_path / "copy.raw"
+    assert run("disk", "convert", path, copy).returncode == 0
+    data = copy.read_bytes()
+    assert md5(data) == whole
+    assert md5(data[16 * MIB:24 * MIB]) == wrote
+
+
+def test_names_the_holder(linux, image):
+    shell = boot(linux, "--disk", image)
+    result = run("run", "--disk", f"{image},readonly")
+    assert result.returncode == 1
+    assert f"in use by process {shell.child.pid} (lodge run" in result.stderr
+    assert shell.power_off() == 0
