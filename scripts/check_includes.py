@@ -26,7 +26,7 @@ ROOMS = {
     'host/linux': [],
     'host/metal': [],
     'disk': ['host/linux'],
-    'image': ['disk'],
+    'image': ['disk', 'host/linux'],
     'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
             'engine', 'host/linux', 'vnc'],

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cli/command.h"
+#include "image/fetch.h"
 #include "image/instance.h"
 #include "vmm/machine.h"
 
@@ -258,10 +259,11 @@ static int run_prune(struct store *store, const struct image_args *args)
 	unsigned int count = store_prune(store, &bytes);
 	char text[CLI_BYTES];
 
+	bytes += fetch_prune(store);
 	if (args->json) {
 		print_json(json_pack("{sisI}", "folders", (int)count, "bytes",
 				     (json_int_t)bytes));
-	} else if (count) {
+	} else if (count || bytes) {
 		printf("%u unfinished, %s given back\n", count,
 		       cli_bytes(text, bytes));
 	}
@@ -352,6 +354,10 @@ static const struct image_part *const parts[] = {
 	&part_list,
 	&part_info,
 	&image_build,
+	&image_pull,
+	&image_catalogue,
+	&image_import,
+	&image_export,
 	&part_remove,
 	&part_prune,
 	&part_machines,

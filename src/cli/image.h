@@ -10,14 +10,17 @@
 #include <stdint.h>
 
 #include "cli/option.h"
+#include "image/checksum.h"
 #include "image/store.h"
 
 /* What the options of all parts say; a part has those of its table. */
 struct image_args {
 	char **word;
 	int words;
-	bool json, replace;
-	const char *name, *suite;
+	bool json, replace, uefi, compress, machine, unchecked;
+	const char *name, *suite, *format, *catalogue;
+	char checksum[CHECKSUM_MAX];
+	unsigned int stall; /* seconds */
 	uint64_t size;
 	char packages[1024]; /* with commas between */
 };
@@ -34,6 +37,10 @@ struct image_part {
 };
 
 extern const struct image_part image_build;
+extern const struct image_part image_import;
+extern const struct image_part image_export;
+extern const struct image_part image_pull;
+extern const struct image_part image_catalogue;
 
 /* Options of several parts: their take functions. */
 int image_take_json(void *config, const char *value);

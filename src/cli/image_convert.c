@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lodge image import and export: images from and to files of any format.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "cli/disk/tool.h"
+#include "cli/image.h"
+#include "disk/driver.h"
+#include "image/ova.h"
+#include "vmm/machine.h"
+
+static int take_format(void *config, const char *value)
+{
+	((struct image_args *)config)->format = value;
+	if (disk_driver_find(value) || !strcmp(value, "ova"))
+		return 0;
+	cli_error("image: --format %s: there is no such format; lodge help "
+		  "disk lists them", value);
+	return -1;
+}
+
+/* What lodge disk convert does, with our name in its messages. */
+static int convert(const char *command, const char *from,
+		   const char *from_format, const char *to,
+		   const struct image_args *args, struct tool *more)
+{
+	char *words[] = { (char *)from, (char *)to };
+
+	more->command = command;
+	more->word = words;
+	more->words = 2;
+	more->from = from_format;
+	more->compress = args->compress;
+	return disk_command_convert.run(more);
+}
+
+/* --- import ----------------------------------------------------------------- */
+
+static bool ends_in(const char *path, const char *suffix)
+{
+	size_t length = strlen(path), end = strlen(suffix);
+
+	return length > end && !strcasecmp(path + length - end, suffix);
+}
+
+/* "debian-12" of "/tmp/debian-12.qcow2". */
+static int name_of(const char *path, char name[IMAGE_NAME_MAX + 1])
+{
+	const char *base = strrchr(path, '/'), *dot;
+	int length;
+
+	base = base ? base + 1 : path;
+	dot = strrchr(base, '.');
+	length = dot > base ? (int)(dot - base) : (int)strlen(base);
+	if (length <= IMAGE_NAME_MAX) {
+		snprintf(name, IMAGE_NAME_MAX + 1, "%.*s", length, base);
+		if (image_name_valid(name))
+			return 0;
+	}
+	cli_error("image import: %s: gives no name for an image; give one "
+		  "with --name", path);
+	return -1;
+}
+
+/* The disk into the draft; 0 or an exit status. */
+static int bring_in(struct store_draft *draft, const struct image_args *args)
+{
+	const char *from = args->word[0], *format = args->format;
+	char inner[FOLDER_PATH_MAX + 256], to[FOLDER_PATH_MAX + 256];
+	struct tool tool = { 0 };
+	struct disk_error error;
+	int status;
+
+	snprintf(inner, sizeof(inner), "%s/inner.vmdk", draft->path);
+	snprintf(to, sizeof(to), "%s/disk.qcow2", draft->path);
+	if (format ? !strcmp(format, "ova") : ends_in(from, ".ova")) {
+		if (ova_extract(from, draft->folder, "inner.vmdk", &error)) {
+			cli_error("image import: %s", error.text);
+			return MACHINE_FAILED;
+		}
+		from = inner;
+		format = "vmdk";
+	}
+	tool.to = "qcow2";
+	status = convert("image import", from, format, to, args, &tool);
+	remove(inner);
+	return status;
+}
+
+/* What is known of it. */
+static int describe(const struct store_draft *draft,
+		    const struct image_args *args,
+		    struct image_record *record)
+{
+	char path[FOLDER_PATH_MAX + 256], source[PATH_MAX];
+	const struct disk_open how = { .path = path, .format = "qcow2",
+				       .readonly = true };
+	struct disk_error error;
+	struct disk_node *node;
+
+	snprintf(path, sizeof(path), "%s/disk.qcow2", draft->path);
+	if (disk_open(&node, &how, &error)) {
+		cli_error("image import: %s", error.text);
+		return -1;
+	}
+	*record = (struct image_record){
+		.disk = "disk.qcow2",
+		.format = "qcow2",
+		.size = node->size,
+		.created = time(NULL),
+	};
+	disk_close(node);
+	strcpy(record->firmware, args->uefi ? "uefi" : "bios");
+	if (!realpath(args->word[0], source))
+		snprintf(source, sizeof(source), "%s", args->word[0]);
+	snprintf(record->source, sizeof(record->source), "import %.1000s",
+		 source);
+	return 0;
+}
+
+static int run_import(struct store *store, const struct image_args *args)
+{
+	char name[IMAGE_NAME_MAX + 1];
+	struct image_record record;
+	struct store_draft draft;
+	struct disk_error error;
+	int status;
+
+	if (args->name)
+		snprintf(name, sizeof(name), "%s", args->name);
+	else if (name_of(args->word[0], name))
+		return MACHINE_USAGE;
+	if (store_may_make(store, name, args->replace, &error) ||
+	    store_begin(store, &draft, &error)) {
+		cli_error("image import: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	status = bring_in(&draft, args);
+	if (!status && describe(&draft, args, &record))
+		status = MACHINE_FAILED;
+	if (status) {
+		store_abandon(&draft);
+		return status;
+	}
+	snprintf(record.name, sizeof(record.name), "%s", name);
+	if (store_finish(&draft, &record, args->replace, &error)) {
+		cli_error("image import: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	if (args->json)
+		tool_print_json(json_pack("{sssI}", "name", name, "size",
+					  (json_int_t)record.size));
+	return MACHINE_OK;
+}
+
+static int take_uefi(void *config, const char *value)
+{
+	((struct image_args *)config)->uefi = true;
+	return 0;
+}
+
+static const struct option_spec import_options[] = {
+	{ "format", "FORMAT",
+	  "what FILE is (as its name's ending says; raw without\n"
+	  "one): qcow2, vmdk, vhdx, vdi, ova ...", false, take_format },
+	{ "name", "NAME", "what to call the image (as FILE without its ending)",
+	  false, image_take_name },
+	{ "uefi", NULL, "its system boots by UEFI (not by BIOS)", false,
+	  take_uefi },
+	{ "replace", NULL, "make an image anew that is there", false,
+	  image_take_replace },
+	{ "json", NULL, "print JSON", false, image_take_json },
+};
+
+const struct image_part image_import = {
+	.name = "import",
+	.synopsis = "FILE [OPTIONS]",
+	.summary = "Makes an image of a disk image of any format, or of the "
+		   "disk in an OVA file.",
+	.options = import_options,
+	.option_count = sizeof(import_options) / sizeof(import_options[0]),
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a file",
+	.run = run_import,
+};
+
+/* --- export ----------------------------------------------------------------- */
+
+static int export_machine(struct store *store, const struct image_args *args,
+			  struct tool *tool)
+{
+	char path[FOLDER_PATH_MAX + 256], folder[FOLDER_PATH_MAX + 256];
+
+	/* Its name is a folder's: nothing that leaves the store. */
+	if (!image_name_valid(args->word[0])) {
+		cli_error("image export: %s: is no machine's name",
+			  args->word[0]);
+		return MACHINE_USAGE;
+	}
+	snprintf(path, sizeof(path), "%s/machines/%s/disk.qcow2", store->path,
+		 args->word[0]);
+	snprintf(folder, sizeof(folder), "%s/images", store->path);
+	tool->folder[tool->folders++] = folder;
+	return convert("image export", path, "qcow2", args->word[1], args,
+		       tool);
+}
+
+static int run_export(struct store *store, const struct image_args *args)
+{
+	struct tool tool = { .to = args->format, .json = args->json };
+	char path[FOLDER_PATH_MAX + 256];
+	struct store_image image;
+	struct disk_error error;
+
+	if (args->format && !strcmp(args->format, "ova")) {
+		cli_error("image export: OVA files are read, not written; give "
+			  "--format vmdk");
+		return MACHINE_USAGE;
+	}
+	if (args->machine)
+		return export_machine(store, args, &tool);
+	switch (store_find(store, args->word[0], &image, &error)) {
+	case 0:
+		break;
+	case 1:
+		image_unknown(store, args->word[0]);
+		return MACHINE_FAILED;
+	default:
+		cli_error("image export: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	snprintf(path, sizeof(path), "%s/%s", image.path, image.record.disk);
+	return convert("image export", path, image.record.format,
+		       args->word[1], args, &tool);
+}
+
+static int take_compress(void *config, const char *value)
+{
+	((struct image_args *)config)->compress = true;
+	return 0;
+}
+
+static int take_machine(void *config, const char *value)
+{
+	((struct image_args *)config)->machine = true;
+	return 0;
+}
+
+static const struct option_spec export_options[] = {
+	{ "format", "FORMAT",
+	  "what FILE is to be (as its name's ending says; raw\n"
+	  "without one)", false, take_format },
+	{ "machine", NULL,
+	  "IMAGE is a machine's name: its disk, with all that\n"
+	  "was written there", false, take_machine },
+	{ "compress", NULL, "write compressed clusters", false,
+	  take_compress },
+	{ "json", NULL, "print JSON", false, image_take_json },
+};
+
+const struct image_part image_export = {
+	.name = "export",
+	.synopsis = "IMAGE FILE [OPTIONS]",
+	.summary = "Writes an image's disk to a file of any format: qcow2, "
+		   "vmdk, vhdx, vdi, raw.\nAfter an interruption the same "
+		   "command goes on.",
+	.options = export_options,
+	.option_count = sizeof(export_options) / sizeof(export_options[0]),
+	.words_min = 2,
+	.words_max = 2,
+	.missing = "an image's name or a file",
+	.run = run_export,
+};

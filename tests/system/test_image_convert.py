@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lodge image import and export: there and back in each format, OVA files,
+and what cannot be an image."""
+import io
+import json
+import os
+import random
+import subprocess
+import tarfile
+
+import pytest
+
+import tiny
+from conftest import ENGINE, run
+
+FORMATS = {"raw": "img", "qcow2": "qcow2", "vmdk": "vmdk", "vhdx": "vhdx",
+           "vdi": "vdi"}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A store of one's own, and a raw disk with something on it."""
+    class Place:
+        env = {"env": {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"),
+                       "XDG_RUNTIME_DIR": str(tmp_path)}}
+        images = tmp_path / "data" / "lodge" / "images"
+        disk = tmp_path / "disk.img"
+
+        def __call__(self, *args):
+            return run("image", *args, **self.env)
+    data = bytearray(8 << 20)
+    noise = random.Random(5)
+    for at in (0, 1 << 20, 5 << 20, (8 << 20) - 65536):
+        data[at:at + 65536] = noise.randbytes(65536)
+    Place.disk.write_bytes(data)
+    return Place()
+
+
+def refused(result, status, *words):
+    assert result.returncode == status, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_there_and_back(place, tmp_path, kind):
+    if f"\n  {kind} " not in run("help", "disk").stdout:
+        pytest.skip(f"no {kind} here")
+    assert place("import", place.disk, "--name", "a").returncode == 0
+    file = tmp_path / f"out.{FORMATS[kind]}"
+    result = place("export", "a", file)
+    assert result.returncode == 0, result.stderr
+    # Another program reads the same.
+    subprocess.run(["qemu-img", "convert", "-f", kind, "-O", "raw", file,
+                    tmp_path / "theirs.img"], check=True)
+    assert (tmp_path / "theirs.img").read_bytes() == place.disk.read_bytes()
+    # And what another program makes comes in.
+    theirs = tmp_path / f"theirs.{FORMATS[kind]}"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", kind,
+                    place.disk, theirs], check=True)
+    result = place("import", theirs, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["name"] == "theirs"
+    back = tmp_path / "back.img"
+    assert place("export", "theirs", back).returncode == 0
+    assert back.read_bytes() == place.disk.read_bytes()
+    assert sorted(os.listdir(place.images)) == ["a", "theirs"]
+    assert sorted(os.listdir(place.images / "theirs")) == [
+        "disk.qcow2", "image.json"]
+
+
+def archive(path, members):
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.fixture
+def vmdk(place, tmp_path):
+    path = tmp_path / "inside.vmdk"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o",
+                    "subformat=streamOptimized", place.disk, path],
+                   check=True)
+    return path.read_bytes()
+
+
+def test_an_ova(place, tmp_path, vmdk):
+    ova = tmp_path / "box.ova"
+    archive(ova, [("box.ovf", b"<Envelope/>"), ("box-disk1.vmdk", vmdk),
+                  ("box.mf", b"SHA1(box.ovf)= 0")])
+    result = place("import", ova)
+    assert result.returncode == 0, result.stderr
+    back = tmp_path / "back.img"
+    assert place("export", "box", back).returncode == 0
+    assert back.read_bytes() == place.disk.read_bytes()
+
+
+def test_bad_ovas(place, tmp_path, vmdk):
+    ova = tmp_path / "box.ova"
+    ova.write_bytes(b"hello" * 1000)
+    refused(place("import", ova), 1, "is no OVA file")
+    ova.write_bytes(b"")
+    refused(place("import", ova), 1, "is no OVA file")
+    archive(ova, [("box.ovf", b"<Envelope/>")])
+    refused(place("import", ova), 1, "has no VMDK disk")
+    archive(ova, [("a.vmdk", vmdk), ("b.vmdk", vmdk)])
+    refused(place("import", ova), 1, "several disks")
+    archive(ova, [("a.vmdk", vmdk)])
+    os.truncate(ova, len(vmdk) // 2)
+    refused(place("import", ova), 1, "is no OVA file, or cut short")
+    archive(ova, [("a.vmdk", b"no disk at all")])
+    assert place("import", ova).returncode == 1
+    assert os.listdir(place.images) == []
+
+
+def test_bad_input(place, tmp_path):
+    refused(place("import"), 2, "a file is missing")
+    assert place("import", "/nosuch.qcow2").returncode == 1
+    refused(place("import", place.disk, "--format", "floppy"), 2, "floppy")
+    refused(place("import", tmp_path / ".img"), 2, "--name")
+    wrong = tmp_path / "wrong.qcow2"
+    wrong.write_bytes(b"x" * 100000)
+    assert place("import", wrong).returncode == 1
+    refused(place("export", "nosuch", tmp_path / "x.img"), 1,
+            "no image nosuch")
+    assert os.listdir(place.images) == []
+    assert place("import", place.disk).returncode == 0
+    refused(place("import", place.disk), 1, "--replace")
+    assert place("import", place.disk, "--replace").returncode == 0
+    (tmp_path / "there.qcow2").write_bytes(b"mine")
+    assert place("export", "disk", tmp_path / "there.qcow2").returncode == 1
+    assert (tmp_path / "there.qcow2").read_bytes() == b"mine"
+    refused(place("export", "--machine", "../x", tmp_path / "x.img"), 2,
+            "no machine's name")
+
+
+def test_a_machines_disk(place, tmp_path):
+    """What was written on top of the image comes along."""
+    assert place("import", place.disk, "--name", "a").returncode == 0
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(tiny.kernel(tiny.power_off()))
+    result = run("run", "a", "--name", "m", "--kernel", kernel, "--engine",
+                 ENGINE, "--serial", "none", **place.env)
+    assert result.returncode == 0, result.stderr
+    image = place.images.parent / "machines" / "m" / "disk.qcow2"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 2M 4k", image],
+                   check=True, capture_output=True)
+    out = tmp_path / "out.img"
+    result = place("export", "--machine", "m", out)
+    assert result.returncode == 0, result.stderr
+    whole = bytearray(place.disk.read_bytes())
+    whole[2 << 20:(2 << 20) + 4096] = b"\7" * 4096
+    assert out.read_bytes() == whole
