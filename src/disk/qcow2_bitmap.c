@@ -12,7 +12,7 @@
 
 #define RECORD	    24u /* bytes of a record's fixed part */
 #define BITMAPS_MAX 65535u
-#define NAME_MAX_   1023u
+#define NAMES_MAX   1023u
 #define EXTRA_MAX   65536u
 #define TABLE_MAX   (8u << 20) /* bytes of a bitmap's table */
 
@@ -30,7 +30,7 @@ uint64_t qcow2_bitmap_bytes(const struct qcow2 *q,
 	return (bits + 7) / 8;
 }
 
-static void free_bitmap(struct qcow2_bitmap *b)
+void qcow2_bitmap_free(struct qcow2_bitmap *b)
 {
 	free(b->name);
 	free(b->extra);
@@ -40,7 +40,7 @@ static void free_bitmap(struct qcow2_bitmap *b)
 void qcow2_bitmaps_free(struct qcow2 *q)
 {
 	for (uint32_t i = 0; i < q->bitmap_count; i++)
-		free_bitmap(&q->bitmaps[i]);
+		qcow2_bitmap_free(&q->bitmaps[i]);
 	free(q->bitmaps);
 	q->bitmaps = NULL;
 	q->bitmap_count = 0;
@@ -62,7 +62,7 @@ static int load_record(struct qcow2 *q, const uint8_t *at, uint64_t left,
 	b->name_size = get_be16(at + 18);
 	b->extra_size = get_be32(at + 20);
 	if (b->granularity > 63 || !b->name_size ||
-	    b->name_size > NAME_MAX_ || b->extra_size > EXTRA_MAX ||
+	    b->name_size > NAMES_MAX || b->extra_size > EXTRA_MAX ||
 	    b->table_at & (q->cluster_size - 1) ||
 	    b->entries > TABLE_MAX / 8 || qcow2_bitmap_record(b) > left)
 		return -EUCLEAN;

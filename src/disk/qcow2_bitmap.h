@@ -28,6 +28,34 @@ struct qcow2_bitmap {
 	uint8_t *bits; /* while it follows writes; NULL: as in the file */
 };
 
+/* --- for their users ---------------------------------------------------------- */
+
+/* A new one, empty, that records from now on. Granularity: bytes a bit. */
+int qcow2_bitmap_add(struct disk_node *node, const char *name,
+		     uint64_t granularity, struct disk_error *error);
+int qcow2_bitmap_remove(struct disk_node *node, const char *name,
+			struct disk_error *error);
+
+/* Empty again, and believed again. */
+int qcow2_bitmap_clear(struct disk_node *node, const char *name,
+		       struct disk_error *error);
+
+/* A copy of the bits, to be freed; bit 0 of a byte is the first. -ESTALE: a
+ * crash left it behind, it is not to be believed. */
+int qcow2_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
+		      uint64_t *granularity, struct disk_error *error);
+
+/* --- within the driver -------------------------------------------------------- */
+
+void qcow2_bitmap_free(struct qcow2_bitmap *bitmap);
+
+/* The bits as the file has them, in new memory. With `lock`, as the next. */
+int qcow2_bitmap_load(struct qcow2 *q, const struct qcow2_bitmap *bitmap,
+		      uint8_t **bits);
+
+/* What a bitmap's table refers to, and itself, is let go. */
+int qcow2_bitmap_free_table(struct qcow2 *q, uint64_t at, uint32_t entries);
+
 uint64_t qcow2_bitmap_record(const struct qcow2_bitmap *bitmap);
 
 /* Bytes of a bitmap of the disk's size. */

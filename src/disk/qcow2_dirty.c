@@ -36,8 +36,8 @@ static int load_part(struct qcow2 *q, uint64_t entry, uint8_t *to, size_t size)
 	return 0;
 }
 
-static int load_bits(struct qcow2 *q, const struct qcow2_bitmap *b,
-		     uint8_t **bits)
+int qcow2_bitmap_load(struct qcow2 *q, const struct qcow2_bitmap *b,
+		      uint8_t **bits)
 {
 	uint64_t size = qcow2_bitmap_bytes(q, b), at = 0;
 	struct qcow2_table table;
@@ -91,7 +91,7 @@ int qcow2_bitmaps_begin(struct qcow2 *q)
 		    b->flags & QCOW2_BITMAP_IN_USE)
 			continue;
 		/* One that cannot be followed stays marked for good. */
-		if (usable && load_bits(q, b, &b->bits))
+		if (usable && qcow2_bitmap_load(q, b, &b->bits))
 			b->bits = NULL;
 		b->flags |= QCOW2_BITMAP_IN_USE;
 		any = true;
@@ -153,8 +153,7 @@ static int store_part(struct qcow2 *q, const uint8_t *bits, size_t size,
 	return error;
 }
 
-/* What a table refers to, and itself, is let go. */
-static int free_table(struct qcow2 *q, uint64_t at, uint32_t entries)
+int qcow2_bitmap_free_table(struct qcow2 *q, uint64_t at, uint32_t entries)
 {
 	struct qcow2_table table;
 	int error = qcow2_table_load(&table, q->node.file, at, entries);
@@ -287,8 +286,8 @@ int qcow2_bitmaps_store(struct qcow2 *q)
 	pthread_mutex_lock(&q->lock);
 	for (uint32_t i = 0; i < q->bitmap_count && !error; i++)
 		if (q->bitmaps[i].bits)
-			error = free_table(q, before[i].table_at,
-					   before[i].entries);
+			error = qcow2_bitmap_free_table(
+				q, before[i].table_at, before[i].entries);
 	if (!error && old_size) {
 		qcow2_tables_remove(q, old, old_size);
 		error = qcow2_free(q, old, old_size, true);
