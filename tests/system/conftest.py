@@ -2,7 +2,7 @@
 """What the system tests share: the program, guests, and runs of them.
 
 LODGE_BUILD names the build folder (default: build in the source tree),
-LODGE_ENGINE the engine (default: soft).
+LODGE_ENGINE the engine (default: soft), LODGE_APPEND what more Linux is told.
 """
 import json
 import os
@@ -19,6 +19,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("LODGE_BUILD", SOURCE / "build")).resolve()
 LODGE = BUILD / "lodge"
 ENGINE = os.environ.get("LODGE_ENGINE", "soft")
+APPEND = os.environ.get("LODGE_APPEND", "")
 
 
 def run(*args, timeout=60, **kwargs):
@@ -88,4 +89,4 @@ def linux():
         pytest.skip(f"no default guest in {folder}: make guest")
     return ["run", "--kernel", kernel, "--initrd", initrd, "--engine", ENGINE,
             "--append", "console=ttyS0 quiet tsc=reliable no_timer_check "
-            "cryptomgr.notests panic=-1"]
+            f"cryptomgr.notests panic=-1 {APPEND}"]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, ENGINE
+from conftest import APPEND, BUILD, ENGINE
 from test_disk import guest_md5, md5
 from test_linux import boot
 
@@ -28,7 +28,7 @@ def guest():
         pytest.skip(f"no guest in {folder}: make guest-drivers")
     return ["run", "--kernel", folder / "vmlinux", "--initrd",
             folder / "initrd", "--engine", ENGINE, "--append",
-            "console=ttyS0 quiet cryptomgr.notests panic=-1"]
+            f"console=ttyS0 quiet cryptomgr.notests panic=-1 {APPEND}"]
 
 
 @pytest.fixture

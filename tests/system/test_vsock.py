@@ -25,12 +25,15 @@ TOOL = pathlib.Path(__file__).parent / "vsock" / "tool.c"
 def guest(linux, tmp_path_factory):
     """The default guest with a program for sockets."""
     folder = tmp_path_factory.mktemp("vsock")
-    if not shutil.which("gcc"):
-        pytest.skip("gcc is missing")
-    subprocess.run(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o",
-                    folder / "vsock", TOOL], check=True)
+    tool = TOOL.with_suffix("")  # there where no compiler is
+    if not tool.exists():
+        if not shutil.which("gcc"):
+            pytest.skip("gcc is missing")
+        tool = folder / "vsock"
+        subprocess.run(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o",
+                        tool, TOOL], check=True)
     subprocess.run([sys.executable, SOURCE / "guests" / "make_initrd.py",
-                    folder / "more", "--file", f"{folder}/vsock:/bin/vsock"],
+                    folder / "more", "--file", f"{tool}:/bin/vsock"],
                    check=True)
     initrd = linux.index("--initrd") + 1
     (folder / "initrd").write_bytes(
