@@ -196,12 +196,15 @@ static int commit(struct disk_meta *meta)
 	return error;
 }
 
+/* The data goes first without the mutex: most of the time goes by here, and
+ * readers of tables need not wait for it. */
 int disk_meta_flush(struct disk_meta *meta)
 {
-	int error;
+	int error = disk_flush(meta->file);
 
 	pthread_mutex_lock(&meta->mutex);
-	error = commit(meta);
+	if (!error && meta->dirty)
+		error = commit(meta);
 	pthread_mutex_unlock(&meta->mutex);
 	return error;
 }

@@ -106,6 +106,8 @@ static int note_change(struct vmdk *vmdk)
 		error = disk_write_bytes(vmdk->node.file, vmdk->cid_at, digits,
 					 vmdk->cid_digits);
 		if (!error)
+			error = disk_flush(vmdk->node.file);
+		if (!error)
 			vmdk->cid = cid;
 	}
 	if (!error)
