@@ -81,9 +81,25 @@ static int check_marks(const struct qcow2 *q, struct disk_error *error)
 {
 	if (q->header.incompatible & QCOW2_CORRUPT)
 		return is_damaged(q, "is marked as damaged", error);
-	if (q->header.incompatible & QCOW2_DIRTY)
-		return is_damaged(q, "was not closed well", error);
 	return 0;
+}
+
+/* Others write refcounts late and say so; a crash of theirs is mended here. */
+static bool is_dirty(const struct qcow2 *q, const struct disk_open *how)
+{
+	return q->header.incompatible & QCOW2_DIRTY && !q->node.readonly &&
+	       !how->repair;
+}
+
+static int recount(struct qcow2 *q, struct disk_error *error)
+{
+	struct disk_check check = { 0 };
+	int result = qcow2_check(&q->node, true, &check, error);
+
+	if (!result && (check.corruptions > check.corruptions_fixed ||
+			q->corrupt))
+		return is_damaged(q, "was not closed well", error);
+	return result;
 }
 
 /* L1 and, to write, the refcount table and the set of all tables. */
@@ -141,8 +157,9 @@ static int load_bitmaps(struct qcow2 *q)
 static int load(struct qcow2 *q, const struct disk_open *how,
 		struct disk_error *error)
 {
-	bool mend = how->repair && !q->node.readonly;
-	int result = q->node.readonly || mend ? 0 : check_marks(q, error);
+	bool mend = (how->repair && !q->node.readonly) || is_dirty(q, how);
+	int result = q->node.readonly || how->repair ? 0
+						     : check_marks(q, error);
 
 	if (result)
 		return result;
@@ -226,6 +243,8 @@ int qcow2_open(struct disk_node **node, struct disk_node *file,
 		result = load(q, how, error);
 	if (!result)
 		result = open_others(q, how, error);
+	if (!result && is_dirty(q, how))
+		result = recount(q, error);
 	if (result) {
 		q->node.readonly = true; /* nothing to settle */
 		disk_node_abandon(&q->node);

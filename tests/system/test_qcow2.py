@@ -315,6 +315,25 @@ def test_damage_is_mended(tmp_path, damage):
         same(image, model)
 
 
+def test_late_refcounts_of_others(tmp_path):
+    """A crash of one that counts late: what it left is counted anew."""
+    image, model = tmp_path / "disk.qcow2", make_raw(tmp_path / "raw")
+    qemu_make(image, ["lazy_refcounts=on"])
+    change(image, model, 1)
+    for path, kind in ((model, "raw"), (image, "qcow2")):
+        done = subprocess.run(["qemu-io", "-f", kind, "-c", "write -P 1 1M 3M",
+                               "-c", "flush",
+                               *(["-c", "abort"] if kind == "qcow2" else []),
+                               str(path)], check=False, capture_output=True)
+        assert done.returncode == (0 if kind == "raw" else -6)
+    with open(image, "rb") as file:
+        assert be(file, 72, 8) == 1
+    change(image, model, 2)
+    with open(image, "rb") as file:
+        assert be(file, 72, 8) == 0
+    same(image, model)
+
+
 def test_what_is_not_known_is_named(tmp_path):
     image = tmp_path / "disk.qcow2"
     make(image, [])
