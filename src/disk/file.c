@@ -45,6 +45,7 @@ struct file {
 	bool unsafe;	/* flushes are not heeded */
 	struct disk_ranges pages; /* of writes when there is `direct` */
 	pthread_mutex_t mutex;
+	uint64_t data_from, data_end; /* the data that was found last */
 	_Atomic bool asked; /* for a ring, which there may not be */
 	struct disk_ring *ring;
 	bool device;   /* a block device, not a file */
@@ -286,6 +287,29 @@ static int unless_unknown(int result)
 	return -errno;
 }
 
+/*
+ * To find the end of data some file systems walk all of it, so it is kept. It
+ * may be stale: holes that read as zeros are then called data, which is true.
+ */
+static void know_data(struct file *file, uint64_t from, uint64_t end)
+{
+	pthread_mutex_lock(&file->mutex);
+	file->data_from = from;
+	file->data_end = end;
+	pthread_mutex_unlock(&file->mutex);
+}
+
+static bool known_data(struct file *file, uint64_t offset, uint64_t *end)
+{
+	bool known;
+
+	pthread_mutex_lock(&file->mutex);
+	known = offset >= file->data_from && offset < file->data_end;
+	*end = file->data_end;
+	pthread_mutex_unlock(&file->mutex);
+	return known;
+}
+
 static int file_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 		     unsigned int flags)
 {
@@ -305,6 +329,7 @@ static int file_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 					 : FALLOC_FL_ZERO_RANGE,
 				    (off_t)offset, (off_t)length));
 	leave_pages(file, &pages);
+	know_data(file, 0, 0);
 	if (!error)
 		note_end(node, offset + length);
 	return error;
@@ -326,6 +351,7 @@ static int file_discard(struct disk_node *node, uint64_t offset,
 				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				    (off_t)offset, (off_t)length));
 	leave_pages(file, &pages);
+	know_data(file, 0, 0);
 	return error == -ENOTSUP ? 0 : error; /* a hint, no more */
 }
 
@@ -353,30 +379,40 @@ static int file_flush(struct disk_node *node)
 	return fdatasync(file_of(node)->fd) ? -errno : 0;
 }
 
+/* Whether there is data at `offset`, and where that or the hole ends. */
+static bool seek_data(struct file *file, uint64_t offset, uint64_t *end)
+{
+	off_t data = lseek(file->fd, (off_t)offset, SEEK_DATA), hole;
+	bool there = data == (off_t)offset;
+
+	*end = UINT64_MAX;
+	if (data < 0)
+		return errno != ENXIO; /* which is a hole up to the end */
+	*end = (uint64_t)data;
+	if (!there)
+		return false;
+	hole = lseek(file->fd, (off_t)offset, SEEK_HOLE);
+	*end = hole > data ? (uint64_t)hole : UINT64_MAX;
+	know_data(file, offset, *end);
+	return true;
+}
+
 static int file_map(struct disk_node *node, uint64_t offset, uint64_t length,
 		    unsigned int flags, struct disk_extent *extent)
 {
 	struct file *file = file_of(node);
-	off_t data, hole;
+	uint64_t end;
 
 	*extent = (struct disk_extent){ .kind = DISK_DATA, .in_place = true,
 					.length = length, .at = offset };
 	if (!(flags & DISK_SPARSE) || file->device)
 		return 0;
-	data = lseek(file->fd, (off_t)offset, SEEK_DATA);
-	if (data < 0 && errno == ENXIO) /* a hole up to the end */
-		data = (off_t)(offset + length);
-	else if (data < 0)
-		return 0;
-	if ((uint64_t)data > offset) {
+	if (!known_data(file, offset, &end) && !seek_data(file, offset, &end)) {
 		extent->kind = DISK_ZERO;
-		if ((uint64_t)data - offset < length)
-			extent->length = (uint64_t)data - offset;
-		return 0;
+		extent->in_place = false;
 	}
-	hole = lseek(file->fd, (off_t)offset, SEEK_HOLE);
-	if (hole > data && (uint64_t)hole - offset < length)
-		extent->length = (uint64_t)hole - offset;
+	if (end - offset < length)
+		extent->length = end - offset;
 	return 0;
 }
 
