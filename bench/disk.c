@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,17 +24,21 @@
 #define SMALL 4096u
 #define LARGE (1u << 20)
 
-enum kind { VIRTIO, AHCI, NVME, KINDS };
+enum kind { VIRTIO, AHCI, NVME, RAW, QCOW2, LUKS, KINDS };
 
+/* Tests' names begin so; where the disk of a guest is. */
 static const struct {
 	const char *name, *path;
 } disks[KINDS] = {
 	[VIRTIO] = { "virtio_", "/dev/vda" },
 	[AHCI] = { "ahci_", "/dev/sda" },
 	[NVME] = { "nvme_", "/dev/nvme0n1" },
+	[RAW] = { "raw_", "/dev/vda" },
+	[QCOW2] = { "qcow2_", "/dev/vdb" },
+	[LUKS] = { "luks_", "/dev/vdc" },
 };
 
-static int fds[KINDS] = { -1, -1, -1 };
+static int fds[KINDS] = { -1, -1, -1, -1, -1, -1 };
 static uint64_t sizes[KINDS];
 static char *memory; /* page-aligned, DEPTH * SMALL or LARGE bytes */
 
@@ -77,29 +82,60 @@ static int open_disk(enum kind kind)
 	return fds[kind] >= 0 && !ioctl(fds[kind], BLKGETSIZE64, &sizes[kind]);
 }
 
-void disk_setup(void)
+static enum kind kind_of(const char *test)
+{
+	unsigned int kind = 0;
+
+	while (kind < KINDS &&
+	       strncmp(test, disks[kind].name, strlen(disks[kind].name)))
+		kind++;
+	return kind;
+}
+
+/* Drivers look for their disks while we wait; 3 s at most. */
+static void wait_for_disk(enum kind kind)
 {
 	const struct timespec moment = { .tv_nsec = 10000000 };
-	int there = 0;
 
-	load_modules();
-	memory = mmap(NULL, LARGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	/* Drivers look for their disks while we wait; 3 s at most. */
-	for (unsigned int i = 0; i < 300 && there < KINDS; i++) {
+	for (unsigned int i = 0; i < 300 && !open_disk(kind); i++)
 		nanosleep(&moment, NULL);
-		there = 0;
-		for (unsigned int kind = 0; kind < KINDS; kind++)
-			there += open_disk(kind);
-	}
+}
+
+/* A program that is no guest's has a file, and never one of the host's disks;
+ * like what a guest writes, it goes through the page cache. */
+static void open_file(void)
+{
+	const char *path = getenv("BENCH_FILE");
+	struct stat status;
+
+	if (path)
+		fds[RAW] = open(path, O_RDWR | O_CLOEXEC);
+	if (fds[RAW] >= 0 && !fstat(fds[RAW], &status) &&
+	    S_ISREG(status.st_mode))
+		sizes[RAW] = (uint64_t)status.st_size;
+	else
+		fds[RAW] = -1;
 }
 
 int disk_there(const char *test)
 {
-	for (unsigned int kind = 0; kind < KINDS; kind++)
-		if (!strncmp(test, disks[kind].name, strlen(disks[kind].name)))
-			return fds[kind] >= 0;
-	return 1;
+	static int ready;
+	enum kind kind = kind_of(test);
+
+	if (kind == KINDS)
+		return 0;
+	if (!ready)
+		memory = mmap(NULL, LARGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+			      0);
+	if (!ready && getpid() == 1)
+		load_modules();
+	else if (!ready)
+		open_file();
+	ready = 1;
+	if (getpid() == 1)
+		wait_for_disk(kind);
+	return fds[kind] >= 0;
 }
 
 /* --- accesses ------------------------------------------------------------------ */
@@ -114,19 +150,23 @@ static uint64_t somewhere(enum kind kind)
 	return (state >> 11) % (sizes[kind] / SMALL) * SMALL;
 }
 
-static void one(enum kind kind, uint64_t n)
+static void one(enum kind kind, uint64_t n, int write)
 {
-	while (n--)
-		if (pread(fds[kind], memory, SMALL, (off_t)somewhere(kind)) !=
-		    SMALL)
-			fail("a read");
+	while (n--) {
+		off_t at = (off_t)somewhere(kind);
+		ssize_t size = write ? pwrite(fds[kind], memory, SMALL, at)
+				     : pread(fds[kind], memory, SMALL, at);
+
+		if (size != SMALL)
+			fail(write ? "a write" : "a read");
+	}
 }
 
-static void fill(struct iocb *io, enum kind kind, unsigned int slot)
+static void fill(struct iocb *io, enum kind kind, unsigned int slot, int write)
 {
 	*io = (struct iocb){
 		.aio_data = slot,
-		.aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_lio_opcode = write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD,
 		.aio_fildes = (uint32_t)fds[kind],
 		.aio_buf = (uint64_t)(uintptr_t)(memory + slot * SMALL),
 		.aio_nbytes = SMALL,
@@ -134,8 +174,8 @@ static void fill(struct iocb *io, enum kind kind, unsigned int slot)
 	};
 }
 
-/* Keeps DEPTH reads under way until `n` are done. */
-static void many(enum kind kind, uint64_t n)
+/* Keeps DEPTH accesses under way until `n` are done. */
+static void many(enum kind kind, uint64_t n, int write)
 {
 	static aio_context_t context;
 	struct iocb io[DEPTH], *list[DEPTH];
@@ -146,7 +186,7 @@ static void many(enum kind kind, uint64_t n)
 	if (!context && syscall(SYS_io_setup, DEPTH, &context))
 		fail("io_setup");
 	for (; count < DEPTH && started < n; count++, started++) {
-		fill(&io[count], kind, count);
+		fill(&io[count], kind, count, write);
 		list[count] = &io[count];
 	}
 	while (done < n) {
@@ -164,10 +204,10 @@ static void many(enum kind kind, uint64_t n)
 			unsigned int slot = (unsigned int)event[i].data;
 
 			if (event[i].res != SMALL)
-				fail("a read");
+				fail(write ? "a write" : "a read");
 			if (started == n)
 				continue;
-			fill(&io[slot], kind, slot);
+			fill(&io[slot], kind, slot, write);
 			list[count++] = &io[slot];
 			started++;
 		}
@@ -195,24 +235,28 @@ static void sequential(enum kind kind, uint64_t n, int write)
 
 /* --- the tests ------------------------------------------------------------------ */
 
-#define TESTS(name_, kind_)                             \
-	void disk_##name_##_4k_1(uint64_t n)            \
-	{                                               \
-		one(kind_, n);                          \
-	}                                               \
-	void disk_##name_##_4k_32(uint64_t n)           \
-	{                                               \
-		many(kind_, n);                         \
-	}                                               \
-	void disk_##name_##_read(uint64_t n)            \
-	{                                               \
-		sequential(kind_, n, 0);                \
-	}                                               \
-	void disk_##name_##_write(uint64_t n)           \
-	{                                               \
-		sequential(kind_, n, 1);                \
+#define TEST(name_, access_, ...)                  \
+	void disk_##name_##_##access_(uint64_t n)         \
+	{                                                 \
+		__VA_ARGS__;                              \
 	}
+
+#define TESTS(name_, kind_)                               \
+	TEST(name_, 4k_1, one(kind_, n, 0))        \
+	TEST(name_, 4k_32, many(kind_, n, 0))      \
+	TEST(name_, read, sequential(kind_, n, 0)) \
+	TEST(name_, write, sequential(kind_, n, 1))
+
+#define WRITES(name_, kind_)                              \
+	TEST(name_, 4k_write_1, one(kind_, n, 1))  \
+	TEST(name_, 4k_write_32, many(kind_, n, 1))
 
 TESTS(virtio, VIRTIO)
 TESTS(ahci, AHCI)
 TESTS(nvme, NVME)
+TESTS(raw, RAW)
+TESTS(qcow2, QCOW2)
+TESTS(luks, LUKS)
+WRITES(raw, RAW)
+WRITES(qcow2, QCOW2)
+WRITES(luks, LUKS)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks of a benchmark guest: a virtio, a SATA and an NVMe disk that are read
- * and written past the page cache.
+ * Disks of a benchmark guest that are read and written past its page cache: a
+ * virtio, a SATA and an NVMe disk, or three virtio disks whose images are raw,
+ * qcow2 and luks. A program on the host has BENCH_FILE of its environment in
+ * place of the raw one.
  */
 #ifndef BENCH_DISK_H
 #define BENCH_DISK_H
@@ -9,21 +11,32 @@
 #include <stdint.h>
 
 /*
- * Loads the modules that /lib/modules/order names, in that order, and waits
- * for the disks. As process 1, before the first test of a disk.
+ * Whether there is a disk for a test; `test` is its name. The first call loads
+ * the modules that /lib/modules/order names, in that order.
  */
-void disk_setup(void);
-
-/* Whether there is a disk for a test; `test` is its name. */
 int disk_there(const char *test);
 
-/* The tests: `n` accesses. Reads of 4 KiB at random, one or 32 at a time. */
+/* The tests: `n` accesses. 4 KiB at random, one or 32 at a time: reads. */
 void disk_virtio_4k_1(uint64_t n);
 void disk_virtio_4k_32(uint64_t n);
 void disk_ahci_4k_1(uint64_t n);
 void disk_ahci_4k_32(uint64_t n);
 void disk_nvme_4k_1(uint64_t n);
 void disk_nvme_4k_32(uint64_t n);
+void disk_raw_4k_1(uint64_t n);
+void disk_raw_4k_32(uint64_t n);
+void disk_qcow2_4k_1(uint64_t n);
+void disk_qcow2_4k_32(uint64_t n);
+void disk_luks_4k_1(uint64_t n);
+void disk_luks_4k_32(uint64_t n);
+
+/* Writes. */
+void disk_raw_4k_write_1(uint64_t n);
+void disk_raw_4k_write_32(uint64_t n);
+void disk_qcow2_4k_write_1(uint64_t n);
+void disk_qcow2_4k_write_32(uint64_t n);
+void disk_luks_4k_write_1(uint64_t n);
+void disk_luks_4k_write_32(uint64_t n);
 
 /* 1 MiB each, one after the other. */
 void disk_virtio_read(uint64_t n);
@@ -32,5 +45,11 @@ void disk_ahci_read(uint64_t n);
 void disk_ahci_write(uint64_t n);
 void disk_nvme_read(uint64_t n);
 void disk_nvme_write(uint64_t n);
+void disk_raw_read(uint64_t n);
+void disk_raw_write(uint64_t n);
+void disk_qcow2_read(uint64_t n);
+void disk_qcow2_write(uint64_t n);
+void disk_luks_read(uint64_t n);
+void disk_luks_write(uint64_t n);
 
 #endif

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks of lodge beside those of QEMU: a guest with a virtio, a SATA and an
-NVMe disk, each a raw image in memory, whose benchmark program reads and writes
-them past its page cache.
+"""Disks of lodge beside those of QEMU, read and written by the benchmark program
+of a guest past its page cache: a virtio, a SATA and an NVMe disk, each a raw
+image in memory; and virtio disks with images of several formats in files.
 """
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -13,7 +14,9 @@ from guests import BenchError, Process
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 BUSES = ('virtio', 'ahci', 'nvme')
+FORMATS = ('raw', 'qcow2', 'luks')
 SIZE_MIB = 128
+FORMATS_MIB = 256
 MEMORY = '/dev/shm'
 
 # Accesses with which exits are counted, and how many are counted off.
@@ -56,6 +59,44 @@ class Images:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+    def words(self, machine):
+        return machine.disk_words(self.paths)
+
+
+class FormatImages:
+    """An image of each format in files, full of data, in the page cache."""
+
+    def __init__(self, parent, run_tool):
+        self.parent = parent
+        self.run_tool = run_tool
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix='formats-', dir=self.parent)
+        self.paths = {name: os.path.join(self.folder, name)
+                      for name in FORMATS}
+        self.secret = os.path.join(self.folder, 'secret')
+        raw = pathlib.Path(self.paths['raw'])
+        raw.write_bytes(bytes(range(1, 129)) * (FORMATS_MIB << 13))
+        pathlib.Path(self.secret).write_text('bench', encoding='ascii')
+        options = {'qcow2': [],
+                   'luks': ['--object', f'secret,id=key,file={self.secret}',
+                            '-o', 'key-secret=key,iter-time=10']}
+        for name, words in options.items():
+            self.run_tool(['qemu-img', 'convert', *words, '-f', 'raw',
+                           '-O', name, str(raw), self.paths[name]],
+                          'cannot make images')
+        for path in self.paths.values():
+            with open(path, 'rb') as file:
+                os.fsync(file)  # now, not while something is measured
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def words(self, machine):
+        return machine.format_words(self.paths, self.secret)
+
+
 class Bench:
     """Machines with these disks, and one kernel and initrd for all."""
 
@@ -64,12 +105,12 @@ class Bench:
         self.kernel = kernel
         self.initrd = initrd
         self.append = append
-        self.paths = images.paths
+        self.images = images
 
     def command(self, machine, words):
         return machine.command(self.kernel, self.initrd,
                                f'{self.append} {words}') + \
-            machine.disk_words(self.paths)
+            self.images.words(machine)
 
     def outputs(self, tests):
         """Each machine's name, and what its guest said. QEMU's NVMe loses an

@@ -251,7 +251,7 @@ static const struct test tests[] = {
 	{ "fresh_code", work_fresh_code, 0.25, "MiB/s" },
 };
 
-/* Of a guest with disks, when they are asked for by name. */
+/* Of a guest with disks, or on a file, when they are asked for by name. */
 static const struct test disk_tests[] = {
 	{ "virtio_4k_1", disk_virtio_4k_1, 1e-3, "k/s" },
 	{ "virtio_4k_32", disk_virtio_4k_32, 1e-3, "k/s" },
@@ -265,6 +265,24 @@ static const struct test disk_tests[] = {
 	{ "nvme_4k_32", disk_nvme_4k_32, 1e-3, "k/s" },
 	{ "nvme_read", disk_nvme_read, 1, "MiB/s" },
 	{ "nvme_write", disk_nvme_write, 1, "MiB/s" },
+	{ "raw_4k_1", disk_raw_4k_1, 1e-3, "k/s" },
+	{ "raw_4k_32", disk_raw_4k_32, 1e-3, "k/s" },
+	{ "raw_4k_write_1", disk_raw_4k_write_1, 1e-3, "k/s" },
+	{ "raw_4k_write_32", disk_raw_4k_write_32, 1e-3, "k/s" },
+	{ "raw_read", disk_raw_read, 1, "MiB/s" },
+	{ "raw_write", disk_raw_write, 1, "MiB/s" },
+	{ "qcow2_4k_1", disk_qcow2_4k_1, 1e-3, "k/s" },
+	{ "qcow2_4k_32", disk_qcow2_4k_32, 1e-3, "k/s" },
+	{ "qcow2_4k_write_1", disk_qcow2_4k_write_1, 1e-3, "k/s" },
+	{ "qcow2_4k_write_32", disk_qcow2_4k_write_32, 1e-3, "k/s" },
+	{ "qcow2_read", disk_qcow2_read, 1, "MiB/s" },
+	{ "qcow2_write", disk_qcow2_write, 1, "MiB/s" },
+	{ "luks_4k_1", disk_luks_4k_1, 1e-3, "k/s" },
+	{ "luks_4k_32", disk_luks_4k_32, 1e-3, "k/s" },
+	{ "luks_4k_write_1", disk_luks_4k_write_1, 1e-3, "k/s" },
+	{ "luks_4k_write_32", disk_luks_4k_write_32, 1e-3, "k/s" },
+	{ "luks_read", disk_luks_read, 1, "MiB/s" },
+	{ "luks_write", disk_luks_write, 1, "MiB/s" },
 };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
@@ -357,17 +375,10 @@ static int listed(const char *list, const char *name)
 
 static void run_disk_tests(const char *list)
 {
-	int ready = 0;
-
-	for (unsigned int i = 0; i < COUNT(disk_tests); i++) {
-		if (!listed(list, disk_tests[i].name))
-			continue;
-		if (!ready)
-			disk_setup();
-		ready = 1;
-		if (disk_there(disk_tests[i].name))
+	for (unsigned int i = 0; i < COUNT(disk_tests); i++)
+		if (listed(list, disk_tests[i].name) &&
+		    disk_there(disk_tests[i].name))
 			run_test(&disk_tests[i]);
-	}
 }
 
 static void run_tests(const char *list)

@@ -173,6 +173,11 @@ class Machine:
         """Raw images by bus: virtio, ahci, nvme."""
         raise NotImplementedError
 
+    def format_words(self, paths, secret):
+        """Virtio disks in order, images by format; `secret`: a file with the
+        passphrase of one that is encrypted."""
+        raise NotImplementedError
+
     def firmware_command(self, kind, variables):
         """`kind`: bios, or uefi with a copy of its variables."""
         raise NotImplementedError
@@ -191,6 +196,13 @@ class Lodge(Machine):
     def disk_words(self, paths):
         return [word for bus, path in paths.items()
                 for word in ('--disk', f'{path},bus={bus}')]
+
+    def format_words(self, paths, secret):
+        words = []
+        for name, path in paths.items():
+            key = f',secret={secret}' if name == 'luks' else ''
+            words += ['--disk', f'{path},format={name},cache=writeback{key}']
+        return words
 
     def firmware_command(self, kind, variables):
         return [self.program, 'run', '--engine', 'soft', '--firmware', kind,
@@ -216,6 +228,15 @@ class Qemu(Machine):
         return [word for bus, path in paths.items() for word in (
             '-drive', f'if=none,id={bus},format=raw,file={path}',
             '-device', devices[bus])]
+
+    def format_words(self, paths, secret):
+        words = ['-object', f'secret,id=key,file={secret}']
+        for name, path in paths.items():
+            key = ',key-secret=key' if name == 'luks' else ''
+            words += ['-drive', f'if=none,id={name},format={name},'
+                                f'cache=writeback,file={path}{key}',
+                      '-device', f'virtio-blk-pci,drive={name}']
+        return words
 
     def firmware_command(self, kind, variables):
         command = [self.program, '-nographic', '-net', 'none',

@@ -25,6 +25,7 @@ sys.dont_write_bytecode = True
 
 import disks  # noqa: E402
 import guests  # noqa: E402
+import images  # noqa: E402
 import table  # noqa: E402
 from guests import BenchError  # noqa: E402
 
@@ -44,6 +45,11 @@ NATIVE_LIMIT = 120
 # What --quick runs: some of each group.
 QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
          'avx2_copy', 'getpid', 'pagefault', 'fork']
+
+ALL_TESTS = table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS
+
+# What --only chooses from.
+PARTS = ['figures', 'tests', 'disks', 'formats', 'images']
 
 IDLE_SECONDS = 5
 SETTLE_SECONDS = 2
@@ -128,6 +134,7 @@ class Setup:
                              'package qemu-system-x86')
         folder = build / 'bench'
         folder.mkdir(exist_ok=True)
+        self.folder = str(folder)
         self.variables = folder / 'variables'
         self.program = str(build_program(folder, args.cc))
         self.initrd = str(build_initrd(folder, pathlib.Path(self.program)))
@@ -147,7 +154,7 @@ def collect(rates, name, output):
     """Takes the program's lines; how many there were."""
     found = re.findall(rb'^bench (\S+) (\S+) (\S+)\r?$', output, re.M)
     for test, rate, unit in found:
-        if test.decode() in table.TESTS + table.DISK_TESTS:
+        if test.decode() in ALL_TESTS:
             rates.add(name, test.decode(), float(rate), unit.decode())
     return len(found)
 
@@ -389,14 +396,48 @@ def measure_disks(setup, tests, rounds):
     return table.disk_rows(rates, exits)
 
 
-def text_of(about, rates, figures, disk_rows):
+def measure_formats(setup, tests, rounds):
+    """Rows of the table of virtio disks by format of the image. On the host
+    the program has the raw image's file."""
+    kernel = disks.build_initrd(setup.drivers, setup.program,
+                                setup.disk_initrd, run_tool)
+    with disks.FormatImages(setup.folder, run_tool) as files:
+        bench = disks.Bench([setup.qemu, setup.lodge], kernel,
+                            setup.disk_initrd, setup.append, files)
+        rates = table.Rates()
+        for number in range(rounds):
+            with guests.Process('native', [
+                    'env', f'BENCH_FILE={files.paths["raw"]}', setup.program,
+                    ','.join(tests)]) as process:
+                process.finish(NATIVE_LIMIT)
+                collect(rates, 'native', process.output)
+            for name, output in bench.outputs(tests):
+                collect(rates, name, output)
+            say(f'bench: formats, round {number + 1} of {rounds}')
+    return table.format_rows(rates)
+
+
+def measure_images(setup, rounds):
+    """Rows of the table of conversions, and of the small ones."""
+    with images.Images(setup.lodge.program, setup.folder) as bench:
+        conversions = bench.conversions(rounds)
+        say(f'bench: {len(conversions)} conversions')
+        return table.image_rows(conversions, bench.small(),
+                                images.SMALL_GOALS)
+
+
+def text_of(about, results):
     parts = ['\n'.join(f'- {key}: {value}' for key, value in about.items())]
-    if figures:
-        parts.append(table.markdown(table.FIGURE_HEAD,
-                                    table.figure_lines(figures)))
-    if disk_rows:
-        parts.append(table.markdown(table.DISK_HEAD,
-                                    table.disk_lines(disk_rows)))
+    for head, lines in (
+            (table.FIGURE_HEAD, table.figure_lines(results['figures'])),
+            (table.DISK_HEAD, table.disk_lines(results['disks'])),
+            (table.FORMAT_HEAD, table.format_lines(results['formats'])),
+            table.convert_table(results['conversions']),
+            (table.SMALL_HEAD, table.small_lines(results['images']))):
+        lines = list(lines)
+        if lines:
+            parts.append(table.markdown(head, lines))
+    rates = results['rates']
     if rates.values:
         parts.append(table.markdown(table.RATE_HEAD, table.rate_lines(rates)))
     return '\n\n'.join(parts) + '\n'
@@ -413,12 +454,13 @@ def write_docs(text):
     say(f'bench: tables written to {DOCS}')
 
 
-def write_json(path, about, rates, figures, disk_rows):
-    rows = [dict(row, group=group) for group, rows in rates.groups()
-            for row in rows]
+def write_json(path, about, results):
+    rows = [dict(row, group=group) for group, rows in
+            results['rates'].groups() for row in rows]
+    tables = {name: table for name, table in results.items()
+              if name != 'rates'}
     with open(path, 'w', encoding='utf-8') as file:
-        json.dump({'about': about, 'figures': figures, 'disks': disk_rows,
-                   'tests': rows}, file, indent=2)
+        json.dump({'about': about, **tables, 'tests': rows}, file, indent=2)
         file.write('\n')
 
 
@@ -427,11 +469,19 @@ def write_json(path, about, rates, figures, disk_rows):
 def tests_of(text):
     tests = [t for t in text.split(',') if t]
     for test in tests:
-        if test not in table.TESTS + table.DISK_TESTS:
+        if test not in ALL_TESTS:
             raise argparse.ArgumentTypeError(
-                f'{test}: no such test; there are '
-                f'{" ".join(table.TESTS + table.DISK_TESTS)}')
+                f'{test}: no such test; there are {" ".join(ALL_TESTS)}')
     return tests
+
+
+def parts_of(text):
+    parts = [p for p in text.split(',') if p]
+    for part in parts:
+        if part not in PARTS:
+            raise argparse.ArgumentTypeError(
+                f'{part}: no such part; there are {" ".join(PARTS)}')
+    return parts
 
 
 def count_of(text):
@@ -449,6 +499,8 @@ def parse():
                         help='how often each is run (3)')
     parser.add_argument('--tests', type=tests_of, metavar='A,B',
                         help='only these tests')
+    parser.add_argument('--only', type=parts_of, metavar='A,B',
+                        help=f'only these parts of {", ".join(PARTS)}')
     parser.add_argument('--quick', action='store_true',
                         help='one round of a few tests')
     parser.add_argument('--cpus', type=count_of, default=1, metavar='N',
@@ -469,9 +521,54 @@ def parse():
     args = parser.parse_args()
     if args.quick:
         args.rounds = 1
-    if not args.tests:
-        args.tests = QUICK if args.quick else table.TESTS + table.DISK_TESTS
+    choose(args)
     return args
+
+
+def choose(args):
+    """Parts, and tests of them: those that are named, else all of them."""
+    if args.only is None:
+        args.only = ['figures', 'tests'] if args.quick else list(PARTS)
+        if args.tests:
+            args.only = ['figures', 'tests', 'disks', 'formats']
+    if args.no_figures and 'figures' in args.only:
+        args.only.remove('figures')
+    if not args.tests:
+        args.tests = [t for part, tests in (
+            ('tests', QUICK if args.quick else table.TESTS),
+            ('disks', table.DISK_TESTS),
+            ('formats', table.FORMAT_TESTS)) if part in args.only
+                      for t in tests]
+
+
+def measure(setup, args, about):
+    """All tables; to `about` what stands out in them."""
+    def chosen(tests):
+        return [t for t in args.tests if t in tests]
+
+    tests, rounds = chosen(table.TESTS), args.rounds
+    of_disks, of_formats = chosen(table.DISK_TESTS), chosen(table.FORMAT_TESTS)
+    figures = measure_figures(setup, rounds) if 'figures' in args.only else []
+    disk_rows = measure_disks(setup, of_disks, rounds) if of_disks else []
+    formats = measure_formats(setup, of_formats, rounds) if of_formats else []
+    conversions, small = (measure_images(setup, rounds)
+                          if 'images' in args.only else ([], []))
+    rates, memory = run_tests(setup, tests, rounds if tests else 0)
+    if memory and figures:
+        figures.insert(-1, figure(
+            'memory beyond guest RAM, after the tests', 'MiB', '64', '',
+            {m: statistics.median(v) / 2**20 for m, v in memory.items()}))
+    if rounds > 1 and tests:
+        about['steadiness'] = (f'rounds of {len(rates.unsteady())} of '
+                               f'{len(tests)} tests differ by more than 30 %')
+    of_images = table.images_missed(conversions, small)
+    rows = disk_rows + formats
+    missed = table.missed(rates) + table.disks_missed(rows) + of_images
+    behind = table.behind(rates) + table.disks_missed(rows, 1) + of_images
+    about['above the goal'] = ', '.join(missed) or 'nothing'
+    about['slower than QEMU'] = ', '.join(behind) or 'nothing'
+    return {'figures': figures, 'disks': disk_rows, 'formats': formats,
+            'conversions': conversions, 'images': small, 'rates': rates}
 
 
 def bench(args):
@@ -480,26 +577,11 @@ def bench(args):
     if os.getloadavg()[0] > 0.5:
         say('bench: the machine is busy with other things; figures will be '
             'worse than they should')
-    figures = [] if args.no_figures else measure_figures(setup, args.rounds)
-    of_disks = [t for t in args.tests if t in table.DISK_TESTS]
-    tests = [t for t in args.tests if t not in of_disks]
-    disk_rows = measure_disks(setup, of_disks, args.rounds) if of_disks else []
-    rates, memory = run_tests(setup, tests, args.rounds if tests else 0)
-    if memory and figures:
-        figures.insert(-1, figure(
-            'memory beyond guest RAM, after the tests', 'MiB', '64', '',
-            {m: statistics.median(v) / 2**20 for m, v in memory.items()}))
-    if args.rounds > 1 and tests:
-        about['steadiness'] = (f'rounds of {len(rates.unsteady())} of '
-                               f'{len(tests)} tests differ by more than 30 %')
-    missed = table.missed(rates) + table.disks_missed(disk_rows)
-    behind = table.behind(rates) + table.disks_missed(disk_rows, 1)
-    about['above the goal'] = ', '.join(missed) or 'nothing'
-    about['slower than QEMU'] = ', '.join(behind) or 'nothing'
-    text = text_of(about, rates, figures, disk_rows)
+    results = measure(setup, args, about)
+    text = text_of(about, results)
     print(text)
     if args.json:
-        write_json(args.json, about, rates, figures, disk_rows)
+        write_json(args.json, about, results)
     if args.write_docs:
         write_docs(text)
 

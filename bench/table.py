@@ -42,11 +42,20 @@ GOALS = {
 DISK_TESTS = [f'{bus}_{test}' for bus in ('virtio', 'ahci', 'nvme')
               for test in ('4k_1', '4k_32', 'read', 'write')]
 
+# Virtio disks with images in files: at random and in order, by format.
+FORMAT_TESTS = [f'{name}_{test}' for name in ('raw', 'qcow2', 'luks')
+                for test in ('4k_1', '4k_32', '4k_write_1', '4k_write_32',
+                             'read', 'write')]
+
 # What lodge's rate is to be by QEMU's.
-DISK_GOALS = {'virtio_4k_1': 1.5, 'virtio_4k_32': 1.5}
+DISK_GOALS = {'virtio_4k_1': 1.5, 'virtio_4k_32': 1.5,
+              **{test: 1.5 for test in FORMAT_TESTS}}
 
 DISK_HEAD = ['disk', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'goal',
              'exits', 'interrupts']
+FORMAT_HEAD = ['image', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
+               'goal']
+SMALL_HEAD = ['image', 'unit', 'QEMU', 'lodge', 'QEMU/lodge', 'goal']
 RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
              'QEMU slow-down', 'lodge slow-down', 'goal', 'aim']
 FIGURE_HEAD = ['figure', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
@@ -189,10 +198,61 @@ def disk_lines(rows):
                     for key in ('exits', 'interrupts')]
 
 
+def format_rows(rates):
+    """A row a test: rates, and how far it is from the goal."""
+    return [dict(rates.row(test), goal=DISK_GOALS[test])
+            for test in FORMAT_TESTS if test in rates.units]
+
+
+def format_lines(rows):
+    for row in rows:
+        yield [row['test'], row['unit']] + [
+            number(row[key]) for key in ('native', 'qemu', 'lodge',
+                                         'lodge_to_qemu', 'goal')]
+
+
+def image_rows(conversions, small, goals):
+    """What was done, milliseconds of both, and lodge's speed by QEMU's."""
+    rows = [{'from': source, 'to': target, 'qemu': qemu, 'lodge': lodge,
+             'speed': qemu / lodge}
+            for (source, target), (qemu, lodge) in conversions.items()]
+    return rows, [{'image': name, 'qemu': qemu, 'lodge': lodge,
+                   'speed': qemu / lodge, 'goal': goals[name]}
+                  for name, (qemu, lodge) in small.items()]
+
+
+def images_missed(conversions, small):
+    """What qemu-img is faster in, or takes longer than its goal."""
+    return [f'{row["from"]} to {row["to"]}' for row in conversions
+            if row['speed'] < 1] + [
+                row['image'] for row in small
+                if (row['lodge'] > row['goal'] if row['goal']
+                    else row['speed'] < 1)]
+
+
+def convert_table(rows):
+    """The head and the lines: sources down, targets across; a cell has lodge's
+    speed by QEMU's, and its milliseconds."""
+    cells = {(row['from'], row['to']):
+             f'{number(row["speed"])} ({row["lodge"]:.0f} ms)' for row in rows}
+    sources = list(dict.fromkeys(row['from'] for row in rows))
+    targets = list(dict.fromkeys(row['to'] for row in rows))
+    return ['from \\ to'] + targets, [
+        [source] + [cells.get((source, target), '') for target in targets]
+        for source in sources]
+
+
+def small_lines(rows):
+    for row in rows:
+        goal = row['goal']
+        yield [row['image'], 'ms', number(row['qemu']), number(row['lodge']),
+               number(row['speed']), 'QEMU' if goal is None else f'{goal:g}']
+
+
 def markdown(head, lines):
     """A table that reads well as text and as Markdown."""
     lines = [head] + list(lines)
-    left = 2  # columns of words; the others hold numbers
+    left = min(2, len(head) - 1)  # columns of words; the others hold numbers
     width = [max(len(line[i]) for line in lines) for i in range(len(head))]
 
     def text(line):
