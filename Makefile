@@ -18,7 +18,7 @@ MESON_SETUP = meson setup --prefix $(PREFIX)
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
-	@ninja -C $(BUILD) lodge
+	@ninja -C $(BUILD) programs
 
 setup:
 	@$(SETUP) build guest
