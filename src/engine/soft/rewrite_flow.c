@@ -118,8 +118,10 @@ static struct rewrite_exit *add_exit(struct rewrite *t, uint64_t target)
 {
 	uint64_t here = t->block->rip +
 			rewrite_insn_at(t, t->index)->offset;
-	struct rewrite_exit *exit = &t->exit[t->exit_count++];
+	struct rewrite_exit *exit;
 
+	bug_on(t->exit_count == REWRITE_EXITS_MAX);
+	exit = &t->exit[t->exit_count++];
 	*exit = (struct rewrite_exit){
 		.target = target,
 		.far = !same_page(t, target),

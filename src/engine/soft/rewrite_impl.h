@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define REWRITE_MISSES_MAX (BLOCK_INSNS_MAX * 6)
-#define REWRITE_EXITS_MAX  16
+#define REWRITE_EXITS_MAX  31
 #define REWRITE_ACCESS_MAX 2 /* of one instruction */
 #define REWRITE_SHARES_MAX 8
 
@@ -38,6 +38,8 @@ struct rewrite_load {
 #define REWRITE_PLACES ((size_t)512 << 20)
 
 _Static_assert(BLOCK_INSNS_MAX <= REWRITE_PLACE, "an index must fit");
+_Static_assert(2 * (BLOCK_ROWS_MAX + 1) <= REWRITE_EXITS_MAX,
+	       "a jump of each row and the end, and behind the block again");
 
 #define REWRITE_LOADS_MAX 4 /* a set is asked for once; others are known */
 

@@ -13,6 +13,7 @@
 #include "engine/soft/rewrite_impl.h"
 
 #define TURNS_MAX 8u
+#define EXITS_MAX 16u /* of all turns */
 
 /* A block with this jumps back to its front, else goes on behind it. */
 static bool is_loop(const struct rewrite *t, const struct rewrite_class *class)
@@ -41,7 +42,7 @@ static unsigned int count_turns(const struct rewrite *t,
 	for (unsigned int i = 0; i < t->block->count; i++)
 		exits += class[i].kind == REWRITE_JCC;
 	/* One more way out at the end; and those of the turn behind. */
-	while (turns > 1 && (turns + 1) * exits + 2 > REWRITE_EXITS_MAX)
+	while (turns > 1 && (turns + 1) * exits + 2 > EXITS_MAX)
 		turns--;
 	return turns < TURNS_MAX ? turns : TURNS_MAX;
 }
