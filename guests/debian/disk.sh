@@ -45,7 +45,7 @@ before() {
 configure() {
 	cat >"$root/etc/fstab" <<-END
 	UUID=$root_uuid / ext4 rw,discard,errors=remount-ro 0 1
-	UUID=$esp_uuid /boot/efi vfat umask=0077 0 1
+	UUID=$esp_uuid /boot/efi vfat umask=0077,nofail 0 1
 	END
 	mkdir -p "$root/boot/efi"
 	echo debian >"$root/etc/hostname"
