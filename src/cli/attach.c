@@ -31,6 +31,8 @@ static void help_attach(void)
 	       "says, else raw)\n"
 	       "  cache=MODE            writeback, none, writethrough or unsafe "
 	       "(writeback)\n"
+	       "  copy-on-read          what is read from its backing file is "
+	       "written to it\n"
 	       "  iops=N, bps=SIZE      at most so many requests, bytes a "
 	       "second\n"
 	       "  serial=TEXT           its serial number\n"
@@ -61,6 +63,8 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 			  disk->path);
 		return NULL;
 	}
+	if (disk->copy_on_read)
+		json_object_set_new(request, "copy-on-read", json_true());
 	if (disk->queues)
 		json_object_set_new(request, "queues",
 				    json_integer(disk->queues));

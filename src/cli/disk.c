@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
- * [,bps=SIZE][,secret=FILE][,readonly][,serial=TEXT][,queues=N]
+ * [,bps=SIZE][,secret=FILE][,readonly][,copy-on-read][,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
@@ -168,6 +168,10 @@ static int take_option(const char *what, struct machine_disk *disk,
 		disk->readonly = true;
 		return 0;
 	}
+	if (!strcmp(option, "copy-on-read")) {
+		disk->copy_on_read = true;
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof(disk_options) / sizeof(disk_options[0]);
 	     i++) {
 		size_t length = strlen(disk_options[i].name);
@@ -177,8 +181,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 						    option + length);
 	}
 	cli_error("%s: unknown option \"%s\"; there are format=, bus=, cache=, "
-		  "iops=, bps=, readonly, serial=, secret= and queues= (a comma "
-		  "in a path is written twice)", what, option);
+		  "iops=, bps=, readonly, copy-on-read, serial=, secret= and "
+		  "queues= (a comma in a path is written twice)", what, option);
 	return -1;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "disk/copy_on_read.h"
 #include "disk/driver.h"
 #include "host/linux/thread.h"
 #include "vm/host.h"
@@ -739,7 +740,10 @@ int disk_block_open(struct block **block, const struct disk_open *how,
 	*block = NULL;
 	if (result)
 		return result;
-	result = disk_block_create(block, node, how->cache, error);
+	if (how->copies)
+		result = disk_copy_on_read(&node, node, error);
+	if (!result)
+		result = disk_block_create(block, node, how->cache, error);
 	if (result)
 		disk_close(node);
 	return result;

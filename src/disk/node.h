@@ -71,6 +71,7 @@ struct disk_open {
 	bool sealed;	/* encrypted content stays so when there is no secret */
 	const struct disk_secret *secret; /* NULL: none; for the call only */
 	enum disk_cache cache;
+	bool copies; /* disk_block_open(): see disk/copy_on_read.h */
 	/* Folders that backing files may lie in besides the image's own. */
 	const char *const *folders;
 	unsigned int folder_count;

@@ -32,6 +32,7 @@ static bool well_formed(const json_t *request)
 	return is_or_missing(request, "name", JSON_STRING) &&
 	       is_or_missing(request, "bus", JSON_STRING) &&
 	       is_or_missing(request, "readonly", JSON_TRUE) &&
+	       is_or_missing(request, "copy-on-read", JSON_TRUE) &&
 	       is_or_missing(request, "format", JSON_STRING) &&
 	       is_or_missing(request, "serial", JSON_STRING) &&
 	       is_or_missing(request, "cache", JSON_STRING) &&
@@ -79,6 +80,8 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 
 	disk->path = json_string_value(json_object_get(request, "path"));
 	disk->readonly = json_is_true(json_object_get(request, "readonly"));
+	disk->copy_on_read =
+		json_is_true(json_object_get(request, "copy-on-read"));
 	disk->serial = json_string_value(json_object_get(request, "serial"));
 	disk->format = json_string_value(json_object_get(request, "format"));
 	disk->secret = json_string_value(json_object_get(request, "secret"));

@@ -25,6 +25,7 @@ struct machine_disk {
 	const char *format; /* a driver's name; NULL: by the path's ending */
 	const char *folder; /* where its backing file may lie; NULL: beside */
 	enum disk_cache cache;
+	bool copy_on_read;
 	const char *secret; /* its passphrase's file, or fd:N; NULL: none */
 	struct disk_limits limits;
 	unsigned int queues; /* 0: see struct board_disk */

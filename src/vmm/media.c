@@ -77,6 +77,7 @@ static int open_image(struct block **block, const char *what,
 		.format = disk->format,
 		.readonly = disk->readonly,
 		.cache = disk->cache,
+		.copies = disk->copy_on_read,
 		.folders = &disk->folder,
 		.folder_count = disk->folder ? 1 : 0,
 	};

@@ -304,3 +304,29 @@ def test_names_the_holder(linux, image):
     assert result.returncode == 1
     assert f"in use by process {shell.child.pid} (lodge run" in result.stderr
     assert shell.power_off() == 0
+
+
+def test_copy_on_read(linux, image, tmp_path):
+    """What the guest has read is in the overlay, and only that."""
+    overlay = tmp_path / "thin.qcow2"
+    made = run("disk", "create", "--backing", image, "--backing-format",
+               "raw", overlay)
+    assert made.returncode == 0, made.stderr
+    shell = boot(linux, "--disk", f"{overlay},copy-on-read")
+    text = shell.run("dd if=/dev/vda bs=1M count=2 2>/dev/null | md5sum")
+    assert text.split()[0] == md5(image.read_bytes()[:2 * MIB])
+    wrote = copy_random(shell, "/dev/vda")
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    text = shell.run("dd if=/dev/vda bs=1M skip=16 count=8 2>/dev/null | "
+                     "md5sum")
+    assert text.split()[0] == wrote
+    assert shell.power_off() == 0
+    subprocess.run(["qemu-img", "rebase", "-u", "-b", "", overlay],
+                   check=True)
+    flat = tmp_path / "flat"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", overlay, flat],
+                   check=True)
+    data = flat.read_bytes()
+    assert data[:2 * MIB] == image.read_bytes()[:2 * MIB]
+    assert data[3 * MIB:4 * MIB] == bytes(MIB)
+    assert md5(data[16 * MIB:24 * MIB]) == wrote
