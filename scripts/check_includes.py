@@ -43,8 +43,8 @@ HEADERS = {
     'host/metal': ['vm/host.h', 'vm/error.h'],
     'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
-    'cli': ['engine/engine.h', 'host/linux/log.h', 'host/linux/thread.h',
-            'vm/host.h', 'vm/memory.h', 'vm/vm.h'],
+    'cli': ['engine/engine.h', 'host/linux/extension.h', 'host/linux/log.h',
+            'host/linux/thread.h', 'vm/host.h', 'vm/memory.h', 'vm/vm.h'],
 }
 
 FREESTANDING = ['vm', 'x86', 'chip', 'virtio', 'device', 'board']

@@ -10,8 +10,9 @@
 
 #include "cli/command.h"
 #include "cli/option.h"
-#include "cli/png.h"
+#include "cli/picture.h"
 #include "cli/target.h"
+#include "host/linux/extension.h"
 #include "vmm/keyname.h"
 #include "vmm/machine.h"
 
@@ -31,12 +32,20 @@ static int write_picture(const json_t *result, int fd, const char *path)
 	json_int_t width = json_integer_value(json_object_get(result, "width"));
 	json_int_t height =
 		json_integer_value(json_object_get(result, "height"));
+	picture_writer *write;
+	char why[200];
 	int rc = -EPROTO;
 
-	if (fd >= 0 && width > 0 && height > 0 && width <= PNG_SIDE_MAX &&
-	    height <= PNG_SIDE_MAX)
-		rc = png_write(path, fd, (unsigned int)width,
-			       (unsigned int)height);
+	write = (picture_writer *)extension_symbol("picture", "picture_write",
+						   why, sizeof(why));
+	if (!write) {
+		cli_error("screenshot: %s: %s", path, why);
+		return -ENOTSUP;
+	}
+	if (fd >= 0 && width > 0 && height > 0 && width <= PICTURE_SIDE_MAX &&
+	    height <= PICTURE_SIDE_MAX)
+		rc = write(path, fd, (unsigned int)width,
+			   (unsigned int)height);
 	if (rc)
 		cli_error("screenshot: %s: %s", path, strerror(-rc));
 	return rc;

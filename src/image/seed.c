@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/seed.h"
 
-#include <crypt.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/linux/extension.h"
 #include "image/iso.h"
+#include "image/password.h"
 
 #define HEAD "#cloud-config\n" /* JSON is YAML */
 
@@ -55,35 +56,36 @@ int seed_make_password(char password[SEED_PASSWORD])
 			   "abcdefghijkmnpqrstuvwxyz23456789");
 }
 
-/* crypt(3) of the password; NULL: it cannot be made. */
-static const char *hash(const char *password, struct crypt_data *data)
+/* As /etc/shadow has it, to be freed; NULL: it cannot be made. */
+static char *hash(const char *password)
 {
-	char salt[32] = "$6$";
-	const char *hashed;
+	image_password_hasher *hasher;
+	char salt[32] = "$6$", why[200];
 
-	if (random_text(salt + 3, 16, "abcdefghijklmnopqrstuvwxyz"
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./"))
+	hasher = (image_password_hasher *)extension_symbol(
+		"password", "image_password_hash", why, sizeof(why));
+	if (!hasher || random_text(salt + 3, 16, "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./"))
 		return NULL;
-	hashed = crypt_r(password, salt, data);
-	return hashed && *hashed == '$' ? hashed : NULL;
+	return hasher(password, salt);
 }
 
 /* The account as cloud-config: on top of what the system's own one has. */
 static json_t *config_of(const struct seed *seed)
 {
 	json_t *config = json_object(), *user, *keys;
-	struct crypt_data data = { 0 };
-	const char *hashed;
+	char *hashed;
 
 	if (seed->user) {
 		user = json_pack("{ss ss}", "name", seed->user, "gecos",
 				 seed->user);
-		hashed = seed->password ? hash(seed->password, &data) : NULL;
+		hashed = seed->password ? hash(seed->password) : NULL;
 		if (hashed) {
 			json_object_set_new(user, "passwd",
 					    json_string(hashed));
 			json_object_set_new(user, "lock_passwd", json_false());
 		}
+		free(hashed);
 		json_object_set_new(config, "user", user);
 	}
 	if (seed->keys) {

@@ -2,7 +2,7 @@
 /*
  * Pictures as PNG files, through libpng's simplified interface.
  */
-#include "cli/png.h"
+#include "cli/picture.h"
 
 #include <errno.h>
 #include <png.h>
@@ -50,8 +50,8 @@ static int write_rgb(const char *path, const uint8_t *rgb, unsigned int width,
 	return rc;
 }
 
-int png_write(const char *path, int fd, unsigned int width,
-	      unsigned int height)
+int picture_write(const char *path, int fd, unsigned int width,
+		  unsigned int height)
 {
 	size_t count = (size_t)width * height;
 	size_t size = count * sizeof(uint32_t);
