@@ -676,8 +676,6 @@ int disk_file_keep(struct disk_node *node, struct disk_error *error)
 	struct file *file = file_of(node);
 	char self[40];
 
-	if (fdatasync(file->fd))
-		return disk_error_set(error, -errno, "%s", strerror(errno));
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
 	if (file->unnamed &&
 	    linkat(AT_FDCWD, self, AT_FDCWD, node->name, AT_SYMLINK_FOLLOW))

@@ -22,7 +22,10 @@ int disk_memory_open(struct disk_node **node, struct disk_error *error);
 int disk_file_make(struct disk_node **node, const char *path,
 		   struct disk_error *error);
 
-/* Makes it last: content first, then the name. */
+/*
+ * Gives it its name. Nothing is flushed: an empty image has nothing to lose,
+ * and the first flush of what is written to it makes all of it safe.
+ */
 int disk_file_keep(struct disk_node *node, struct disk_error *error);
 
 #endif
