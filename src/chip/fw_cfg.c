@@ -48,15 +48,23 @@ static const struct fw_cfg_item *find(const struct fw_cfg *cfg, uint16_t key)
 	return NULL;
 }
 
+/* The selected item, or NULL. Whoever writes it has been told. */
+static const struct fw_cfg_item *selection(struct fw_cfg *cfg)
+{
+	const struct fw_cfg_item *item = find(cfg, cfg->key);
+
+	if (item && cfg->selected && !cfg->told)
+		cfg->selected(cfg->selected_ctx, item);
+	cfg->told = true;
+	return item;
+}
+
 static void select_item(struct fw_cfg *cfg, uint32_t key)
 {
-	const struct fw_cfg_item *item;
-
 	cfg->key = key_of(key);
 	cfg->offset = 0;
-	item = find(cfg, cfg->key);
-	if (item && cfg->selected)
-		cfg->selected(cfg->selected_ctx, item);
+	cfg->told = false;
+	selection(cfg);
 }
 
 /* Bytes of the selected item from the present offset on, `want` at most. */
@@ -132,7 +140,7 @@ static int transfer(struct fw_cfg *cfg, const struct dma_request *request)
 
 	if (request->control & DMA_SELECT)
 		select_item(cfg, request->control >> DMA_KEY_SHIFT);
-	item = find(cfg, cfg->key);
+	item = selection(cfg);
 	if (!request->length)
 		return 0;
 	if (request->control & DMA_READ)
@@ -167,7 +175,7 @@ static void run_dma(struct fw_cfg *cfg, uint64_t at)
 static uint64_t read_data(void *device, uint64_t offset, unsigned int size)
 {
 	struct fw_cfg *cfg = device;
-	const struct fw_cfg_item *item = find(cfg, cfg->key);
+	const struct fw_cfg_item *item = selection(cfg);
 	uint8_t value = 0;
 
 	if (size != 1 || offset != 1)
@@ -363,6 +371,17 @@ static void fw_cfg_reset(void *device)
 	cfg->dma_high = 0;
 }
 
+/*
+ * What the selected item was written with when it was selected is not saved.
+ * Other devices may be loaded after this one: told at the next access.
+ */
+static void fw_cfg_loaded(void *object)
+{
+	struct fw_cfg *cfg = object;
+
+	cfg->told = false;
+}
+
 static const struct field fw_cfg_fields[] = {
 	FIELD(struct fw_cfg, FIELD_U16, key),
 	FIELD(struct fw_cfg, FIELD_U32, offset),
@@ -375,6 +394,7 @@ static const struct state_class fw_cfg_state = {
 	.size = sizeof(struct fw_cfg),
 	.fields = fw_cfg_fields,
 	.field_count = sizeof(fw_cfg_fields) / sizeof(fw_cfg_fields[0]),
+	.loaded = fw_cfg_loaded,
 };
 
 const struct device_class fw_cfg_class = {

@@ -46,13 +46,15 @@ struct fw_cfg {
 	struct fw_cfg_item item[FW_CFG_ITEMS_MAX];
 	unsigned int count, files;
 	/* Told before the first byte of an item is read, so that it can be
-	 * written just then; its size stays. NULL: nobody. */
+	 * written just then; its size stays. Told again after a load, when
+	 * the rest of a selected item is read. NULL: nobody. */
 	void (*selected)(void *ctx, const struct fw_cfg_item *item);
 	void *selected_ctx;
 	uint8_t directory[4 + FW_CFG_ITEMS_MAX * 64];
 	uint16_t key;	 /* selected */
 	uint32_t offset; /* in the selected item */
 	uint32_t dma_high; /* upper half of the next DMA address */
+	bool told;	 /* selected() knows that `key` is selected */
 };
 
 extern const struct device_class fw_cfg_class;

@@ -43,6 +43,41 @@ void rig_run(struct rig *rig, uint64_t ns)
 	fake_time_advance(end - host_monotonic_ns());
 }
 
+void rig_restore(struct rig *rig, const struct state_item *items,
+		 unsigned int count, int (*setup)(void **state))
+{
+	struct clock *clock = &rig->vm.clock;
+	struct state_buffer stream = { 0 };
+	struct state_error error = { "" };
+	uint64_t now, wall = host_realtime_ns();
+	bool level[RIG_LINES];
+	uint8_t *copy;
+	size_t size;
+
+	clock_stop(clock);
+	now = clock_now(clock);
+	assert_int_equal(state_save(items, count, &stream), 0);
+	size = stream.size;
+	copy = malloc(size); /* the fake host forgets its own memory */
+	assert_non_null(copy);
+	memcpy(copy, stream.data, size);
+	host_free(stream.data);
+	memcpy(level, rig->level, sizeof(level));
+
+	assert_int_equal(setup(NULL), 0);
+	clock_stop(clock);
+	fake_time_advance(now + SECOND);
+	fake_realtime_set(wall);
+	clock_set(clock, now);
+	memcpy(rig->level, level, sizeof(level));
+	memset(rig->rises, 0, sizeof(rig->rises));
+	memset(rig->falls, 0, sizeof(rig->falls));
+	if (state_load(items, count, copy, size, clock, &error))
+		fail_msg("refused: %s", error.text);
+	free(copy);
+	clock_start(clock);
+}
+
 uint8_t rig_in(struct rig *rig, uint16_t port)
 {
 	return (uint8_t)bus_read(&rig->vm.pio, port, 1);

@@ -34,6 +34,15 @@ struct irq rig_line(struct rig *rig, unsigned int line);
 /* Lets time pass, each timer firing at its own time. */
 void rig_run(struct rig *rig, uint64_t ns);
 
+/*
+ * Saves `items`, builds the bench and its chips anew by `setup`, loads the
+ * items and goes on. VM time, the wall clock and the lines' levels (which
+ * interrupt controllers keep) are as they were; edges are counted from 0, so
+ * that one made by the loading itself is seen.
+ */
+void rig_restore(struct rig *rig, const struct state_item *items,
+		 unsigned int count, int (*setup)(void **state));
+
 uint8_t rig_in(struct rig *rig, uint16_t port);
 void rig_out(struct rig *rig, uint16_t port, uint8_t value);
 

@@ -215,6 +215,96 @@ static void round_trip(void **state)
 	roundtrip_check(fw_cfg_class.state, &cfg, NULL);
 }
 
+/* Written only when firmware asks for it. */
+static uint8_t late[8];
+
+static void write_late(void *ctx, const struct fw_cfg_item *item)
+{
+	if (item->data == late)
+		memcpy(late, "ACPIACPI", sizeof(late));
+}
+
+static int again(void **state)
+{
+	teardown(state);
+	setup(state);
+	memset(late, 0, sizeof(late));
+	cfg.selected = write_late;
+	return fw_cfg_add_file(&cfg, "etc/late", late, sizeof(late));
+}
+
+static void restore(void)
+{
+	const struct state_item item = { fw_cfg_class.state, &cfg, 0 };
+
+	rig_restore(&rig, &item, 1, again);
+}
+
+static void reading_goes_on(void **state)
+{
+	uint8_t bytes[sizeof(blob)];
+	uint8_t *buffer;
+
+	select_key(FW_CFG_FILE);
+	get(bytes, 100);
+	restore();
+	get(bytes + 100, 100);
+	restore();
+	assert_int_equal(dma(0x02, 100, BUFFER), 0);
+	buffer = memory_for_write(&rig.vm.memory, gpa(BUFFER), 100);
+	memcpy(bytes + 200, buffer, 100);
+	assert_memory_equal(bytes, blob, sizeof(blob));
+	restore();
+	assert_int_equal(rig_in(&rig, FW_CFG_PORT + 1), 0); /* at its end */
+}
+
+/* An item that is written on selection is there in the new machine, too. */
+static void late_item_goes_on(void **state)
+{
+	const uint16_t key = FW_CFG_FILE + 2;
+	uint8_t bytes[8];
+
+	again(state);
+	assert_int_equal(find_file("etc/late"), key);
+	select_key(key);
+	get(bytes, 5);
+	restore();
+	get(bytes + 5, 1);
+	restore();
+	assert_int_equal(dma(0x02, 2, BUFFER), 0);
+	memory_read(&rig.vm.memory, gpa(BUFFER), bytes + 6, 2);
+	assert_memory_equal(bytes, "ACPIACPI", 8);
+	select_key(key);
+	restore();
+	get(bytes, 1);
+	assert_int_equal(bytes[0], 'A');
+}
+
+/* The upper half of an address was written: far outside of memory. */
+static void dma_address_goes_on(void **state)
+{
+	const uint32_t request[4] = { __builtin_bswap32(0x02),
+				      __builtin_bswap32(4), 0,
+				      __builtin_bswap32(BUFFER) };
+	uint32_t word;
+
+	bus_write(&rig.vm.pio, FW_CFG_DMA_PORT, 4, __builtin_bswap32(1));
+	restore();
+	memory_write(&rig.vm.memory, gpa(REQUEST), request, sizeof(request));
+	bus_write(&rig.vm.pio, FW_CFG_DMA_PORT + 4, 4,
+		  __builtin_bswap32(REQUEST));
+	memory_read(&rig.vm.memory, gpa(REQUEST), &word, 4);
+	assert_int_equal(word, request[0]);
+	restore(); /* and is gone after that */
+	memory_write(&rig.vm.memory, gpa(REQUEST), request, sizeof(request));
+	bus_write(&rig.vm.pio, FW_CFG_DMA_PORT + 4, 4,
+		  __builtin_bswap32(REQUEST));
+	memory_read(&rig.vm.memory, gpa(REQUEST), &word, 4);
+	assert_int_equal(word, 0);
+	memory_read(&rig.vm.memory, gpa(BUFFER), &word, 4);
+	assert_memory_equal(&word, "QEMU", 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +317,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dma_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(reading_goes_on, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(late_item_goes_on, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(dma_address_goes_on, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

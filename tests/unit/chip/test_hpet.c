@@ -199,6 +199,92 @@ static void round_trip(void **state)
 	roundtrip_check(hpet_class.state, &hpet, make_valid);
 }
 
+static void restore(void)
+{
+	const struct state_item item = { hpet_class.state, &hpet, 0 };
+
+	rig_restore(&rig, &item, 1, setup);
+}
+
+static void periodic_goes_on(void **state)
+{
+	put(0x140, 2 << 9 | 0x4c);
+	restore(); /* the first match and the period are still to come */
+	put(0x148, 5 * TICKS_PER_MS);
+	restore();
+	put(0x148, TICKS_PER_MS);
+	rig_run(&rig, MS / 4);
+	put(0x10, 1);
+	rig_run(&rig, 3 * MS);
+	restore();
+	assert_int_equal(get(0xf0), 3 * TICKS_PER_MS);
+	rig_run(&rig, 2 * MS - 10);
+	assert_int_equal(rig.rises[2], 0);
+	rig_run(&rig, 20);
+	assert_int_equal(rig.rises[2], 1);
+	rig_run(&rig, MS / 2 - 10);
+	restore(); /* half way */
+	assert_int_equal(rig.rises[2], 0);
+	assert_int_equal(get(0x148), 6 * TICKS_PER_MS);
+	rig_run(&rig, MS / 2 - 10);
+	assert_int_equal(rig.rises[2], 0);
+	rig_run(&rig, 20);
+	assert_int_equal(rig.rises[2], 1);
+	rig_run(&rig, 10 * MS);
+	assert_int_equal(rig.rises[2], 11);
+}
+
+/* A comparator and the counter take their halves one by one. */
+static void halves_go_on(void **state)
+{
+	put32(0xf0, 7);
+	restore();
+	put32(0xf4, 5);
+	assert_int_equal(get(0xf0), 5ull << 32 | 7);
+	put(0x120, 8 << 9 | 4);
+	put(0x10, 1);
+	put32(0x128, 7 + 2 * TICKS_PER_MS);
+	rig_run(&rig, MS);
+	restore();
+	put32(0x12c, 5);
+	rig_run(&rig, MS - 10);
+	assert_int_equal(rig.rises[8], 0);
+	rig_run(&rig, 20);
+	assert_int_equal(rig.rises[8], 1);
+}
+
+static void level_goes_on(void **state)
+{
+	put(0x120, 8 << 9 | 6);
+	put(0x128, TICKS_PER_MS);
+	put(0x10, 1);
+	rig_run(&rig, 2 * MS);
+	assert_true(rig.level[8]);
+	restore();
+	assert_int_equal(rig.rises[8] + rig.falls[8], 0);
+	assert_int_equal(get(0x20), 2);
+	put(0x20, 2);
+	assert_false(rig.level[8]);
+	put(0x10, 0); /* halted */
+	restore();
+	rig_run(&rig, MS);
+	assert_int_equal(get(0xf0), 2 * TICKS_PER_MS);
+}
+
+static void legacy_goes_on(void **state)
+{
+	put(0x100, 4);
+	put(0x108, 2 * TICKS_PER_MS);
+	put(0x10, 3);
+	rig_run(&rig, MS);
+	restore();
+	irq_pulse(&pit);
+	irq_pulse(&rtc);
+	assert_int_equal(rig.rises[30] + rig.rises[31], 0);
+	rig_run(&rig, MS + 10);
+	assert_int_equal(rig.rises[30], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +298,10 @@ int main(void)
 		cmocka_unit_test_setup(odd_route, setup),
 		cmocka_unit_test_setup(hostile, setup),
 		cmocka_unit_test_setup(round_trip, setup),
+		cmocka_unit_test_setup(periodic_goes_on, setup),
+		cmocka_unit_test_setup(halves_go_on, setup),
+		cmocka_unit_test_setup(level_goes_on, setup),
+		cmocka_unit_test_setup(legacy_goes_on, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,6 +392,119 @@ static void round_trip(void **state)
 	roundtrip_check(ps2_mouse_class.state, &mouse, make_valid_mouse);
 }
 
+static void restore(void)
+{
+	const struct state_item items[] = {
+		{ i8042_class.state, &ctl, 0 },
+		{ ps2_keyboard_class.state, &kbd, 0 },
+		{ ps2_mouse_class.state, &mouse, 0 },
+	};
+
+	rig_restore(&rig, items, 3, connected);
+}
+
+/* The command has come, its byte not yet. */
+static void commands_go_on(void **state)
+{
+	rig_out(&rig, 0x64, 0x60);
+	restore();
+	assert_int_equal(rig_in(&rig, 0x64) & 0x09, 0x08);
+	rig_out(&rig, 0x60, 0x47);
+	assert_int_equal(ask(0x20), 0x47);
+	rig_out(&rig, 0x64, 0xd4);
+	restore();
+	rig_out(&rig, 0x60, 0xf2);
+	EXPECT(0xfa, 0x00); /* the mouse's answer, not the keyboard's */
+	rig_out(&rig, 0x60, 0xed);
+	EXPECT(0xfa);
+	restore();
+	rig_out(&rig, 0x60, 0x05);
+	EXPECT(0xfa);
+	assert_int_equal(kbd.leds, 5);
+	rig_out(&rig, 0x64, 0xd1);
+	restore();
+	rig_out(&rig, 0x60, 0xde);
+	assert_true(was_reset());
+}
+
+static void keys_go_on(void **state)
+{
+	ps2_keyboard_key(&kbd, KEY_UP, true);
+	assert_int_equal(next(), 0xe0);
+	restore();
+	assert_int_equal(rig.rises[1] + rig.falls[1], 0);
+	assert_true(rig.level[1]);
+	EXPECT(0x48);
+	assert_false(rig.level[1]);
+	restore();
+	ps2_keyboard_key(&kbd, KEY_UP, false); /* was held all the time */
+	assert_int_equal(next(), 0xe0);
+	restore();
+	EXPECT(0xc8);
+	ps2_keyboard_key(&kbd, KEY_PAUSE, true);
+	assert_int_equal(next(), 0xe1);
+	restore();
+	EXPECT(0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+	set_command_byte(0x03); /* untranslated: F0 alone */
+	ps2_keyboard_key(&kbd, KEY_A, true);
+	ps2_keyboard_key(&kbd, KEY_A, false);
+	assert_int_equal(next(), 0x1c);
+	assert_int_equal(next(), 0xf0);
+	restore();
+	EXPECT(0x1c);
+	rig_out(&rig, 0x64, 0xad); /* the clock is held */
+	ps2_keyboard_key(&kbd, KEY_A, true);
+	restore();
+	assert_int_equal(next(), -1);
+	rig_out(&rig, 0x64, 0xae);
+	assert_int_equal(rig.rises[1], 1);
+	EXPECT(0x1c);
+}
+
+static void mouse_goes_on(void **state)
+{
+	int x = 0, byte;
+
+	set_rates(200, 100, 60);
+	to_mouse(0xf3);
+	EXPECT(0xfa);
+	restore();
+	to_mouse(200);
+	EXPECT(0xfa);
+	to_mouse(0xf3);
+	EXPECT(0xfa);
+	to_mouse(100);
+	EXPECT(0xfa);
+	restore(); /* two of three rates that ask for the wheel */
+	to_mouse(0xf3);
+	EXPECT(0xfa);
+	to_mouse(80);
+	EXPECT(0xfa);
+	to_mouse(0xf4);
+	EXPECT(0xfa);
+	ps2_mouse_move(&mouse, 5, -7, 3, PS2_MOUSE_LEFT);
+	assert_int_equal(next(), 0x09);
+	assert_int_equal(next(), 5);
+	restore();
+	assert_int_equal(rig.rises[12] + rig.falls[12], 0);
+	assert_true(rig.level[12]);
+	EXPECT(7, 3);
+	assert_false(rig.level[12]);
+	assert_int_equal(rig.rises[12], 1);
+	/* More movement than the queue takes. */
+	ps2_mouse_move(&mouse, 4000, 0, 0, PS2_MOUSE_LEFT);
+	assert_int_equal(next(), 0x09);
+	restore();
+	do {
+		x += next();
+		assert_int_equal(next(), 0);
+		assert_int_equal(next(), 0);
+		byte = next();
+	} while (byte == 0x09);
+	assert_int_equal(byte, -1);
+	assert_int_equal(x, 4000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +521,9 @@ int main(void)
 		cmocka_unit_test_setup(mouse_backlog, connected),
 		cmocka_unit_test_setup(hostile, connected),
 		cmocka_unit_test_setup(round_trip, connected),
+		cmocka_unit_test_setup(commands_go_on, connected),
+		cmocka_unit_test_setup(keys_go_on, connected),
+		cmocka_unit_test_setup(mouse_goes_on, connected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

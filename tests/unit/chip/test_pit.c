@@ -434,6 +434,115 @@ static void survives_odd_state(void **state)
 	}
 }
 
+static void restore(void)
+{
+	const struct state_item item = { pit_class.state, &pit, 0 };
+
+	rig_restore(&rig, &item, 1, setup);
+}
+
+/* The low byte was written, the high byte comes to the new machine. */
+static void write_goes_on(void **state)
+{
+	rig_out(&rig, 0x43, 0x34);
+	rig_out(&rig, 0x40, 1000 & 0xff);
+	restore();
+	rig_out(&rig, 0x40, 1000 >> 8);
+	assert_int_equal(rig.rises[0], 0); /* OUT was high already */
+	run_ticks(999);
+	assert_int_equal(rig.rises[0], 0);
+	run_ticks(1);
+	assert_int_equal(rig.rises[0], 1);
+	program(0, 0, 1000);
+	run_ticks(400);
+	rig_out(&rig, 0x40, 500 & 0xff); /* stops the count */
+	restore();
+	run_ticks(2000);
+	assert_int_equal(rig.rises[0], 0);
+	rig_out(&rig, 0x40, 500 >> 8);
+	run_ticks(499);
+	assert_false(rig.level[0]);
+	run_ticks(1);
+	assert_true(rig.level[0]);
+}
+
+static void reads_go_on(void **state)
+{
+	program(0, 2, 5000);
+	run_ticks(100);
+	rig_out(&rig, 0x43, 0xc2); /* status and count */
+	restore();
+	run_ticks(1000);
+	assert_int_equal(rig_in(&rig, 0x40), 0xb4);
+	restore();
+	assert_int_equal(rig_in(&rig, 0x40), 4900 & 0xff);
+	restore();
+	assert_int_equal(rig_in(&rig, 0x40), 4900 >> 8);
+	assert_int_equal(rig_in(&rig, 0x40), 3900 & 0xff); /* unlatched */
+	restore();
+	assert_int_equal(rig_in(&rig, 0x40), 3900 >> 8);
+	assert_int_equal(rig_in(&rig, 0x40), 3900 & 0xff);
+}
+
+static void count_goes_on(void **state)
+{
+	program(0, 2, 1000);
+	run_ticks(400);
+	restore();
+	assert_int_equal(rig.rises[0] + rig.falls[0], 0);
+	assert_int_equal(count_of(0), 600);
+	rig_out(&rig, 0x40, 2000 & 0xff); /* for the next period */
+	rig_out(&rig, 0x40, 2000 >> 8);
+	restore();
+	run_ticks(599);
+	assert_int_equal(rig.rises[0], 0);
+	run_ticks(1);
+	assert_int_equal(rig.rises[0], 1);
+	assert_int_equal(count_of(0), 2000);
+	run_ticks(700);
+	restore();
+	run_ticks(1299);
+	assert_int_equal(rig.rises[0], 0);
+	run_ticks(1);
+	assert_int_equal(rig.rises[0], 1);
+	program(0, 0, 1000); /* once only, and long past */
+	run_ticks(3000);
+	restore();
+	assert_int_equal(status_of(0), 0xb0);
+	run_ticks(70000);
+	assert_int_equal(rig.rises[0], 0);
+}
+
+static void gate_goes_on(void **state)
+{
+	gate2(true);
+	program(2, 0, 1000);
+	run_ticks(400);
+	gate2(false);
+	restore();
+	run_ticks(5000);
+	assert_int_equal(count_of(2), 600);
+	gate2(true);
+	run_ticks(300);
+	restore();
+	run_ticks(299);
+	assert_false(out2());
+	run_ticks(1);
+	assert_true(out2());
+	gate2(false);
+	program(2, 1, 100); /* waits for its trigger */
+	restore();
+	assert_true(out2());
+	gate2(true);
+	run_ticks(60);
+	restore();
+	run_ticks(39);
+	assert_false(out2());
+	run_ticks(1);
+	assert_true(out2());
+	assert_int_equal(rig_in(&rig, 0x61) & 0x0f, 0x01);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -455,6 +564,10 @@ int main(void)
 		cmocka_unit_test_setup(reset_stops, setup),
 		cmocka_unit_test_setup(hostile, setup),
 		cmocka_unit_test_setup(round_trip, setup),
+		cmocka_unit_test_setup(write_goes_on, setup),
+		cmocka_unit_test_setup(reads_go_on, setup),
+		cmocka_unit_test_setup(count_goes_on, setup),
+		cmocka_unit_test_setup(gate_goes_on, setup),
 		cmocka_unit_test_setup(survives_odd_state, setup),
 	};
 

@@ -318,6 +318,105 @@ static void round_trip(void **state)
 	rig_fuzz(&rig, &rig.vm.pio, 0x70, 2, 1000);
 }
 
+static void restore(void)
+{
+	const struct state_item item = { rtc_class.state, &rtc, 0 };
+
+	rig_restore(&rig, &item, 1, setup);
+}
+
+static void index_goes_on(void **state)
+{
+	put(0x10, 0xa5);
+	rig_out(&rig, 0x70, 0x11);
+	restore();
+	rig_out(&rig, 0x71, 0x5a);
+	rig_out(&rig, 0x70, 0x10);
+	restore();
+	assert_int_equal(rig_in(&rig, 0x71), 0xa5);
+	assert_int_equal(get(0x11), 0x5a);
+}
+
+static void update_goes_on(void **state)
+{
+	rig_run(&rig, 3 * SECOND / 4 - 100000);
+	assert_int_equal(get(RTC_A) & RTC_A_UIP, RTC_A_UIP);
+	restore();
+	assert_int_equal(rig_in(&rig, 0x71) & RTC_A_UIP, RTC_A_UIP);
+	rig_run(&rig, 99999);
+	assert_int_equal(get(RTC_A) & RTC_A_UIP, RTC_A_UIP);
+	assert_int_equal(get(RTC_SECOND), 0x07);
+	rig_run(&rig, 1);
+	assert_int_equal(get(RTC_A) & RTC_A_UIP, 0);
+	assert_int_equal(get(RTC_SECOND), 0x08);
+	restore();
+	assert_int_equal(get(RTC_C) & RTC_C_UF, RTC_C_UF);
+	restore();
+	assert_int_equal(get(RTC_C) & RTC_C_UF, 0);
+}
+
+/* The date is being set: what was written, and that it stands still. */
+static void setting_goes_on(void **state)
+{
+	put(RTC_B, 0x82);
+	put(RTC_SECOND, 0x58);
+	put(RTC_MINUTE, 0x59);
+	restore();
+	rig_run(&rig, 3 * SECOND);
+	assert_int_equal(get(RTC_SECOND), 0x58);
+	put(RTC_HOUR, 0x23);
+	put(RTC_B, 0x02);
+	restore(); /* from here on an offset to the host's clock */
+	assert_int_equal(get(RTC_HOUR), 0x23);
+	assert_int_equal(get(RTC_MINUTE), 0x59);
+	rig_run(&rig, 2 * SECOND);
+	assert_int_equal(get(RTC_HOUR), 0);
+	assert_int_equal(get(RTC_DAY), 0x22);
+}
+
+static void alarm_goes_on(void **state)
+{
+	put(RTC_SECOND_ALARM, 0x30);
+	put(RTC_MINUTE_ALARM, 0x43);
+	put(RTC_HOUR_ALARM, 0x17);
+	put(RTC_B, 0x22);
+	rig_run(&rig, 40 * SECOND);
+	restore();
+	rig_run(&rig, 42 * SECOND + 3 * SECOND / 4 - 1);
+	assert_false(rig.level[0]);
+	rig_run(&rig, 1);
+	assert_true(rig.level[0]);
+	restore();
+	assert_int_equal(rig.rises[0] + rig.falls[0], 0);
+	assert_true(rig.level[0]);
+	assert_int_equal(get(RTC_C) & 0xa0, 0xa0);
+	assert_false(rig.level[0]);
+	put(RTC_MINUTE_ALARM, 0x50);
+	restore();
+	fake_realtime_set(host_realtime_ns() + 3600 * SECOND);
+	rig_run(&rig, 60 * SECOND); /* it was due meanwhile */
+	assert_true(rig.level[0]);
+}
+
+static void periodic_goes_on(void **state)
+{
+	put(RTC_A, 0x2f); /* 2 Hz */
+	put(RTC_B, 0x42);
+	rig_run(&rig, 3 * SECOND / 10);
+	restore();
+	rig_run(&rig, SECOND / 5 - 1);
+	assert_false(rig.level[0]);
+	rig_run(&rig, 1);
+	assert_true(rig.level[0]);
+	assert_int_equal(get(RTC_C) & 0xc0, 0xc0);
+	restore();
+	assert_int_equal(get(RTC_C), 0); /* that edge was seen */
+	rig_run(&rig, SECOND / 2 - 1);
+	assert_false(rig.level[0]);
+	rig_run(&rig, 1);
+	assert_int_equal(rig.rises[0], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +437,11 @@ int main(void)
 		cmocka_unit_test_setup(reset_ends_interrupts, setup),
 		cmocka_unit_test_setup(hostile, setup),
 		cmocka_unit_test_setup(round_trip, setup),
+		cmocka_unit_test_setup(index_goes_on, setup),
+		cmocka_unit_test_setup(update_goes_on, setup),
+		cmocka_unit_test_setup(setting_goes_on, setup),
+		cmocka_unit_test_setup(alarm_goes_on, setup),
+		cmocka_unit_test_setup(periodic_goes_on, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

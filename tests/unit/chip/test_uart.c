@@ -303,6 +303,101 @@ static void round_trip(void **state)
 	rig_fuzz(&rig, &rig.vm.pio, UART_COM1, 8, 1000);
 }
 
+static void restore(void)
+{
+	const struct state_item item = { uart_class.state, &uart, 0 };
+
+	rig_restore(&rig, &item, 1, setup);
+}
+
+/* Three of four bytes wait for their timeout, which has half passed. */
+static void receiver_goes_on(void **state)
+{
+	put(UART_IIR, 0x81);
+	put(UART_IER, UART_IER_RDA);
+	assert_int_equal(receive("abcd"), 4);
+	assert_int_equal(get(UART_DATA), 'a');
+	rig_run(&rig, 200000);
+	restore();
+	rig_run(&rig, 147221);
+	assert_false(rig.level[4]);
+	rig_run(&rig, 1);
+	assert_true(rig.level[4]);
+	restore();
+	assert_true(rig.level[4]);
+	assert_int_equal(get(UART_IIR), 0xcc);
+	assert_int_equal(get(UART_LSR), 0x61);
+	assert_int_equal(get(UART_DATA), 'b');
+	assert_false(rig.level[4]);
+	assert_int_equal(receive("efghijklmnopqrs"), 14); /* round the ring */
+	assert_int_equal(get(UART_IIR), 0xc4);
+	restore();
+	for (unsigned int c = 'c'; c <= 'r'; c++)
+		assert_int_equal(get(UART_DATA), c);
+	assert_int_equal(get(UART_LSR), 0x60);
+	assert_false(rig.level[4]);
+}
+
+/* A byte was sent, its interrupt not seen yet; nothing is sent twice. */
+static void transmitter_goes_on(void **state)
+{
+	put(UART_IER, UART_IER_THRE);
+	put(UART_DATA, 'x');
+	assert_int_equal(sent_count, 1);
+	restore();
+	assert_int_equal(sent_count, 0);
+	assert_int_equal(rig.rises[4] + rig.falls[4], 0);
+	assert_true(rig.level[4]);
+	assert_int_equal(get(UART_IIR), 0x02);
+	assert_false(rig.level[4]);
+	restore();
+	assert_int_equal(get(UART_IIR), 0x01); /* seen stays seen */
+	put(UART_DATA, 'y');
+	assert_int_equal(rig.rises[4], 1);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(sent[0], 'y');
+}
+
+static void divisor_goes_on(void **state)
+{
+	put(UART_LCR, 0x83);
+	put(UART_DATA, 0x34);
+	restore();
+	put(UART_IER, 0x12);
+	assert_int_equal(get(UART_DATA), 0x34);
+	restore();
+	put(UART_LCR, 0x03);
+	assert_int_equal(get(UART_IER), 0);
+	put(UART_IIR, 0x81);
+	put(UART_IER, UART_IER_RDA);
+	receive("a");
+	rig_run(&rig, 0x1234 * 347222ull - 1);
+	assert_false(rig.level[4]);
+	rig_run(&rig, 1);
+	assert_true(rig.level[4]);
+}
+
+/* A break was received: its error, its byte and the modem lines wait. */
+static void errors_go_on(void **state)
+{
+	put(UART_IIR, 0x01);
+	put(UART_MCR, 0x18);
+	put(UART_IER, 0x0f);
+	put(UART_LCR, 0x43);
+	restore();
+	assert_int_equal(get(UART_IIR), 0xc6);
+	assert_int_equal(get(UART_LSR), 0x71);
+	restore();
+	assert_int_equal(get(UART_IIR), 0xc4);
+	assert_int_equal(get(UART_DATA), 0);
+	assert_int_equal(get(UART_IIR), 0xc2);
+	assert_int_equal(get(UART_IIR), 0xc0);
+	restore();
+	assert_true(rig.level[4]);
+	assert_int_equal(get(UART_MSR), 0x83);
+	assert_false(rig.level[4]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +415,10 @@ int main(void)
 		cmocka_unit_test_setup(no_sink, setup),
 		cmocka_unit_test_setup(hostile, setup),
 		cmocka_unit_test_setup(round_trip, setup),
+		cmocka_unit_test_setup(receiver_goes_on, setup),
+		cmocka_unit_test_setup(transmitter_goes_on, setup),
+		cmocka_unit_test_setup(divisor_goes_on, setup),
+		cmocka_unit_test_setup(errors_go_on, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -469,6 +469,124 @@ static void round_trip(void **state)
 	roundtrip_check(vga_class.state, &vga, make_valid);
 }
 
+/* Into a new machine, whose display memory gets what this one's held. */
+static void restore(void **state)
+{
+	const struct state_item item = { vga_class.state, &vga, 0 };
+	struct state_buffer stream = { 0 };
+	struct state_error error = { "" };
+	uint8_t *memory = malloc(VGA_MEMORY_SIZE), *copy;
+	size_t size;
+
+	assert_int_equal(state_save(&item, 1, &stream), 0);
+	size = stream.size;
+	copy = malloc(size);
+	assert_non_null(memory);
+	assert_non_null(copy);
+	memcpy(memory, vga.memory, VGA_MEMORY_SIZE);
+	memcpy(copy, stream.data, size);
+	host_free(stream.data);
+	teardown(state);
+	setup(state);
+	memcpy(vga.memory, memory, VGA_MEMORY_SIZE);
+	if (state_load(&item, 1, copy, size, &vm.clock, &error))
+		fail_msg("refused: %s", error.text);
+	free(copy);
+	free(memory);
+}
+
+static void attribute_goes_on(void **state)
+{
+	in(0x3da);
+	out(0x3c0, 5);
+	restore(state);
+	out(0x3c0, 0x2a); /* the data */
+	assert_int_equal(in(0x3c1), 0x2a);
+	restore(state);
+	out(0x3c0, 6); /* an index again */
+	out(0x3c0, 0x15);
+	assert_int_equal(in(0x3c1), 0x15);
+	out(0x3c0, 5);
+	restore(state);
+	in(0x3da); /* given up: next is an index */
+	out(0x3c0, 5);
+	assert_int_equal(in(0x3c1), 0x2a);
+}
+
+static void palette_goes_on(void **state)
+{
+	out(0x3c8, 7);
+	out(0x3c9, 1);
+	restore(state);
+	out(0x3c9, 2);
+	restore(state);
+	out(0x3c9, 3);
+	out(0x3c9, 4); /* colour 8 */
+	out(0x3c9, 5);
+	out(0x3c9, 6);
+	assert_int_equal(in(0x3c8), 9);
+	out(0x3c7, 7);
+	assert_int_equal(in(0x3c9), 1);
+	restore(state);
+	assert_int_equal(in(0x3c7), 3);
+	assert_int_equal(in(0x3c9), 2);
+	assert_int_equal(in(0x3c9), 3);
+	assert_int_equal(in(0x3c9), 4);
+	restore(state);
+	assert_int_equal(in(0x3c9), 5);
+	assert_int_equal(in(0x3c9), 6);
+}
+
+/* Indexes were written, their data not; the latches were filled. */
+static void indexes_go_on(void **state)
+{
+	out(0x3c2, 0x63);
+	out(0x3c4, 2);
+	out(0x3ce, 8);
+	out(0x3d4, 19);
+	bus_write(&vm.pio, 0x1ce, 2, DISPI_X);
+	restore(state);
+	out(0x3c5, 0x0f);
+	out(0x3cf, 0x10);
+	out(0x3d5, 40);
+	bus_write(&vm.pio, 0x1cf, 2, 800);
+	out(0x3c4, 2);
+	assert_int_equal(in(0x3c5), 0x0f);
+	out(0x3ce, 8);
+	assert_int_equal(in(0x3cf), 0x10);
+	out(0x3d4, 19);
+	assert_int_equal(in(0x3d5), 40);
+	assert_int_equal(get_dispi(DISPI_X), 800);
+
+	set(0x3c4, 4, 0x06);
+	set(0x3ce, 6, 0x05);
+	set(0x3ce, 0, 11);
+	set(0x3ce, 1, 15);
+	poke(0xa0000, 0);
+	peek(0xa0000);
+	set(0x3ce, 5, 0x01);
+	restore(state);
+	poke(0xa0001, 0); /* what the latches hold */
+	set(0x3ce, 4, 3);
+	assert_int_equal(peek(0xa0001), 0x10);
+	set(0x3ce, 4, 2);
+	assert_int_equal(peek(0xa0001), 0x00);
+}
+
+static void bank_goes_on(void **state)
+{
+	put_dispi(DISPI_X, 800);
+	put_dispi(DISPI_Y, 600);
+	put_dispi(DISPI_DEPTH, 32);
+	put_dispi(DISPI_ENABLE, 0x41);
+	put_dispi(DISPI_BANK, 29);
+	*window_memory(0xa0000) = 0xff;
+	restore(state);
+	assert_ptr_equal(window_memory(0xa0000), vga.memory + 29 * 65536);
+	assert_int_equal(draw(NULL)->width, 800);
+	assert_int_equal(draw(NULL)->pixels[29 * 65536 / 4], 0xff);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +599,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(protects_crtc, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(attribute_goes_on, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(palette_goes_on, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(indexes_go_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(bank_goes_on, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
