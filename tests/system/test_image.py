@@ -72,7 +72,7 @@ class Machine:
     def __init__(self, where, *args):
         self.child = spawn("run", "debian", "--engine", ENGINE, *args,
                            timeout=900, **where)
-        self.child.expect(r"log in as (\S+) with the password (\S+)\r\n")
+        self.child.expect(r"log in as (\S+) with the password (\S+)\r+\n")
         self.user, self.password = self.child.match.groups()
 
     def log_in(self, host):
@@ -82,13 +82,15 @@ class Machine:
         self.child.expect_exact("Password: ")
         self.child.sendline(self.password)
         self.child.expect_exact(f"{self.user}@{host}:~$ ")
-        self.child.sendline("PS1='> '; stty -echo; set +o emacs")
-        self.child.expect("\n> ")
+        # No prompt and no echo; what cloud-init still tells comes between.
+        self.child.sendline("stty -echo; set +o emacs; PS1=; echo re''ady")
+        self.child.expect(r"ready\r+\n")
+        self("cloud-init status --wait >/dev/null; sudo dmesg -n 1")
 
     def __call__(self, command):
         """What it prints."""
         self.child.sendline(f"{command}; echo =$?=")
-        self.child.expect(r"=(\d+)=\r\n")
+        self.child.expect(r"=(\d+)=\r+\n")
         assert self.child.match[1] == "0", self.child.before
         return self.child.before.replace("\r", "").strip()
 
