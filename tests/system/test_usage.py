@@ -80,7 +80,7 @@ def test_unknown_command_without_a_likeness():
     (["--memroy", "1G"], ["--memroy", "did you mean --memory?"]),
     (["--mem", "1G"], ["--mem", "--memory"]),
     (["--zzz"], ["--zzz", "lodge help run"]),
-    (["kernel"], ["unexpected argument", "kernel"]),
+    (["debian", "kernel"], ["unexpected argument", "kernel"]),
     (["--cpus"], ["--cpus needs a value"]),
     (["--cpus", "--memory", "1G"], ["--cpus needs a value"]),
     (["--no-reboot=yes"], ["--no-reboot takes no value"]),
