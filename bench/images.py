@@ -70,7 +70,8 @@ class Images:
         if shutil.disk_usage(folder).free < ROOM:
             raise BenchError(f'{folder}: too little room for images of '
                              f'{ROOM >> 30} GiB')
-        self.parent = folder
+        # A backing file's relative path is looked for beside the overlay.
+        self.parent = pathlib.Path(folder).resolve()
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='images-',

@@ -29,7 +29,6 @@
 #include "disk/ring.h"
 
 #define SPANS_AT_ONCE 256
-#define ZEROS	      65536u
 #define PAGE	      4096u
 
 _Static_assert(sizeof(struct span) == sizeof(struct iovec) &&
@@ -355,23 +354,6 @@ static int file_discard(struct disk_node *node, uint64_t offset,
 	return error == -ENOTSUP ? 0 : error; /* a hint, no more */
 }
 
-static int write_zeros(struct disk_node *node, uint64_t offset,
-		       uint64_t length)
-{
-	static const uint8_t zeros[ZEROS];
-
-	while (length) {
-		size_t part = length < ZEROS ? length : ZEROS;
-		int error = disk_write_bytes(node, offset, zeros, part);
-
-		if (error)
-			return error;
-		offset += part;
-		length -= part;
-	}
-	return 0;
-}
-
 static int file_flush(struct disk_node *node)
 {
 	if (file_of(node)->unsafe)
@@ -445,7 +427,7 @@ static int file_resize(struct disk_node *node, uint64_t size,
 	    fallocate(file->fd, 0, (off_t)old, (off_t)(size - old)))
 		result = -errno;
 	if (size > old && prealloc == DISK_PREALLOC_FULL)
-		result = write_zeros(node, old, size - old);
+		result = disk_write_zeros(node, old, size - old);
 	return result ? disk_error_set(error, result, "%s", strerror(-result))
 		      : 0;
 }

@@ -6,6 +6,7 @@
 #define LODGE_DISK_NBD_IMPL_H
 
 #include "disk/nbd.h"
+#include "disk/wire.h"
 #include "host/linux/thread.h"
 
 /* --- handshake ---------------------------------------------------------------- */
@@ -114,23 +115,6 @@ struct nbd_server {
 bool nbd_receive(struct nbd_client *client, void *buf, size_t size);
 bool nbd_send(struct nbd_client *client, const void *buf, size_t size,
 	      bool more);
-
-static inline void nbd_put(uint8_t *to, uint64_t value, unsigned int bytes)
-{
-	while (bytes--) {
-		to[bytes] = (uint8_t)value;
-		value >>= 8;
-	}
-}
-
-static inline uint64_t nbd_get(const uint8_t *from, unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned int i = 0; i < bytes; i++)
-		value = value << 8 | from[i];
-	return value;
-}
 
 uint16_t nbd_flags(const struct nbd_server *server);
 

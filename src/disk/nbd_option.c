@@ -22,10 +22,10 @@ static bool reply(struct nbd_client *client, const struct option *option,
 {
 	uint8_t head[20];
 
-	nbd_put(head, NBD_REPLY_MAGIC, 8);
-	nbd_put(head + 8, option->type, 4);
-	nbd_put(head + 12, type, 4);
-	nbd_put(head + 16, size, 4);
+	put_be64(head, NBD_REPLY_MAGIC);
+	put_be32(head + 8, option->type);
+	put_be32(head + 12, type);
+	put_be32(head + 16, size);
 	return nbd_send(client, head, sizeof(head), size) &&
 	       nbd_send(client, data, size, false);
 }
@@ -68,8 +68,8 @@ static bool take_by_name(struct nbd_client *client,
 
 	if (!is_export(client, option->data, option->size))
 		return false;
-	nbd_put(answer, client->server->export.node->size, 8);
-	nbd_put(answer + 8, nbd_flags(client->server), 2);
+	put_be64(answer, client->server->export.node->size);
+	put_be16(answer + 8, nbd_flags(client->server));
 	return nbd_send(client, answer, client->no_zeroes ? 10 : 134, false);
 }
 
@@ -82,7 +82,7 @@ static bool list(struct nbd_client *client, const struct option *option)
 	if (option->size)
 		return refuse(client, option, NBD_REP_ERR_INVALID,
 			      "no data belongs to a list");
-	nbd_put(entry, length, 4);
+	put_be32(entry, length);
 	memcpy(entry + 4, name, length);
 	return reply(client, option, NBD_REP_SERVER, entry, 4 + length) &&
 	       acknowledge(client, option);
@@ -95,7 +95,7 @@ static bool inform(struct nbd_client *client, const struct option *option,
 	const struct nbd_export *export = &client->server->export;
 	uint32_t length = option->size < 6
 				  ? UINT32_MAX
-				  : (uint32_t)nbd_get(option->data, 4);
+				  : get_be32(option->data);
 	uint8_t info[12], block[14], about[2 + NBD_STRING_MAX];
 	size_t words;
 
@@ -105,16 +105,16 @@ static bool inform(struct nbd_client *client, const struct option *option,
 	if (!is_export(client, option->data + 4, length))
 		return refuse(client, option, NBD_REP_ERR_UNKNOWN,
 			      "no such export");
-	nbd_put(info, NBD_INFO_EXPORT, 2);
-	nbd_put(info + 2, export->node->size, 8);
-	nbd_put(info + 10, nbd_flags(client->server), 2);
-	nbd_put(block, NBD_INFO_BLOCK_SIZE, 2);
-	nbd_put(block + 2, BLOCK_MIN, 4);
-	nbd_put(block + 6, BLOCK_BEST, 4);
-	nbd_put(block + 10, NBD_PAYLOAD_MAX, 4);
+	put_be16(info, NBD_INFO_EXPORT);
+	put_be64(info + 2, export->node->size);
+	put_be16(info + 10, nbd_flags(client->server));
+	put_be16(block, NBD_INFO_BLOCK_SIZE);
+	put_be32(block + 2, BLOCK_MIN);
+	put_be32(block + 6, BLOCK_BEST);
+	put_be32(block + 10, NBD_PAYLOAD_MAX);
 	if (export->description) {
 		words = strnlen(export->description, NBD_STRING_MAX);
-		nbd_put(about, NBD_INFO_DESCRIPTION, 2);
+		put_be16(about, NBD_INFO_DESCRIPTION);
 		memcpy(about + 2, export->description, words);
 		if (!reply(client, option, NBD_REP_INFO, about,
 			   (uint32_t)words + 2))
@@ -147,19 +147,19 @@ static bool choose_contexts(struct nbd_client *client,
 	if (!client->structured && !listing)
 		goto invalid;
 	length = option->size < 8 ? UINT32_MAX
-				  : (uint32_t)nbd_get(option->data, 4);
+				  : get_be32(option->data);
 	if (option->size < 8 || length > option->size - 8)
 		goto invalid;
 	if (!is_export(client, option->data + 4, length))
 		return refuse(client, option, NBD_REP_ERR_UNKNOWN,
 			      "no such export");
 	at = 4 + length;
-	count = (uint32_t)nbd_get(option->data + at, 4);
+	count = get_be32(option->data + at);
 	found = listing && !count;
 	for (at += 4; count; count--, at += length) {
 		if (option->size - at < 4)
 			goto invalid;
-		length = (uint32_t)nbd_get(option->data + at, 4);
+		length = get_be32(option->data + at);
 		at += 4;
 		if (length > option->size - at)
 			goto invalid;
@@ -167,7 +167,7 @@ static bool choose_contexts(struct nbd_client *client,
 	}
 	if (!listing)
 		client->allocation = found;
-	nbd_put(answer, listing ? 0 : NBD_CONTEXT_ID, 4);
+	put_be32(answer, listing ? 0 : NBD_CONTEXT_ID);
 	memcpy(answer + 4, NBD_CONTEXT, sizeof(NBD_CONTEXT) - 1);
 	return (!found || reply(client, option, NBD_REP_META_CONTEXT, answer,
 				sizeof(answer))) &&
@@ -227,10 +227,10 @@ static bool next_option(struct nbd_client *client, struct option *option,
 	uint8_t head[16];
 
 	if (!nbd_receive(client, head, sizeof(head)) ||
-	    nbd_get(head, 8) != NBD_OPTION_MAGIC)
+	    get_be64(head) != NBD_OPTION_MAGIC)
 		return false;
-	option->type = (uint32_t)nbd_get(head + 8, 4);
-	option->size = (uint32_t)nbd_get(head + 12, 4);
+	option->type = get_be32(head + 8);
+	option->size = get_be32(head + 12);
 	if (option->size > NBD_PAYLOAD_MAX)
 		return false;
 	if (option->size > sizeof(option->data) - 1)
@@ -248,14 +248,14 @@ bool nbd_negotiate(struct nbd_client *client)
 	uint8_t hello[18], flags[4];
 	bool taken = false, on = option != NULL;
 
-	nbd_put(hello, NBD_MAGIC, 8);
-	nbd_put(hello + 8, NBD_OPTION_MAGIC, 8);
-	nbd_put(hello + 16, NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES, 2);
+	put_be64(hello, NBD_MAGIC);
+	put_be64(hello + 8, NBD_OPTION_MAGIC);
+	put_be16(hello + 16, NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES);
 	on = on && nbd_send(client, hello, sizeof(hello), false) &&
 	     nbd_receive(client, flags, sizeof(flags));
 	if (on) {
-		client->no_zeroes = nbd_get(flags, 4) & NBD_NO_ZEROES;
-		on = !(nbd_get(flags, 4) &
+		client->no_zeroes = get_be32(flags) & NBD_NO_ZEROES;
+		on = !(get_be32(flags) &
 		       ~(uint64_t)(NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES));
 	}
 	for (unsigned int i = 0; on && !taken && i < OPTIONS_MAX; i++)

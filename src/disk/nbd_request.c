@@ -52,11 +52,11 @@ static bool send_chunk(struct nbd_client *client, const struct request *r,
 {
 	uint8_t head[20];
 
-	nbd_put(head, NBD_STRUCTURED_MAGIC, 4);
-	nbd_put(head + 4, flags, 2);
-	nbd_put(head + 6, type, 2);
+	put_be32(head, NBD_STRUCTURED_MAGIC);
+	put_be16(head + 4, flags);
+	put_be16(head + 6, type);
 	memcpy(head + 8, r->cookie, 8);
-	nbd_put(head + 16, size, 4);
+	put_be32(head + 16, size);
 	return nbd_send(client, head, sizeof(head), size);
 }
 
@@ -65,8 +65,8 @@ static bool send_simple(struct nbd_client *client, const struct request *r,
 {
 	uint8_t head[16];
 
-	nbd_put(head, NBD_SIMPLE_MAGIC, 4);
-	nbd_put(head + 4, r->error, 4);
+	put_be32(head, NBD_SIMPLE_MAGIC);
+	put_be32(head + 4, r->error);
 	memcpy(head + 8, r->cookie, 8);
 	return nbd_send(client, head, sizeof(head), size) &&
 	       nbd_send(client, data, size, false);
@@ -82,7 +82,7 @@ static bool send_status(struct nbd_client *client, const struct request *r)
 	if (!client->structured) {
 		sent = send_simple(client, r, NULL, 0);
 	} else if (r->error) {
-		nbd_put(error, r->error, 4);
+		put_be32(error, r->error);
 		sent = send_chunk(client, r, NBD_CHUNK_DONE, NBD_CHUNK_ERROR,
 				  sizeof(error)) &&
 		       nbd_send(client, error, sizeof(error), false);
@@ -98,7 +98,7 @@ static bool send_data(struct nbd_client *client, const struct request *r)
 	uint8_t offset[8];
 	bool sent;
 
-	nbd_put(offset, r->offset, 8);
+	put_be64(offset, r->offset);
 	pthread_mutex_lock(&client->sending);
 	if (!client->structured)
 		sent = send_simple(client, r, r->buf, r->length);
@@ -117,8 +117,8 @@ static bool send_hole(struct nbd_client *client, const struct request *r)
 	uint8_t hole[12];
 	bool sent;
 
-	nbd_put(hole, r->offset, 8);
-	nbd_put(hole + 8, r->length, 4);
+	put_be64(hole, r->offset);
+	put_be32(hole + 8, r->length);
 	pthread_mutex_lock(&client->sending);
 	sent = send_chunk(client, r, NBD_CHUNK_DONE, NBD_CHUNK_HOLE,
 			  sizeof(hole)) &&
@@ -179,8 +179,8 @@ static uint32_t collect_extents(struct nbd_client *client, struct request *r,
 			count++;
 		}
 		offset += piece.extent.length;
-		nbd_put(to + (count - 1) * 8, offset - from, 4);
-		nbd_put(to + (count - 1) * 8 + 4, state, 4);
+		put_be32(to + (count - 1) * 8, offset - from);
+		put_be32(to + (count - 1) * 8 + 4, state);
 	}
 	return count;
 }
@@ -197,7 +197,7 @@ static bool do_status(struct nbd_client *client, struct request *r)
 		count = collect_extents(client, r, payload + 4);
 	if (!count)
 		return send_status(client, r);
-	nbd_put(payload, NBD_CONTEXT_ID, 4);
+	put_be32(payload, NBD_CONTEXT_ID);
 	pthread_mutex_lock(&client->sending);
 	sent = send_chunk(client, r, NBD_CHUNK_DONE, NBD_CHUNK_STATUS,
 			  4 + 8 * count) &&
@@ -299,13 +299,13 @@ static bool receive(struct nbd_client *client, struct request *r)
 	uint8_t head[28];
 
 	if (!nbd_receive(client, head, sizeof(head)) ||
-	    nbd_get(head, 4) != NBD_REQUEST_MAGIC)
+	    get_be32(head) != NBD_REQUEST_MAGIC)
 		return false;
-	r->flags = (uint16_t)nbd_get(head + 4, 2);
-	r->type = (uint16_t)nbd_get(head + 6, 2);
+	r->flags = get_be16(head + 4);
+	r->type = get_be16(head + 6);
 	memcpy(r->cookie, head + 8, 8);
-	r->offset = nbd_get(head + 16, 8);
-	r->length = (uint32_t)nbd_get(head + 24, 4);
+	r->offset = get_be64(head + 16);
+	r->length = get_be32(head + 24);
 	r->error = 0;
 	if (r->type == NBD_CMD_DISC)
 		return false;

@@ -189,8 +189,7 @@ int disk_write_packed(struct disk_node *node, uint64_t offset, uint64_t length,
 	return error;
 }
 
-static int write_zeros(struct disk_node *node, uint64_t offset,
-		       uint64_t length)
+int disk_write_zeros(struct disk_node *node, uint64_t offset, uint64_t length)
 {
 	static const uint8_t zeros[ZEROS];
 
@@ -221,7 +220,7 @@ int disk_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 		if (error != -ENOTSUP)
 			return error;
 	}
-	return write_zeros(node, offset, length);
+	return disk_write_zeros(node, offset, length);
 }
 
 int disk_discard(struct disk_node *node, uint64_t offset, uint64_t length)

@@ -150,6 +150,9 @@ int disk_write_bytes(struct disk_node *node, uint64_t offset, const void *buf,
 int disk_write_packed(struct disk_node *node, uint64_t offset, uint64_t length,
 		      struct disk_vec from);
 
+/* Writes zeros as bytes, whatever the format could do instead. */
+int disk_write_zeros(struct disk_node *node, uint64_t offset, uint64_t length);
+
 #define DISK_UNMAP 0x1u /* disk_zero(): room may be given back */
 
 /* Reads as zeros from now on. */

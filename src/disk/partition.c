@@ -3,21 +3,14 @@
 
 #include <string.h>
 
+#include "disk/wire.h"
+
 #define SECTOR	     512u
 #define MBR_TABLE    446u
 #define MBR_ENTRIES  4u
 #define MBR_ENTRY    16u
 #define GPT_ENTRIES  1024u /* more are not looked at; the usual number is 128 */
 #define GPT_ENTRY_MAX 4096u
-
-static uint64_t get_le(const uint8_t *from, unsigned int bytes)
-{
-	uint64_t n = 0;
-
-	while (bytes--)
-		n = n << 8 | from[bytes];
-	return n;
-}
 
 static uint64_t gpt_end(struct disk_node *node)
 {
@@ -28,9 +21,9 @@ static uint64_t gpt_end(struct disk_node *node)
 	if (disk_read_bytes(node, SECTOR, header, sizeof(header)) ||
 	    memcmp(header, "EFI PART", 8))
 		return 0;
-	table = get_le(header + 72, 8);
-	count = (uint32_t)get_le(header + 80, 4);
-	size = (uint32_t)get_le(header + 84, 4);
+	table = get_le64(header + 72);
+	count = get_le32(header + 80);
+	size = get_le32(header + 84);
 	if (size < sizeof(entry) || size > GPT_ENTRY_MAX ||
 	    table > node->size / SECTOR)
 		return 0;
@@ -41,7 +34,7 @@ static uint64_t gpt_end(struct disk_node *node)
 		if (disk_read_bytes(node, table * SECTOR + (uint64_t)i * size,
 				    entry, sizeof(entry)))
 			break;
-		last = get_le(entry + 40, 8);
+		last = get_le64(entry + 40);
 		if (memcmp(entry, unused, 16) &&
 		    last < UINT64_MAX / SECTOR && (last + 1) * SECTOR > end)
 			end = (last + 1) * SECTOR;
@@ -60,7 +53,8 @@ uint64_t disk_partitions_end(struct disk_node *node)
 		return 0;
 	for (unsigned int i = 0; i < MBR_ENTRIES; i++) {
 		const uint8_t *entry = mbr + MBR_TABLE + i * MBR_ENTRY;
-		uint64_t last = get_le(entry + 8, 4) + get_le(entry + 12, 4);
+		uint64_t last = (uint64_t)get_le32(entry + 8) +
+				get_le32(entry + 12);
 
 		if (entry[4] == 0xee) /* protects a GPT */
 			return gpt_end(node);

@@ -9,7 +9,6 @@
 
 #include "disk/qcow2.h"
 
-#define ZEROS (1u << 20)
 
 /* Takes places for clusters of [offset, end), as many as come in one run. */
 static int place_run(struct qcow2 *q, uint64_t offset, uint64_t end,
@@ -45,29 +44,13 @@ static int place_run(struct qcow2 *q, uint64_t offset, uint64_t end,
 	return error;
 }
 
-static int write_zeros(struct disk_node *node, uint64_t at, uint64_t length)
-{
-	uint8_t *zeros = calloc(1, ZEROS);
-	int error = zeros ? 0 : -ENOMEM;
-
-	while (length && !error) {
-		uint64_t part = length < ZEROS ? length : ZEROS;
-
-		error = disk_write_bytes(node, at, zeros, part);
-		at += part;
-		length -= part;
-	}
-	free(zeros);
-	return error;
-}
-
 /* Has the host take the room, too. */
 static int fill(struct qcow2 *q, uint64_t at, uint64_t length,
 		enum disk_preallocation mode)
 {
 	if (mode == DISK_PREALLOC_FALLOC)
 		return disk_zero(q->data, at, length, 0);
-	return write_zeros(q->data, at, length);
+	return disk_write_zeros(q->data, at, length);
 }
 
 int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t end,
