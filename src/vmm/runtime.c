@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define SUFFIX	".sock"
-#define BACKLOG 16
 #define TRIES	1000 /* names with a number */
 
 bool runtime_name_valid(const char *name)
@@ -152,7 +151,7 @@ static int listen_as(struct runtime_socket *sock, const char *name)
 		return -errno;
 	address_of(&address, sock->folder, name);
 	if (bind(sock->fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(sock->fd, BACKLOG)) {
+	    listen(sock->fd, SOMAXCONN)) {
 		rc = -errno;
 		close(sock->fd);
 		sock->fd = -1;

@@ -16,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BACKLOG	   16
 #define LOCK_TRIES 100
 #define LOCK_NS	   10000000
 
@@ -77,7 +76,7 @@ static int bind_and_listen(struct unix_socket *sock,
 		 sizeof(*address)))
 		return -errno;
 	if (lstat(address->sun_path, &sock->found) ||
-	    listen(sock->fd, BACKLOG)) {
+	    listen(sock->fd, SOMAXCONN)) {
 		int rc = -errno;
 
 		unlink(address->sun_path);

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("nbdinfo"),
 
 
 @contextlib.contextmanager
-def exported(path, *words):
-    """The address of an image that lodge serves."""
+def exported(path, *words, begun=None):
+    """The address of an image that lodge serves; `begun` gets the process."""
     sock = f"{path}.sock"
     child = subprocess.Popen([LODGE, "disk", "export", path, "--listen",
                               f"unix:{sock}", *words],
@@ -31,6 +31,8 @@ def exported(path, *words):
                              text=True)
     address = child.stdout.readline().strip()
     assert address, child.stderr.read()
+    if begun is not None:
+        begun.append(child)
     try:
         yield address
     finally:
@@ -272,8 +274,14 @@ def test_odd_options_are_answered(tmp_path):
 
 def test_silent_clients_do_not_keep_others_out(tmp_path):
     path = fill(tmp_path / "a.img", MIB, 3)
-    with exported(path) as address:
-        silent = [RawClient(address) for _ in range(18)]
+    begun = []
+    with exported(path, begun=begun) as address:
+        # However late the server is, those that come wait; none is refused.
+        begun[0].send_signal(signal.SIGSTOP)
+        try:
+            silent = [RawClient(address) for _ in range(40)]
+        finally:
+            begun[0].send_signal(signal.SIGCONT)
         deadline = time.monotonic() + 30
         while subprocess.run(["nbdinfo", address], capture_output=True,
                              check=False).returncode:

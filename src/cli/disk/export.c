@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli/disk/tool.h"
@@ -19,7 +20,6 @@
 #include "vmm/machine.h"
 
 #define NAME_MAX_BYTES 256
-#define BACKLOG	       16
 
 static void note_left(void *ctx)
 {
@@ -111,8 +111,8 @@ static int listen_and_serve(struct tool *tool, struct disk_node *node)
 	struct vmm_error error;
 	int status = MACHINE_USAGE;
 
-	if (listener_open(&listener, tool->command, tool->listen, BACKLOG,
-			  &error)) {
+	if (listener_open(&listener, tool->command, tool->listen,
+			  SOMAXCONN, &error)) {
 		cli_error("%s", error.text);
 		return MACHINE_FAILED;
 	}
