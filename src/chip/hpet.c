@@ -212,9 +212,19 @@ static void arm_all(struct hpet *hpet)
 		arm(&hpet->timer[i]);
 }
 
+/* The two lines of legacy mode: idle for the timers, or their chips' own. */
+static void drive_legacy_lines(struct hpet *hpet)
+{
+	bool legacy = hpet->config & CONFIG_LEGACY;
+
+	irq_set(&hpet->pit, hpet->pit_level && !legacy);
+	irq_set(&hpet->rtc, hpet->rtc_level && !legacy);
+}
+
 static void write_config(struct hpet *hpet, uint64_t value)
 {
 	uint64_t counter = now(hpet);
+	bool legacy = hpet->config & CONFIG_LEGACY;
 
 	for (unsigned int i = 0; i < HPET_TIMERS; i++)
 		drop_line(&hpet->timer[i]);
@@ -222,6 +232,8 @@ static void write_config(struct hpet *hpet, uint64_t value)
 				(hpet->legacy_capable ? CONFIG_LEGACY : 0));
 	hpet->counter = counter;
 	hpet->since = clock_now(&hpet->vm->clock);
+	if (legacy != !!(hpet->config & CONFIG_LEGACY))
+		drive_legacy_lines(hpet);
 	for (unsigned int i = 0; i < HPET_TIMERS; i++)
 		update_line(&hpet->timer[i]);
 	arm_all(hpet);
@@ -335,6 +347,7 @@ static void set_pit(void *object, unsigned int line, bool level)
 {
 	struct hpet *hpet = object;
 
+	hpet->pit_level = level;
 	if (!(hpet->config & CONFIG_LEGACY))
 		irq_set(&hpet->pit, level);
 }
@@ -343,6 +356,7 @@ static void set_rtc(void *object, unsigned int line, bool level)
 {
 	struct hpet *hpet = object;
 
+	hpet->rtc_level = level;
 	if (!(hpet->config & CONFIG_LEGACY))
 		irq_set(&hpet->rtc, level);
 }
@@ -365,6 +379,12 @@ static void hpet_reset(void *device)
 {
 	struct hpet *hpet = device;
 
+	for (unsigned int i = 0; i < HPET_TIMERS; i++)
+		drop_line(&hpet->timer[i]);
+	if (hpet->config & CONFIG_LEGACY) {
+		hpet->config = 0;
+		drive_legacy_lines(hpet);
+	}
 	hpet->config = 0;
 	hpet->status = 0;
 	hpet->counter = 0;
@@ -390,6 +410,8 @@ static const struct field hpet_fields[] = {
 	FIELD(struct hpet, FIELD_U64, status),
 	FIELD(struct hpet, FIELD_U64, counter),
 	FIELD(struct hpet, FIELD_U64, since),
+	FIELD(struct hpet, FIELD_BOOL, pit_level),
+	FIELD(struct hpet, FIELD_BOOL, rtc_level),
 	HPET_TIMER_FIELDS(0),
 	HPET_TIMER_FIELDS(1),
 	HPET_TIMER_FIELDS(2),

@@ -45,6 +45,7 @@ struct hpet {
 	struct irq line[HPET_LINES]; /* by route */
 	bool legacy_capable;
 	struct irq pit, rtc; /* what those two are connected to */
+	bool pit_level, rtc_level; /* what they drive, passed on or not */
 	uint64_t config, status;
 	uint64_t counter; /* at VM time `since`, or as it was halted */
 	uint64_t since;

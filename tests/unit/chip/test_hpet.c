@@ -168,6 +168,35 @@ static void legacy(void **state)
 	assert_int_equal(rig.rises[30], 3);
 }
 
+/* The PIT's output may be high when its line is taken, and when it is back. */
+static void legacy_takes_a_high_line(void **state)
+{
+	irq_set(&pit, true);
+	assert_true(rig.level[30]);
+	put(0x100, 4);
+	put(0x108, TICKS_PER_MS);
+	put(0x10, 3);
+	assert_false(rig.level[30]);
+	rig_run(&rig, 2 * MS);
+	assert_int_equal(rig.rises[30], 2);
+	put(0x10, 1);
+	assert_true(rig.level[30]);
+	put(0x10, 3);
+	hpet_class.reset(&hpet);
+	assert_true(rig.level[30]);
+}
+
+static void reset_drops_a_level(void **state)
+{
+	put(0x100, 2 << 9 | 6);
+	put(0x108, 10);
+	put(0x10, 1);
+	rig_run(&rig, MS);
+	assert_true(rig.level[2]);
+	hpet_class.reset(&hpet);
+	assert_false(rig.level[2]);
+}
+
 static void odd_route(void **state)
 {
 	put(0x140, 31 << 9 | 6);
@@ -295,6 +324,8 @@ int main(void)
 		cmocka_unit_test_setup(periodic, setup),
 		cmocka_unit_test_setup(level, setup),
 		cmocka_unit_test_setup(legacy, setup),
+		cmocka_unit_test_setup(legacy_takes_a_high_line, setup),
+		cmocka_unit_test_setup(reset_drops_a_level, setup),
 		cmocka_unit_test_setup(odd_route, setup),
 		cmocka_unit_test_setup(hostile, setup),
 		cmocka_unit_test_setup(round_trip, setup),
