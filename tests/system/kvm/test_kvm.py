@@ -33,17 +33,18 @@ TRIES = 3  # QEMU's SVM has hung a processor now and then
 # vga_move has hundreds of thousands of exits, which take too long in there.
 GUESTS = """
 acpi_madt apic_deadline apic_init apic_ipi apic_lowest apic_nmi apic_oneshot
-apic_periodic apic_prio apic_regs dbg_step ex32_errors ex32_frame ex32_ts
-ex_br ex_de ex_frame ex_ist ex_nm ex_of ex_triple in_bcd in_enter in_flags
-in_loop in_pusha ioapic_edge ioapic_level mb_info mem_holes mode_far16
-mode_long_back mode_pg32 mode_prot16 mode_real mode_vm86 mode_vm86_iopl pg_ad
-pg_demand pg_global pg_pat pg_sizes pg_smep pg_us pg_wp pit_modes prv_iomap
-prv_iopl prv_iret prv_retf rst_cf9 rst_kbd rst_port92 rtc_time rw_checked
+apic_periodic apic_prio apic_regs dbg_step dma_regs ex32_errors ex32_frame
+ex32_ts ex_br ex_de ex_frame ex_ist ex_nm ex_of ex_triple hpet_count hpet_irq
+in_bcd in_enter in_flags in_loop in_pusha ioapic_edge ioapic_level ioapic_regs
+kbd_port mb_info mem_holes mode_far16 mode_long_back mode_pg32 mode_prot16
+mode_real mode_vm86 mode_vm86_iopl pci_config pg_ad pg_demand pg_global pg_pat
+pg_sizes pg_smep pg_us pg_wp pit_modes pm_events prv_iomap prv_iopl
+prv_iret prv_retf rst_cf9 rst_kbd rst_port92 rtc_alarm rtc_time rw_checked
 rw_compat rw_cross rw_debug rw_global rw_keys rw_large rw_remap rw_return
-rw_share rw_smc rw_smp seg_callgate seg_callgate64 seg_df_task seg_lar
-seg_task smc_cross smp_clock smp_locks smp_split smp_tlb smp_wake str_df
-str_intr str_io str_pages sys_hlt sys_msr sys_nmi sys_shadow sys_sysenter
-sys_sysret sys_tsc uart_irq uart_loop vga_lock vga_smp xpage_data xpage_insn
+rw_share rw_smc rw_smp seg_callgate seg_callgate64 seg_df_task seg_lar seg_task
+smc_cross smp_clock smp_locks smp_split smp_tlb smp_wake str_df str_intr str_io
+str_pages sys_hlt sys_msr sys_nmi sys_shadow sys_sysenter sys_sysret sys_tsc
+uart_fifo uart_irq uart_loop vga_lock vga_regs vga_smp xpage_data xpage_insn
 """.split()
 
 
