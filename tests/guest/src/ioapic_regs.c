@@ -25,8 +25,7 @@ static void nmi(struct frame *f)
 static void window(void)
 {
 	irq_on();
-	for (int i = 0; i < 200; i++)
-		pause();
+	delay_us(2000);
 	irq_off();
 }
 
