@@ -112,6 +112,7 @@ static void build_acpi(struct rom *rom)
 	tables.links = &links;
 	xsdt = acpi_build_tables(&tables, &machine);
 	acpi_build_rsdp(rom->rsdp, xsdt);
+	rom->rsdp[ACPI_RSDP_SUM_V1] = rom->rsdp[ACPI_RSDP_SUM] = 0;
 	table_init(&script, rom->loader, sizeof(rom->loader), 0);
 	table_loader_allocate(&script, FILE_ACPI, 64, TABLE_ZONE_HIGH);
 	table_loader_links(&script, FILE_ACPI, &links);

@@ -123,5 +123,6 @@ void table_sum(struct table *table, uint32_t at, uint32_t from,
 	} else if (links) {
 		table->overflow = true;
 	}
-	table_put_u8(table, at, table_checksum(table, from, count));
+	if (!links)
+		table_put_u8(table, at, table_checksum(table, from, count));
 }

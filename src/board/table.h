@@ -55,7 +55,10 @@ void table_put_u32(struct table *table, uint32_t offset, uint32_t value);
 /* The address of data[offset] in `size` bytes, 4 or 8. */
 void table_pointer(struct table *table, uint32_t size, uint32_t offset);
 
-/* Puts the checksum of data[from .. from + count) at `at`. */
+/*
+ * Puts the checksum of data[from .. from + count) at `at`. With `links` that
+ * byte stays 0: who redoes them may add it to the sum.
+ */
 void table_sum(struct table *table, uint32_t at, uint32_t from,
 	       uint32_t count);
 

@@ -27,7 +27,7 @@ void table_loader_allocate(struct table *script, const char *file,
 void table_loader_pointer(struct table *script, const char *file,
 			  const char *target, uint32_t at, uint8_t size);
 
-/* The byte at `at` makes [from, from + count) sum up to 0. */
+/* The byte at `at`, 0 so far, makes [from, from + count) sum up to 0. */
 void table_loader_sum(struct table *script, const char *file, uint32_t at,
 		      uint32_t from, uint32_t count);
 

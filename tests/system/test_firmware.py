@@ -169,6 +169,42 @@ def test_uefi_boots_from_a_disk(uefi_disk, bus):
     stop(child)
 
 
+@pytest.fixture
+def uefi_linux(linux, tmp_path):
+    """A disk of the default guest that UEFI starts, which it then resets by."""
+    if not shutil.which("mformat"):
+        pytest.skip("package mtools is missing")
+    path, script = tmp_path / "disk.img", tmp_path / "startup.nsh"
+    folder = pathlib.Path(linux[linux.index("--kernel") + 1]).parent
+    append = linux[linux.index("--append") + 1]
+    script.write_text("@echo -off\r\nfs0:\\vmlinuz initrd=\\initrd "
+                      f"{append} reboot=efi\r\n")
+    for command in (["mformat", "-C", "-T", "65536", "-h", "64", "-s", "32",
+                     "-i", path, "::"],
+                    ["mcopy", "-i", path, folder / "vmlinuz",
+                     folder / "initrd", script, "::"]):
+        subprocess.run([str(word) for word in command], check=True,
+                       capture_output=True)
+    return path
+
+
+@needs_uefi
+def test_linux_by_uefi_resets_and_powers_off(uefi_linux):
+    """It has firmware's ACPI tables: all processors, and a way to power off;
+    and UEFI's own reset works once the system runs."""
+    child = spawn("run", "--firmware", "uefi", "--engine", ENGINE, "--disk",
+                  f"{uefi_linux},format=raw", "--cpus", 2, timeout=LIMIT)
+    for end in ("reboot", "poweroff"):
+        child.expect("any other key to continue")
+        child.send("\r")
+        child.expect("lodge:/root# ")
+        child.sendline("echo cpus $(nproc), $(cat /proc/acpi/wakeup "
+                       "/sys/firmware/acpi/tables/FACP | wc -c) bytes")
+        child.expect(r"cpus 2, \d{3,} bytes")
+        child.sendline(end)
+    assert status_of(child, timeout=LIMIT) == 0
+
+
 @needs_uefi
 @needs_nasm
 @pytest.mark.parametrize("bus", ["ahci", "ide"])
