@@ -36,7 +36,8 @@ static void help_attach(void)
 	       "  iops=N, bps=SIZE      at most so many requests, bytes a "
 	       "second\n"
 	       "  serial=TEXT           its serial number\n"
-	       "  secret=FILE           its passphrase, when it is encrypted\n"
+	       "  secret=FILE           its passphrase, when it is encrypted; "
+	       "repeats\n"
 	       "  queues=N              request queues (one for each "
 	       "processor)\n");
 }
@@ -68,9 +69,12 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 	if (disk->queues)
 		json_object_set_new(request, "queues",
 				    json_integer(disk->queues));
-	if (disk->secret) {
-		path = target_path(disk->secret);
-		json_object_set_new(request, "secret", json_string(path));
+	for (unsigned int i = 0; i < MACHINE_SECRETS && disk->secret[i]; i++) {
+		if (!i)
+			json_object_set_new(request, "secret", json_array());
+		path = target_path(disk->secret[i]);
+		json_array_append_new(json_object_get(request, "secret"),
+				      json_string(path));
 		free(path);
 	}
 	return request;

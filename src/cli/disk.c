@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
- * [,bps=SIZE][,secret=FILE][,readonly][,copy-on-read][,serial=TEXT][,queues=N]
+ * [,bps=SIZE][,secret=FILE...][,readonly][,copy-on-read]
+ * [,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
@@ -143,10 +144,16 @@ static int take_serial(const char *what, struct machine_disk *disk,
 static int take_secret(const char *what, struct machine_disk *disk,
 		       const char *value)
 {
-	disk->secret = value;
-	if (*value)
+	unsigned int n = 0;
+
+	while (n < MACHINE_SECRETS && disk->secret[n])
+		n++;
+	if (*value && n < MACHINE_SECRETS) {
+		disk->secret[n] = value;
 		return 0;
-	cli_error("%s: secret=: give a file, or fd:N", what);
+	}
+	cli_error("%s: secret=%s: give a file, or fd:N, at most %d of them",
+		  what, value, MACHINE_SECRETS);
 	return -1;
 }
 

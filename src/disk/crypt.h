@@ -43,6 +43,11 @@ int disk_crypt_create(struct disk_crypt **crypt, struct disk_node *file,
 /* Forgets the key. NULL is fine. */
 void disk_crypt_close(struct disk_crypt *crypt);
 
+/* The same of what `how` says, version `version` unless it says another. */
+int disk_crypt_take_options(const struct disk_create *how, unsigned int version,
+			    struct disk_crypt_make *make,
+			    struct disk_error *error);
+
 /* Bytes from the header's first to the volume's first. */
 uint64_t disk_crypt_payload(const struct disk_crypt *crypt);
 
@@ -56,6 +61,18 @@ int disk_crypt_encrypt(struct disk_crypt *crypt, uint64_t at, void *buf,
 int disk_crypt_decrypt(struct disk_crypt *crypt, uint64_t at, void *buf,
 		       size_t size);
 
+/*
+ * Bytes [offset, offset + length) of what lies encrypted in `in` from byte
+ * `base` on; sectors are numbered from there. What is behind the end of `in`
+ * reads as zeros. Who writes has the sectors around the range alone.
+ */
+int disk_crypt_read(struct disk_crypt *crypt, struct disk_node *in,
+		    uint64_t base, uint64_t offset, uint64_t length,
+		    struct disk_vec to);
+int disk_crypt_write(struct disk_crypt *crypt, struct disk_node *in,
+		     uint64_t base, uint64_t offset, uint64_t length,
+		     struct disk_vec from);
+
 /* Adds a passphrase, or takes one away, but never the last; on the file. */
 int disk_crypt_add_key(struct disk_crypt *crypt,
 		       const struct disk_secret *secret,
@@ -66,5 +83,37 @@ int disk_crypt_remove_key(struct disk_crypt *crypt,
 
 /* Version, cipher, sector and key slots, as in `lodge disk info`. */
 json_t *disk_crypt_info(struct disk_crypt *crypt);
+
+/* The functions above, for formats that are not in the extension. */
+struct disk_crypt_calls {
+	int (*open)(struct disk_crypt **crypt, struct disk_node *file,
+		    uint64_t offset, uint64_t room,
+		    const struct disk_secret *secret, bool sealed,
+		    struct disk_error *error);
+	int (*create)(struct disk_crypt **crypt, struct disk_node *file,
+		      uint64_t offset, const struct disk_crypt_make *make,
+		      const struct disk_secret *secret,
+		      struct disk_error *error);
+	void (*close)(struct disk_crypt *crypt);
+	uint64_t (*payload)(const struct disk_crypt *crypt);
+	int (*read)(struct disk_crypt *crypt, struct disk_node *in,
+		    uint64_t base, uint64_t offset, uint64_t length,
+		    struct disk_vec to);
+	int (*write)(struct disk_crypt *crypt, struct disk_node *in,
+		     uint64_t base, uint64_t offset, uint64_t length,
+		     struct disk_vec from);
+	int (*add_key)(struct disk_crypt *crypt,
+		       const struct disk_secret *secret,
+		       struct disk_error *error);
+	int (*remove_key)(struct disk_crypt *crypt,
+			  const struct disk_secret *secret,
+			  struct disk_error *error);
+	json_t *(*info)(struct disk_crypt *crypt);
+};
+
+extern const struct disk_crypt_calls disk_crypt_calls;
+
+/* Loads the extension; NULL with `error` (luks.c). */
+const struct disk_crypt_calls *disk_crypt_load(struct disk_error *error);
 
 #endif

@@ -46,6 +46,7 @@ struct disk_driver {
 	bool leaf;	/* not of disk_open(): others open it for themselves */
 	bool backing;	/* knows backing files */
 	bool footer;	/* may be known by the file's last bytes alone */
+	bool encrypts;	/* new images may have a passphrase */
 	bool noisy;	/* what was never written reads as anything */
 	bool names_itself; /* an image has its own path in it, or is several
 			    * files: cannot be made under another name */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "disk/crypt.h"
 #include "disk/driver.h"
 #include "host/linux/extension.h"
 
@@ -21,16 +22,25 @@ static const struct disk_option luks_options[] = {
 	{ 0 },
 };
 
-/* The driver of the extension, or NULL with `error`. */
-static const struct disk_driver *load(struct disk_error *error)
+/* What the extension calls so, or NULL with `error`. */
+static const void *find(const char *symbol, struct disk_error *error)
 {
 	char why[sizeof(error->text)];
-	const struct disk_driver *driver = extension_symbol(
-		"luks", "disk_luks_volume", why, sizeof(why));
+	const void *found = extension_symbol("luks", symbol, why, sizeof(why));
 
-	if (!driver)
+	if (!found)
 		disk_error_set(error, -ENOTSUP, "%s", why);
-	return driver;
+	return found;
+}
+
+static const struct disk_driver *load(struct disk_error *error)
+{
+	return find("disk_luks_volume", error);
+}
+
+const struct disk_crypt_calls *disk_crypt_load(struct disk_error *error)
+{
+	return find("disk_crypt_calls", error);
 }
 
 static bool luks_probe(const uint8_t *head, size_t size)
@@ -60,6 +70,7 @@ const struct disk_driver disk_luks = {
 	.title = "LUKS",
 	.suffixes = ".luks",
 	.noisy = true,
+	.encrypts = true,
 	.options = luks_options,
 	.probe = luks_probe,
 	.open = luks_open,

@@ -8,13 +8,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "disk/crypt.h"
 #include "disk/driver.h"
 
-#define UNIT 4096u	  /* what a write has alone */
-#define PART (256u << 10) /* bytes that go through memory at once */
+#define UNIT 4096u /* what a write has alone */
 
 struct luks {
 	struct disk_node node;
@@ -45,6 +43,7 @@ static int luks_attach(struct luks *luks, struct disk_node *file,
 		return disk_error_set(error, result, "out of memory");
 	luks->node.size = size;
 	luks->node.cluster = UNIT;
+	luks->node.encrypted = true;
 	return 0;
 }
 
@@ -76,62 +75,12 @@ static void luks_close(struct disk_node *node)
 
 /* --- making ----------------------------------------------------------------- */
 
-static int number_option(const struct disk_create *how, const char *name,
-			 unsigned int *value, struct disk_error *error)
-{
-	const char *text = disk_create_option(how, name);
-	unsigned long n;
-	char *end;
-
-	if (!text)
-		return 0;
-	n = strtoul(text, &end, 10);
-	if (*end || end == text || n > 1u << 30)
-		return disk_error_set(error, -EINVAL, "%s=%s: give a number",
-				      name, text);
-	*value = (unsigned int)n;
-	return 0;
-}
-
-static int take_options(const struct disk_create *how,
-			struct disk_crypt_make *make, struct disk_error *error)
-{
-	*make = (struct disk_crypt_make){
-		.version = 2,
-		.hash = disk_create_option(how, "hash"),
-		.pbkdf = disk_create_option(how, "pbkdf"),
-	};
-	if (number_option(how, "version", &make->version, error) ||
-	    number_option(how, "key_bits", &make->key_bits, error) ||
-	    number_option(how, "sector", &make->sector, error) ||
-	    number_option(how, "iterations", &make->iterations, error) ||
-	    number_option(how, "memory_kib", &make->memory_kib, error))
-		return -EINVAL;
-	if (make->version < 1 || make->version > 2)
-		return disk_error_set(error, -EINVAL, "version=%u: give 1 or 2",
-				      make->version);
-	if (make->key_bits && make->key_bits != 256 && make->key_bits != 512)
-		return disk_error_set(error, -EINVAL, "key_bits=%u: give 256 "
-				      "or 512", make->key_bits);
-	if (make->sector && make->sector != 512 &&
-	    (make->sector != 4096 || make->version == 1))
-		return disk_error_set(error, -EINVAL, "sector=%u: give 512, or "
-				      "4096 of version 2", make->sector);
-	if (!make->sector && how->size % 4096)
-		make->sector = 512;
-	if (make->sector != 512 && make->version == 2 && how->size % 4096)
-		return disk_error_set(error, -EINVAL, "a size of %llu bytes "
-				      "does not go with sector=4096",
-				      (unsigned long long)how->size);
-	return 0;
-}
-
 static int luks_create(struct disk_node *file, const struct disk_create *how,
 		       struct disk_error *error)
 {
 	struct disk_crypt_make make;
 	struct disk_crypt *crypt;
-	int result = take_options(how, &make, error);
+	int result = disk_crypt_take_options(how, 2, &make, error);
 
 	if (!result)
 		result = disk_crypt_create(&crypt, file, 0, &make, how->secret,
@@ -157,90 +106,22 @@ static int luks_map(struct disk_node *node, uint64_t offset, uint64_t length,
 	return 0;
 }
 
-/* The sectors around [offset, offset + length), decrypted. */
-static int read_sectors(struct luks *luks, uint64_t offset, uint64_t length,
-			uint8_t *buf)
-{
-	int error = disk_read_bytes(luks->node.file,
-				    disk_crypt_payload(luks->crypt) + offset,
-				    buf, length);
-
-	return error ? error
-		     : disk_crypt_decrypt(luks->crypt, offset, buf, length);
-}
-
 static int luks_read(struct disk_node *node, uint64_t offset, uint64_t length,
 		     struct disk_vec to)
 {
-	struct luks *luks = luks_of(node);
-	uint32_t sector = disk_crypt_sector(luks->crypt);
-	uint8_t *buf = malloc(PART);
-	int error = buf ? 0 : -ENOMEM;
+	struct disk_crypt *crypt = luks_of(node)->crypt;
 
-	while (length && !error) {
-		uint64_t from = offset & ~(uint64_t)(sector - 1);
-		uint64_t skip = offset - from, part = PART - skip;
-		uint64_t end;
-
-		if (part > length)
-			part = length;
-		end = (offset + part + sector - 1) & ~(uint64_t)(sector - 1);
-		error = read_sectors(luks, from, end - from, buf);
-		if (!error)
-			disk_vec_fill(to, buf + skip, part);
-		to = disk_vec_from(to, part);
-		offset += part;
-		length -= part;
-	}
-	free(buf);
-	return error;
-}
-
-/* What the sectors at both ends have beside what is written. */
-static int read_ends(struct luks *luks, uint64_t from, uint64_t offset,
-		     uint64_t length, uint64_t end, uint8_t *buf)
-{
-	uint32_t sector = disk_crypt_sector(luks->crypt);
-	int error = 0;
-
-	if (offset > from || (offset + length < end && end - from == sector))
-		error = read_sectors(luks, from, sector, buf);
-	if (!error && offset + length < end && end - from > sector)
-		error = read_sectors(luks, end - sector, sector,
-				     buf + (end - from - sector));
-	return error;
+	return disk_crypt_read(crypt, node->file, disk_crypt_payload(crypt),
+			       offset, length, to);
 }
 
 static int luks_write(struct disk_node *node, uint64_t offset,
 		      uint64_t length, struct disk_vec from)
 {
-	struct luks *luks = luks_of(node);
-	uint64_t mask = disk_crypt_sector(luks->crypt) - 1;
-	uint8_t *buf = malloc(PART);
-	int error = buf ? 0 : -ENOMEM;
+	struct disk_crypt *crypt = luks_of(node)->crypt;
 
-	while (length && !error) {
-		uint64_t first = offset & ~mask, skip = offset - first;
-		uint64_t part = PART - skip < length ? PART - skip : length;
-		uint64_t end = (offset + part + mask) & ~mask;
-
-		error = read_ends(luks, first, offset, part, end, buf);
-		if (error)
-			break;
-		disk_vec_gather(buf + skip, from, part);
-		error = disk_crypt_encrypt(luks->crypt, first, buf,
-					   end - first);
-		if (!error)
-			error = disk_write_bytes(
-				node->file,
-				disk_crypt_payload(luks->crypt) + first, buf,
-				end - first);
-		from = disk_vec_from(from, part);
-		offset += part;
-		length -= part;
-	}
-	free(buf);
-	return error;
+	return disk_crypt_write(crypt, node->file, disk_crypt_payload(crypt),
+				offset, length, from);
 }
 
 /* --- care ------------------------------------------------------------------- */

@@ -273,6 +273,8 @@ static int refine(struct disk_extent *extent, unsigned int flags)
 	if (error)
 		return error;
 	extent->length = below.length;
+	if (below.kind == DISK_PACKED)
+		extent->kind = DISK_PACKED;
 	if (below.kind == DISK_HOLE || below.kind == DISK_ZERO) {
 		extent->kind = DISK_ZERO;
 		extent->in_place = false;

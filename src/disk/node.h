@@ -34,6 +34,7 @@ struct disk_node {
 	bool grows;  /* leaf: a write beyond the end makes it longer */
 	bool instant; /* leaf: in memory, no call waits for a device */
 	uint32_t physical; /* leaf: best unit of access; 0: nothing special */
+	bool encrypted; /* by a passphrase of its own */
 	bool stream; /* new: is written by disk_write_packed() only, front to
 		      * back */
 	struct disk_node *file;	   /* owned; NULL: a leaf */
@@ -58,6 +59,8 @@ const char *disk_cache_name(enum disk_cache cache);
 struct disk_secret {
 	const void *data;
 	size_t size;
+	/* Of the next encrypted image below; NULL: this one is, too. */
+	const struct disk_secret *next;
 };
 
 struct disk_open {
@@ -94,6 +97,10 @@ int disk_open_on(struct disk_node **node, struct disk_node *file,
 
 /* Flushes what the driver holds back, gives everything back. NULL is fine. */
 void disk_close(struct disk_node *node);
+
+/* What opens the images below `node`, of what opened it. */
+const struct disk_secret *disk_secret_below(const struct disk_node *node,
+					    const struct disk_secret *secret);
 
 /* Removes the image's files; it stays open until disk_close(). */
 void disk_remove(struct disk_node *node);

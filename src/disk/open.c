@@ -228,6 +228,13 @@ void disk_node_abandon(struct disk_node *node)
 	disk_close(node);
 }
 
+const struct disk_secret *disk_secret_below(const struct disk_node *node,
+					    const struct disk_secret *secret)
+{
+	return node->encrypted && secret && secret->next ? secret->next
+							 : secret;
+}
+
 /* --- backing files ---------------------------------------------------------- */
 
 /* Whether the real path lies in the real folder `folder`. */
@@ -404,6 +411,10 @@ static int choose_maker(const struct disk_driver **driver,
 		return disk_error_set(error, -EINVAL, "%s images know no "
 				      "backing file; take qcow2",
 				      (*driver)->title);
+	if (how->secret && !(*driver)->encrypts)
+		return disk_error_set(error, -EINVAL, "%s images cannot be "
+				      "encrypted; take qcow2 or luks",
+				      (*driver)->title);
 	if (how->size % 512 || (!how->size && !how->backing))
 		return disk_error_set(error, -EINVAL, "a size of %llu bytes; "
 				      "give a multiple of 512",
@@ -422,6 +433,7 @@ static int create_on(const struct disk_driver *driver, struct disk_node *file,
 		     const struct disk_create *how, struct disk_error *error)
 {
 	const struct disk_open above = { .path = how->path,
+					 .sealed = true,
 					 .folders = how->folders,
 					 .folder_count = how->folder_count };
 	struct disk_create sized = *how;

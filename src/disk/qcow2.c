@@ -58,6 +58,8 @@ static int claim_tables(struct qcow2 *q)
 		result = claim(q, h->l1_at, h->l1_entries * 8ull);
 	if (!result)
 		result = claim(q, h->reftable_at, size);
+	if (!result && q->crypt_size)
+		result = claim(q, q->crypt_at, q->crypt_size);
 	if (!result && h->snapshot_count)
 		result = claim(q, h->snapshots_at, qcow2_snapshots_size(q));
 	for (uint32_t i = 0; i < h->snapshot_count && !result; i++)
@@ -165,7 +167,7 @@ static int load(struct qcow2 *q, const struct disk_open *how,
 		return result;
 	q->node.size = q->header.size;
 	q->node.cluster = q->cluster_size;
-	q->data = q->external ? NULL : q->node.file;
+	q->store = q->external ? NULL : q->node.file;
 	/* Bits of others have to go before the first change. */
 	q->started = !(q->header.autoclear & ~QCOW2_AUTOCLEAR);
 	result = qcow2_snapshots_load(q, q->node.file);
@@ -187,18 +189,22 @@ static int load(struct qcow2 *q, const struct disk_open *how,
 static int open_others(struct qcow2 *q, const struct disk_open *how,
 		       struct disk_error *error)
 {
+	struct disk_open below = *how;
 	int result = 0;
 
 	if (q->external && !q->data_path)
 		return disk_error_set(error, -EINVAL, "has its data in a file "
 				      "of its own, but does not name it");
 	if (q->external)
-		result = disk_open_data(&q->data, q->node.file, q->data_path,
+		result = disk_open_data(&q->store, q->node.file, q->data_path,
 					how, error);
+	if (!result)
+		result = qcow2_crypt_open(q, how, error);
 	if (result || !q->backing_path)
 		return result;
+	below.secret = disk_secret_below(&q->node, how->secret);
 	return disk_open_backing(&q->node.backing, q->node.file,
-				 q->backing_path, q->backing_format, how,
+				 q->backing_path, q->backing_format, &below,
 				 error);
 }
 
@@ -213,8 +219,9 @@ static void free_all(struct qcow2 *q)
 	free(q->unpacked);
 	qcow2_snapshots_free(q);
 	qcow2_bitmaps_free(q);
+	qcow2_crypt_close(q);
 	if (q->external)
-		disk_close(q->data);
+		disk_close(q->store);
 	pthread_mutex_destroy(&q->flushing);
 	pthread_mutex_destroy(&q->lock);
 	pthread_mutex_destroy(&q->unpack_lock);
@@ -295,6 +302,7 @@ const struct disk_driver disk_qcow2 = {
 	.suffixes = ".qcow2 .qcow",
 	.options = qcow2_options,
 	.backing = true,
+	.encrypts = true,
 	.probe = probe,
 	.open = qcow2_open,
 	.create = qcow2_create,
@@ -313,5 +321,7 @@ const struct disk_driver disk_qcow2 = {
 	.snapshot_create = qcow2_snapshot_create,
 	.snapshot_apply = qcow2_snapshot_apply,
 	.snapshot_delete = qcow2_snapshot_delete,
+	.add_key = qcow2_add_key,
+	.remove_key = qcow2_remove_key,
 	.set_backing = qcow2_set_backing,
 };

@@ -103,8 +103,11 @@ struct qcow2_header {
 
 struct qcow2 {
 	struct disk_node node;
-	struct disk_node *data; /* what guest clusters lie in: the file, or */
-	bool external;		/* a data file of its own */
+	struct disk_node *store; /* what guest clusters lie in: the file, or */
+	bool external;		 /* a data file of its own */
+	struct disk_node *data;	 /* the same, decrypted */
+	struct qcow2_crypt *crypt; /* NULL: is not encrypted */
+	uint64_t crypt_at, crypt_size; /* the LUKS header's clusters */
 	uint32_t cluster_size;
 	unsigned int l2_bits;	 /* entries of an L2 table */
 	unsigned int entry_size; /* of L2 tables: 8, 16 when extended */
@@ -394,6 +397,33 @@ bool qcow2_bitmaps_noted(const struct qcow2 *q, uint64_t offset,
 
 /* Writes those that followed. With `flushing`, the image being closed. */
 int qcow2_bitmaps_store(struct qcow2 *q);
+
+/* --- qcow2_crypt.c ---------------------------------------------------------- */
+
+/* Where the extension says that the LUKS header lies. */
+int qcow2_crypt_load(struct qcow2 *q, struct disk_error *error);
+
+/* Unlocks what is stored in q->store: q->data, and q->crypt of an image that
+ * is encrypted. */
+int qcow2_crypt_open(struct qcow2 *q, const struct disk_open *how,
+		     struct disk_error *error);
+void qcow2_crypt_close(struct qcow2 *q);
+
+/* Adds to what is told of the image. */
+void qcow2_crypt_info(const struct qcow2 *q, json_t *info);
+
+int qcow2_add_key(struct disk_node *node, const struct disk_secret *secret,
+		  struct disk_error *error);
+int qcow2_remove_key(struct disk_node *node, const struct disk_secret *secret,
+		     struct disk_error *error);
+
+/* A new LUKS header, in memory: *header is to be closed. */
+int qcow2_crypt_make(const struct disk_create *how, struct disk_node **header,
+		     struct disk_error *error);
+
+/* Writes it to `at` of the file. */
+int qcow2_crypt_write(struct disk_node *file, uint64_t at,
+		      struct disk_node *header);
 
 /* --- others ----------------------------------------------------------------- */
 

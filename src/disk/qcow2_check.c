@@ -388,6 +388,10 @@ static int check_all(struct qcow2_checker *c, struct trees *trees)
 				    qcow2_snapshots_size(q), QCOW2_IS_TABLE, 1,
 				    "the table of snapshots"));
 	if (!error)
+		error = unless_damaged(
+			qcow2_refer(c, q->crypt_at, q->crypt_size,
+				    QCOW2_IS_TABLE, 1, "the LUKS header"));
+	if (!error)
 		error = qcow2_bitmaps_check(c);
 	if (!error)
 		error = qcow2_check_reftable(c);

@@ -26,6 +26,10 @@ const struct disk_option qcow2_options[] = {
 			   "(default: off)" },
 	{ "extended_l2", "on|off: clusters are there in 32 parts "
 			 "(default: off)" },
+	{ "hash", "of an encrypted image's key derivation (default: sha256)" },
+	{ "iterations", "of key derivation (default: as many as take a "
+			"second)" },
+	{ "key_bits", "256|512: of an encrypted image's key (default: 512)" },
 	{ "lazy_refcounts", "on|off: others may write refcounts late "
 			    "(default: off)" },
 	{ "preallocation", "off|metadata|falloc|full: what is there from the "
@@ -154,6 +158,15 @@ static int check_together(const struct disk_create *how,
 	    (!(h->incompatible & QCOW2_DATA_FILE) || how->backing))
 		return disk_error_set(error, -EINVAL, "data_file_raw=on needs "
 				      "data_file, and no backing file");
+	if (how->secret && h->autoclear & QCOW2_DATA_RAW)
+		return disk_error_set(error, -EINVAL, "data_file_raw=on does "
+				      "not go with encryption");
+	if (!how->secret && (disk_create_option(how, "hash") ||
+			     disk_create_option(how, "iterations") ||
+			     disk_create_option(how, "key_bits")))
+		return disk_error_set(error, -EINVAL, "hash, iterations and "
+				      "key_bits are for encrypted images: give "
+				      "a passphrase's file by --secret");
 	if (mode != DISK_PREALLOC_OFF && how->backing &&
 	    !(h->incompatible & QCOW2_EXTENDED_L2))
 		return disk_error_set(error, -EINVAL, "preallocation on a "
@@ -198,8 +211,10 @@ static int get_options(const struct disk_create *how, struct qcow2_header *h,
 /* --- layout ----------------------------------------------------------------- */
 
 struct layout {
-	uint64_t table, blocks, l1; /* clusters of each */
-	uint64_t clusters;	    /* all */
+	uint64_t table, blocks, l1, crypt; /* clusters of each */
+	uint64_t clusters;		   /* all */
+	uint64_t crypt_at;		   /* in the file */
+	struct disk_node *luks; /* the header that goes there; NULL: none */
 };
 
 static int lay_out(struct qcow2_header *h, struct layout *l,
@@ -216,17 +231,20 @@ static int lay_out(struct qcow2_header *h, struct layout *l,
 				      "clusters of %u bytes; take larger ones "
 				      "by cluster_size", 1u << bits);
 	h->l1_entries = (uint32_t)entries;
-	*l = (struct layout){ .table = 1, .blocks = 1 };
+	*l = (struct layout){ .table = 1, .blocks = 1, .luks = l->luks };
+	if (l->luks)
+		l->crypt = qcow2_round_up(l->luks->size, 1ull << bits) >> bits;
 	l->l1 = qcow2_round_up(entries * 8, 1ull << bits) >> bits;
 	do {
 		before = l->table + l->blocks;
-		l->clusters = 1 + l->table + l->blocks + l->l1;
+		l->clusters = 1 + l->table + l->blocks + l->l1 + l->crypt;
 		l->blocks = ((l->clusters - 1) >> ref_bits) + 1;
 		l->table = qcow2_round_up(l->blocks * 8, 1ull << bits) >> bits;
 	} while (l->table + l->blocks != before);
 	h->reftable_at = 1ull << bits;
 	h->reftable_clusters = (uint32_t)l->table;
 	h->l1_at = (1 + l->table + l->blocks) << bits;
+	l->crypt_at = h->l1_at + (l->l1 << bits);
 	return 0;
 }
 
@@ -259,12 +277,13 @@ static int write_counts(struct disk_node *file, const struct qcow2_header *h,
 
 /* The header with all that belongs to it, by what writes it in open images. */
 static int write_header(struct disk_node *file, const struct qcow2_header *h,
-			const struct disk_create *how)
+			const struct layout *l, const struct disk_create *how)
 {
 	struct qcow2 q = { .node = { .file = file }, .header = *h,
 			   .cluster_size = 1u << h->cluster_bits };
 	const char *data = disk_create_option(how, "data_file");
 	uint8_t head[QCOW2_LENGTH] = { 0 }, names[4096];
+	uint8_t luks[QCOW2_CRYPT_SIZE];
 	uint32_t size = qcow2_feature_names(names);
 	int result = 0;
 
@@ -277,6 +296,12 @@ static int write_header(struct disk_node *file, const struct qcow2_header *h,
 	if (!result && data)
 		result = qcow2_ext_set(&q, QCOW2_EXT_DATA_FILE, data,
 				       (uint32_t)strlen(data));
+	if (!result && l->luks) {
+		put_be64(luks, l->crypt_at);
+		put_be64(luks + 8, l->luks->size);
+		result = qcow2_ext_set(&q, QCOW2_EXT_CRYPT, luks,
+				       sizeof(luks));
+	}
 	if (!result && h->version > 2)
 		result = qcow2_ext_set(&q, QCOW2_EXT_FEATURES, names, size);
 	if (!result)
@@ -297,8 +322,10 @@ static int write_image(struct disk_node *file, const struct qcow2_header *h,
 	if (result)
 		return result;
 	result = write_counts(file, h, l);
+	if (!result && l->luks)
+		result = qcow2_crypt_write(file, l->crypt_at, l->luks);
 	if (!result)
-		result = write_header(file, h, how);
+		result = write_header(file, h, l, how);
 	return result ? disk_error_set(error, result, "%s", strerror(-result))
 		      : 0;
 }
@@ -364,9 +391,14 @@ int qcow2_create(struct disk_node *file, const struct disk_create *how,
 		return disk_error_set(error, -ENAMETOOLONG, "a backing file's "
 				      "name of more than %u bytes",
 				      QCOW2_NAME_MAX);
+	if (!result && how->secret) {
+		h.crypt = QCOW2_LUKS;
+		result = qcow2_crypt_make(how, &layout.luks, error);
+	}
 	if (!result)
 		result = lay_out(&h, &layout, error);
 	if (!result)
 		result = write_image(file, &h, &layout, how, error);
+	disk_close(layout.luks);
 	return result ? result : complete(file, how, mode, error);
 }

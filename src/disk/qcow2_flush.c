@@ -177,7 +177,7 @@ static int collect(struct qcow2 *q, struct flush *flush)
 
 static int sync_all(struct qcow2 *q)
 {
-	int error = q->external ? disk_flush(q->data) : 0;
+	int error = q->external ? disk_flush(q->store) : 0;
 
 	return error ? error : disk_flush(q->node.file);
 }

@@ -71,6 +71,11 @@ enum qcow2_compression { QCOW2_ZLIB, QCOW2_ZSTD };
 /* Of refcount tables. */
 #define QCOW2_REF_OFFSET 0xfffffffffffffe00ull
 
+/* What the header says of encryption. */
+enum { QCOW2_PLAIN, QCOW2_AES, QCOW2_LUKS };
+
+#define QCOW2_CRYPT_SIZE 16u /* of that extension: offset, length */
+
 #define QCOW2_SUBCLUSTERS 32u
 
 /* Limits: the specification's, and QEMU's where it has none. */

@@ -213,19 +213,6 @@ static int check_shape(const struct qcow2_header *h, struct disk_error *error)
 	return 0;
 }
 
-static int check_crypt(const struct qcow2_header *h, struct disk_error *error)
-{
-	if (h->crypt == 1)
-		return disk_error_set(error, -ENOTSUP, "is encrypted the old "
-				      "way (AES), which is not safe; convert "
-				      "it with qemu-img");
-	if (h->crypt == 2)
-		return disk_error_set(error, -ENOTSUP, "is encrypted by LUKS "
-				      "inside of qcow2, which lodge does not "
-				      "open");
-	return h->crypt ? is_bad(error, "encryption") : 0;
-}
-
 /* Whether a table lies on whole clusters where clusters can be. */
 static bool lies_well(uint64_t at, uint64_t size, uint32_t cluster)
 {
@@ -344,7 +331,7 @@ int qcow2_header_load(struct qcow2 *q, struct disk_node *file,
 	if (!result)
 		result = check_features(q, error);
 	if (!result)
-		result = check_crypt(&q->header, error);
+		result = qcow2_crypt_load(q, error);
 	if (!result)
 		result = check_tables(&q->header, error);
 	if (result)

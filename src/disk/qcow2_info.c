@@ -57,6 +57,7 @@ json_t *qcow2_info(struct disk_node *node)
 	}
 	if (q->bitmap_count)
 		json_object_set_new(info, "bitmaps", bitmaps_info(q));
+	qcow2_crypt_info(q, info);
 	pthread_mutex_unlock(&q->lock);
 	return info;
 }

@@ -265,7 +265,7 @@ static bool goes_on(const struct piece *first, const struct piece *next,
 /* Cuts data to what the file has; false when it has nothing there. */
 static bool cut_to_file(struct qcow2 *q, struct disk_extent *extent)
 {
-	uint64_t size = q->data->size;
+	uint64_t size = q->store->size;
 
 	if (extent->at >= size)
 		return false;
@@ -328,7 +328,7 @@ int qcow2_extent(struct qcow2 *q, uint64_t offset, uint64_t length,
 	if (!cut_to_file(q, extent))
 		extent->kind = DISK_ZERO;
 	else
-		extent->in_place = first.own &&
+		extent->in_place = first.own && !q->crypt &&
 				   may_write_in_place(q, offset, extent);
 	return 0;
 }

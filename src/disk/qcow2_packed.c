@@ -257,7 +257,8 @@ int qcow2_write_packed(struct disk_node *node, uint64_t offset,
 	struct qcow2 *q = qcow2_of(node);
 	uint32_t room = q->cluster_size - SECTOR, size;
 	uint8_t *plain;
-	int error = q->external ? -ENOTSUP : qcow2_begin(q, offset, length);
+	int error = q->external || q->crypt ? -ENOTSUP
+					    : qcow2_begin(q, offset, length);
 
 	if (error)
 		return error;

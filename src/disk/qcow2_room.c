@@ -9,10 +9,20 @@
 
 #include "disk/qcow2.h"
 
+/* A cluster that reads as zeros, whatever is in its place. */
+static struct qcow2_entry as_zeros(const struct qcow2 *q,
+				   struct qcow2_entry entry)
+{
+	if (qcow2_extended(q))
+		entry.bits = 0xffffffffull << 32;
+	else
+		entry.desc |= QCOW2_ZERO;
+	return entry;
+}
 
 /* Takes places for clusters of [offset, end), as many as come in one run. */
 static int place_run(struct qcow2 *q, uint64_t offset, uint64_t end,
-		     uint64_t *at, uint64_t *clusters)
+		     bool zeroed, uint64_t *at, uint64_t *clusters)
 {
 	uint64_t want = (end - offset + q->cluster_size - 1) >>
 			q->header.cluster_bits;
@@ -36,7 +46,9 @@ static int place_run(struct qcow2 *q, uint64_t offset, uint64_t end,
 				QCOW2_COPIED,
 		};
 
-		if (qcow2_extended(q) && !q->node.backing)
+		if (zeroed)
+			entry = as_zeros(q, entry);
+		else if (qcow2_extended(q) && !q->node.backing)
 			entry.bits = UINT32_MAX;
 		qcow2_entry_put(q, spot.slice, spot.index + (unsigned int)i,
 				entry);
@@ -49,7 +61,7 @@ static int fill(struct qcow2 *q, uint64_t at, uint64_t length,
 		enum disk_preallocation mode)
 {
 	if (mode == DISK_PREALLOC_FALLOC)
-		return disk_zero(q->data, at, length, 0);
+		return disk_zero(q->store, at, length, 0);
 	return disk_write_zeros(q->data, at, length);
 }
 
@@ -57,13 +69,20 @@ int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t end,
 		      enum disk_preallocation mode)
 {
 	uint64_t at = 0, clusters = 0, top = 0, length;
+	bool zeroed;
 	int error = 0;
+
+	/* Encrypted, what was never written is no zeros. */
+	if (q->crypt && q->header.version < 3)
+		mode = DISK_PREALLOC_FULL;
+	zeroed = q->crypt && mode != DISK_PREALLOC_FULL;
 
 	while (offset < end && !error) {
 		error = qcow2_begin(q, offset, 0);
 		pthread_mutex_lock(&q->lock);
 		if (!error)
-			error = place_run(q, offset, end, &at, &clusters);
+			error = place_run(q, offset, end, zeroed, &at,
+					  &clusters);
 		pthread_mutex_unlock(&q->lock);
 		if (error)
 			break;
@@ -76,8 +95,8 @@ int qcow2_preallocate(struct qcow2 *q, uint64_t offset, uint64_t end,
 		if (at + length > top)
 			top = at + length;
 	}
-	if (!error && top > q->data->size)
-		error = disk_resize(q->data, top, DISK_PREALLOC_OFF, NULL);
+	if (!error && top > q->store->size)
+		error = disk_resize(q->store, top, DISK_PREALLOC_OFF, NULL);
 	return error;
 }
 
@@ -87,6 +106,7 @@ int qcow2_preallocate_new(struct disk_node *file,
 			  struct disk_error *error)
 {
 	const struct disk_open open = { .path = how->path,
+					.secret = how->secret,
 					.folders = how->folders,
 					.folder_count = how->folder_count };
 	struct disk_node *node;
@@ -266,7 +286,7 @@ int qcow2_resize(struct disk_node *node, uint64_t size,
 		return disk_error_set(error, -EINVAL, "preallocation on a "
 				      "backing file needs extended_l2=on");
 	if (q->external && (size > old || q->header.autoclear & QCOW2_DATA_RAW))
-		result = disk_resize(q->data, size, DISK_PREALLOC_OFF, error);
+		result = disk_resize(q->store, size, DISK_PREALLOC_OFF, error);
 	if (result)
 		return result;
 	result = qcow2_begin(q, 0, 0);

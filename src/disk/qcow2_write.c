@@ -145,6 +145,7 @@ static int plan_new(struct qcow2 *q, const struct qcow2_spot *spot,
 				    &run->clean);
 	if (error)
 		return error;
+	run->clean &= !q->crypt; /* zeros are not what zeros decrypt to */
 	if (run->length > run->clusters * q->cluster_size - in)
 		run->length = run->clusters * q->cluster_size - in;
 	run->from = has_data(q, first) ? run->offset - in
@@ -562,7 +563,7 @@ int qcow2_discard(struct disk_node *node, uint64_t offset, uint64_t length)
 	if (!error && from < to)
 		error = clear(q, from, to, CLEAR_DISCARD);
 	if (!error && q->external && from < to)
-		error = disk_discard(q->data, from,
+		error = disk_discard(q->store, from,
 				     to < node->size ? to - from
 						     : node->size - from);
 	return error;

@@ -62,7 +62,7 @@ struct disk_secret *disk_secret_read(const char *where,
 	if (size > 0 && s->bytes[size - 1] == '\n')
 		size--;
 	if (size > 0 && size <= (ssize_t)SIZE_MAX_READ) {
-		s->secret = (struct disk_secret){ s->bytes, (size_t)size };
+		s->secret = (struct disk_secret){ s->bytes, (size_t)size, NULL };
 		return &s->secret;
 	}
 	if (size < 0)
@@ -75,12 +75,33 @@ struct disk_secret *disk_secret_read(const char *where,
 	return NULL;
 }
 
-void disk_secret_free(struct disk_secret *secret)
+struct disk_secret *disk_secret_read_all(const char *const *where,
+					 unsigned int count,
+					 struct disk_error *error)
 {
-	struct secret *s = (struct secret *)secret;
+	struct disk_secret *list = NULL;
 
-	if (!s)
-		return;
-	explicit_bzero(s->bytes, sizeof(s->bytes));
-	free(s);
+	while (count--) {
+		struct disk_secret *one = disk_secret_read(where[count],
+							   error);
+
+		if (!one) {
+			disk_secret_free(list);
+			return NULL;
+		}
+		one->next = list;
+		list = one;
+	}
+	return list;
+}
+
+void disk_secret_free(const struct disk_secret *secret)
+{
+	while (secret) {
+		struct secret *s = (struct secret *)secret;
+
+		secret = secret->next;
+		explicit_bzero(s->bytes, sizeof(s->bytes));
+		free(s);
+	}
 }

@@ -14,7 +14,12 @@
 struct disk_secret *disk_secret_read(const char *where,
 				     struct disk_error *error);
 
-/* NULL is fine. */
-void disk_secret_free(struct disk_secret *secret);
+/* Those of `count` of them, a list. NULL with `error`. */
+struct disk_secret *disk_secret_read_all(const char *const *where,
+					 unsigned int count,
+					 struct disk_error *error);
+
+/* With those behind it. NULL is fine. */
+void disk_secret_free(const struct disk_secret *secret);
 
 #endif

@@ -36,7 +36,8 @@ static bool well_formed(const json_t *request)
 	       is_or_missing(request, "format", JSON_STRING) &&
 	       is_or_missing(request, "serial", JSON_STRING) &&
 	       is_or_missing(request, "cache", JSON_STRING) &&
-	       is_or_missing(request, "secret", JSON_STRING) &&
+	       (is_or_missing(request, "secret", JSON_STRING) ||
+		is_or_missing(request, "secret", JSON_ARRAY)) &&
 	       is_or_missing(request, "iops", JSON_INTEGER) &&
 	       is_or_missing(request, "bps", JSON_INTEGER) &&
 	       is_or_missing(request, "queues", JSON_INTEGER);
@@ -63,6 +64,24 @@ static bool take_cache(const json_t *request, struct machine_disk *disk)
 	return !name || disk_cache_find(name, &disk->cache);
 }
 
+/* One absolute path, or several; none without any. */
+static bool take_secrets(const json_t *request, struct machine_disk *disk)
+{
+	const json_t *secret = json_object_get(request, "secret");
+	size_t count = json_array_size(secret);
+
+	if (json_is_string(secret)) {
+		disk->secret[0] = json_string_value(secret);
+		return *disk->secret[0] == '/';
+	}
+	for (size_t i = 0; i < count && i < MACHINE_SECRETS; i++) {
+		disk->secret[i] = json_string_value(json_array_get(secret, i));
+		if (!disk->secret[i] || *disk->secret[i] != '/')
+			return false;
+	}
+	return count <= MACHINE_SECRETS;
+}
+
 /* 0 when it is missing or makes no sense. */
 static uint64_t number_of(const json_t *request, const char *name)
 {
@@ -84,16 +103,16 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 		json_is_true(json_object_get(request, "copy-on-read"));
 	disk->serial = json_string_value(json_object_get(request, "serial"));
 	disk->format = json_string_value(json_object_get(request, "format"));
-	disk->secret = json_string_value(json_object_get(request, "secret"));
 	disk->limits.iops = number_of(request, "iops");
 	disk->limits.bps = number_of(request, "bps");
 	disk->queues = queues ? (unsigned int)count : 0;
 	if (!disk->path || disk->path[0] != '/')
 		control_refuse(reply, "bad-request",
 			       "\"path\" is an absolute path");
-	else if (disk->secret && disk->secret[0] != '/')
-		control_refuse(reply, "bad-request",
-			       "\"secret\" is an absolute path");
+	else if (!take_secrets(request, disk))
+		control_refuse(reply, "bad-request", "\"secret\" is an "
+			       "absolute path, or up to %d of them",
+			       MACHINE_SECRETS);
 	else if (!take_bus(request, disk))
 		control_refuse(reply, "bad-request",
 			       "\"bus\" is virtio, nvme or ahci");

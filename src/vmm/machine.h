@@ -19,6 +19,8 @@
 #include "vmm/vnc_server.h"
 
 /* An image that the guest sees as a disk, or as a CD. */
+#define MACHINE_SECRETS 8 /* of a disk */
+
 struct machine_disk {
 	const char *path; /* NULL: a drive for media without one */
 	bool readonly;
@@ -26,7 +28,9 @@ struct machine_disk {
 	const char *folder; /* where its backing file may lie; NULL: beside */
 	enum disk_cache cache;
 	bool copy_on_read;
-	const char *secret; /* its passphrase's file, or fd:N; NULL: none */
+	/* Its passphrase's file, or fd:N, and those of the encrypted images
+	 * below; NULL behind the last. */
+	const char *secret[MACHINE_SECRETS];
 	struct disk_limits limits;
 	unsigned int queues; /* 0: see struct board_disk */
 	const char *serial;  /* NULL: none */

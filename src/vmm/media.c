@@ -82,11 +82,14 @@ static int open_image(struct block **block, const char *what,
 		.folder_count = disk->folder ? 1 : 0,
 	};
 	struct disk_secret *secret = NULL;
+	unsigned int secrets = 0;
 	struct disk_error why;
 	int result = 0;
 
-	if (disk->secret) {
-		secret = disk_secret_read(disk->secret, &why);
+	while (secrets < MACHINE_SECRETS && disk->secret[secrets])
+		secrets++;
+	if (secrets) {
+		secret = disk_secret_read_all(disk->secret, secrets, &why);
 		result = secret ? 0 : -EINVAL;
 	}
 	how.secret = secret;

@@ -80,7 +80,7 @@ static int run_check(struct tool *tool)
 
 	how.readonly = !tool->repair;
 	how.repair = tool->repair;
-	how.alone = true;
+	how.alone = how.sealed = true;
 	node = tool_open(tool, &how);
 	if (!node)
 		return MACHINE_FAILED;

@@ -224,6 +224,11 @@ static int convert(struct convert *c)
 
 	if (prepare_target(c))
 		return MACHINE_FAILED;
+	if (c->compress && c->to->encrypted) {
+		result = disk_error_set(&error, -ENOTSUP, "encrypted images "
+					"cannot be compressed");
+		return give_up(c, result, &error);
+	}
 	if (c->compress && !c->to->driver->write_packed) {
 		result = disk_error_set(&error, -ENOTSUP, "%s images cannot be "
 					"compressed", c->driver->title);

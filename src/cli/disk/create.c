@@ -80,7 +80,8 @@ const struct disk_command disk_command_create = {
 	.words_help = "PATH [SIZE]",
 	.summary = "make an image",
 	.about = "Makes an empty image. SIZE has a unit: 512M, 10G, 1T; a "
-		 "backing file gives it\nwhen it is left out. What formats and "
+		 "backing file gives it\nwhen it is left out. With --secret a "
+		 "qcow2 or luks image is encrypted. What\nformats and "
 		 "options there are: lodge help disk.",
 	.words_min = 1,
 	.words_max = 2,

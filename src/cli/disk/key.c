@@ -13,12 +13,15 @@
 
 static int run_encrypt(struct tool *tool)
 {
+	const struct disk_driver *driver = disk_driver_by_path(tool->word[1]);
+
 	if (!tool->secret_to) {
 		cli_error("%s: give the new passphrase's file by --secret",
 			  tool->command);
 		return MACHINE_USAGE;
 	}
-	tool->to = "luks";
+	if (!tool->to)
+		tool->to = driver && driver->encrypts ? driver->name : "luks";
 	return disk_command_convert.run(tool);
 }
 
@@ -34,11 +37,22 @@ static int take_from(void *config, const char *value)
 	return tool_take_format(config, value);
 }
 
+static int take_to(void *config, const char *value)
+{
+	((struct tool *)config)->to = value;
+	return tool_take_format(config, value);
+}
+
 static const struct option_spec encrypt_options[] = {
 	{ .name = "from",
 	  .value = "FORMAT",
 	  .help = "what SOURCE is (as its name's ending says)",
 	  .take = take_from },
+	{ .name = "to",
+	  .value = "FORMAT",
+	  .help = "what TARGET is to be: luks or qcow2 (as its name's\n"
+		  "ending says, else luks)",
+	  .take = take_to },
 	{ .name = "secret",
 	  .value = "FILE",
 	  .help = "a file with TARGET's passphrase, or fd:N",
@@ -52,8 +66,8 @@ const struct disk_command disk_command_encrypt = {
 	.name = "encrypt",
 	.words_help = "SOURCE TARGET",
 	.summary = "copy an image into an encrypted one",
-	.about = "Makes TARGET, a LUKS volume, with the content of SOURCE. "
-		 "cryptsetup opens it, too.",
+	.about = "Makes TARGET with the content of SOURCE: a LUKS volume, "
+		 "which cryptsetup opens,\ntoo, or a qcow2 image.",
 	.words_min = 2,
 	.words_max = 2,
 	.options = encrypt_options,

@@ -84,6 +84,7 @@ static int run_commit(struct tool *tool)
 	how.path = path;
 	how.format = format;
 	how.alone = false;
+	how.secret = node ? disk_secret_below(node, how.secret) : NULL;
 	if (node)
 		node->backing = tool_open(tool, &how);
 	if (node && node->backing)
@@ -124,13 +125,15 @@ const struct disk_command disk_command_commit = {
 static int open_new(struct tool *tool, const struct disk_open *above,
 		    struct disk_node *node, struct disk_node **to)
 {
+	struct disk_open how = *above;
 	struct disk_error error;
 
 	*to = NULL;
 	if (tool->none)
 		return 0;
+	how.secret = disk_secret_below(node, above->secret);
 	if (!disk_open_backing(to, node, tool->backing, tool->backing_format,
-			       above, &error))
+			       &how, &error))
 		return 0;
 	tool_fail(tool, node->name, &error);
 	return -1;

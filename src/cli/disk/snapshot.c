@@ -103,7 +103,7 @@ static int run_snapshot(struct tool *tool)
 		return MACHINE_USAGE;
 	}
 	how.readonly = how.unlocked = list;
-	how.alone = true;
+	how.alone = how.sealed = true;
 	node = tool_open(tool, &how);
 	if (!node)
 		return MACHINE_FAILED;

@@ -126,8 +126,9 @@ int tool_take_threads(void *config, const char *value)
 
 int tool_take_secret(void *config, const char *value)
 {
-	((struct tool *)config)->secret = value;
-	return 0;
+	struct tool *tool = config;
+
+	return append(tool, tool->secret, &tool->secrets, value);
 }
 
 /* --- images ----------------------------------------------------------------- */
@@ -230,8 +231,9 @@ static int run_unlocked(const struct disk_command *command, struct tool *tool)
 	struct disk_error error;
 	int status;
 
-	if (tool->secret) {
-		tool->unlocks = disk_secret_read(tool->secret, &error);
+	if (tool->secrets) {
+		tool->unlocks = disk_secret_read_all(tool->secret,
+						     tool->secrets, &error);
 		if (!tool->unlocks) {
 			cli_error("%s: %s", tool->command, error.text);
 			return MACHINE_FAILED;

@@ -34,8 +34,10 @@ struct tool {
 	enum disk_preallocation prealloc;
 	const char *folder[TOOL_OPTIONS_MAX];
 	unsigned int folders;
-	const char *secret, *secret_to; /* where passphrases are */
-	struct disk_secret *unlocks;	/* the first of them; owned */
+	const char *secret[TOOL_OPTIONS_MAX]; /* where passphrases are */
+	unsigned int secrets;
+	const char *secret_to;
+	struct disk_secret *unlocks; /* those of `secret`, a list; owned */
 	const char *listen, *name;
 	bool readonly, once, insecure;
 };
@@ -101,9 +103,10 @@ int tool_take_secret(void *config, const char *value);
 
 #define TOOL_SECRET                                               \
 	{                                                         \
-		.name = "secret", .value = "FILE",                \
+		.name = "secret", .value = "FILE", .repeats = true, \
 		.help = "a file with the passphrase of an encrypted\n" \
-			"image, or fd:N",                         \
+			"image, or fd:N; then those of the encrypted\n" \
+			"images that it stands on",               \
 		.take = tool_take_secret                          \
 	}
 
