@@ -435,6 +435,23 @@ static int64_t lay_out(struct qcow2 *q, struct qcow2_header *h, uint8_t *to,
 	return (int64_t)(at + path);
 }
 
+/* The name that the header on the disk refers to stays, behind the first
+ * sector, while the header `h` with another place for it is written. */
+static int keep_name(const struct qcow2 *q, const struct qcow2_header *h,
+		     uint8_t *bytes, uint64_t size)
+{
+	uint64_t from = q->header.backing, end = from + q->header.backing_size;
+
+	if (from < SECTOR)
+		from = SECTOR;
+	if (end > size)
+		end = size;
+	if (from >= end || (h->backing < end &&
+			    from < h->backing + h->backing_size))
+		return 0;
+	return disk_read_bytes(q->node.file, from, bytes + from, end - from);
+}
+
 int qcow2_header_rewrite(struct qcow2 *q, bool durable)
 {
 	struct qcow2_header h = q->header;
@@ -443,14 +460,17 @@ int qcow2_header_rewrite(struct qcow2 *q, bool durable)
 	int64_t size = bytes ? lay_out(q, &h, bytes, true) : -ENOMEM;
 	int error = 0;
 
-	if (size == -ENOSPC) {
+	/* Names of features are not worth a change in two steps. */
+	if (size == -ENOSPC || (size > SECTOR && durable)) {
 		h = q->header;
 		memset(bytes, 0, q->cluster_size);
 		size = lay_out(q, &h, bytes, false);
 	}
-	if (size < 0) {
+	if (size > SECTOR && durable)
+		error = keep_name(q, &h, bytes, (uint64_t)size);
+	if (size < 0 || error) {
 		free(bytes);
-		return (int)size;
+		return size < 0 ? (int)size : error;
 	}
 	format(bytes, &h);
 	/* The first sector decides; what it refers to comes first. */
