@@ -105,8 +105,8 @@ const struct command command_list = {
 
 static void print_disks(const json_t *disks)
 {
-	const json_t *disk;
-	size_t i;
+	const json_t *disk, *below;
+	size_t i, j;
 
 	json_array_foreach(disks, i, disk) {
 		const char *name = text_of(disk, "name");
@@ -115,6 +115,8 @@ static void print_disks(const json_t *disks)
 		printf("disk       %s%s%s, %s, %s\n", name, *name ? ": " : "",
 		       text_of(disk, "path"), text_of(disk, "format"),
 		       cli_bytes(size, (uint64_t)number_of(disk, "size")));
+		json_array_foreach(json_object_get(disk, "chain"), j, below)
+			printf("  on       %s\n", json_string_value(below));
 	}
 }
 

@@ -127,7 +127,8 @@ int disk_compare(struct disk_node *a, struct disk_node *b, uint64_t *differs,
 
 /* Writes what `node` gives now where `to` gives something else. */
 static int keep_difference(struct disk_node *node, uint64_t offset,
-			   uint64_t length, const struct pair *pair)
+			   uint64_t length, const struct pair *pair,
+			   uint64_t *moved)
 {
 	int error = 0;
 
@@ -137,6 +138,7 @@ static int keep_difference(struct disk_node *node, uint64_t offset,
 			part = length - done;
 		if (!memcmp(pair->a + done, pair->b + done, part))
 			continue;
+		*moved += part;
 		if (disk_all_zeros(pair->a + done, part))
 			error = disk_zero(node, offset + done, part,
 					  DISK_UNMAP);
@@ -147,31 +149,43 @@ static int keep_difference(struct disk_node *node, uint64_t offset,
 	return error;
 }
 
+int disk_rebase_extent(struct disk_node *node, struct disk_node *to,
+		       uint64_t offset, uint64_t *length, uint8_t *buf,
+		       uint64_t *moved)
+{
+	struct pair pair = { buf, buf + *length };
+	struct disk_extent extent;
+	bool same = true;
+	int error = disk_map(node, offset, *length, 0, &extent);
+
+	if (error)
+		return error;
+	*length = extent.length;
+	if (extent.kind == DISK_HOLE)
+		error = read_both(node, to, offset, length, &pair, &same);
+	return error || same ? error
+			     : keep_difference(node, offset, *length, &pair,
+					       moved);
+}
+
 int disk_rebase(struct disk_node *node, struct disk_node *to,
 		struct disk_job *job, struct disk_error *error)
 {
-	uint64_t size = node->size;
-	struct pair pair;
-	int result = pair_create(&pair, error);
+	uint64_t size = node->size, moved = 0;
+	uint8_t *buf = aligned_alloc(4096, 2 * PIECE);
+	int result = buf ? 0
+			 : disk_error_set(error, -ENOMEM, "out of memory");
 
 	atomic_store(&job->total, size);
 	for (uint64_t offset = 0; !result && offset < size;) {
 		uint64_t length = size - offset < PIECE ? size - offset : PIECE;
-		struct disk_extent extent;
-		bool same = true;
 
-		result = disk_map(node, offset, length, 0, &extent);
-		if (!result)
-			length = extent.length;
-		if (!result && extent.kind == DISK_HOLE)
-			result = read_both(node, to, offset, &length, &pair,
-					   &same);
-		if (!result && !same)
-			result = keep_difference(node, offset, length, &pair);
+		result = disk_rebase_extent(node, to, offset, &length, buf,
+					    &moved);
 		result = stopped(job, result, error);
 		offset += length;
 		atomic_store(&job->done, offset);
 	}
-	pair_destroy(&pair);
+	free(buf);
 	return result;
 }

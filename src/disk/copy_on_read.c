@@ -170,6 +170,7 @@ static void filter_close(struct disk_node *node)
 static const struct disk_driver filter_driver = {
 	.name = "copy-on-read",
 	.title = "copy-on-read",
+	.filter = true,
 	.close = filter_close,
 	.map = filter_map,
 	.read = filter_read,

@@ -44,6 +44,7 @@ struct disk_driver {
 	const char *suffixes; /* of paths, a space between: ".vhd .vpc" */
 	const struct disk_option *options;
 	bool leaf;	/* not of disk_open(): others open it for themselves */
+	bool filter;	/* between a VM's disk and its image, the node's file */
 	bool backing;	/* knows backing files */
 	bool footer;	/* may be known by the file's last bytes alone */
 	bool encrypts;	/* new images may have a passphrase */
@@ -99,6 +100,9 @@ struct disk_driver {
 
 	/* Removes the files besides the first. NULL: there are none. */
 	void (*remove)(struct disk_node *node);
+
+	/* Of a leaf, which nobody uses: may be written from now on. */
+	int (*make_writable)(struct disk_node *node, struct disk_error *error);
 
 	uint64_t (*allocated)(struct disk_node *node); /* a leaf's */
 	int (*resize)(struct disk_node *node, uint64_t size,

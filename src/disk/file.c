@@ -432,6 +432,39 @@ static int file_resize(struct disk_node *node, uint64_t size,
 		      : 0;
 }
 
+/* The open file `fd` is one for reading and writing from now on. */
+static int widen(int fd, int flags, bool locked, struct disk_error *error)
+{
+	char self[40];
+	int wide, result = 0;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	wide = open(self, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+	if (wide < 0)
+		return disk_error_set(error, -errno, "%s", strerror(errno));
+	if (locked)
+		result = disk_lock(wide, true, error);
+	if (!result && dup3(wide, fd, O_CLOEXEC) < 0)
+		result = disk_error_set(error, -errno, "%s", strerror(errno));
+	close(wide);
+	return result;
+}
+
+/* The lock of a reader is kept until it is a writer's: nobody gets between. */
+static int file_make_writable(struct disk_node *node, struct disk_error *error)
+{
+	struct file *file = file_of(node);
+	int result = widen(file->fd, 0, true, error);
+
+	if (!result && file->direct >= 0)
+		result = widen(file->direct, O_DIRECT, false, error);
+	if (!result)
+		result = disk_lock(file->fd, false, error);
+	if (!result)
+		node->readonly = false;
+	return result;
+}
+
 static void file_close(struct disk_node *node)
 {
 	struct file *file = file_of(node);
@@ -458,6 +491,7 @@ static const struct disk_driver file_driver = {
 	.zero = file_zero,
 	.discard = file_discard,
 	.flush = file_flush,
+	.make_writable = file_make_writable,
 	.allocated = file_allocated,
 	.resize = file_resize,
 };

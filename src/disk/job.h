@@ -46,4 +46,13 @@ int disk_compare(struct disk_node *a, struct disk_node *b, uint64_t *differs,
 int disk_rebase(struct disk_node *node, struct disk_node *to,
 		struct disk_job *job, struct disk_error *error);
 
+/*
+ * The same for one extent that begins at `offset`, of at most *length bytes,
+ * which nobody else uses; *length: how far it went. `buf` has room for twice
+ * that many, *moved: bytes that were copied are added to it.
+ */
+int disk_rebase_extent(struct disk_node *node, struct disk_node *to,
+		       uint64_t offset, uint64_t *length, uint8_t *buf,
+		       uint64_t *moved);
+
 #endif

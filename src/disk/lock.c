@@ -87,14 +87,16 @@ static void command_of(const char *process, char *words, size_t size)
 	snprintf(words, size, "%s", from);
 }
 
-/* The first process that has the file locked; 0: none is found. */
+/* A process that has the file locked, ours only when it is no other; 0: none
+ * is found. */
 static pid_t find_holder(const struct stat *file, char *words, size_t size)
 {
 	DIR *folder = opendir("/proc");
 	struct dirent *entry;
 	pid_t holder = 0;
 
-	while (folder && !holder && (entry = readdir(folder))) {
+	while (folder && (!holder || holder == getpid()) &&
+	       (entry = readdir(folder))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    !is_holder(entry->d_name, file))
 			continue;

@@ -11,7 +11,8 @@
 
 #include "disk/error.h"
 
-/* -EBUSY: the error names the holder when it can be found. */
+/* -EBUSY: the error names the holder when it can be found. Who has the lock of
+ * a reader may take a writer's: then it has either of them. */
 int disk_lock(int fd, bool readonly, struct disk_error *error);
 
 #endif

@@ -105,6 +105,13 @@ const struct disk_secret *disk_secret_below(const struct disk_node *node,
 /* Removes the image's files; it stays open until disk_close(). */
 void disk_remove(struct disk_node *node);
 
+/*
+ * A node that was opened read-only, and that nobody uses meanwhile, may be
+ * written from now on: another one on the same file takes its place. An error
+ * leaves it as it was.
+ */
+int disk_make_writable(struct disk_node **node, struct disk_error *error);
+
 struct disk_create {
 	const char *path;
 	const char *format;

@@ -23,6 +23,7 @@
 
 struct board;
 struct control;
+struct disks;
 struct drives;
 struct hotplug;
 struct stall;
@@ -33,7 +34,7 @@ struct control_target {
 	struct hotplug *hotplug;
 	struct drives *drives;
 	const struct stall *stall;
-	struct mirror *mirror;
+	struct disks *disks;
 	const char *engine;
 	uint64_t memory; /* bytes */
 	uint64_t start;	 /* host_monotonic_ns() time */

@@ -12,9 +12,9 @@
 #include "device/frame.h"
 #include "vmm/codepage.h"
 #include "vmm/control_impl.h"
-#include "vmm/stall.h"
+#include "vmm/disks.h"
 #include "vmm/drives.h"
-#include "vmm/mirror.h"
+#include "vmm/stall.h"
 
 #define NS_PER_S 1e9
 
@@ -36,7 +36,7 @@ static void do_status(struct control_machine *machine, const json_t *request,
 		json_object_get(balloon, "size"), "memory_touched",
 		json_object_get(balloon, "touched"), "drives",
 		drives_inspect(target->drives), "disks",
-		mirror_disks(target->mirror), "state",
+		disks_json(target->disks), "state",
 		reason ? "paused" : "running", "reason", reason);
 	json_decref(balloon);
 }
@@ -313,8 +313,10 @@ static const struct {
 	{ "insert", control_insert },
 	{ "eject", control_eject },
 	{ "mirror", control_mirror },
-	{ "mirror-status", control_mirror_status },
-	{ "mirror-end", control_mirror_end },
+	{ "commit", control_commit },
+	{ "rebase", control_rebase },
+	{ "job", control_job },
+	{ "job-end", control_job_end },
 	{ "stop", do_stop },
 	{ "reset", do_reset },
 };

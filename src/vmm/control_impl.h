@@ -62,12 +62,16 @@ void control_insert(struct control_machine *machine, const json_t *request,
 void control_eject(struct control_machine *machine, const json_t *request,
 		   struct control_reply *reply);
 
-/* A disk's copy to another image (control_mirror.c). */
+/* Long work on a disk (control_disks.c). */
 void control_mirror(struct control_machine *machine, const json_t *request,
 		    struct control_reply *reply);
-void control_mirror_status(struct control_machine *machine,
-			   const json_t *request, struct control_reply *reply);
-void control_mirror_end(struct control_machine *machine, const json_t *request,
-			struct control_reply *reply);
+void control_commit(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
+void control_rebase(struct control_machine *machine, const json_t *request,
+		    struct control_reply *reply);
+void control_job(struct control_machine *machine, const json_t *request,
+		 struct control_reply *reply);
+void control_job_end(struct control_machine *machine, const json_t *request,
+		     struct control_reply *reply);
 
 #endif

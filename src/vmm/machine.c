@@ -17,13 +17,13 @@
 #include "board/board.h"
 #include "host/linux/thread.h"
 #include "vmm/control.h"
+#include "vmm/disks.h"
 #include "vmm/drives.h"
 #include "vmm/hotplug.h"
 #include "vmm/media.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
 #include "vmm/runtime.h"
-#include "vmm/mirror.h"
 #include "vmm/stall.h"
 #include "vmm/vsock_unix.h"
 
@@ -62,7 +62,7 @@ struct machine {
 	struct profile profile;
 	struct pause pause;
 	struct stall stall;
-	struct mirror mirror;
+	struct disks disks;
 	struct gdb_socket *gdb; /* NULL: nobody debugs */
 	struct vnc_server *vnc; /* NULL: no viewers */
 	uint64_t first_run; /* host_monotonic_ns(), 0: not yet */
@@ -389,7 +389,7 @@ static int start_control(struct machine *machine)
 		.hotplug = machine->hotplug,
 		.drives = &machine->drives,
 		.stall = &machine->stall,
-		.mirror = &machine->mirror,
+		.disks = &machine->disks,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,
@@ -430,9 +430,9 @@ static int set_up_loop(struct machine *machine)
 		.loop = machine->loop,
 	};
 	stall_watch(&machine->stall);
-	machine->mirror = (struct mirror){ .media = &machine->media,
-					   .hotplug = machine->hotplug };
-	hotplug_on_close(machine->hotplug, mirror_forget, &machine->mirror);
+	machine->disks = (struct disks){ .media = &machine->media,
+					 .hotplug = machine->hotplug };
+	hotplug_on_close(machine->hotplug, disks_forget, &machine->disks);
 	if (!rc) {
 		loop_on_deadline(machine->loop, deadline_passed, machine);
 		loop_on_wake(machine->loop, loop_woken, machine);
@@ -658,8 +658,8 @@ static void tear_down(struct machine *machine)
 	pause_fini(&machine->pause);
 	if (machine->board)
 		board_destroy(machine->board);
-	mirror_forget(&machine->mirror, NULL);
-	free(machine->mirror.target);
+	disks_forget(&machine->disks, NULL);
+	free(machine->disks.target);
 	hotplug_close(machine->hotplug);
 	drives_fini(&machine->drives);
 	vsock_unix_close(machine->vsock);

@@ -2,7 +2,7 @@
 /*
  * A disk that moves to another image while it is written to.
  */
-#include "disk/mirror.h"
+#include "disk/live.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -83,14 +83,14 @@ static void expect_model(void)
 	assert_memory_equal(buf, model, SIZE);
 }
 
-static enum disk_mirror_state wait_for_end(struct disk_mirror *mirror)
+static enum disk_live_state wait_for_end(struct disk_live *mirror)
 {
-	struct disk_mirror_status status;
+	struct disk_live_status status;
 
 	do {
 		usleep(100);
-		disk_mirror_look(mirror, &status);
-	} while (status.state == DISK_MIRROR_COPIES);
+		disk_live_look(mirror, &status);
+	} while (status.state == DISK_LIVE_WORKS);
 	assert_int_equal(status.total, SIZE);
 	return status.state;
 }
@@ -120,14 +120,14 @@ static void content_moves_while_it_changes(void **state)
 {
 	for (unsigned int turn = 0; turn < 20; turn++) {
 		struct disk_node *target = make_node();
-		struct disk_mirror *mirror;
+		struct disk_live *mirror;
 
-		assert_int_equal(disk_mirror_start(&mirror, block, target, true,
+		assert_int_equal(disk_live_mirror(&mirror, block, target, true,
 						   NULL), 0);
 		disturb(turn, 300);
-		assert_int_equal(wait_for_end(mirror), DISK_MIRROR_READY);
+		assert_int_equal(wait_for_end(mirror), DISK_LIVE_READY);
 		disturb(turn + 100, 20);
-		assert_int_equal(disk_mirror_finish(mirror, true, NULL), 0);
+		assert_int_equal(disk_live_finish(mirror, false, NULL), 0);
 		assert_ptr_equal(disk_block_node(block), target);
 		expect_model();
 	}
@@ -136,31 +136,31 @@ static void content_moves_while_it_changes(void **state)
 static void old_content_of_the_target_goes(void **state)
 {
 	struct disk_node *target = make_node();
-	struct disk_mirror *mirror;
+	struct disk_live *mirror;
 	uint8_t *dirt = malloc(SIZE);
 
 	memset(dirt, 0xee, SIZE);
 	assert_int_equal(disk_write_bytes(target, 0, dirt, SIZE), 0);
 	free(dirt);
-	assert_int_equal(disk_mirror_start(&mirror, block, target, false, NULL),
+	assert_int_equal(disk_live_mirror(&mirror, block, target, false, NULL),
 			 0);
-	assert_int_equal(wait_for_end(mirror), DISK_MIRROR_READY);
-	assert_int_equal(disk_mirror_finish(mirror, true, NULL), 0);
+	assert_int_equal(wait_for_end(mirror), DISK_LIVE_READY);
+	assert_int_equal(disk_live_finish(mirror, false, NULL), 0);
 	expect_model();
 }
 
 static void cancelled_the_disk_stays(void **state)
 {
 	struct disk_node *image = disk_block_node(block);
-	struct disk_mirror *mirror;
+	struct disk_live *mirror;
 	struct disk_error error;
 
-	assert_int_equal(disk_mirror_start(&mirror, block, make_node(), true,
+	assert_int_equal(disk_live_mirror(&mirror, block, make_node(), true,
 					   NULL), 0);
 	disturb(7, 50);
-	if (disk_mirror_finish(mirror, true, &error)) {
+	if (disk_live_finish(mirror, false, &error)) {
 		assert_non_null(strstr(error.text, "not all"));
-		disk_mirror_cancel(mirror);
+		disk_live_cancel(mirror);
 		assert_ptr_equal(disk_block_node(block), image);
 	}
 	expect_model();
@@ -170,13 +170,13 @@ static void a_copy_is_of_its_moment(void **state)
 {
 	struct disk_node *image = disk_block_node(block);
 	struct disk_node *target = make_node();
-	struct disk_mirror *mirror;
+	struct disk_live *mirror;
 
-	assert_int_equal(disk_mirror_start(&mirror, block, target, true, NULL),
+	assert_int_equal(disk_live_mirror(&mirror, block, target, true, NULL),
 			 0);
 	disturb(9, 100);
-	assert_int_equal(wait_for_end(mirror), DISK_MIRROR_READY);
-	assert_int_equal(disk_mirror_finish(mirror, false, NULL), 0);
+	assert_int_equal(wait_for_end(mirror), DISK_LIVE_READY);
+	assert_int_equal(disk_live_finish(mirror, true, NULL), 0);
 	assert_ptr_equal(disk_block_node(block), image);
 	disturb(10, 100);
 	expect_model();
@@ -185,12 +185,12 @@ static void a_copy_is_of_its_moment(void **state)
 static void another_size_is_refused(void **state)
 {
 	struct disk_node *target = make_node();
-	struct disk_mirror *mirror;
+	struct disk_live *mirror;
 	struct disk_error error;
 
 	assert_int_equal(disk_resize(target, SIZE / 2, DISK_PREALLOC_OFF, NULL),
 			 0);
-	assert_int_equal(disk_mirror_start(&mirror, block, target, true,
+	assert_int_equal(disk_live_mirror(&mirror, block, target, true,
 					   &error), -EINVAL);
 	assert_non_null(strstr(error.text, "both must be alike"));
 	disk_close(target);
@@ -199,20 +199,20 @@ static void another_size_is_refused(void **state)
 static void a_target_that_fails_is_given_up(void **state)
 {
 	struct disk_node *target = make_node();
-	struct disk_mirror *mirror;
-	struct disk_mirror_status status;
+	struct disk_live *mirror;
+	struct disk_live_status status;
 	struct disk_error error;
 
 	target->readonly = true; /* every write fails */
-	assert_int_equal(disk_mirror_start(&mirror, block, target, true, NULL),
+	assert_int_equal(disk_live_mirror(&mirror, block, target, true, NULL),
 			 0);
 	disturb(3, 50);
-	assert_int_equal(wait_for_end(mirror), DISK_MIRROR_FAILED);
-	disk_mirror_look(mirror, &status);
+	assert_int_equal(wait_for_end(mirror), DISK_LIVE_FAILED);
+	disk_live_look(mirror, &status);
 	assert_int_equal(status.error, -EROFS);
-	assert_int_equal(disk_mirror_finish(mirror, true, &error), -EROFS);
+	assert_int_equal(disk_live_finish(mirror, false, &error), -EROFS);
 	disturb(4, 50);
-	disk_mirror_cancel(mirror);
+	disk_live_cancel(mirror);
 	expect_model();
 }
 
