@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VHDX, Hyper-V's disk images: fixed and dynamic ones, with 512- and 4096-byte
- * sectors. See vhdx.h; differencing images are refused. The headers get new
+ * VHDX, Hyper-V's disk images: fixed, dynamic and differencing ones, with 512-
+ * and 4096-byte sectors. See vhdx.h, and vhdx_differ.c for the last kind. The headers get new
  * GUIDs ahead of the first change of each opening; until then nothing is to be
  * written in place. Changes of tables go through the log, see vhdx_log.c.
  */
@@ -22,12 +22,21 @@ static bool in_region(const struct vhdx_region *region, uint64_t at,
 	return at < region->at + region->length && region->at < at + length;
 }
 
+bool vhdx_fits(const struct vhdx *vhdx, uint64_t at, uint64_t length)
+{
+	uint64_t size = vhdx->node.file->size;
+
+	return at >= VHDX_MIB && at <= VHDX_PLACE_MAX && at <= size &&
+	       length <= size - at && !in_region(&vhdx->log, at, length) &&
+	       !in_region(&vhdx->bat, at, length) &&
+	       !in_region(&vhdx->metadata, at, length);
+}
+
 static int vhdx_place(void *ctx, const uint8_t *entry,
 		      struct disk_place *place)
 {
 	const struct vhdx *vhdx = ctx;
-	uint64_t word = get_le64(entry), size = vhdx->node.file->size;
-	uint32_t block = vhdx->table.block;
+	uint64_t word = get_le64(entry);
 
 	place->at = word >> 20 << 20;
 	switch (word & 7) {
@@ -39,27 +48,31 @@ static int vhdx_place(void *ctx, const uint8_t *entry,
 	case VHDX_UNMAPPED:
 		place->kind = DISK_ZERO;
 		return 0;
+	case VHDX_PARTIAL:
 	case VHDX_PRESENT:
 		place->kind = DISK_DATA;
 		break;
 	default:
 		return -EIO;
 	}
-	if (place->at < VHDX_MIB || place->at > VHDX_PLACE_MAX ||
-	    place->at > size || block > size - place->at ||
-	    in_region(&vhdx->log, place->at, block) ||
-	    in_region(&vhdx->bat, place->at, block) ||
-	    in_region(&vhdx->metadata, place->at, block))
-		return -EIO;
-	return 0;
+	return vhdx_fits(vhdx, place->at, vhdx->table.block) &&
+			       (vhdx->differs || (word & 7) == VHDX_PRESENT)
+		       ? 0
+		       : -EIO;
 }
 
 static int vhdx_map(struct disk_node *node, uint64_t offset, uint64_t length,
 		    unsigned int flags, struct disk_extent *extent)
 {
 	struct vhdx *vhdx = vhdx_of(node);
-	int error = disk_table_map(&vhdx->table, offset, length, flags, extent);
+	uint64_t left = vhdx->table.block - offset % vhdx->table.block;
+	int error;
 
+	if (vhdx->differs && length > left)
+		length = left;
+	error = disk_table_map(&vhdx->table, offset, length, flags, extent);
+	if (!error && vhdx->differs && extent->kind == DISK_DATA)
+		error = vhdx_cut(vhdx, offset, flags, extent);
 	extent->in_place = !error && extent->kind == DISK_DATA && vhdx->changed;
 	return error;
 }
@@ -89,13 +102,28 @@ static void keep_clear(struct vhdx *vhdx, uint64_t end)
 		vhdx->end = end;
 }
 
+static void keep_entry(struct vhdx *vhdx, uint64_t index, const uint8_t *entry)
+{
+	struct disk_place place;
+	uint64_t at;
+
+	if (vhdx_is_bitmap(vhdx, index)) {
+		if (!vhdx_bitmap_place(vhdx, entry, &at) && at)
+			keep_clear(vhdx, at + VHDX_BITMAP);
+	} else if (!vhdx_place(vhdx, entry, &place) &&
+		   place.kind == DISK_DATA) {
+		keep_clear(vhdx, place.at + vhdx->table.block);
+	}
+}
+
 /* Where the last of the blocks and regions ends, before the first new block:
  * other programs leave room behind that, and so does a crash. */
 static int find_end(struct vhdx *vhdx)
 {
 	uint64_t left = vhdx_entries(vhdx->payloads, vhdx->table.block,
-				     vhdx->sector) * 8;
+				     vhdx->sector, vhdx->differs) * 8;
 	uint8_t *entries = malloc(VHDX_MIB);
+	uint64_t index = 0;
 	int error = entries ? 0 : -ENOMEM;
 
 	vhdx->end = VHDX_MIB;
@@ -106,14 +134,8 @@ static int find_end(struct vhdx *vhdx)
 		uint64_t part = left < VHDX_MIB ? left : VHDX_MIB;
 
 		error = disk_read_bytes(vhdx->node.file, at, entries, part);
-		for (uint64_t i = 0; !error && i < part; i += 8) {
-			struct disk_place place;
-
-			if (!vhdx_place(vhdx, entries + i, &place) &&
-			    place.kind == DISK_DATA)
-				keep_clear(vhdx,
-					   place.at + vhdx->table.block);
-		}
+		for (uint64_t i = 0; !error && i < part; i += 8)
+			keep_entry(vhdx, index++, entries + i);
 		at += part;
 		left -= part;
 	}
@@ -139,7 +161,7 @@ int vhdx_take_room(struct vhdx *vhdx, uint64_t size, uint64_t *at)
 	return error;
 }
 
-/* In one block. */
+/* In one block; all of it when a part would be the parent's. */
 static int write_block(struct vhdx *vhdx, uint64_t offset, uint64_t length,
 		       struct disk_vec from)
 {
@@ -154,10 +176,11 @@ static int write_block(struct vhdx *vhdx, uint64_t offset, uint64_t length,
 		error = vhdx_place(vhdx, entry, &place);
 	if (error)
 		return error;
-	if (place.kind == DISK_DATA)
+	if ((get_le64(entry) & 7) == VHDX_PRESENT)
 		return disk_write(vhdx->node.file, place.at + skip, length,
 				  from);
-	error = vhdx_take_room(vhdx, vhdx->table.block, &place.at);
+	if (place.kind != DISK_DATA)
+		error = vhdx_take_room(vhdx, vhdx->table.block, &place.at);
 	if (!error)
 		error = disk_write(vhdx->node.file, place.at + skip, length,
 				   from);
@@ -175,10 +198,22 @@ static int vhdx_write(struct disk_node *node, uint64_t offset, uint64_t length,
 
 	while (!error && length) {
 		uint64_t part = vhdx->table.block - offset % vhdx->table.block;
+		struct disk_extent extent = { .kind = DISK_DATA };
 
 		if (part > length)
 			part = length;
-		error = write_block(vhdx, offset, part, from);
+		if (vhdx->differs)
+			error = vhdx_map(node, offset, part, 0, &extent);
+		if (error)
+			break;
+		if (vhdx->differs)
+			part = extent.length;
+		if (extent.in)
+			error = disk_write(extent.in, extent.at, part, from);
+		else if (extent.kind == DISK_HOLE && part < vhdx->table.block)
+			error = vhdx_write_absent(vhdx, offset, part, from);
+		else
+			error = write_block(vhdx, offset, part, from);
 		offset += part;
 		length -= part;
 		from = disk_vec_from(from, part);
@@ -215,7 +250,8 @@ static bool vhdx_probe(const uint8_t *head, size_t size)
 	return size >= 8 && !memcmp(head, "vhdxfile", 8);
 }
 
-static int take_image(struct vhdx *vhdx, struct disk_error *error)
+static int take_image(struct vhdx *vhdx, const struct disk_open *how,
+		      struct disk_error *error)
 {
 	uint8_t head[8] = { 0 };
 	int result;
@@ -232,6 +268,8 @@ static int take_image(struct vhdx *vhdx, struct disk_error *error)
 		result = vhdx_read_regions(vhdx, error);
 	if (!result)
 		result = vhdx_read_metadata(vhdx, error);
+	if (!result && vhdx->differs)
+		result = vhdx_open_parent(vhdx, how, error);
 	vhdx->meta.dirty_limit = vhdx_log_pages(vhdx);
 	if (vhdx->meta.dirty_limit > vhdx->meta.limit / 2)
 		vhdx->meta.dirty_limit = vhdx->meta.limit / 2;
@@ -251,6 +289,7 @@ static int vhdx_open(struct disk_node **node, struct disk_node *file,
 	disk_meta_init(&vhdx->meta, file);
 	vhdx->meta.log = vhdx_log_write;
 	vhdx->meta.ctx = vhdx;
+	pthread_mutex_init(&vhdx->bitmaps, NULL);
 	pthread_mutex_init(&vhdx->mutex, NULL);
 	pthread_mutex_init(&vhdx->change, NULL);
 	vhdx->table.meta = &vhdx->meta;
@@ -258,7 +297,7 @@ static int vhdx_open(struct disk_node **node, struct disk_node *file,
 	vhdx->table.entry = 8;
 	vhdx->table.place = vhdx_place;
 	vhdx->table.ctx = vhdx;
-	result = take_image(vhdx, error);
+	result = take_image(vhdx, how, error);
 	if (result)
 		disk_node_abandon(&vhdx->node);
 	else
@@ -274,6 +313,7 @@ static void vhdx_close(struct disk_node *node)
 	if (!node->readonly && !vhdx->meta.dirty)
 		vhdx_log_end(vhdx);
 	disk_meta_fini(&vhdx->meta);
+	pthread_mutex_destroy(&vhdx->bitmaps);
 	pthread_mutex_destroy(&vhdx->mutex);
 	pthread_mutex_destroy(&vhdx->change);
 }
@@ -283,14 +323,16 @@ static json_t *vhdx_info(struct disk_node *node)
 	const struct vhdx *vhdx = vhdx_of(node);
 
 	return json_pack("{sssI}", "subformat",
-			 vhdx->fixed ? "fixed" : "dynamic", "sector_size",
+			 vhdx->differs ? "differencing"
+			 : vhdx->fixed ? "fixed"
+				       : "dynamic", "sector_size",
 			 (json_int_t)vhdx->sector);
 }
 
 static const struct disk_option vhdx_options[] = {
 	{ "subformat", "dynamic|fixed (default: dynamic)" },
 	{ "block_size", "BYTES: 1M to 256M, a power of two (default: 8M, 64M "
-			"above 16 TiB)" },
+			"above 16 TiB, 2M on a backing file)" },
 	{ NULL, NULL },
 };
 
@@ -299,6 +341,7 @@ const struct disk_driver disk_vhdx = {
 	.title = "VHDX",
 	.suffixes = ".vhdx",
 	.options = vhdx_options,
+	.backing = true,
 	.probe = vhdx_probe,
 	.open = vhdx_open,
 	.create = vhdx_create,

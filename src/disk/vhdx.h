@@ -22,6 +22,8 @@
 #define VHDX_REGIONS_AT { 192u << 10, 256u << 10 }
 #define VHDX_REGIONS	(64u << 10) /* bytes of a region table */
 #define VHDX_METADATA	(64u << 10) /* bytes of the metadata table */
+#define VHDX_BITMAP	VHDX_MIB /* bytes of a block of sector bitmaps */
+#define VHDX_LOCATOR	8192u /* bytes of a parent locator that are read */
 
 /* Places in a header (section 2.2.2). */
 enum {
@@ -59,7 +61,11 @@ struct vhdx {
 	uint64_t size_at;      /* of the disk's size, in the file */
 	uint64_t payloads;     /* blocks of the disk */
 	uint32_t sector;       /* that the disk shows: 512 or 4096 */
+	uint32_t physical;     /* and says that it has */
+	uint8_t id[16];	       /* of the disk */
 	bool fixed;
+	bool differs; /* has a parent */
+	struct vhdx_region locator; /* of that, in the file */
 
 	pthread_mutex_t change; /* of the headers; the cache's may be held */
 	uint8_t header[VHDX_SECTOR]; /* the newest */
@@ -70,6 +76,7 @@ struct vhdx {
 	uint64_t log_sequence;
 	unsigned int log_slot; /* half of the log that is written next */
 
+	pthread_mutex_t bitmaps; /* of their entries; the next come after */
 	pthread_mutex_t mutex; /* of the file's end; the cache's comes after */
 	bool has_end;
 	uint64_t end; /* of all blocks and regions */
@@ -98,7 +105,36 @@ int vhdx_write_header(struct vhdx *vhdx);
 int vhdx_read_regions(struct vhdx *vhdx, struct disk_error *error);
 int vhdx_read_metadata(struct vhdx *vhdx, struct disk_error *error);
 /* Entries of a table for so many blocks of so many bytes. */
-uint64_t vhdx_entries(uint64_t payloads, uint32_t block, uint32_t sector);
+uint64_t vhdx_entries(uint64_t payloads, uint32_t block, uint32_t sector,
+		      bool differs);
+
+/* --- vhdx_parent.c -------------------------------------------------------------- */
+
+int vhdx_open_parent(struct vhdx *vhdx, const struct disk_open *how,
+		     struct disk_error *error);
+/* A locator of `parent`, which the image calls `path`: bytes of it, at most
+ * `size`; 0: the path is too long. */
+uint32_t vhdx_make_locator(uint8_t *to, uint32_t size,
+			   const struct vhdx *parent, const char *path);
+
+/* --- vhdx_differ.c: images that have a parent ------------------------------------ */
+
+/* Whether the entry `index` of the table is a sector bitmap's. */
+bool vhdx_is_bitmap(const struct vhdx *vhdx, uint64_t index);
+/* Where that of a block's bitmap lies in the file. */
+uint64_t vhdx_bitmap_entry_at(const struct vhdx *vhdx, uint64_t block);
+/* Where the bitmaps lie that an entry names; 0: nowhere. -EIO. */
+int vhdx_bitmap_place(const struct vhdx *vhdx, const uint8_t *entry,
+		      uint64_t *at);
+/* Cuts an extent in a block that is present in part to sectors that are, or
+ * are the parent's. */
+int vhdx_cut(struct vhdx *vhdx, uint64_t offset, unsigned int flags,
+	     struct disk_extent *extent);
+/* Writes what is the parent's so far, in one block. */
+int vhdx_write_absent(struct vhdx *vhdx, uint64_t offset, uint64_t length,
+		      struct disk_vec from);
+/* Whether blocks may lie in [at, at + length) of the file. */
+bool vhdx_fits(const struct vhdx *vhdx, uint64_t at, uint64_t length);
 
 /* --- vhdx_log.c ----------------------------------------------------------------- */
 
@@ -115,9 +151,9 @@ int vhdx_log_end(struct vhdx *vhdx);
 /* --- vhdx_make.c ---------------------------------------------------------------- */
 
 extern const uint8_t vhdx_bat_guid[16], vhdx_metadata_guid[16];
-extern const uint8_t vhdx_item_guids[5][16];
+extern const uint8_t vhdx_item_guids[6][16];
 enum { VHDX_ITEM_FILE, VHDX_ITEM_SIZE, VHDX_ITEM_ID, VHDX_ITEM_SECTOR,
-       VHDX_ITEM_PHYSICAL };
+       VHDX_ITEM_PHYSICAL, VHDX_ITEM_PARENT };
 
 int vhdx_create(struct disk_node *file, const struct disk_create *how,
 		struct disk_error *error);

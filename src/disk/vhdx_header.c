@@ -180,37 +180,40 @@ int vhdx_read_regions(struct vhdx *vhdx, struct disk_error *error)
 
 /* --- metadata --------------------------------------------------------------- */
 
-uint64_t vhdx_entries(uint64_t payloads, uint32_t block, uint32_t sector)
+uint64_t vhdx_entries(uint64_t payloads, uint32_t block, uint32_t sector,
+		      bool differs)
 {
 	uint64_t chunk = ((uint64_t)sector << 23) / block;
 
+	if (differs) /* the last chunk's bitmap, too */
+		return ((payloads - 1) / chunk + 1) * (chunk + 1);
 	return payloads + (payloads - 1) / chunk;
 }
 
-/* An item's bytes; 0 when it has as many as it should. */
+/* An item's first bytes; 0 when it has as many and lies where it may. */
 static int read_item(struct vhdx *vhdx, const uint8_t *entry, void *bytes,
 		     uint32_t size)
 {
-	uint64_t at = get_le32(entry + 16);
+	uint64_t at = get_le32(entry + 16), length = get_le32(entry + 20);
 
-	if (get_le32(entry + 20) < size || at < VHDX_METADATA ||
-	    at > vhdx->metadata.length || size > vhdx->metadata.length - at)
+	if (length < size || at < VHDX_METADATA ||
+	    at > vhdx->metadata.length || length > vhdx->metadata.length - at)
 		return -EINVAL;
-	return disk_read_bytes(vhdx->node.file, vhdx->metadata.at + at, bytes,
+	return !size ? 0 : disk_read_bytes(vhdx->node.file, vhdx->metadata.at + at, bytes,
 			       size);
 }
 
 /* Which of the known items the entry is; -1: none. */
 static int item_of(const uint8_t *entry)
 {
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 		if (!memcmp(entry, vhdx_item_guids[i], 16))
 			return i;
 	return -1;
 }
 
 struct items {
-	uint8_t file[8], size[8], sector[4];
+	uint8_t file[8], size[8], sector[4], physical[4];
 	unsigned int have;
 };
 
@@ -221,9 +224,7 @@ static int take_item(struct vhdx *vhdx, const uint8_t *entry,
 
 	if (item < 0 && get_le32(entry + 24) & ITEM_NEEDED)
 		return disk_error_set(error, -ENOTSUP, "has VHDX metadata that "
-				      "are not known here, but required; is it "
-				      "a differencing image? merge it with "
-				      "Merge-VHD");
+				      "are not known here, but required");
 	if (item == VHDX_ITEM_FILE) {
 		result = read_item(vhdx, entry, items->file, 8);
 	} else if (item == VHDX_ITEM_SIZE) {
@@ -231,12 +232,24 @@ static int take_item(struct vhdx *vhdx, const uint8_t *entry,
 		vhdx->size_at = vhdx->metadata.at + get_le32(entry + 16);
 	} else if (item == VHDX_ITEM_SECTOR) {
 		result = read_item(vhdx, entry, items->sector, 4);
+	} else if (item == VHDX_ITEM_ID) {
+		result = read_item(vhdx, entry, vhdx->id, 16);
+	} else if (item == VHDX_ITEM_PHYSICAL) {
+		result = read_item(vhdx, entry, items->physical, 4);
+	} else if (item == VHDX_ITEM_PARENT) {
+		vhdx->locator.at = vhdx->metadata.at + get_le32(entry + 16);
+		vhdx->locator.length = get_le32(entry + 20);
+		result = read_item(vhdx, entry, NULL, 0);
 	} else {
 		return 0;
 	}
 	items->have |= 1u << item;
 	return result ? bad_image("metadata", error) : 0;
 }
+
+#define NEEDED                                       \
+	(1u << VHDX_ITEM_FILE | 1u << VHDX_ITEM_SIZE | \
+	 1u << VHDX_ITEM_SECTOR)
 
 static int take_items(struct vhdx *vhdx, const struct items *items,
 		      struct disk_error *error)
@@ -246,17 +259,15 @@ static int take_items(struct vhdx *vhdx, const struct items *items,
 
 	vhdx->sector = get_le32(items->sector);
 	flags = get_le32(items->file + 4);
-	if (items->have != (1u << VHDX_ITEM_FILE | 1u << VHDX_ITEM_SIZE |
-			    1u << VHDX_ITEM_SECTOR) ||
+	vhdx->physical = get_le32(items->physical);
+	vhdx->differs = flags & 2;
+	if ((items->have & NEEDED) != NEEDED ||
+	    (vhdx->differs && !(items->have & 1u << VHDX_ITEM_PARENT)) ||
 	    (vhdx->sector != 512 && vhdx->sector != 4096) ||
 	    block < VHDX_BLOCK_MIN || block > VHDX_BLOCK_MAX ||
 	    block & (block - 1) || !size || size > VHDX_SIZE_MAX ||
 	    size % vhdx->sector)
 		return bad_image("metadata", error);
-	if (flags & 2)
-		return disk_error_set(error, -ENOTSUP, "is a differencing VHDX "
-				      "image; merge it with Merge-VHD, or "
-				      "convert it by qemu-img");
 	vhdx->fixed = flags & 1;
 	vhdx->payloads = (size - 1) / block + 1;
 	vhdx->table.block = block;
@@ -264,8 +275,8 @@ static int take_items(struct vhdx *vhdx, const struct items *items,
 	vhdx->table.interleave = ((uint64_t)vhdx->sector << 23) / block;
 	vhdx->node.size = size;
 	vhdx->node.cluster = block;
-	if (vhdx_entries(vhdx->payloads, block, vhdx->sector) * 8 >
-	    vhdx->bat.length)
+	if (vhdx_entries(vhdx->payloads, block, vhdx->sector, vhdx->differs) *
+		    8 > vhdx->bat.length)
 		return bad_image("tables", error);
 	return 0;
 }

@@ -17,6 +17,8 @@
 #define BAT_AT	     (3ull * VHDX_MIB)
 #define ITEM_AT	     VHDX_METADATA /* of the first item, in its region */
 #define ITEM_ROOM    32u
+#define LOCATOR_AT   (ITEM_AT + VHDX_SECTOR)
+#define BLOCK_DIFFER (2u << 20) /* of images with a parent */
 #define BLOCK	     (8u << 20)
 #define BLOCK_LARGE  (64u << 20) /* of disks above LARGE */
 #define LARGE	     (16ull << 40)
@@ -30,7 +32,7 @@ const uint8_t vhdx_metadata_guid[16] = {
 	0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b,
 	0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e,
 };
-const uint8_t vhdx_item_guids[5][16] = {
+const uint8_t vhdx_item_guids[6][16] = {
 	[VHDX_ITEM_FILE] = { 0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d,
 			     0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b },
 	[VHDX_ITEM_SIZE] = { 0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48,
@@ -42,12 +44,17 @@ const uint8_t vhdx_item_guids[5][16] = {
 	[VHDX_ITEM_PHYSICAL] = { 0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44,
 				 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5,
 				 0x56 },
+	[VHDX_ITEM_PARENT] = { 0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45,
+			       0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c },
 };
 
 struct plan {
 	uint64_t size, bat;
-	uint32_t block;
+	uint32_t block, sector;
 	bool fixed;
+	const struct vhdx *parent; /* NULL: none */
+	uint8_t locator[VHDX_LOCATOR]; /* of it */
+	uint32_t locator_size;
 };
 
 /* --- making ----------------------------------------------------------------- */
@@ -105,30 +112,46 @@ static int write_regions(struct disk_node *file, const struct plan *plan)
 	return error;
 }
 
+static void put_item(uint8_t *table, uint32_t item, uint32_t at, uint32_t size)
+{
+	uint8_t *entry = table + 32 + item * 32;
+
+	memcpy(entry, vhdx_item_guids[item], 16);
+	put_le32(entry + 16, at);
+	put_le32(entry + 20, size);
+	/* Required; and of the disk, not of the file. */
+	put_le32(entry + 24,
+		 item == VHDX_ITEM_FILE || item == VHDX_ITEM_PARENT ? 4 : 6);
+}
+
 static int write_metadata(struct disk_node *file, const struct plan *plan)
 {
 	static const uint32_t sizes[5] = { 8, 8, 16, 4, 4 };
+	const struct vhdx *parent = plan->parent;
 	uint8_t table[VHDX_SECTOR] = { 0 }, items[5 * ITEM_ROOM] = { 0 };
 	int error;
 
 	memcpy(table, "metadata", 8);
-	put_le16(table + 10, 5);
-	for (uint32_t i = 0; i < 5; i++) {
-		uint8_t *entry = table + 32 + i * 32;
-
-		memcpy(entry, vhdx_item_guids[i], 16);
-		put_le32(entry + 16, ITEM_AT + i * ITEM_ROOM);
-		put_le32(entry + 20, sizes[i]);
-		/* Required; and of the disk, not of the file. */
-		put_le32(entry + 24, i == VHDX_ITEM_FILE ? 4 : 6);
-	}
+	put_le16(table + 10, parent ? 6 : 5);
+	for (uint32_t i = 0; i < 5; i++)
+		put_item(table, i, ITEM_AT + i * ITEM_ROOM, sizes[i]);
+	if (parent)
+		put_item(table, VHDX_ITEM_PARENT, LOCATOR_AT,
+			 plan->locator_size);
 	put_le32(items, plan->block);
-	put_le32(items + 4, plan->fixed ? 1 : 0);
+	put_le32(items + 4, plan->fixed ? 1 : parent ? 2 : 0);
 	put_le64(items + VHDX_ITEM_SIZE * ITEM_ROOM, plan->size);
-	disk_guid_make_le(items + VHDX_ITEM_ID * ITEM_ROOM);
-	put_le32(items + VHDX_ITEM_SECTOR * ITEM_ROOM, 512);
-	put_le32(items + VHDX_ITEM_PHYSICAL * ITEM_ROOM, 4096);
+	if (parent)
+		memcpy(items + VHDX_ITEM_ID * ITEM_ROOM, parent->id, 16);
+	else
+		disk_guid_make_le(items + VHDX_ITEM_ID * ITEM_ROOM);
+	put_le32(items + VHDX_ITEM_SECTOR * ITEM_ROOM, plan->sector);
+	put_le32(items + VHDX_ITEM_PHYSICAL * ITEM_ROOM,
+		 parent && parent->physical ? parent->physical : 4096);
 	error = disk_write_bytes(file, METADATA_AT, table, sizeof(table));
+	if (!error && parent)
+		error = disk_write_bytes(file, METADATA_AT + LOCATOR_AT,
+					 plan->locator, plan->locator_size);
 	return error ? error
 		     : disk_write_bytes(file, METADATA_AT + ITEM_AT, items,
 					sizeof(items));
@@ -138,7 +161,7 @@ static int write_metadata(struct disk_node *file, const struct plan *plan)
 static int write_places(struct disk_node *file, const struct plan *plan)
 {
 	uint64_t payloads = (plan->size - 1) / plan->block + 1;
-	uint64_t count = vhdx_entries(payloads, plan->block, 512);
+	uint64_t count = vhdx_entries(payloads, plan->block, 512, false);
 	uint64_t chunk = (512ull << 23) / plan->block;
 	uint8_t *entries = calloc(count, 8);
 	int error = entries ? 0 : -ENOMEM;
@@ -173,8 +196,10 @@ static int take_options(struct plan *plan, const struct disk_create *how,
 {
 	const char *sub = disk_create_option(how, "subformat");
 	const char *block = disk_create_option(how, "block_size");
-	uint64_t size = block ? block_size(block)
-			: how->size > LARGE ? BLOCK_LARGE : BLOCK;
+	uint64_t size = block	      ? block_size(block)
+			: plan->parent ? BLOCK_DIFFER
+			: how->size > LARGE ? BLOCK_LARGE
+					    : BLOCK;
 	uint64_t payloads;
 
 	if (sub && strcmp(sub, "fixed") != 0 && strcmp(sub, "dynamic") != 0)
@@ -189,37 +214,97 @@ static int take_options(struct plan *plan, const struct disk_create *how,
 	plan->size = how->size;
 	plan->block = (uint32_t)size;
 	plan->fixed = sub && !strcmp(sub, "fixed");
+	plan->sector = plan->parent ? plan->parent->sector : 512;
+	if (plan->fixed && plan->parent)
+		return disk_error_set(error, -EINVAL, "a fixed VHDX image has "
+				      "no backing file; leave subformat out");
+	if (plan->size % plan->sector)
+		return disk_error_set(error, -EINVAL, "its backing file has "
+				      "sectors of %u bytes; give a size of "
+				      "whole ones", plan->sector);
 	payloads = (plan->size - 1) / size + 1;
-	plan->bat = vhdx_entries(payloads, plan->block, 512) * 8;
+	plan->bat = vhdx_entries(payloads, plan->block, plan->sector,
+				 plan->parent) * 8;
 	plan->bat = (plan->bat + VHDX_MIB - 1) & ~(uint64_t)(VHDX_MIB - 1);
 	return 0;
 }
 
-int vhdx_create(struct disk_node *file, const struct disk_create *how,
-		struct disk_error *error)
+static int write_image(struct disk_node *file, const struct plan *plan,
+		       struct disk_error *error)
 {
-	struct plan plan = { 0 };
-	uint64_t end;
-	int result = take_options(&plan, how, error);
+	uint64_t end = BAT_AT + plan->bat;
+	int result;
 
-	if (result)
-		return result;
-	end = BAT_AT + plan.bat;
-	if (plan.fixed)
-		end += ((plan.size - 1) / plan.block + 1) * plan.block;
+	if (plan->fixed)
+		end += ((plan->size - 1) / plan->block + 1) * plan->block;
 	result = disk_resize(file, end, DISK_PREALLOC_OFF, error);
 	if (result)
 		return result;
 	result = write_headers(file);
 	if (!result)
-		result = write_regions(file, &plan);
+		result = write_regions(file, plan);
 	if (!result)
-		result = write_metadata(file, &plan);
-	if (!result && plan.fixed)
-		result = write_places(file, &plan);
+		result = write_metadata(file, plan);
+	if (!result && plan->fixed)
+		result = write_places(file, plan);
 	return result ? disk_error_set(error, result, "cannot be written: %s",
 				       strerror(-result))
 		      : 0;
+}
+
+/* The parent, and what says where it is. */
+static int take_parent(struct plan *plan, struct disk_node *file,
+		       const struct disk_create *how,
+		       struct disk_node **parent, struct disk_error *error)
+{
+	const struct disk_open above = { .path = how->path,
+					 .sealed = true,
+					 .folders = how->folders,
+					 .folder_count = how->folder_count };
+	int result;
+
+	if (!how->backing)
+		return 0;
+	if (how->backing_format && strcmp(how->backing_format, "vhdx") != 0)
+		return disk_error_set(error, -EINVAL, "a VHDX image stands on "
+				      "VHDX images only, not on %s; take qcow2",
+				      how->backing_format);
+	result = disk_open_backing(parent, file, how->backing, "vhdx", &above,
+				   error);
+	if (result)
+		return result;
+	plan->parent = vhdx_of(*parent);
+	plan->locator_size = *how->backing == '/'
+				     ? 0
+				     : vhdx_make_locator(plan->locator,
+							 sizeof(plan->locator),
+							 plan->parent,
+							 how->backing);
+	return plan->locator_size ? 0
+				  : disk_error_set(error, -EINVAL, "a VHDX "
+						   "image names its backing "
+						   "file by a short path from "
+						   "its own folder, not by %s",
+						   how->backing);
+}
+
+int vhdx_create(struct disk_node *file, const struct disk_create *how,
+		struct disk_error *error)
+{
+	struct plan *plan = calloc(1, sizeof(*plan));
+	struct disk_node *parent = NULL;
+	int result;
+
+	if (!plan)
+		return disk_error_set(error, -ENOMEM, "out of memory");
+	result = take_parent(plan, file, how, &parent, error);
+	if (!result)
+		result = take_options(plan, how, error);
+	if (!result)
+		result = write_image(file, plan, error);
+	disk_close(parent);
+	free(plan);
+	return result;
 }
 
 /* --- growing ---------------------------------------------------------------- */
@@ -233,6 +318,14 @@ static int clear_entries(struct vhdx *vhdx, uint64_t from, uint64_t payloads)
 	for (uint64_t i = from; !error && i < payloads; i++)
 		error = disk_meta_write(&vhdx->meta,
 					disk_table_at(&vhdx->table, i), none,
+					sizeof(none));
+	/* Bitmaps' entries of new chunks; that of the last one stays. */
+	from = (from - 1) / vhdx->table.interleave + 1;
+	for (uint64_t i = from * vhdx->table.interleave;
+	     vhdx->differs && !error && i < payloads;
+	     i += vhdx->table.interleave)
+		error = disk_meta_write(&vhdx->meta,
+					vhdx_bitmap_entry_at(vhdx, i), none,
 					sizeof(none));
 	return error;
 }
@@ -292,7 +385,7 @@ static int grow(struct vhdx *vhdx, uint64_t size)
 {
 	uint64_t payloads = (size - 1) / vhdx->table.block + 1;
 	uint64_t bytes = 8 * vhdx_entries(payloads, vhdx->table.block,
-					  vhdx->sector);
+					  vhdx->sector, vhdx->differs);
 	uint8_t number[8];
 	int error = 0;
 
@@ -355,9 +448,10 @@ static void use_region(struct finding *find, const struct vhdx_region *region)
 		find->end = region->at + region->length;
 }
 
-static void use_block(struct finding *find, uint64_t block, uint64_t at)
+/* Room of a block, or of its chunk's bitmaps. */
+static void use_room(struct finding *find, uint64_t block, uint64_t at,
+		     uint32_t bytes)
 {
-	uint32_t bytes = find->vhdx->table.block;
 	bool shared = false;
 
 	for (uint64_t mib = at / VHDX_MIB; mib < (at + bytes) / VHDX_MIB;
@@ -365,7 +459,6 @@ static void use_block(struct finding *find, uint64_t block, uint64_t at)
 		shared |= find->used[mib / 8] & 1u << mib % 8;
 		find->used[mib / 8] |= (uint8_t)(1u << mib % 8);
 	}
-	find->check->allocated++;
 	if (at + bytes > find->end)
 		find->end = at + bytes;
 	if (!shared)
@@ -373,6 +466,46 @@ static void use_block(struct finding *find, uint64_t block, uint64_t at)
 	disk_check_say(find->check, "block %llu: another block has its room, "
 		       "too", (unsigned long long)block);
 	find->check->corruptions++;
+}
+
+/* -ENOENT: a block that is there in part has no bitmap to say which. */
+static int has_bitmap(struct finding *find, uint64_t block)
+{
+	struct vhdx *vhdx = find->vhdx;
+	uint64_t at;
+	uint8_t entry[8];
+	int error = disk_meta_read(&vhdx->meta,
+				   vhdx_bitmap_entry_at(vhdx, block), entry, 8,
+				   0);
+
+	if (error)
+		return error;
+	return vhdx_bitmap_place(vhdx, entry, &at) || !at ? -ENOENT : 0;
+}
+
+/* The bitmaps of the chunk that `block` is the first of. */
+static int check_bitmap(struct finding *find, uint64_t block)
+{
+	static const uint8_t none[8];
+	struct vhdx *vhdx = find->vhdx;
+	uint64_t entry_at = vhdx_bitmap_entry_at(vhdx, block), at;
+	uint8_t entry[8];
+	int error = disk_meta_read(&vhdx->meta, entry_at, entry, 8, 0);
+
+	if (error)
+		return error;
+	if (!vhdx_bitmap_place(vhdx, entry, &at)) {
+		if (at)
+			use_room(find, block, at, VHDX_BITMAP);
+		return 0;
+	}
+	disk_check_say(find->check, "the sector bitmap of block %llu lies where "
+		       "none may", (unsigned long long)block);
+	find->check->corruptions++;
+	if (!find->repair)
+		return 0;
+	find->check->corruptions_fixed++;
+	return disk_meta_write(&vhdx->meta, entry_at, none, sizeof(none));
 }
 
 static int check_block(struct finding *find, uint64_t block)
@@ -387,12 +520,19 @@ static int check_block(struct finding *find, uint64_t block)
 	if (error)
 		return error;
 	if (!vhdx->table.place(vhdx, entry, &place)) {
+		find->check->allocated += place.kind == DISK_DATA;
 		if (place.kind == DISK_DATA)
-			use_block(find, block, place.at);
-		return 0;
+			use_room(find, block, place.at, vhdx->table.block);
+		if (place.kind != DISK_DATA || !vhdx->differs ||
+		    (get_le64(entry) & 7) != VHDX_PARTIAL)
+			return 0;
+		error = has_bitmap(find, block);
+		if (error != -ENOENT)
+			return error;
 	}
-	disk_check_say(find->check, "block %llu: lies where no block may",
-		       (unsigned long long)block);
+	disk_check_say(find->check, error ? "block %llu: has no sector bitmap"
+					  : "block %llu: lies where no block "
+					    "may", (unsigned long long)block);
 	find->check->corruptions++;
 	if (!find->repair)
 		return 0;
@@ -436,6 +576,9 @@ int vhdx_check(struct disk_node *node, bool repair, struct disk_check *check,
 	use_region(&find, &vhdx->log);
 	use_region(&find, &vhdx->bat);
 	use_region(&find, &vhdx->metadata);
+	for (uint64_t i = 0; vhdx->differs && !result && i < vhdx->payloads;
+	     i += vhdx->table.interleave)
+		result = check_bitmap(&find, i);
 	for (uint64_t i = 0; !result && i < vhdx->payloads; i++)
 		result = check_block(&find, i);
 	if (!result && repair)

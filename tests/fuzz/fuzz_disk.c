@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk/file.h"
 #include "disk/node.h"
@@ -19,6 +20,7 @@
 
 static struct kind {
 	const char *format, *option;
+	const char *backing; /* what it is made on; then not there */
 	uint8_t *bytes; /* a small image with some content */
 	size_t size;
 } kinds[] = {
@@ -27,6 +29,8 @@ static struct kind {
 	{ .format = "vhd", .option = "subformat=fixed" },
 	{ .format = "vmdk" },
 	{ .format = "vhdx", .option = "block_size=1M" },
+	{ .format = "vhd", .backing = "lodge-fuzz-base.vhd" },
+	{ .format = "vhdx", .backing = "lodge-fuzz-base.vhdx" },
 };
 
 static struct disk_node *make_memory(void)
@@ -43,16 +47,24 @@ static void make_image(struct kind *kind)
 	const struct disk_create create = {
 		.path = "fuzz", .format = kind->format, .size = SIZE,
 		.options = &kind->option, .option_count = kind->option != NULL,
+		.backing = kind->backing,
 	};
 	const struct disk_open open = { .path = "fuzz",
-					.format = kind->format };
+					.format = kind->format,
+					.alone = true };
+	const struct disk_create base = { .path = kind->backing,
+					  .format = kind->format,
+					  .size = SIZE };
 	struct disk_node *file = make_memory(), *node;
 
-	if (disk_create_on(file, &create, NULL) ||
+	if ((kind->backing && disk_create(&base, NULL)) ||
+	    disk_create_on(file, &create, NULL) ||
 	    disk_open_on(&node, file, &open, NULL) ||
 	    disk_write_bytes(node, 3 << 20, "content", 7) ||
 	    disk_write_bytes(node, 4096, "content", 7) || disk_flush(node))
 		abort();
+	if (kind->backing)
+		unlink(kind->backing);
 	kind->size = node->file->size;
 	kind->bytes = malloc(kind->size);
 	if (!kind->bytes ||
@@ -136,7 +148,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct kind *kind = &kinds[next_word(&words, 1) %
 				   (sizeof(kinds) / sizeof(kinds[0]))];
 	const struct disk_open how = { .path = "fuzz",
-				       .format = kind->format };
+				       .format = kind->format,
+				       .alone = true };
 	struct disk_node *file = make_memory(), *node;
 	struct disk_check check = { 0 };
 

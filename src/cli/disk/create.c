@@ -63,7 +63,8 @@ static const struct option_spec create_options[] = {
 	{ .name = "backing",
 	  .value = "PATH",
 	  .help = "reads come from this image until they are written\n"
-		  "(qcow2, vmdk); found from the new image's folder",
+		  "(qcow2, vmdk, vhd, vhdx); found from the new\n"
+		  "image's folder",
 	  .take = tool_take_backing },
 	{ .name = "backing-format",
 	  .value = "FORMAT",

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk/driver.h"
 #include "disk/file.h"
@@ -24,14 +25,17 @@
 
 static const struct kind {
 	const char *format, *option;
+	const char *backing; /* an empty image of the same format */
 } kinds[] = {
-	{ "vdi", NULL },
-	{ "vdi", "static=on" },
-	{ "vhd", NULL },
-	{ "vhd", "subformat=fixed" },
-	{ "vmdk", NULL },
-	{ "vhdx", "block_size=1M" },
-	{ "vhdx", "subformat=fixed" },
+	{ "vdi", NULL, NULL },
+	{ "vdi", "static=on", NULL },
+	{ "vhd", NULL, NULL },
+	{ "vhd", "subformat=fixed", NULL },
+	{ "vhd", NULL, "base.vhd" },
+	{ "vmdk", NULL, NULL },
+	{ "vhdx", "block_size=1M", NULL },
+	{ "vhdx", "subformat=fixed", NULL },
+	{ "vhdx", "block_size=1M", "base.vhdx" },
 };
 
 static const struct kind *kind;
@@ -44,6 +48,7 @@ static void create(struct disk_node *file)
 	const struct disk_create how = {
 		.path = "test", .format = kind->format, .size = SIZE,
 		.options = &kind->option, .option_count = kind->option != NULL,
+		.backing = kind->backing,
 	};
 
 	if (disk_create_on(file, &how, &error))
@@ -387,6 +392,35 @@ static void a_full_host_is_told_and_harms_nothing(void)
 	fake_disk_free(disk);
 }
 
+/* --- parents -------------------------------------------------------------------- */
+
+/* They are found from the folder that the test is in. */
+static int make_parents(void **state)
+{
+	static char folder[] = "/tmp/lodge-formats-XXXXXX";
+
+	if (!mkdtemp(folder) || chdir(folder))
+		return -1;
+	*state = folder;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct disk_create how = { .path = kinds[i].backing,
+						 .format = kinds[i].format,
+						 .size = SIZE };
+
+		if (how.path && disk_create(&how, &error))
+			return -1;
+	}
+	return 0;
+}
+
+static int remove_parents(void **state)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].backing)
+			unlink(kinds[i].backing);
+	return chdir("/") || rmdir(*state);
+}
+
 /* --- all of it, of each format -------------------------------------------------- */
 
 static void each_kind(void (*test)(void))
@@ -427,5 +461,5 @@ int main(int argc, char **argv)
 	};
 
 	random_state = argc > 1 ? strtoull(argv[1], NULL, 0) | 1 : 4711;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_parents, remove_parents);
 }
