@@ -8,7 +8,8 @@
 #include "vm/error.h"
 #include "x86/access.h"
 
-int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept)
+int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept,
+		     size_t room)
 {
 	cache->nursery = (struct block_arena){
 		.base = host_alloc(nursery),
@@ -19,7 +20,8 @@ int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept)
 		.size = kept,
 	};
 	block_forget_linear(cache);
-	if (cache->nursery.base && cache->kept.base)
+	if (cache->nursery.base && cache->kept.base &&
+	    !block_table_init(&cache->table, room))
 		return 0;
 	block_cache_fini(cache);
 	return -VM_ENOMEM;
@@ -29,6 +31,12 @@ void block_cache_fini(struct block_cache *cache)
 {
 	host_free(cache->nursery.base);
 	host_free(cache->kept.base);
+	block_table_fini(&cache->table);
+}
+
+void block_cache_grow(struct block_cache *cache, size_t room)
+{
+	block_table_grow(&cache->table, room);
 }
 
 static void forget(struct block_cache *cache, enum block_side side)
@@ -84,7 +92,7 @@ void block_forget_pages(struct block_cache *cache, uint64_t first,
 			forget(cache, side);
 }
 
-/* Times interpreted since it was rewritten. */
+/* Times interpreted, of which all but a few count once it was rewritten. */
 static uint8_t *heat_of(struct block_cache *cache, uint64_t address)
 {
 	uint64_t h = address * 0x9e3779b97f4a7c15u;
@@ -92,45 +100,36 @@ static uint8_t *heat_of(struct block_cache *cache, uint64_t address)
 	return &cache->heat[h >> 40 & (BLOCK_HEAT_SIZE - 1)];
 }
 
-/* Blocks that are host code are to be so again soon. */
-static void stay_warm(struct block_cache *cache)
+/* Of a kept block in `table`. */
+static uint32_t place_of(const struct block_cache *cache,
+			 const struct block *b)
 {
-	for (unsigned int i = 0; i < BLOCK_HASH_SIZE; i++)
-		for (const struct block *b = cache->hash[i]; b; b = b->next)
-			if (b->code)
-				*heat_of(cache, b->address) =
-					REWRITE_HEAT - REWRITE_HEAT_AGAIN;
+	return (uint32_t)(((uintptr_t)b - (uintptr_t)cache->kept.base) / 8 +
+			  1);
+}
+
+static struct block *placed_at(const struct block_cache *cache,
+			       uint32_t place)
+{
+	return (struct block *)(cache->kept.base + ((size_t)place - 1) * 8);
 }
 
 void block_cache_flush(struct block_cache *cache)
 {
-	stay_warm(cache);
 	memset(cache->jump, 0, sizeof(cache->jump));
-	memset(cache->hash, 0, sizeof(cache->hash));
+	memset(cache->new, 0, sizeof(cache->new));
+	block_table_empty(&cache->table);
 	cache->nursery.used = 0;
 	cache->kept.used = 0;
 	cache->running = NULL;
 	cache->flushes++;
 }
 
-static bool is_in(const struct block_arena *arena, const struct block *b)
-{
-	return (uintptr_t)b - (uintptr_t)arena->base < arena->size;
-}
-
-/* Forgets the blocks of the nursery. */
+/* Forgets the blocks of the nursery. What leads to them alone must go. */
 static void empty_nursery(struct block_cache *cache)
 {
 	memset(cache->jump, 0, sizeof(cache->jump));
-	for (unsigned int i = 0; i < BLOCK_HASH_SIZE; i++) {
-		struct block **at = &cache->hash[i];
-
-		while (*at)
-			if (is_in(&cache->nursery, *at))
-				*at = (*at)->next;
-			else
-				at = &(*at)->next;
-	}
+	memset(cache->new, 0, sizeof(cache->new));
 	cache->nursery.used = 0;
 	cache->nursery_flushes++;
 }
@@ -158,21 +157,22 @@ void block_cut(struct block_cache *cache)
 	cache->running = NULL;
 }
 
-static unsigned int hash_of(uint64_t address, uint32_t mode)
+static uint32_t hash_of(uint64_t address, uint64_t linear, uint32_t mode)
 {
-	uint64_t h = (address ^ (uint64_t)mode << 20) * 0x9e3779b97f4a7c15u;
+	uint64_t h = (address ^ (uint64_t)mode << 44) +
+		     linear * 0xd1342543de82ef95u;
 
-	return (unsigned int)(h >> 40) & (BLOCK_HASH_SIZE - 1);
+	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(h >> 32);
 }
 
-bool block_heats_up(struct block_cache *cache, const struct block *block,
-		    unsigned int limit)
+bool block_heats_up(struct block_cache *cache, const struct block *block)
 {
 	uint8_t *heat = heat_of(cache, block->address);
 
-	if (++*heat < limit)
+	if (++*heat < REWRITE_HEAT)
 		return false;
-	*heat = 0;
+	*heat = REWRITE_HEAT - REWRITE_HEAT_AGAIN;
 	return true;
 }
 
@@ -193,32 +193,80 @@ static bool ends_there(struct x86_cpu *cpu, const struct block *b)
 		address.v == block_second(b)->address);
 }
 
+/* What is looked for. */
+struct sought {
+	uint64_t address, linear;
+	uint32_t hash;
+};
+
+enum found {
+	FOUND,
+	FOUND_OTHER,
+	FOUND_OLD, /* to be dropped */
+};
+
+static enum found judge(struct block_cache *cache, struct x86_cpu *cpu,
+			const struct sought *sought, struct block *b)
+{
+	if (b->address != sought->address || b->linear != sought->linear ||
+	    b->mode != cpu->mode || b->segment != block_segment(cpu))
+		return FOUND_OTHER;
+	if (block_is_current(b))
+		return ends_there(cpu, b) ? FOUND : FOUND_OTHER;
+	/* Code that changes all the time is not worth rewriting. */
+	if (b->source)
+		*heat_of(cache, b->address) = 0;
+	return FOUND_OLD;
+}
+
+static struct block *find_kept(struct block_cache *cache, struct x86_cpu *cpu,
+			       const struct sought *sought)
+{
+	uint32_t at = 0, place;
+
+	while ((place = block_table_next(&cache->table, sought->hash, &at))) {
+		struct block *b = placed_at(cache, place);
+		enum found found = judge(cache, cpu, sought, b);
+
+		if (found == FOUND)
+			return b;
+		if (found == FOUND_OLD)
+			block_table_drop(&cache->table, sought->hash, at);
+	}
+	return NULL;
+}
+
+static struct block *find_new(struct block_cache *cache, struct x86_cpu *cpu,
+			      const struct sought *sought)
+{
+	struct block **at = &cache->new[sought->hash % BLOCK_NEW_SIZE], *b;
+
+	while ((b = *at)) {
+		enum found found = judge(cache, cpu, sought, b);
+
+		if (found == FOUND)
+			return b;
+		if (found == FOUND_OLD)
+			*at = b->next;
+		else
+			at = &b->next;
+	}
+	return NULL;
+}
+
 /* Finds it, and drops what is out of date on the way. */
 static struct block *hash_find(struct block_cache *cache,
 			       struct x86_cpu *cpu, uint64_t address,
 			       uint64_t linear)
 {
-	struct block **at = &cache->hash[hash_of(address, cpu->mode)], *b;
+	const struct sought sought = {
+		.address = address,
+		.linear = linear,
+		.hash = hash_of(address, linear, cpu->mode),
+	};
+	struct block *b = find_kept(cache, cpu, &sought);
 
-	while ((b = *at)) {
-		bool same = b->address == address && b->linear == linear &&
-			    b->mode == cpu->mode &&
-			    b->segment == block_segment(cpu);
-
-		bool current = same && block_is_current(b);
-
-		if (current && ends_there(cpu, b))
-			return b;
-		if (!same || current) {
-			at = &b->next;
-			continue;
-		}
-		/* Code that changes all the time is not worth rewriting. */
-		if (b->source)
-			*heat_of(cache, address) = 0;
-		*at = b->next;
-	}
-	return NULL;
+	return b ? b : find_new(cache, cpu, &sought);
 }
 
 /* Rounded up: the next one is aligned. */
@@ -246,9 +294,10 @@ static struct block *reserve(struct block_cache *cache)
 	return (struct block *)(arena->base + arena->used);
 }
 
-static void enter_hash(struct block_cache *cache, struct block *b)
+static void enter_new(struct block_cache *cache, struct block *b)
 {
-	struct block **chain = &cache->hash[hash_of(b->address, b->mode)];
+	uint32_t hash = hash_of(b->address, b->linear, b->mode);
+	struct block **chain = &cache->new[hash % BLOCK_NEW_SIZE];
 
 	b->next = *chain;
 	*chain = b;
@@ -324,7 +373,8 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 					      gpa(block->address), left);
 	unsigned int rows = 1;
 
-	if (arena->size - arena->used < BLOCK_SIZE_MAX)
+	if (arena->size - arena->used < BLOCK_SIZE_MAX ||
+	    block_table_is_full(&cache->table))
 		return NULL;
 	memcpy(b, block, size);
 	while (host && !b->source && !b->crosses && rows++ < BLOCK_ROWS_MAX &&
@@ -337,7 +387,8 @@ struct block *block_keep(struct block_cache *cache, struct x86_cpu *cpu,
 	}
 	arena->used += size_of_block(b);
 	block->state--; /* out of date */
-	enter_hash(cache, b);
+	block_table_add(&cache->table, hash_of(b->address, b->linear, b->mode),
+			place_of(cache, b));
 	return b;
 }
 
@@ -444,7 +495,7 @@ static struct block *build(struct soft_cpu *soft, struct x86_cpu *cpu,
 		return NULL;
 	if (b->source)
 		memcpy(block_bytes(b), copy, b->bytes);
-	enter_hash(cache, b);
+	enter_new(cache, b);
 	cache->nursery.used += size_of_block(b);
 	cache->decoded += b->count;
 	return b;

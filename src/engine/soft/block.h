@@ -31,12 +31,13 @@
 #ifndef LODGE_ENGINE_SOFT_BLOCK_H
 #define LODGE_ENGINE_SOFT_BLOCK_H
 
+#include "engine/soft/block_table.h"
 #include "vm/bytes.h"
 #include "x86/insn.h"
 
 #define BLOCK_INSNS_MAX 32 /* struct block.rows has a bit for each */
 #define BLOCK_ROWS_MAX  8
-#define BLOCK_HASH_SIZE 4096u
+#define BLOCK_NEW_SIZE	2048u
 #define BLOCK_JUMP_SIZE 4096u
 #define BLOCK_HEAT_SIZE 32768u
 #define BLOCK_PAGES_SIZE 8192u
@@ -53,7 +54,7 @@ struct soft_cpu;
 
 struct block {
 	/* What tells whether it is the one that is looked for. */
-	struct block *next; /* in its hash chain */
+	struct block *next; /* in its chain, while in the nursery */
 	uint64_t address;   /* guest-physical, of the first byte */
 	uint64_t linear;    /* as it was reached: aliases are other blocks */
 	uint64_t segment;   /* block_segment() */
@@ -107,7 +108,8 @@ struct block_arena {
 
 struct block_cache {
 	struct block_jump jump[BLOCK_JUMP_SIZE];
-	struct block *hash[BLOCK_HASH_SIZE];
+	struct block *new[BLOCK_NEW_SIZE]; /* of the nursery, in chains */
+	struct block_table table;	   /* of those that are kept */
 	struct block_arena nursery, kept;
 	/* Times interpreted, by hash: outlasts the nursery. */
 	uint8_t heat[BLOCK_HEAT_SIZE];
@@ -131,8 +133,13 @@ static inline unsigned int block_slot(uint64_t linear)
 	return (unsigned int)(linear ^ linear >> 12) & (BLOCK_JUMP_SIZE - 1);
 }
 
-/* -ENOMEM. Sizes in bytes. */
-int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept);
+/* -ENOMEM. Sizes in bytes; `room`: of what is kept at first, host code
+ * included. */
+int block_cache_init(struct block_cache *cache, size_t nursery, size_t kept,
+		     size_t room);
+
+/* There may be that much now. */
+void block_cache_grow(struct block_cache *cache, size_t room);
 
 void block_cache_fini(struct block_cache *cache);
 
@@ -258,10 +265,9 @@ static inline struct block *block_known(struct block_cache *cache,
 	return NULL;
 }
 
-/* Counts that the block is interpreted; true every `limit` (below 256)
- * times. */
-bool block_heats_up(struct block_cache *cache, const struct block *block,
-		    unsigned int limit);
+/* Counts that the block is interpreted; true when that was often enough for
+ * it to be rewritten. */
+bool block_heats_up(struct block_cache *cache, const struct block *block);
 
 /* The block is out of date, but hot. */
 void block_drop(struct block_cache *cache, struct block *block);

@@ -75,7 +75,7 @@ void rewrite_flush(struct rewriter *rw, struct x86_cpu *cpu)
 	rewrite_again_flush(rw);
 	rw->used = rw->stubs;
 	rewrite_forget_lasts(rw, cpu);
-	rewrite_forget_hot(rw, cpu);
+	rewrite_count_anew(rw, cpu);
 	rewrite_unlink(rw, cpu);
 }
 

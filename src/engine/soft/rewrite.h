@@ -44,9 +44,10 @@
 #include "x86/insn.h"
 
 /* Times that a block is interpreted before it is rewritten. */
-#define REWRITE_HEAT 128
+#define REWRITE_HEAT 32
 
-/* The same for one that was rewritten before all was forgotten. */
+/* The same where code was rewritten before: all was forgotten, or the page was
+ * found at another linear address, as a library's in each process. */
 #define REWRITE_HEAT_AGAIN 4
 
 /* Bytes of host code of one block at most; smaller room means that all is

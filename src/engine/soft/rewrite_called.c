@@ -66,9 +66,8 @@ void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu)
 	rewrite_renew(rw, cpu, block);
 }
 
-void rewrite_forget_hot(struct rewriter *rw, struct x86_cpu *cpu)
+void rewrite_count_anew(struct rewriter *rw, struct x86_cpu *cpu)
 {
-	memset(rw->hot, 0, sizeof(rw->hot));
 	atomic_store(&cpu->fast.word[WORD_CHECKS], HOT_COUNT);
 	atomic_store(&cpu->fast.word[WORD_HOT], 0);
 }

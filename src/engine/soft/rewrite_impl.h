@@ -391,7 +391,8 @@ void rewrite_stub_checks(struct rewriter *rw, struct emit *e);
 /* Host code was left: the block that called such a routine last is to have its
  * checks inline, if that is due. */
 void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu);
-void rewrite_forget_hot(struct rewriter *rw, struct x86_cpu *cpu);
+/* Forgets who called; which blocks are hot is remembered. */
+void rewrite_count_anew(struct rewriter *rw, struct x86_cpu *cpu);
 
 /* rewrite_seg.c: effective address in r9 -> linear address in r9, or the
  * interpreter where the segment does not reach; uses r10. Only in 16- and

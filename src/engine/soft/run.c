@@ -58,7 +58,7 @@ static bool events_due(const struct x86_cpu *cpu)
 static bool is_hot(struct soft_cpu *soft, const struct block *block)
 {
 	return soft->rewrites && !(block->mode & X86_MODE_AC) &&
-	       block_heats_up(&soft->cache, block, REWRITE_HEAT);
+	       block_heats_up(&soft->cache, block);
 }
 
 /* True when instructions must be executed one at a time just now. */

@@ -59,7 +59,9 @@ bool soft_has_room(const struct soft_cpu *soft)
 
 void soft_full(struct soft_cpu *soft)
 {
-	if (!soft_room_full(&soft->room, host_monotonic_ns()))
+	if (soft_room_full(&soft->room, host_monotonic_ns()))
+		block_cache_grow(&soft->cache, soft->room.size);
+	else
 		soft_flush(soft);
 }
 
@@ -149,7 +151,9 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 		return -VM_ENOMEM;
 	soft->soft = vm_engine;
 	soft->cpu = cpu;
-	err = block_cache_init(&soft->cache, nursery_of(shared->cache), kept);
+	soft_room_init(&soft->room, shared->cache);
+	err = block_cache_init(&soft->cache, nursery_of(shared->cache), kept,
+			       soft->room.size);
 	if (err)
 		goto free_soft;
 	err = native_open(cpu);
@@ -159,7 +163,6 @@ static int soft_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 	if (err && err != -VM_ENOTSUP)
 		goto close_native;
 	soft->rewrites = !err;
-	soft_room_init(&soft->room, shared->cache);
 	cpu->engine = soft;
 	cpu->kicked = soft_kicked;
 	cpu->tlb_flushed = tlb_flushed;

@@ -463,6 +463,8 @@ static void run_rewritten(struct soft_cpu *soft, struct block *block)
 			rewrite_want_apart(&soft->rewriter, block);
 		if (!block || !rewrite_block(&soft->rewriter, cpu, block)) {
 			soft_flush(soft);
+			memset(soft->rewriter.hot, 0,
+			       sizeof(soft->rewriter.hot));
 			return;
 		}
 		soft_page_is_hot(soft, block);
