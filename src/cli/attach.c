@@ -35,6 +35,7 @@ static void help_attach(void)
 	       "written to it\n"
 	       "  iops=N, bps=SIZE      at most so many requests, bytes a "
 	       "second\n"
+	       "  burst=TIME            made up for after a rest (100ms)\n"
 	       "  serial=TEXT           its serial number\n"
 	       "  secret=FILE           its passphrase, when it is encrypted; "
 	       "repeats\n"
@@ -51,13 +52,14 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 		cli_error("attach: %s: %s", disk->path, strerror(errno));
 		return NULL;
 	}
-	request = json_pack("{sssssssbss*ss*ss*sssIsI}", "device", "disk", "path",
+	request = json_pack("{sssssssbss*ss*ss*sssIsIsi}", "device", "disk", "path",
 			    path, "bus", hotplug_bus_name(disk->bus),
 			    "readonly", (int)disk->readonly, "name", name,
 			    "serial", disk->serial, "format", disk->format,
 			    "cache", disk_cache_name(disk->cache), "iops",
 			    (json_int_t)disk->limits.iops, "bps",
-			    (json_int_t)disk->limits.bps);
+			    (json_int_t)disk->limits.bps, "burst",
+			    (int)disk->limits.burst_ms);
 	free(path);
 	if (!request) {
 		cli_error("attach: %s: names are written in UTF-8",

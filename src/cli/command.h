@@ -37,6 +37,7 @@ extern const struct command command_mirror;
 extern const struct command command_commit;
 extern const struct command command_rebase;
 extern const struct command command_job;
+extern const struct command command_limit;
 extern const struct command command_disk;
 extern const struct command command_image;
 extern const struct command command_host;

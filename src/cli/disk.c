@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
- * [,bps=SIZE][,secret=FILE...][,readonly][,copy-on-read]
+ * [,bps=SIZE][,burst=TIME][,secret=FILE...][,readonly][,copy-on-read]
  * [,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/limits.h"
 #include "cli/option.h"
 #include "disk/driver.h"
 
@@ -82,32 +81,6 @@ static int take_cache(const char *what, struct machine_disk *disk,
 	return -1;
 }
 
-static int take_iops(const char *what, struct machine_disk *disk,
-		     const char *value)
-{
-	char *end;
-
-	errno = 0;
-	disk->limits.iops = strtoull(value, &end, 10);
-	if (isdigit((unsigned char)*value) && !*end && !errno &&
-	    disk->limits.iops)
-		return 0;
-	cli_error("%s: iops=%s: give a number of requests a second", what,
-		  value);
-	return -1;
-}
-
-static int take_bps(const char *what, struct machine_disk *disk,
-		    const char *value)
-{
-	if (cli_parse_bytes(value, true, &disk->limits.bps) &&
-	    disk->limits.bps)
-		return 0;
-	cli_error("%s: bps=%s: give a number of bytes a second, as 100M",
-		  what, value);
-	return -1;
-}
-
 static int take_bus(const char *what, struct machine_disk *disk,
 		    const char *value)
 {
@@ -163,14 +136,17 @@ static const struct {
 		    const char *value);
 } disk_options[] = {
 	{ "format=", take_format }, { "bus=", take_bus },
-	{ "cache=", take_cache },   { "iops=", take_iops },
-	{ "bps=", take_bps },	    { "serial=", take_serial },
+	{ "cache=", take_cache },   { "serial=", take_serial },
 	{ "queues=", take_queues }, { "secret=", take_secret },
 };
 
 static int take_option(const char *what, struct machine_disk *disk,
 		       const char *option)
 {
+	int taken = limits_take(what, &disk->limits, option);
+
+	if (taken <= 0)
+		return taken;
 	if (!strcmp(option, "readonly")) {
 		disk->readonly = true;
 		return 0;
@@ -188,7 +164,7 @@ static int take_option(const char *what, struct machine_disk *disk,
 						    option + length);
 	}
 	cli_error("%s: unknown option \"%s\"; there are format=, bus=, cache=, "
-		  "iops=, bps=, readonly, copy-on-read, serial=, secret= and "
+		  "iops=, bps=, burst=, readonly, copy-on-read, serial=, secret= and "
 		  "queues= (a comma in a path is written twice)", what, option);
 	return -1;
 }

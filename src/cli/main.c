@@ -51,6 +51,7 @@ static const struct command *const commands[] = {
 	&command_commit,
 	&command_rebase,
 	&command_job,
+	&command_limit,
 	&command_disk,
 	&command_image,
 	&command_host,

@@ -584,6 +584,15 @@ struct disk_node *disk_block_swap(struct block *block, struct disk_node *node)
 	return old;
 }
 
+void disk_block_limits(struct block *block, struct disk_limits *limits)
+{
+	struct disk_block *b = block_of(block);
+
+	pthread_mutex_lock(&b->mutex);
+	*limits = b->meter.limits;
+	pthread_mutex_unlock(&b->mutex);
+}
+
 int disk_block_limit(struct block *block, const struct disk_limits *limits)
 {
 	struct disk_block *b = block_of(block);

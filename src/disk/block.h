@@ -42,7 +42,8 @@ void disk_block_resume(struct block *block);
  * the same. */
 struct disk_node *disk_block_swap(struct block *block, struct disk_node *node);
 
-/* Limits from now on; 0 or a negative errno. */
+/* Limits from now on, and those that there are; 0 or a negative errno. */
+void disk_block_limits(struct block *block, struct disk_limits *limits);
 int disk_block_limit(struct block *block, const struct disk_limits *limits);
 
 /* --- a full host --------------------------------------------------------------- */

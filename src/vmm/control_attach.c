@@ -40,6 +40,7 @@ static bool well_formed(const json_t *request)
 		is_or_missing(request, "secret", JSON_ARRAY)) &&
 	       is_or_missing(request, "iops", JSON_INTEGER) &&
 	       is_or_missing(request, "bps", JSON_INTEGER) &&
+	       is_or_missing(request, "burst", JSON_INTEGER) &&
 	       is_or_missing(request, "queues", JSON_INTEGER);
 }
 
@@ -105,6 +106,7 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 	disk->format = json_string_value(json_object_get(request, "format"));
 	disk->limits.iops = number_of(request, "iops");
 	disk->limits.bps = number_of(request, "bps");
+	disk->limits.burst_ms = (uint32_t)number_of(request, "burst");
 	disk->queues = queues ? (unsigned int)count : 0;
 	if (!disk->path || disk->path[0] != '/')
 		control_refuse(reply, "bad-request",

@@ -317,6 +317,7 @@ static const struct {
 	{ "rebase", control_rebase },
 	{ "job", control_job },
 	{ "job-end", control_job_end },
+	{ "limit", control_limit },
 	{ "stop", do_stop },
 	{ "reset", do_reset },
 };

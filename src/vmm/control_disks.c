@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands mirror, commit, rebase, job and job-end of the control
+ * The commands mirror, commit, rebase, job, job-end and limit of the control
  * protocol.
  */
 #include <string.h>
 
 #include "vmm/control_impl.h"
 #include "vmm/disks.h"
+
+#define BURST_MAX 60000 /* ms */
 
 static const char *const codes[] = {
 	[DISKS_NOT_FOUND] = "not-found",
@@ -133,6 +135,48 @@ void control_job(struct control_machine *machine, const json_t *request,
 		outcome = disks_speed(disks, speed, &error);
 	if (outcome == DISKS_DONE)
 		reply->result = disks_work_json(disks);
+	else
+		answer(reply, outcome, &error);
+}
+
+/* A number of a request, where it is; false with a refusal. */
+static bool take_number(const json_t *request, const char *name, bool *there,
+			uint64_t *number, struct control_reply *reply)
+{
+	const json_t *value = json_object_get(request, name);
+
+	*there = value;
+	*number = (uint64_t)json_integer_value(value);
+	if (!value || (json_is_integer(value) && json_integer_value(value) >= 0))
+		return true;
+	control_refuse(reply, "bad-request", "\"%s\" is a number", name);
+	return false;
+}
+
+void control_limit(struct control_machine *machine, const json_t *request,
+		   struct control_reply *reply)
+{
+	struct disks_limits change = { 0 };
+	struct disk_limits now;
+	enum disks_outcome outcome;
+	struct vmm_error error;
+	const char *disk;
+	uint64_t burst;
+
+	if (!take_text(request, "disk", &disk, reply) ||
+	    !take_number(request, "iops", &change.iops, &change.to.iops,
+			 reply) ||
+	    !take_number(request, "bps", &change.bps, &change.to.bps, reply) ||
+	    !take_number(request, "burst", &change.burst, &burst, reply))
+		return;
+	change.to.burst_ms = burst < BURST_MAX ? (uint32_t)burst : BURST_MAX;
+	outcome = disks_limit(machine->target.disks, disk, &change, &now,
+			      &error);
+	if (outcome == DISKS_DONE)
+		reply->result = json_pack("{sIsIsi}", "iops",
+					  (json_int_t)now.iops, "bps",
+					  (json_int_t)now.bps, "burst",
+					  (int)now.burst_ms);
 	else
 		answer(reply, outcome, &error);
 }

@@ -71,6 +71,8 @@ void control_rebase(struct control_machine *machine, const json_t *request,
 		    struct control_reply *reply);
 void control_job(struct control_machine *machine, const json_t *request,
 		 struct control_reply *reply);
+void control_limit(struct control_machine *machine, const json_t *request,
+		   struct control_reply *reply);
 void control_job_end(struct control_machine *machine, const json_t *request,
 		     struct control_reply *reply);
 

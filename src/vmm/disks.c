@@ -270,6 +270,17 @@ static int begin(struct disks *disks, const struct disks_task *task,
 	return 0;
 }
 
+static enum disks_outcome no_disk(const char *name, struct vmm_error *error)
+{
+	if (name)
+		vmm_error_set(error, "no disk %s; lodge status lists them",
+			      name);
+	else
+		vmm_error_set(error, "which disk? there is not just one; say "
+			      "--disk");
+	return DISKS_NOT_FOUND;
+}
+
 enum disks_outcome disks_begin(struct disks *disks,
 			       const struct disks_task *task,
 			       struct vmm_error *error)
@@ -284,19 +295,39 @@ enum disks_outcome disks_begin(struct disks *disks,
 		return DISKS_BUSY;
 	}
 	disks->block = find_disk(disks, task->disk);
-	if (!disks->block) {
-		vmm_error_set(error, task->disk
-					     ? "no disk %s; lodge status lists "
-					       "them"
-					     : "%s which disk? there is not "
-					       "just one",
-			      task->disk ? task->disk
-					 : works[task->work].name);
-		return DISKS_NOT_FOUND;
-	}
+	if (!disks->block)
+		return no_disk(task->disk, error);
 	if (!begin(disks, task, &why))
 		return DISKS_DONE;
 	vmm_error_set(error, "%s: %s", subject_of(disks, task), why.text);
+	return DISKS_FAILED;
+}
+
+/* --- limits ------------------------------------------------------------------- */
+
+enum disks_outcome disks_limit(struct disks *disks, const char *disk,
+			       const struct disks_limits *change,
+			       struct disk_limits *now,
+			       struct vmm_error *error)
+{
+	struct block *block = find_disk(disks, disk);
+	int result = 0;
+
+	if (!block)
+		return no_disk(disk, error);
+	disk_block_limits(block, now);
+	if (change->iops)
+		now->iops = change->to.iops;
+	if (change->bps)
+		now->bps = change->to.bps;
+	if (change->burst)
+		now->burst_ms = change->to.burst_ms;
+	if (change->iops || change->bps || change->burst)
+		result = disk_block_limit(block, now);
+	disk_block_limits(block, now);
+	if (!result)
+		return DISKS_DONE;
+	vmm_error_set(error, "%s", strerror(-result));
 	return DISKS_FAILED;
 }
 

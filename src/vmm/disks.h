@@ -70,6 +70,18 @@ enum disks_outcome disks_speed(struct disks *disks, uint64_t speed,
 enum disks_outcome disks_end(struct disks *disks, enum disks_end end,
 			     struct vmm_error *error);
 
+/* One of struct disk_limits, which a request may leave as it is. */
+struct disks_limits {
+	bool iops, bps, burst; /* which to change */
+	struct disk_limits to;
+};
+
+/* Changes limits of the disk; they are in `now` then. */
+enum disks_outcome disks_limit(struct disks *disks, const char *disk,
+			       const struct disks_limits *change,
+			       struct disk_limits *now,
+			       struct vmm_error *error);
+
 /* "state": none, works, ready or failed; work, disk, target, done, total,
  * speed, error. */
 json_t *disks_work_json(const struct disks *disks);

@@ -266,3 +266,62 @@ def test_snapshots_are_not_removed(tmp_path, idle):
     assert run("stop", "--force", "web").returncode == 0
     child.wait()
     assert content(tmp_path / "base.vdi") == before
+
+
+# --- limits ------------------------------------------------------------------
+
+def limits(*words):
+    result = run("limit", "--json", "web", *words)
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    return found["iops"], found["bps"], found["burst"]
+
+
+def test_limits_of_a_running_machine(tmp_path, idle):
+    one = fill(tmp_path / "a.img", MIB, 1)
+    idle(f"{one},iops=300,burst=2s")
+    assert limits() == (300, 0, 2000)
+    assert run("limit", "web", "bps=50M", "burst=500ms").stdout == ""
+    assert limits() == (300, 50 << 20, 500)
+    assert limits("iops=0", "bps=0") == (0, 0, 500)
+    text = run("limit", "web").stdout
+    assert "requests   no limit\nbytes      no limit\n" in text
+    other = fill(tmp_path / "b.img", MIB, 1)
+    assert run("attach", "web", "disk",
+               f"{other},name=data,bps=1M,burst=1s").returncode == 0
+    refused(run("limit", "web"), 1, "which disk?")
+    assert limits("--disk", "data") == (0, 1 << 20, 1000)
+    assert limits("--disk", one, "iops=5") == (5, 0, 500)
+    assert limits("--disk", "data") == (0, 1 << 20, 1000)
+
+
+@pytest.mark.parametrize("words,about", [
+    (["iops=x"], "a number of requests"),
+    (["bps=7"], "as 100M"),
+    (["burst=0s"], "such as 500ms"),
+    (["burst=61s"], "60s at most"),
+    (["speed=5"], "unknown word"),
+    (["--disk", "x"], "no disk x"),
+    ([], None),
+])
+def test_bad_limits(tmp_path, idle, words, about):
+    if about is None:
+        refused(run("limit"), 2, "usage:")
+        return
+    idle(fill(tmp_path / "a.img", MIB, 1))
+    refused(run("limit", "web", *words), 1 if "disk" in about else 2, about)
+
+
+def test_a_limit_holds_a_guest(linux, tmp_path):
+    """With ten requests in a second thirty of them take two more."""
+    image = fill(tmp_path / "a.img", 8 * MIB, 1)
+    shell = boot(linux, "--name", "web", "--disk", image)
+    read = ("for i in $(seq 30); do echo 3 > /proc/sys/vm/drop_caches; "
+            "dd if=/dev/vda of=/dev/null bs=4k count=1 skip=$((i * 60)) "
+            "2>/dev/null; done; cut -d' ' -f1 /proc/uptime")
+    assert run("limit", "web", "iops=10").returncode == 0
+    begin = float(shell.run("cut -d' ' -f1 /proc/uptime"))
+    assert float(shell.run(read)) - begin >= 2
+    assert run("limit", "web", "iops=0").returncode == 0
+    shell.run(read)
+    assert shell.power_off() == 0
