@@ -27,10 +27,11 @@ ROOMS = {
     'host/metal': [],
     'disk': ['host/linux'],
     'image': ['disk', 'host/linux'],
+    'net': ['host/linux'],
     'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
-            'engine', 'host/linux', 'vnc'],
-    'cli': ['vmm', 'disk', 'image'],
+            'engine', 'host/linux', 'net', 'vnc'],
+    'cli': ['vmm', 'disk', 'image', 'net'],
 }
 
 # Single headers that others may use as well: contracts and common words.
@@ -42,6 +43,7 @@ HEADERS = {
     'host/linux': ['vm/host.h', 'vm/error.h'],
     'host/metal': ['vm/host.h', 'vm/error.h'],
     'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
+    'net': ['vm/host.h', 'vm/nic.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     'cli': ['engine/engine.h', 'host/linux/extension.h', 'host/linux/log.h',
             'host/linux/thread.h', 'vm/host.h', 'vm/memory.h', 'vm/vm.h'],

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "vm/nic.h"
 #include "vm/vm.h"
 #include "x86/cpuid.h"
 
@@ -37,6 +38,7 @@ struct vsock_host;
 #define BOARD_IDE_MAX   4
 #define BOARD_PORTS_MAX 8
 #define BOARD_FLOPPIES_MAX 2
+#define BOARD_NICS_MAX	8
 
 enum board_bus {
 	BOARD_VIRTIO, /* a controller of its own */
@@ -52,6 +54,19 @@ struct board_disk {
 	const char *serial;  /* NULL: none */
 	enum board_bus bus;
 	bool cd; /* a CD-ROM drive with this medium; block NULL: none */
+};
+
+enum board_nic_model {
+	BOARD_NIC_VIRTIO,
+};
+
+/* A network card. */
+struct board_nic {
+	struct net *net; /* stays the caller's, longer than the board */
+	enum board_nic_model model;
+	uint8_t mac[NIC_MAC];
+	uint16_t mtu;
+	unsigned int queues; /* pairs, as many as the model has at most */
 };
 
 /*
@@ -92,6 +107,8 @@ struct board_config {
 	/* Sockets between guest and host: see virtio/vsock.h; NULL: none. */
 	struct vsock_host *vsock;
 	uint32_t vsock_cid;
+	const struct board_nic *nic; /* BOARD_NICS_MAX at most */
+	unsigned int nics;
 	unsigned int ports; /* PCI Express slots to plug devices into */
 	/*
 	 * Optional. What was in a place has been let go: board_clear() is
@@ -125,6 +142,9 @@ void *board_engine_vm(struct board *board);
 
 /* The socket device, for vsock_poke(); NULL: none. */
 struct virtio_vsock *board_vsock(struct board *board);
+
+/* The card of board_config.nic[index], as its net sees it. */
+struct nic *board_nic(struct board *board, unsigned int index);
 
 /* Bytes from the outside world to COM1; gives how many were taken. */
 unsigned int board_serial_receive(struct board *board, const uint8_t *data,

@@ -345,6 +345,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 		err = add_console(board, config->console);
 	if (!err && config->vsock)
 		err = add_vsock(board, config);
+	if (!err)
+		err = nic_add_all(board, config);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
 		if (config->disk[i].bus == BOARD_VIRTIO ||
 		    config->disk[i].bus == BOARD_NVME)
@@ -463,6 +465,7 @@ int board_build(const struct board_config *config, struct board **out)
 	    config->memory > MEMORY_SIZE_MAX ||
 	    config->disks > BOARD_DISKS_MAX ||
 	    config->ports > BOARD_PORTS_MAX ||
+	    config->nics > BOARD_NICS_MAX ||
 	    (config->firmware && rom_check(config->firmware)))
 		return -VM_EINVAL;
 	board = host_alloc(sizeof(*board));

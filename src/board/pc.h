@@ -101,6 +101,7 @@ struct board {
 	struct virtio_balloon balloon;
 	struct virtio_console *console; /* NULL: none */
 	struct virtio_vsock *vsock; /* NULL: none */
+	struct nic *nic[BOARD_NICS_MAX];
 	struct board_slot slot[BOARD_PORTS_MAX];
 	unsigned int slots;
 	struct ahci *ahci; /* NULL: none */
@@ -137,6 +138,9 @@ int firmware_write(struct board *board, uint64_t *rsdp);
 
 /* Notes drives whose medium can be changed, and where they are. */
 void drive_list(struct board *board, const struct board_config *config);
+
+/* nic.c: the network cards. -ENOMEM, -ENOSPC. */
+int nic_add_all(struct board *board, const struct board_config *config);
 
 /* The next slot's root port, on bus 0. -ENOSPC. */
 int slot_add(struct board *board);

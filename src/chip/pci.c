@@ -293,11 +293,22 @@ void pci_express_add(struct pci_device *pci)
 	pci->size = PCI_EXPRESS_SIZE;
 }
 
+/* Function 0 tells that there are others. */
+static void tell_of_functions(struct pci_bus *bus, unsigned int devfn)
+{
+	struct pci_device *first = bus->function[devfn & ~7u];
+
+	if ((devfn & 7) && first)
+		define(first, PCI_HEADER, 1,
+		       first->config[PCI_HEADER] | PCI_HEADER_MULTIFUNCTION);
+}
+
 int pci_attach(struct pci_bus *bus, struct pci_device *pci, unsigned int devfn)
 {
 	if (devfn > 0xff || bus->function[devfn])
 		return -VM_EEXIST;
 	bus->function[devfn] = pci;
+	tell_of_functions(bus, devfn);
 	pci->bus = bus;
 	pci->devfn = (uint8_t)devfn;
 	if (pci->below)

@@ -94,6 +94,13 @@ static void print_drives(const json_t *list)
 	target_print_drives(list, "  ");
 }
 
+static void print_nets(const json_t *list)
+{
+	if (json_array_size(list))
+		printf("\nnetwork cards:\n");
+	target_print_nets(list, "  ");
+}
+
 /* Numbers in hexadecimal, as registers are read. */
 static void format_value(const json_t *value, char *text, size_t size)
 {
@@ -184,6 +191,7 @@ static int run_inspect(const struct command_context *context, int argc,
 		print_routes(json_object_get(result, "interrupts"));
 		print_attached(json_object_get(result, "attached"));
 		print_drives(json_object_get(result, "drives"));
+		print_nets(json_object_get(result, "nets"));
 		print_devices(json_object_get(result, "devices"));
 	}
 	json_decref(result);

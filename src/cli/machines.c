@@ -139,6 +139,7 @@ static void print_status(const json_t *status)
 		       number_of(status, "memory_target") >> 20);
 	print_disks(json_object_get(status, "disks"));
 	target_print_drives(json_object_get(status, "drives"), "");
+	target_print_nets(json_object_get(status, "nets"), "net        ");
 }
 
 static void help_status(void)

@@ -13,6 +13,7 @@
 #include "cli/disk.h"
 #include "cli/display.h"
 #include "cli/guest.h"
+#include "cli/net.h"
 #include "cli/option.h"
 #include "cli/run_image.h"
 #include "engine/engine.h"
@@ -43,6 +44,7 @@ struct run {
 	bool serial; /* given */
 	struct machine_port port[MACHINE_PORTS_MAX];
 	struct run_image image;
+	struct cli_nets nets;
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -337,6 +339,16 @@ static int take_vsock(void *config, const char *value)
 	return 0;
 }
 
+static int take_net(void *config, const char *value)
+{
+	return net_take(&((struct run *)config)->nets, value);
+}
+
+static int take_publish(void *config, const char *value)
+{
+	return net_take_publish(&((struct run *)config)->nets, value);
+}
+
 static int take_no_reboot(void *config, const char *value)
 {
 	((struct run *)config)->machine.reboot = false;
@@ -481,6 +493,15 @@ static const struct option_spec run_options[] = {
 	  "the first is the guest's hvc0; repeats", true, take_console },
 	{ "vsock", "CID[,path=PATH]",
 	  "sockets between guest and host (see lodge(1))", false, take_vsock },
+	{ "net", "MODE[,OPTION...]",
+	  "a network card; repeats. user: behind this computer\n"
+	  "(user[,restrict][,net=CIDR][,net6=CIDR]), or none.\n"
+	  "All: mac=ADDRESS, mtu=N, queues=N, model=virtio,\n"
+	  "pcap=FILE (user)", true, take_net },
+	{ "publish", "[HOST:]PORT:GUESTPORT[/udp]",
+	  "a port of this computer that leads to the guest's;\n"
+	  "HOST: an address to listen at, * for any; repeats", true,
+	  take_publish },
 	{ "no-reboot", NULL, "end when the guest resets", false,
 	  take_no_reboot },
 	{ "report", "FILE", "write what happened as one JSON object", false,
@@ -631,6 +652,24 @@ static int complete(struct run *run, struct guest *guest, char *append,
 	return 0;
 }
 
+/*
+ * Firmware with nothing to boot from would look for it in a network, for
+ * minutes, before it asks anybody.
+ */
+static int complete_nets(struct run *run)
+{
+	struct machine_config *machine = &run->machine;
+
+	if (net_complete(&run->nets, machine->firmware.kind == ROM_NONE ||
+					     machine->disk_count ||
+					     machine->floppy_count ||
+					     run->image.name))
+		return 1;
+	machine->net = run->nets.net;
+	machine->nets = run->nets.count;
+	return 0;
+}
+
 /* The words: one image at most. 1 after cli_error(). */
 static int check_image(struct run *run, int words, char **word)
 {
@@ -677,7 +716,8 @@ static int run_with(struct run *run, int argc, char **argv)
 		return MACHINE_USAGE;
 	if (check_cache(run) || check_consoles(run))
 		return MACHINE_USAGE;
-	if (add_cds(run) || check_firmware(&run->machine))
+	if (add_cds(run) || check_firmware(&run->machine) ||
+	    complete_nets(run))
 		return MACHINE_USAGE;
 	if (run->machine.gdb.wait && !run->machine.gdb.where) {
 		cli_error("run: --gdb-wait: goes with --gdb");
@@ -707,6 +747,7 @@ static void free_words(struct run *run)
 		free((char *)run->floppy[i].path);
 	for (unsigned int i = 0; i < MACHINE_PORTS_MAX; i++)
 		free((char *)run->port[i].name);
+	net_free(&run->nets);
 }
 
 static int run_run(const struct command_context *context, int argc,

@@ -142,3 +142,41 @@ void target_print_drives(const json_t *list, const char *before)
 		       is(drive, "open") ? ", tray open" : "",
 		       is(drive, "locked") ? ", held by the guest" : "");
 }
+
+static unsigned long long count_of(const json_t *net, const char *way,
+				   const char *name)
+{
+	return (unsigned long long)json_integer_value(
+		json_object_get(json_object_get(net, way), name));
+}
+
+static void print_counts(const json_t *net, const char *way)
+{
+	unsigned long long lost = count_of(net, way, "dropped") +
+				  count_of(net, way, "refused");
+
+	printf(", %s %llu frames (%llu bytes)", way,
+	       count_of(net, way, "frames"), count_of(net, way, "bytes"));
+	if (lost)
+		printf(" and %llu not", lost);
+}
+
+void target_print_nets(const json_t *list, const char *before)
+{
+	const json_t *net, *port;
+	size_t i, k;
+
+	json_array_foreach(list, i, net) {
+		printf("%s%s: %s, %s, mtu %llu%s", before, text_of(net, "mac"),
+		       text_of(net, "mode"), text_of(net, "model"),
+		       (unsigned long long)json_integer_value(
+			       json_object_get(net, "mtu")),
+		       is(net, "link") ? "" : ", no link");
+		json_array_foreach(json_object_get(net, "publish"), k, port)
+			printf("%s%s", k ? " " : ", publishes ",
+			       json_string_value(port));
+		print_counts(net, "sent");
+		print_counts(net, "received");
+		printf("\n");
+	}
+}

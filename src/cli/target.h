@@ -51,4 +51,7 @@ void target_print_json(const json_t *value);
 /* A line for each drive whose medium can be changed, with `before` in front. */
 void target_print_drives(const json_t *list, const char *before);
 
+/* The same for network cards. */
+void target_print_nets(const json_t *list, const char *before);
+
 #endif

@@ -116,23 +116,47 @@ static bool packed_waiting(const struct virtio_queue *q)
 			    q->avail_wrap);
 }
 
-static void packed_push(struct virtio_queue *q,
-			const struct virtio_buffer *buffer, uint32_t written)
+/* All of a used descriptor but its flags, which are the result. */
+static uint16_t fill_used(struct virtio_queue *q, uint8_t *at,
+			  const struct virtio_used *used)
 {
-	uint8_t *at = q->desc + 16 * q->used_next;
 	uint16_t flags = q->used_wrap ? VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED
 				      : 0;
 	bool wrapped = q->used_wrap;
 
-	if (written)
+	if (used->written)
 		flags |= VIRTQ_WRITE;
-	__builtin_memcpy(at + AT_LEN, &written, sizeof(written));
-	__builtin_memcpy(at + AT_ID, &buffer->id, sizeof(buffer->id));
-	ring_store(at + AT_FLAGS, flags);
-	memory_note_host(&q->device->vm->memory, at, 16);
-	advance(q, &q->used_next, &q->used_wrap, buffer->count);
+	__builtin_memcpy(at + AT_LEN, &used->written, sizeof(used->written));
+	__builtin_memcpy(at + AT_ID, &used->id, sizeof(used->id));
+	advance(q, &q->used_next, &q->used_wrap, used->count);
 	if (q->used_wrap != wrapped)
 		q->signalled_valid = false;
+	return flags;
+}
+
+static void store_flags(struct virtio_queue *q, uint8_t *at, uint16_t flags)
+{
+	ring_store(at + AT_FLAGS, flags);
+	memory_note_host(&q->device->vm->memory, at, 16);
+}
+
+/* The first one's flags come last: the driver looks there. */
+static void packed_push(struct virtio_queue *q, const struct virtio_used *used,
+			unsigned int count)
+{
+	uint8_t *first = q->desc + 16 * q->used_next;
+	uint16_t first_flags = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		uint8_t *at = q->desc + 16 * q->used_next;
+		uint16_t flags = fill_used(q, at, &used[i]);
+
+		if (i)
+			store_flags(q, at, flags);
+		else
+			first_flags = flags;
+	}
+	store_flags(q, first, first_flags);
 }
 
 static bool packed_wants_signal(struct virtio_queue *q)

@@ -161,7 +161,7 @@ uint32_t virtio_buffer_write(struct virtio_queue *q,
 
 /* --- taking and giving --------------------------------------------------------- */
 
-static bool usable(const struct virtio_queue *q)
+bool virtio_queue_usable(const struct virtio_queue *q)
 {
 	const struct virtio_device *dev = q->device;
 
@@ -174,7 +174,7 @@ bool virtio_queue_pop(struct virtio_queue *q, struct virtio_buffer *buffer)
 {
 	int got;
 
-	if (!usable(q))
+	if (!virtio_queue_usable(q))
 		return false;
 	got = q->ring->pop(q, buffer);
 	if (!got) {
@@ -206,13 +206,20 @@ bool virtio_queue_waiting(const struct virtio_queue *q)
 	return q->ring->waiting(q);
 }
 
-void virtio_queue_push(struct virtio_queue *q, struct virtio_buffer *buffer,
-		       uint32_t written)
+void virtio_queue_unpop_all(struct virtio_queue *q,
+			    const struct virtio_used *used, unsigned int count)
 {
-	q->under_way--;
-	note(q, buffer->span + buffer->out_spans, buffer->in_spans, 0, written);
-	if (usable(q)) {
-		q->ring->push(q, buffer, written);
+	q->under_way -= count;
+	while (q->live && count--)
+		q->ring->unpop(q, used[count].count);
+}
+
+void virtio_queue_push_all(struct virtio_queue *q,
+			   const struct virtio_used *used, unsigned int count)
+{
+	q->under_way -= count;
+	if (virtio_queue_usable(q)) {
+		q->ring->push(q, used, count);
 		q->to_signal = true;
 	}
 	if (q->under_way)
@@ -224,6 +231,15 @@ void virtio_queue_push(struct virtio_queue *q, struct virtio_buffer *buffer,
 	}
 }
 
+void virtio_queue_push(struct virtio_queue *q, struct virtio_buffer *buffer,
+		       uint32_t written)
+{
+	const struct virtio_used used = { buffer->id, buffer->count, written };
+
+	note(q, buffer->span + buffer->out_spans, buffer->in_spans, 0, written);
+	virtio_queue_push_all(q, &used, 1);
+}
+
 void virtio_queue_signal(struct virtio_queue *q)
 {
 	struct virtio_device *dev = q->device;
@@ -231,7 +247,7 @@ void virtio_queue_signal(struct virtio_queue *q)
 	if (!q->to_signal)
 		return;
 	q->to_signal = false;
-	if (usable(q) && q->ring->wants_signal(q))
+	if (virtio_queue_usable(q) && q->ring->wants_signal(q))
 		dev->transport->interrupt(dev->transport_object, q->vector,
 					  VIRTIO_ISR_QUEUE);
 }
@@ -250,7 +266,7 @@ void virtio_queue_run(void *ctx)
 	struct virtio_queue *q = ctx;
 
 	host_lock(&q->lock);
-	if (usable(q)) {
+	if (virtio_queue_usable(q)) {
 		q->device->class->ready(q->device, q);
 		virtio_queue_signal(q);
 	}
@@ -269,7 +285,7 @@ void virtio_queue_notified(struct virtio_queue *q)
 	bool served = false;
 
 	if (class->quick && host_trylock(&q->lock)) {
-		if (usable(q)) {
+		if (virtio_queue_usable(q)) {
 			served = class->quick(q->device, q);
 			virtio_queue_signal(q);
 		}

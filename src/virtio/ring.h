@@ -25,8 +25,9 @@ struct virtio_ring_ops {
 	void (*unpop)(struct virtio_queue *queue, uint16_t count);
 	/* Whether there is a next buffer. */
 	bool (*waiting)(const struct virtio_queue *queue);
+	/* The driver sees all of them or none. */
 	void (*push)(struct virtio_queue *queue,
-		     const struct virtio_buffer *buffer, uint32_t written);
+		     const struct virtio_used *used, unsigned int count);
 	/* Whether the driver wants an interrupt for what was pushed. */
 	bool (*wants_signal)(struct virtio_queue *queue);
 	/* Asks the driver to notify, or not to. */

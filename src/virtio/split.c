@@ -98,19 +98,23 @@ static bool split_waiting(const struct virtio_queue *q)
 	return ring_load(q->driver + AVAIL_IDX) != q->avail_next;
 }
 
-static void split_push(struct virtio_queue *q,
-		       const struct virtio_buffer *buffer, uint32_t written)
+static void split_push(struct virtio_queue *q, const struct virtio_used *used,
+		       unsigned int count)
 {
-	uint8_t *at = q->at_device + USED_RING +
-		      8 * (q->used_next & (q->size - 1));
-	uint64_t element = buffer->id | (uint64_t)written << 32;
+	struct memory *mem = &q->device->vm->memory;
 
-	/* The used ring is 4-byte aligned, its elements too. */
-	__builtin_memcpy(at, &element, sizeof(element));
-	q->used_next++;
+	for (unsigned int i = 0; i < count; i++) {
+		uint8_t *at = q->at_device + USED_RING +
+			      8 * (q->used_next & (q->size - 1));
+		uint64_t element = used[i].id | (uint64_t)used[i].written << 32;
+
+		/* The used ring is 4-byte aligned, its elements too. */
+		__builtin_memcpy(at, &element, sizeof(element));
+		memory_note_host(mem, at, 8);
+		q->used_next++;
+	}
 	ring_store(q->at_device + USED_IDX, q->used_next);
-	memory_note_host(&q->device->vm->memory, at, 8);
-	memory_note_host(&q->device->vm->memory, q->at_device, 4);
+	memory_note_host(mem, q->at_device, 4);
 }
 
 static bool split_wants_signal(struct virtio_queue *q)

@@ -52,6 +52,12 @@ struct virtio_buffer {
 	struct span span[VIRTIO_SPANS_MAX]; /* out, then in */
 };
 
+/* What is left to say of a buffer when it is given back. */
+struct virtio_used {
+	uint16_t id, count; /* as in the buffer */
+	uint32_t written;
+};
+
 struct virtio_class {
 	const char *name;
 	uint16_t id;	    /* virtio 1.2, 5 */
@@ -186,6 +192,22 @@ void virtio_queue_unpop(struct virtio_queue *queue,
  */
 void virtio_queue_push(struct virtio_queue *queue,
 		       struct virtio_buffer *buffer, uint32_t written);
+
+/*
+ * Gives several buffers back that the driver is to see at the same moment.
+ * What was written to them has been noted, as virtio_buffer_write() does it.
+ * Held: the queue's lock.
+ */
+void virtio_queue_push_all(struct virtio_queue *queue,
+			   const struct virtio_used *used, unsigned int count);
+
+/* Takes back the last `count` pops that were noted as `used`. */
+void virtio_queue_unpop_all(struct virtio_queue *queue,
+			    const struct virtio_used *used,
+			    unsigned int count);
+
+/* Whether its ring may be touched now. Held: the queue's lock. */
+bool virtio_queue_usable(const struct virtio_queue *queue);
 
 /* The interrupt for what was pushed, if wanted. Held: the queue's lock. */
 void virtio_queue_signal(struct virtio_queue *queue);

@@ -26,6 +26,7 @@ struct control;
 struct disks;
 struct drives;
 struct hotplug;
+struct nets;
 struct stall;
 
 /* What requests are about; kept by the server. */
@@ -35,6 +36,7 @@ struct control_target {
 	struct drives *drives;
 	const struct stall *stall;
 	struct disks *disks;
+	const struct nets *nets;
 	const char *engine;
 	uint64_t memory; /* bytes */
 	uint64_t start;	 /* host_monotonic_ns() time */

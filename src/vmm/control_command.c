@@ -14,6 +14,7 @@
 #include "vmm/control_impl.h"
 #include "vmm/disks.h"
 #include "vmm/drives.h"
+#include "vmm/nets.h"
 #include "vmm/stall.h"
 
 #define NS_PER_S 1e9
@@ -28,7 +29,7 @@ static void do_status(struct control_machine *machine, const json_t *request,
 	json_t *balloon = control_balloon_json(target);
 
 	reply->result = json_pack(
-		"{sssssisIsfsisOsOsOsosossss*}", "name", machine->name, "engine",
+		"{sssssisIsfsisOsOsOsososossss*}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
 		"pid", (int)getpid(), "memory_target",
@@ -36,7 +37,8 @@ static void do_status(struct control_machine *machine, const json_t *request,
 		json_object_get(balloon, "size"), "memory_touched",
 		json_object_get(balloon, "touched"), "drives",
 		drives_inspect(target->drives), "disks",
-		disks_json(target->disks), "state",
+		disks_json(target->disks), "nets",
+		nets_inspect(target->nets, target->board), "state",
 		reason ? "paused" : "running", "reason", reason);
 	json_decref(balloon);
 }

@@ -13,6 +13,7 @@
 #include "vm/clock.h"
 #include "vmm/control_impl.h"
 #include "vmm/drives.h"
+#include "vmm/nets.h"
 
 #define ELEMENTS_MAX 64 /* of an array that is shown */
 
@@ -186,9 +187,10 @@ json_t *control_inspect(const struct control_target *target)
 {
 	struct vm *vm = board_vm(target->board);
 
-	return json_pack("{sosososososo}", "memory", memory(vm), "pci", pci(vm),
+	return json_pack("{sososososososo}", "memory", memory(vm), "pci", pci(vm),
 			 "interrupts", routes(vm), "attached",
 			 hotplug_inspect(target->hotplug), "drives",
-			 drives_inspect(target->drives), "devices",
+			 drives_inspect(target->drives), "nets",
+			 nets_inspect(target->nets, target->board), "devices",
 			 devices(vm));
 }

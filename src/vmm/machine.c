@@ -51,6 +51,7 @@ struct machine {
 	struct hotplug *hotplug;
 	struct drives drives;
 	struct vsock_unix *vsock; /* NULL: none */
+	struct nets nets;
 	const char *name;
 	struct consoles *consoles;
 	struct loop *loop;
@@ -252,6 +253,7 @@ static int build_board(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
 	struct board_disk disk[BOARD_DISKS_MAX] = { 0 };
+	struct board_nic nic[BOARD_NICS_MAX];
 	struct board_config board_config = {
 		.name = machine->name,
 		.cpus = config->cpus,
@@ -270,6 +272,8 @@ static int build_board(struct machine *machine)
 		.console = consoles_ports(machine->consoles),
 		.disk = disk,
 		.disks = config->disk_count,
+		.nic = nic,
+		.nics = machine->nets.count,
 		.ports = PORTS,
 		.vsock = machine->vsock ? vsock_unix_host(machine->vsock) :
 					  NULL,
@@ -289,6 +293,7 @@ static int build_board(struct machine *machine)
 		};
 	board_config.floppies = config->floppy_count;
 	memcpy(board_config.floppy, machine->media.floppy, sizeof(machine->media.floppy));
+	nets_cards(&machine->nets, nic);
 	rc = board_build(&board_config, &machine->board);
 
 	if (rc == -ENOMEM)
@@ -390,6 +395,7 @@ static int start_control(struct machine *machine)
 		.drives = &machine->drives,
 		.stall = &machine->stall,
 		.disks = &machine->disks,
+		.nets = &machine->nets,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,
@@ -479,6 +485,8 @@ static int set_up(struct machine *machine)
 	    vnc_server_open(&machine->vnc, &config->vnc, machine->error))
 		return -1;
 	if (open_control(machine) || open_vsock(machine) ||
+	    nets_open(&machine->nets, config->net, config->nets, machine->name,
+		      machine->error) ||
 	    media_open(&machine->media, config, machine->error) ||
 	    choose_engine(machine) ||
 	    profile_open(&machine->profile, &config->profile, machine->engine,
@@ -663,6 +671,7 @@ static void tear_down(struct machine *machine)
 	hotplug_close(machine->hotplug);
 	drives_fini(&machine->drives);
 	vsock_unix_close(machine->vsock);
+	nets_close(&machine->nets);
 	loop_destroy(machine->loop);
 	media_close(&machine->media);
 	free(machine);

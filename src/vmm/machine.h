@@ -14,6 +14,7 @@
 #include "vmm/consoles.h"
 #include "vmm/error.h"
 #include "vmm/gdb_socket.h"
+#include "vmm/nets.h"
 #include "vmm/profile.h"
 #include "vmm/rom.h"
 #include "vmm/vnc_server.h"
@@ -64,6 +65,8 @@ struct machine_config {
 	unsigned int ports;
 	uint32_t vsock_cid; /* of the guest, for sockets; 0: none */
 	const char *vsock_path; /* NULL: by the machine's name */
+	const struct machine_net *net; /* BOARD_NICS_MAX at most */
+	unsigned int nets;
 	bool reboot; /* on a guest's reset; else it ends the run */
 	bool testdev;
 	const char *report; /* file; NULL: none */

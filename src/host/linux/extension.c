@@ -22,25 +22,42 @@ static void program_folder(char folder[PATH_MAX])
 		slash[1] = '\0';
 }
 
-void *extension_symbol(const char *name, const char *symbol, char *error,
-		       size_t size)
+/* Where it is; false: nowhere. */
+static bool find(const char *name, char *path, size_t size)
 {
-	char program[PATH_MAX], path[2 * PATH_MAX];
-	void *handle, *found;
+	char program[PATH_MAX];
 
 	program_folder(program);
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s/lodge-%s.so",
+		snprintf(path, size, "%s%s/lodge-%s.so",
 			 folders[i][0] == '/' ? "" : program, folders[i], name);
-		if (access(path, R_OK))
-			continue;
-		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-		found = handle ? dlsym(handle, symbol) : NULL;
-		if (!found)
-			snprintf(error, size, "%s", dlerror());
-		return found;
+		if (!access(path, R_OK))
+			return true;
 	}
-	snprintf(error, size, "needs lodge-%s.so, which is not installed: this "
-		 "lodge was built without it", name);
-	return NULL;
+	return false;
+}
+
+bool extension_present(const char *name)
+{
+	char path[2 * PATH_MAX];
+
+	return find(name, path, sizeof(path));
+}
+
+void *extension_symbol(const char *name, const char *symbol, char *error,
+		       size_t size)
+{
+	char path[2 * PATH_MAX];
+	void *handle, *found;
+
+	if (!find(name, path, sizeof(path))) {
+		snprintf(error, size, "needs lodge-%s.so, which is not "
+			 "installed: this lodge was built without it", name);
+		return NULL;
+	}
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	found = handle ? dlsym(handle, symbol) : NULL;
+	if (!found)
+		snprintf(error, size, "%s", dlerror());
+	return found;
 }

@@ -7,6 +7,7 @@
 #ifndef LODGE_HOST_LINUX_EXTENSION_H
 #define LODGE_HOST_LINUX_EXTENSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -16,5 +17,8 @@
  */
 void *extension_symbol(const char *name, const char *symbol, char *error,
 		       size_t size);
+
+/* Whether it is there to be loaded. */
+bool extension_present(const char *name);
 
 #endif

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames from the card wait in a ring for the stack's thread; frames for it
+ * that it has no room for wait in a list, and the host's sockets with them, so
+ * nothing is lost for want of room. The ring is one piece of memory, filled
+ * from the start again whenever it runs empty: a quiet network touches little
+ * of it.
+ */
+#include "net/user.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "host/linux/extension.h"
+#include "host/linux/thread.h"
+#include "net/address.h"
+#include "net/offload.h"
+#include "vm/host.h"
+
+#define RING_SIZE    (1u << 20)
+#define BACKLOG_MAX  (4u << 20) /* bytes; what is more is dropped */
+#define INPUT_BATCH  64	  /* frames between two looks at sockets */
+#define ALIGN	     8u
+
+#define DEFAULT_NET  "10.0.2.0/24"
+#define DEFAULT_NET6 "fd6c:6f64:6765::/64"
+#define NET_BITS_MAX 27 /* DHCP has 16 addresses to give, from 15 on */
+
+/* Before each frame in the ring; a size of 0: go on at its start. */
+struct slot {
+	uint32_t size;
+};
+
+struct waiting {
+	struct waiting *next;
+	size_t size;
+	uint8_t frame[];
+};
+
+struct user_net {
+	struct net net;
+	struct user_plan plan;
+	const struct net_config *config;
+
+	const struct user_stack_ops *ops; /* NULL: not loaded yet */
+	struct user_stack *stack;	  /* the thread's, once it runs */
+	struct thread thread;
+	_Atomic bool ending;
+	int wake; /* eventfd */
+	_Atomic bool asleep; /* the thread is, or is about to be */
+	_Atomic bool has_room; /* the card has said so */
+
+	pthread_mutex_t lock; /* the ring */
+	uint8_t *ring;
+	uint32_t head, tail; /* next to write; next to read */
+	bool full;	     /* send() has said "later" */
+
+	/* The thread's. */
+	struct waiting *first, **last;
+	size_t waiting;	      /* bytes */
+	bool told;	      /* the card was given frames */
+};
+
+static struct user_net *of_net(struct net *net)
+{
+	return (struct user_net *)net;
+}
+
+static void wake(struct user_net *u)
+{
+	const uint64_t one = 1;
+
+	if (atomic_exchange(&u->asleep, false) &&
+	    write(u->wake, &one, sizeof(one)) != sizeof(one))
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+}
+
+/* --- the ring ---------------------------------------------------------------- */
+
+static uint32_t room_of(uint32_t size)
+{
+	return (uint32_t)(sizeof(struct slot) + size + ALIGN - 1) & ~(ALIGN - 1);
+}
+
+static struct slot *slot_at(struct user_net *u, uint32_t at)
+{
+	return (struct slot *)(void *)(u->ring + at);
+}
+
+/* Held: the lock. Where a frame of `size` bytes goes; NULL: nowhere now. */
+static struct slot *place(struct user_net *u, uint32_t size)
+{
+	const uint32_t need = room_of(size), mark = room_of(0);
+
+	if (u->head == u->tail)
+		u->head = u->tail = 0;
+	/* A mark fits behind every frame; head never reaches tail. */
+	if (u->head >= u->tail) {
+		if (u->head + need + mark <= RING_SIZE)
+			return slot_at(u, u->head);
+		if (need >= u->tail)
+			return NULL;
+		slot_at(u, u->head)->size = 0;
+		u->head = 0;
+		return slot_at(u, 0);
+	}
+	return u->head + need < u->tail ? slot_at(u, u->head) : NULL;
+}
+
+static bool send_frame(struct net *net, unsigned int queue,
+		       const struct nic_frame *frame)
+{
+	struct user_net *u = of_net(net);
+	struct slot *slot;
+
+	pthread_mutex_lock(&u->lock);
+	slot = u->ring ? place(u, frame->size) : NULL;
+	if (slot) {
+		offload_copy(frame, (uint8_t *)(slot + 1));
+		slot->size = frame->size;
+		u->head += room_of(frame->size);
+	} else if (u->ring) {
+		u->full = true;
+	}
+	pthread_mutex_unlock(&u->lock);
+	return slot || !u->ring;
+}
+
+static void flush(struct net *net, unsigned int queue)
+{
+	wake(of_net(net));
+}
+
+/* The next frame for the stack; NULL: none. */
+static struct slot *peek(struct user_net *u)
+{
+	struct slot *slot = NULL;
+
+	pthread_mutex_lock(&u->lock);
+	if (u->head != u->tail) {
+		slot = slot_at(u, u->tail);
+		if (!slot->size) {
+			u->tail = 0;
+			slot = u->head ? slot_at(u, 0) : NULL;
+		}
+	}
+	pthread_mutex_unlock(&u->lock);
+	return slot;
+}
+
+/* Held: the lock. Bytes that are taken. */
+static uint32_t used(const struct user_net *u)
+{
+	return u->head - u->tail + (u->head < u->tail ? RING_SIZE : 0);
+}
+
+/* It is done with. True: a card waits for room, and there is much now. */
+static bool drop(struct user_net *u, const struct slot *slot)
+{
+	bool again;
+
+	pthread_mutex_lock(&u->lock);
+	u->tail += room_of(slot->size);
+	again = u->full && used(u) <= RING_SIZE / 2;
+	if (again)
+		u->full = false;
+	pthread_mutex_unlock(&u->lock);
+	return again;
+}
+
+/* --- to the card, on the stack's thread --------------------------------------- */
+
+static bool give(struct user_net *u, const void *frame, size_t size)
+{
+	const struct span span = { (void *)frame, size };
+	const struct nic_frame nic_frame = {
+		.span = &span,
+		.spans = 1,
+		.size = (uint32_t)size,
+		.sum = NIC_SUM_GOOD,
+	};
+
+	if (!u->net.nic->ops->receive(u->net.nic, &nic_frame))
+		return false;
+	u->told = true;
+	return true;
+}
+
+static void deliver(void *ctx, const void *frame, size_t size)
+{
+	struct user_net *u = ctx;
+	struct waiting *w;
+
+	if (size < NIC_FRAME_MIN || size > NIC_FRAME_MAX ||
+	    (!u->first && give(u, frame, size)) ||
+	    u->waiting + size > BACKLOG_MAX)
+		return;
+	w = malloc(sizeof(*w) + size);
+	if (!w)
+		return;
+	w->next = NULL;
+	w->size = size;
+	memcpy(w->frame, frame, size);
+	*u->last = w;
+	u->last = &w->next;
+	u->waiting += size;
+}
+
+static void forget_first(struct user_net *u)
+{
+	struct waiting *w = u->first;
+
+	u->first = w->next;
+	u->waiting -= w->size;
+	if (!u->first)
+		u->last = &u->first;
+	free(w);
+}
+
+static void tell_card(struct user_net *u)
+{
+	while (u->first && give(u, u->first->frame, u->first->size))
+		forget_first(u);
+	if (u->told)
+		u->net.nic->ops->flush(u->net.nic);
+	u->told = false;
+}
+
+/* --- the thread ---------------------------------------------------------------- */
+
+static int load(struct user_net *u, char *why, size_t size)
+{
+	u->ops = extension_symbol("user-net", "user_net_stack", why, size);
+	if (!u->ops)
+		return -1;
+	u->stack = u->ops->open(&u->plan, deliver, u);
+	if (!u->stack)
+		snprintf(why, size, "out of memory");
+	return u->stack ? 0 : -1;
+}
+
+/* Some of what the guest has sent. True: more is there. */
+static bool take_input(struct user_net *u)
+{
+	for (unsigned int i = 0; i < INPUT_BATCH; i++) {
+		struct slot *slot = peek(u);
+
+		if (!slot)
+			return false;
+		u->ops->input(u->stack, slot + 1, slot->size);
+		if (drop(u, slot))
+			u->net.nic->ops->again(u->net.nic);
+	}
+	return true;
+}
+
+static void sleep_on(struct user_net *u, struct pollfd *fd, unsigned int count,
+		     int timeout, bool sockets)
+{
+	uint64_t wakes;
+	int result;
+
+	fd[0] = (struct pollfd){ .fd = u->wake, .events = POLLIN };
+	result = poll(fd, count, timeout);
+	atomic_store(&u->asleep, false);
+	if (result > 0 && fd[0].revents &&
+	    read(u->wake, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	if (sockets && (result >= 0 || errno == EINTR))
+		u->ops->serve(u->stack, result);
+}
+
+/* One round: what came from the guest, then from the host. */
+static void work(struct user_net *u)
+{
+	bool more = take_input(u), sockets;
+	struct pollfd *fd;
+	unsigned int count;
+	int timeout;
+
+	tell_card(u);
+	fd = u->ops->wait(u->stack, &count, &timeout);
+	if (!fd) {
+		host_yield();
+		return;
+	}
+	/* The host's senders wait as long as the guest has no room. */
+	sockets = !u->first;
+	if (!sockets) {
+		count = 1;
+		timeout = -1;
+	}
+	atomic_store(&u->asleep, true);
+	if (more || peek(u) || atomic_load(&u->ending) ||
+	    (!sockets && atomic_exchange(&u->has_room, false)))
+		timeout = 0;
+	sleep_on(u, fd, count, timeout, sockets);
+	tell_card(u);
+}
+
+static void run(void *ctx)
+{
+	struct user_net *u = ctx;
+	char why[200];
+
+	if (!u->stack && load(u, why, sizeof(why))) {
+		host_log(HOST_LOG_ERROR, "net user: %s", why);
+		u->net.nic->ops->link(u->net.nic, false);
+		return;
+	}
+	while (!atomic_load(&u->ending))
+		work(u);
+}
+
+/* --- the net --------------------------------------------------------------------- */
+
+static void room(struct net *net)
+{
+	struct user_net *u = of_net(net);
+
+	atomic_store(&u->has_room, true);
+	wake(u);
+}
+
+static uint8_t *map_ring(void)
+{
+	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return ring == MAP_FAILED ? NULL : ring;
+}
+
+static void start(struct net *net)
+{
+	struct user_net *u = of_net(net);
+	int rc;
+
+	if (u->thread.started)
+		return;
+	if (!u->ring)
+		u->ring = map_ring();
+	rc = u->ring ? thread_start(&u->thread, "net-user", run, u) : -ENOMEM;
+	if (rc)
+		host_log(HOST_LOG_ERROR, "net user: %s", strerror(-rc));
+}
+
+static void part(struct net *net)
+{
+	struct user_net *u = of_net(net);
+
+	atomic_store(&u->ending, true);
+	atomic_store(&u->asleep, true);
+	wake(u);
+	thread_join(&u->thread);
+	atomic_store(&u->ending, false);
+	while (u->first)
+		forget_first(u);
+	u->head = u->tail = 0;
+	u->full = false;
+}
+
+static void close_net(struct net *net)
+{
+	struct user_net *u = of_net(net);
+
+	if (u->stack)
+		u->ops->close(u->stack);
+	if (u->ring)
+		munmap(u->ring, RING_SIZE);
+	if (u->wake >= 0)
+		close(u->wake);
+	pthread_mutex_destroy(&u->lock);
+	free(u);
+}
+
+static const struct net_ops user_ops = {
+	.send = send_frame,
+	.flush = flush,
+	.room = room,
+	.start = start,
+	.part = part,
+	.close = close_net,
+};
+
+/* --- the plan ---------------------------------------------------------------------- */
+
+static struct in_addr address4(uint32_t network, uint32_t host)
+{
+	return (struct in_addr){ htonl(network + host) };
+}
+
+static struct in6_addr address6(const struct in6_addr *prefix, uint8_t host)
+{
+	struct in6_addr address = *prefix;
+
+	address.s6_addr[15] = host;
+	return address;
+}
+
+/* The address that a guest makes itself of its card's (RFC 4291, app. A). */
+static struct in6_addr address_of(const struct in6_addr *prefix,
+				  const uint8_t mac[NIC_MAC])
+{
+	const uint8_t id[8] = { mac[0] ^ 2, mac[1], mac[2], 0xff,
+				0xfe,	    mac[3], mac[4], mac[5] };
+	struct in6_addr address = *prefix;
+
+	memcpy(address.s6_addr + 8, id, sizeof(id));
+	return address;
+}
+
+static int make_plan(struct user_plan *plan, const struct net_config *config,
+		     struct net_error *error)
+{
+	const char *net = net_word(config, "net");
+	const char *net6 = net_word(config, "net6");
+	unsigned int bits, bits6;
+	uint32_t network;
+
+	if (!net)
+		net = DEFAULT_NET;
+	if (!net6)
+		net6 = DEFAULT_NET6;
+	if (!address_parse_net4(net, &network, &bits) || bits < 8 ||
+	    bits > NET_BITS_MAX)
+		return net_error_set(error, "net=%s: give a network of /8 to "
+				     "/%d such as " DEFAULT_NET, net,
+				     NET_BITS_MAX);
+	*plan = (struct user_plan){ .mtu = config->mtu };
+	if (!address_parse_net6(net6, &plan->prefix6, &bits6) || bits6 != 64)
+		return net_error_set(error, "net6=%s: give a network of /64 "
+				     "such as " DEFAULT_NET6, net6);
+	plan->network = address4(network, 0);
+	plan->mask.s_addr = htonl(~(UINT32_MAX >> bits));
+	plan->host = address4(network, 2);
+	plan->name_server = address4(network, 3);
+	plan->first = address4(network, 15);
+	plan->prefix6_length = bits6;
+	plan->host6 = address6(&plan->prefix6, 2);
+	plan->name_server6 = address6(&plan->prefix6, 3);
+	plan->guest6 = address_of(&plan->prefix6, config->mac);
+	plan->restricted = net_word(config, "restrict");
+	return 0;
+}
+
+static int check(const struct net_config *config, struct net_error *error)
+{
+	struct user_plan plan;
+
+	return make_plan(&plan, config, error);
+}
+
+/* --- published ports ----------------------------------------------------------------- */
+
+static int refuse(const struct net_publish *publish,
+		  const struct sockaddr_storage *host, int err,
+		  struct net_error *error)
+{
+	char text[ADDRESS_PUBLISH], holder[ADDRESS_HOLDER];
+
+	address_publish(text, publish);
+	if (err == -EACCES)
+		return net_error_set(error, "--publish %s: ports below 1024 "
+				     "are the system's; give one above", text);
+	if (err != -EADDRINUSE)
+		return net_error_set(error, "--publish %s: %s", text,
+				     strerror(-err));
+	address_holder(holder, host, publish->udp);
+	if (holder[0])
+		return net_error_set(error, "--publish %s: %s has port %u; "
+				     "give another one", text, holder,
+				     publish->port);
+	return net_error_set(error, "--publish %s: port %u is taken; give "
+			     "another one", text, publish->port);
+}
+
+/* A host without IPv6 serves the other family alone. */
+static bool may_lack(const struct net_publish *publish,
+		     const struct sockaddr_storage *host, int err)
+{
+	return host->ss_family == AF_INET6 && !strchr(publish->host, ':') &&
+	       (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT);
+}
+
+static int publish_one(struct user_net *u, const struct net_publish *publish,
+		       struct net_error *error)
+{
+	struct sockaddr_storage host[ADDRESS_HOSTS];
+	unsigned int hosts = address_hosts(publish, host);
+
+	for (unsigned int i = 0; i < hosts; i++) {
+		int err = u->ops->forward(u->stack, (struct sockaddr *)&host[i],
+					  address_size(&host[i]),
+					  publish->guest, publish->udp);
+
+		if (err && !may_lack(publish, &host[i], err))
+			return refuse(publish, &host[i], err, error);
+	}
+	return 0;
+}
+
+static int publish_all(struct user_net *u, struct net_error *error)
+{
+	char why[200];
+
+	if (!u->config->publishes)
+		return 0;
+	if (load(u, why, sizeof(why)))
+		return net_error_set(error, "--net user: %s", why);
+	for (unsigned int i = 0; i < u->config->publishes; i++)
+		if (publish_one(u, &u->config->publish[i], error))
+			return -1;
+	return 0;
+}
+
+static int open_net(struct net **out, const struct net_config *config,
+		    struct net_error *error)
+{
+	struct user_net *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return net_error_set(error, "out of memory");
+	pthread_mutex_init(&u->lock, NULL);
+	u->net.ops = &user_ops;
+	u->net.link = true;
+	u->net.can = NIC_CAN_ALL; /* as large as they come */
+	u->config = config;
+	u->last = &u->first;
+	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (u->wake < 0)
+		net_error_set(error, "eventfd: %s", strerror(errno));
+	if (u->wake >= 0 && !make_plan(&u->plan, config, error) &&
+	    !publish_all(u, error)) {
+		*out = &u->net;
+		return 0;
+	}
+	close_net(&u->net);
+	return -1;
+}
+
+static const struct net_option user_options[] = {
+	{ "restrict", NULL },
+	{ "net", "CIDR" },
+	{ "net6", "CIDR" },
+};
+
+const struct net_mode net_user_mode = {
+	.name = "user",
+	.options = user_options,
+	.option_count = sizeof(user_options) / sizeof(user_options[0]),
+	.can_publish = true,
+	.check = check,
+	.open = open_net,
+};

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mode "user": the guest behind a network of its own inside this process,
+ * on the host's behalf and with no privileges. libslirp plays its router, DHCP
+ * and name server, and opens a socket of the host for each connection.
+ *
+ * The library and what it needs are the extension "user-net", which a thread
+ * loads when the guest's driver is there; at once when ports are published,
+ * since a port that is taken has to be told.
+ */
+#ifndef LODGE_NET_USER_H
+#define LODGE_NET_USER_H
+
+#include <netinet/in.h>
+#include <poll.h>
+
+#include "net/net.h"
+
+extern const struct net_mode net_user_mode;
+
+/* How the guest's network looks. */
+struct user_plan {
+	struct in_addr network, mask, host, name_server, first;
+	struct in6_addr prefix6, host6, name_server6, guest6;
+	unsigned int prefix6_length;
+	bool restricted;
+	uint16_t mtu;
+};
+
+/* --- what the extension gives ---------------------------------------------- */
+
+struct user_stack;
+
+struct user_stack_ops {
+	/*
+	 * Packets for the guest go to deliver(), on the thread that calls
+	 * input() or serve(). NULL: no memory.
+	 */
+	struct user_stack *(*open)(const struct user_plan *plan,
+				   void (*deliver)(void *ctx, const void *frame,
+						   size_t size),
+				   void *ctx);
+	void (*close)(struct user_stack *stack);
+	/* Listens at the host's address. 0 or a negative errno. */
+	int (*forward)(struct user_stack *stack, const struct sockaddr *host,
+		       socklen_t size, uint16_t guest_port, bool udp);
+	/* A packet of the guest's. */
+	void (*input)(struct user_stack *stack, const void *frame,
+		      size_t size);
+	/*
+	 * What to wait for: descriptors from index 1 on (0 is the caller's),
+	 * and how long in ms, -1 for ever. NULL: no memory.
+	 */
+	struct pollfd *(*wait)(struct user_stack *stack, unsigned int *count,
+			       int *timeout);
+	/* After poll(), whose result this is. */
+	void (*serve)(struct user_stack *stack, int result);
+};
+
+/* The extension's one symbol. */
+extern const struct user_stack_ops user_net_stack;
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/nets.h"
+
+#include <string.h>
+
+#include "net/address.h"
+
+static const char *const models[] = {
+	[BOARD_NIC_VIRTIO] = "virtio",
+};
+
+/* The first card before this one with the same address; -1: none. */
+static int twin(const struct nets *nets, unsigned int index)
+{
+	for (unsigned int i = 0; i < index; i++)
+		if (!memcmp(nets->given[i].config.mac,
+			    nets->given[index].config.mac, NIC_MAC))
+			return (int)i;
+	return -1;
+}
+
+static void choose_mac(struct nets *nets, unsigned int index, const char *name)
+{
+	struct net_config *config = &nets->given[index].config;
+	unsigned int number = index;
+
+	if (config->mac_given)
+		return;
+	do {
+		net_make_mac(config->mac, name, number);
+		number += BOARD_NICS_MAX;
+	} while (twin(nets, index) >= 0);
+}
+
+int nets_open(struct nets *nets, const struct machine_net *given,
+	      unsigned int count, const char *name, struct vmm_error *error)
+{
+	struct net_error why;
+
+	nets->count = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		nets->given[i] = given[i];
+		nets->given[i].config.machine = name;
+		choose_mac(nets, i, name);
+		if (net_open(&nets->net[i], &nets->given[i].config, &why)) {
+			nets_close(nets);
+			return vmm_error_set(error, "%s", why.text);
+		}
+		nets->count++;
+	}
+	return 0;
+}
+
+void nets_cards(const struct nets *nets, struct board_nic *nic)
+{
+	for (unsigned int i = 0; i < nets->count; i++) {
+		const struct net_config *config = &nets->given[i].config;
+
+		nic[i] = (struct board_nic){
+			.net = nets->net[i],
+			.model = nets->given[i].model,
+			.mtu = config->mtu,
+			.queues = config->queues,
+		};
+		memcpy(nic[i].mac, config->mac, NIC_MAC);
+	}
+}
+
+static json_t *counts(struct nic_count *count)
+{
+	return json_pack("{sIsIsIsI}", "frames",
+			 (json_int_t)atomic_load(&count->frames), "bytes",
+			 (json_int_t)atomic_load(&count->bytes), "dropped",
+			 (json_int_t)atomic_load(&count->dropped), "refused",
+			 (json_int_t)atomic_load(&count->refused));
+}
+
+static json_t *publishes(const struct net_config *config)
+{
+	json_t *list = json_array();
+	char text[ADDRESS_PUBLISH];
+
+	for (unsigned int i = 0; i < config->publishes; i++)
+		json_array_append_new(list, json_string(address_publish(
+						    text, &config->publish[i])));
+	return list;
+}
+
+json_t *nets_inspect(const struct nets *nets, struct board *board)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < nets->count; i++) {
+		const struct net_config *config = &nets->given[i].config;
+		struct nic *nic = board_nic(board, i);
+		char mac[ADDRESS_MAC];
+
+		json_array_append_new(
+			list,
+			json_pack("{sssssssisisbsososo}", "mode",
+				  config->mode->name, "model",
+				  models[nets->given[i].model], "mac",
+				  address_mac(mac, config->mac), "mtu",
+				  (int)config->mtu, "queues",
+				  (int)config->queues, "link",
+				  (int)nets->net[i]->link, "publish",
+				  publishes(config), "sent", counts(&nic->sent),
+				  "received", counts(&nic->received)));
+	}
+	return list;
+}
+
+void nets_close(struct nets *nets)
+{
+	for (unsigned int i = 0; i < nets->count; i++)
+		net_close(nets->net[i]);
+	nets->count = 0;
+}
