@@ -14,7 +14,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses install clean
+.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses trips install clean
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
@@ -77,6 +77,12 @@ losses:
 	@ninja -C $(BUILD) tests/disk/test-disk-qcow2-model
 	@$(BUILD)/tests/disk/test-disk-qcow2-model --count $(LOSSES) --cuts 20
 
+trips:
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory all
+	@LODGE_TRIPS=1 LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
+		-p no:cacheprovider tests/system/test_image_trips.py $(ARGS)
+
 fuzz:
 	@$(SETUP) build test
 	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
@@ -113,6 +119,7 @@ help:
 	@echo "                interpreter, rewriter and this processor"
 	@echo "make losses     write LOSSES=$(LOSSES) qcow2 images at random and lose"
 	@echo "                power 20 times each"
+	@echo "make trips      send a Debian to QEMU and back in each format"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"
 	@echo

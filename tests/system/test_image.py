@@ -12,7 +12,7 @@ import signal
 
 import pytest
 
-from conftest import BUILD, ENGINE, SOURCE, run, spawn
+from conftest import BUILD, ENGINE, SOURCE, run, spawn, status_of
 
 RECIPE = SOURCE / "guests" / "debian"
 
@@ -67,21 +67,25 @@ def test_the_image_is_described(debian):
 
 
 class Machine:
-    """A machine of the image debian, at its serial console."""
+    """A machine of Debian, at its serial console."""
 
-    def __init__(self, where, *args):
-        self.child = spawn("run", "debian", "--engine", ENGINE, *args,
+    def __init__(self, where, *args, image="debian"):
+        self.child = spawn("run", image, "--engine", ENGINE, *args,
                            timeout=900, **where)
         self.child.expect(r"log in as (\S+) with the password (\S+)\r+\n")
         self.user, self.password = self.child.match.groups()
 
     def log_in(self, host):
-        """By the password that lodge told. What ends getty starts another."""
-        self.child.expect_exact(f"{host} login: ")
-        self.child.sendline(self.user)
-        self.child.expect_exact("Password: ")
-        self.child.sendline(self.password)
-        self.child.expect_exact(f"{self.user}@{host}:~$ ")
+        """By the password that lodge told. Login throws away what was typed
+        before it is ready for the password, a moment after it has asked."""
+        asked, prompt = f"{host} login: ", f"{self.user}@{host}:~$ "
+        self.child.expect_exact(asked)
+        for _ in range(5):
+            self.child.sendline(self.user)
+            self.child.expect_exact("Password: ")
+            self.child.sendline(self.password)
+            if not self.child.expect_exact([prompt, asked]):
+                break
         # No prompt and no echo; what cloud-init still tells comes between.
         self.child.sendline("stty -echo; set +o emacs; PS1=; echo re''ady")
         self.child.expect(r"ready\r+\n")
@@ -93,6 +97,10 @@ class Machine:
         self.child.expect(r"=(\d+)=\r+\n")
         assert self.child.match[1] == "0", self.child.before
         return self.child.before.replace("\r", "").strip()
+
+    def power_off(self):
+        self.child.sendline("sudo poweroff")
+        assert status_of(self.child, timeout=900) == 0
 
     def kill(self):
         """As a loss of power: what was synced is there."""
