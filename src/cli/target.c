@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/option.h"
+#include "disk/address.h"
 #include "vmm/machine.h"
 
 static bool take_switch(struct target *target, unsigned int switches,
@@ -98,7 +99,7 @@ char *target_path(const char *path)
 {
 	char *folder, *whole;
 
-	if (path[0] == '/')
+	if (path[0] == '/' || disk_is_address(path))
 		return strdup(path);
 	folder = getcwd(NULL, 0);
 	if (!folder)

@@ -41,7 +41,7 @@ json_t *target_call(struct target *target, const char *command, json_t *more,
 void target_close(struct target *target);
 
 /*
- * `path` for a machine, which may run in another folder. To be freed; NULL: no
+ * `path` or address for a machine, which may run in another folder. To be freed; NULL: no
  * memory, or the folder is gone.
  */
 char *target_path(const char *path);

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "disk/address.h"
 #include "disk/driver.h"
 #include "disk/file.h"
-#include "disk/nbd_address.h"
 
 #define DEPTH_MAX 64  /* images of a chain */
 #define HEAD	  512 /* bytes that a probe sees */
@@ -87,7 +87,7 @@ const struct disk_driver *disk_driver_by_path(const char *path)
 	const char *name = strrchr(path, '/');
 	const char *suffix = strrchr(name ? name : path, '.');
 
-	if (disk_nbd_is_address(path))
+	if (disk_is_address(path))
 		return NULL; /* its last part may be a socket's */
 	for (size_t i = 0; suffix && i < DRIVERS; i++)
 		if (has_word(drivers[i]->suffixes, suffix))
@@ -193,8 +193,8 @@ int disk_open(struct disk_node **node, const struct disk_open *how,
 	      struct disk_error *error)
 {
 	struct disk_node *file;
-	int result = disk_nbd_is_address(how->path)
-			     ? disk_nbd_open(&file, how, error)
+	int result = disk_is_address(how->path)
+			     ? disk_address_open(&file, how, error)
 			     : disk_file_open(&file, how, error);
 
 	*node = NULL;

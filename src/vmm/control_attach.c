@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "disk/address.h"
 #include "virtio/blk.h"
 #include "virtio/virtio.h"
 #include "vmm/control_impl.h"
@@ -108,7 +109,8 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 	disk->limits.bps = number_of(request, "bps");
 	disk->limits.burst_ms = (uint32_t)number_of(request, "burst");
 	disk->queues = queues ? (unsigned int)count : 0;
-	if (!disk->path || disk->path[0] != '/')
+	if (!disk->path ||
+	    (disk->path[0] != '/' && !disk_is_address(disk->path)))
 		control_refuse(reply, "bad-request",
 			       "\"path\" is an absolute path");
 	else if (!take_secrets(request, disk))
