@@ -7,12 +7,16 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "disk/driver.h"
+#include "disk/zeros.h"
 
 #define ENTRIES_AT_ONCE 64u
 #define ENTRY_MAX	8u
+#define PIECE		4096u /* that is a hole or not */
+#define AT_ONCE		(256u << 10) /* bytes that are copied */
 
 uint64_t disk_table_at(const struct disk_table *table, uint64_t block)
 {
@@ -126,6 +130,78 @@ int disk_extents_discard(struct disk_node *node, uint64_t offset,
 		length -= extent.length;
 	}
 	return 0;
+}
+
+/* --- another size ----------------------------------------------------------- */
+
+int disk_zero_behind(struct disk_node *node, uint64_t from, uint64_t end)
+{
+	int error = 0;
+
+	while (!error && from < end) {
+		struct disk_extent extent;
+
+		error = node->driver->map(node, from, end - from, 0, &extent);
+		if (error)
+			break;
+		if (extent.kind == DISK_DATA)
+			error = disk_zero(extent.in, extent.at, extent.length,
+					  0);
+		from += extent.length;
+	}
+	return error;
+}
+
+/* Bytes from `at` on that are, or are not, zeros in whole pieces. */
+static uint64_t alike(const uint8_t *buf, uint64_t at, uint64_t size,
+		      bool *zeros)
+{
+	uint64_t end = at;
+
+	do {
+		uint64_t part = size - end < PIECE ? size - end : PIECE;
+		bool none = disk_all_zeros(buf + end, part);
+
+		if (end > at && none != *zeros)
+			break;
+		*zeros = none;
+		end += part;
+	} while (end < size);
+	return end - at;
+}
+
+int disk_copy_room(struct disk_node *file, uint64_t from, uint64_t to,
+		   uint64_t size)
+{
+	uint8_t *buf = malloc(AT_ONCE);
+	int error = buf ? disk_make_room(file, to, size) : -ENOMEM;
+
+	while (!error && size) {
+		uint64_t part = size < AT_ONCE ? size : AT_ONCE, run;
+
+		error = disk_read_bytes(file, from, buf, part);
+		for (uint64_t i = 0; !error && i < part; i += run) {
+			bool zeros = true;
+
+			run = alike(buf, i, part, &zeros);
+			if (!zeros)
+				error = disk_write_bytes(file, to + i, buf + i,
+							 run);
+		}
+		from += part;
+		to += part;
+		size -= part;
+	}
+	free(buf);
+	return error;
+}
+
+int disk_check_growth(const struct disk_node *node, struct disk_error *error)
+{
+	if (!node->backing || node->backing->size <= node->size)
+		return 0;
+	return disk_error_set(error, -ENOTSUP, "stands on a longer image, the "
+			      "end of which would show; convert it");
 }
 
 /* --- room ------------------------------------------------------------------- */

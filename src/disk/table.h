@@ -50,6 +50,21 @@ int disk_extents_discard(struct disk_node *node, uint64_t offset,
 			 uint64_t length);
 
 /*
+ * For resizing: what a node that keeps places has in [from, end) reads as
+ * zeros, behind the disk's end also.
+ */
+int disk_zero_behind(struct disk_node *node, uint64_t from, uint64_t end);
+
+/* Copies room of a file to other room of it that nothing uses; zeros become
+ * holes. The two do not meet. */
+int disk_copy_room(struct disk_node *file, uint64_t from, uint64_t to,
+		   uint64_t size);
+
+/* Whether a backing file would show behind the end of a node that grows; then
+ * there is an error. */
+int disk_check_growth(const struct disk_node *node, struct disk_error *error);
+
+/*
  * Makes room of `size` bytes at `offset` of a file, at its end or in it, that
  * reads as zeros. Callers see to it that one does so at a time.
  */

@@ -471,22 +471,138 @@ static int vdi_create(struct disk_node *file, const struct disk_create *how,
 
 /* --- care ------------------------------------------------------------------- */
 
-static int grow_table(struct vdi *vdi, uint64_t size, uint32_t blocks)
+/* Both lie in one sector. */
+static int set_size(struct vdi *vdi, uint64_t size, uint32_t blocks)
 {
 	uint8_t number[4], bytes[8];
-	int error = 0;
+	int error;
 
+	put_le64(bytes, size);
+	put_le32(number, blocks);
+	error = disk_meta_write(&vdi->meta, AT_DISK_SIZE, bytes, 8);
+	if (!error)
+		error = disk_meta_write(&vdi->meta, AT_BLOCKS, number, 4);
+	return error ? error : disk_meta_flush(&vdi->meta);
+}
+
+static int grow(struct vdi *vdi, uint64_t size, uint32_t blocks)
+{
+	uint64_t end = (uint64_t)vdi->blocks * vdi->table.block;
+	int error = disk_zero_behind(&vdi->node, vdi->node.size,
+				     size < end ? size : end);
+
+	if (blocks < vdi->blocks) /* the last ones were never of use */
+		blocks = vdi->blocks;
 	for (uint32_t block = vdi->blocks; !error && block < blocks; block++)
 		error = set_entry(vdi, block, ENTRY_FREE);
 	if (!error)
 		error = disk_meta_flush(&vdi->meta);
-	put_le64(bytes, size);
-	put_le32(number, blocks);
 	if (!error)
-		error = disk_meta_write(&vdi->meta, AT_DISK_SIZE, bytes, 8);
+		error = set_size(vdi, size, blocks);
 	if (!error)
-		error = disk_meta_write(&vdi->meta, AT_BLOCKS, number, 4);
+		vdi->blocks = blocks;
+	return error;
+}
+
+/* --- less of it --------------------------------------------------------------- */
+
+/* Which block has each number that is in use. */
+struct owners {
+	uint32_t *block; /* ENTRY_FREE: none */
+	uint32_t limit;
+};
+
+static void note_owner(void *ctx, uint32_t block, uint32_t number)
+{
+	struct owners *owners = ctx;
+
+	if (number < owners->limit)
+		owners->block[number] = block;
+}
+
+/* A block's bytes at another number; then the block has that. */
+static int move_block(struct vdi *vdi, uint32_t block, uint32_t from,
+		      uint32_t to)
+{
+	uint32_t size = vdi->table.block;
+	int error = disk_copy_room(vdi->node.file,
+				   vdi->data + (uint64_t)from * size,
+				   vdi->data + (uint64_t)to * size, size);
+
+	return error ? error : set_entry(vdi, block, to);
+}
+
+/* The last ones go where numbers are free, so that there are no gaps. */
+static int fill_from_end(struct vdi *vdi, struct owners *owners, uint32_t *end)
+{
+	uint32_t to = 0, from = owners->limit;
+	int error = 0;
+
+	while (!error) {
+		while (from && owners->block[from - 1] == ENTRY_FREE)
+			from--;
+		while (to < from && owners->block[to] != ENTRY_FREE)
+			to++;
+		if (to >= from)
+			break;
+		error = move_block(vdi, owners->block[from - 1], from - 1, to);
+		owners->block[to++] = owners->block[--from];
+	}
+	*end = from;
 	return error ? error : disk_meta_flush(&vdi->meta);
+}
+
+/* Blocks without gaps, and the file ends behind the last. */
+static int compact(struct vdi *vdi)
+{
+	uint64_t room = (vdi->node.file->size - vdi->data) / vdi->table.block;
+	struct owners owners = { .limit = (uint32_t)room };
+	uint32_t end = 0;
+	int error;
+
+	if (room > BLOCKS_MAX)
+		return -EFBIG;
+	owners.block = malloc((room + 1) * sizeof(*owners.block));
+	if (!owners.block)
+		return -ENOMEM;
+	memset(owners.block, 0xff, (room + 1) * sizeof(*owners.block));
+	error = each_entry(vdi, note_owner, &owners);
+	if (!error)
+		error = fill_from_end(vdi, &owners, &end);
+	free(owners.block);
+	free(vdi->used);
+	vdi->used = NULL;
+	vdi->counted = false;
+	if (!error)
+		error = count_blocks(vdi);
+	if (!error)
+		error = set_count(vdi);
+	if (!error)
+		error = disk_meta_flush(&vdi->meta);
+	return error ? error
+		     : disk_resize(vdi->node.file,
+				   vdi->data + (uint64_t)end * vdi->table.block,
+				   DISK_PREALLOC_OFF, NULL);
+}
+
+/* The disk is smaller before its blocks go. */
+static int shrink(struct vdi *vdi, uint64_t size, uint32_t blocks)
+{
+	uint32_t old = vdi->blocks;
+	int error = set_size(vdi, size, old);
+
+	for (uint32_t block = blocks; !error && block < old; block++)
+		error = set_entry(vdi, block, ENTRY_FREE);
+	if (!error)
+		error = disk_meta_flush(&vdi->meta);
+	/* Numbers are below the count of blocks. */
+	if (!error)
+		error = compact(vdi);
+	if (!error)
+		error = set_size(vdi, size, blocks);
+	if (!error)
+		vdi->blocks = blocks;
+	return error;
 }
 
 static int vdi_resize(struct disk_node *node, uint64_t size,
@@ -501,21 +617,16 @@ static int vdi_resize(struct disk_node *node, uint64_t size,
 	if (prealloc != DISK_PREALLOC_OFF)
 		return disk_error_set(error, -ENOTSUP, "is a VDI image, which "
 				      "grows without preallocation only");
-	if (size < node->size)
-		return disk_error_set(error, -ENOTSUP, "is a VDI image, which "
-				      "cannot get smaller; convert it");
 	if (blocks > room || blocks > BLOCKS_MAX)
 		return disk_error_set(error, -ENOTSUP, "has a table with room "
 				      "for %llu MiB; convert it to grow more",
 				      (unsigned long long)(room *
 							   vdi->table.block >>
 							   20));
-	if (blocks < vdi->blocks) /* the last ones were never of use */
-		blocks = vdi->blocks;
-	result = grow_table(vdi, size, (uint32_t)blocks);
+	result = size < node->size ? shrink(vdi, size, (uint32_t)blocks)
+				   : grow(vdi, size, (uint32_t)blocks);
 	if (result)
 		return disk_error_set(error, result, "%s", strerror(-result));
-	vdi->blocks = (uint32_t)blocks;
 	node->size = size;
 	return 0;
 }

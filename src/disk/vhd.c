@@ -135,6 +135,14 @@ int vhd_write_footer(struct vhd *vhd, uint64_t at)
 	return disk_write_bytes(vhd->node.file, at, vhd->footer, VHD_FOOTER);
 }
 
+uint64_t vhd_align_block(const struct vhd *vhd, uint64_t end)
+{
+	uint64_t data = (end + vhd->bitmap + DATA_ALIGN - 1) &
+			~(uint64_t)(DATA_ALIGN - 1);
+
+	return data - vhd->bitmap;
+}
+
 /* A block behind the others, zeros, its entry not set. Its data are aligned
  * for hosts whose sectors are larger. */
 static int take_block(struct vhd *vhd, uint32_t *entry)
@@ -144,8 +152,7 @@ static int take_block(struct vhd *vhd, uint32_t *entry)
 	int error;
 
 	pthread_mutex_lock(&vhd->mutex);
-	data = (vhd->end + vhd->bitmap + DATA_ALIGN - 1) &
-	       ~(uint64_t)(DATA_ALIGN - 1);
+	data = vhd_align_block(vhd, vhd->end) + vhd->bitmap;
 	end = data + vhd->table.block;
 	*entry = (uint32_t)((data - vhd->bitmap) / SECTOR);
 	error = end / SECTOR >= VHD_UNUSED ? -EFBIG

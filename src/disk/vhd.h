@@ -88,6 +88,9 @@ uint64_t vhd_geometry_sectors(const uint8_t *footer);
  * beginning, where the type has one, is the caller's. */
 int vhd_write_footer(struct vhd *vhd, uint64_t at);
 
+/* Where a block goes that is to lie behind `end`: its data are aligned. */
+uint64_t vhd_align_block(const struct vhd *vhd, uint64_t end);
+
 /* Whether the block with this entry lies where blocks may. */
 bool vhd_block_fits(const struct vhd *vhd, uint32_t entry);
 

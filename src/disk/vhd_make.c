@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VHD images: making, growing, checking.
+ * VHD images: making, resizing, checking.
  *
  * Our images say that Windows made them: that is what makes other programs
  * believe the size in the footer rather than the one that cylinders, heads
@@ -254,128 +254,6 @@ int vhd_create(struct disk_node *file, const struct disk_create *how,
 	return result;
 }
 
-/* --- growing ---------------------------------------------------------------- */
-
-/* The table again, longer, behind the blocks, and the footer behind that. */
-static int move_table(struct vhd *vhd, uint32_t entries, uint64_t *table)
-{
-	uint64_t bytes = (uint64_t)vhd->entries * 4, at = vhd->table.offset;
-	uint64_t to = vhd->end, end = to + table_bytes(entries);
-	uint8_t *buf = malloc(64 * 1024);
-	int error = buf ? vhd_write_footer(vhd, end) : -ENOMEM;
-
-	*table = to;
-	while (!error && bytes) {
-		uint64_t part = bytes < 64 * 1024 ? bytes : 64 * 1024;
-
-		error = disk_read_bytes(vhd->node.file, at, buf, part);
-		if (!error)
-			error = disk_write_bytes(vhd->node.file, to, buf, part);
-		at += part;
-		to += part;
-		bytes -= part;
-	}
-	free(buf);
-	if (!error)
-		error = write_unused(vhd->node.file, to, end - to);
-	if (!error)
-		vhd->end = end;
-	return error ? error : disk_flush(vhd->node.file);
-}
-
-static int set_header(struct vhd *vhd, uint64_t table, uint32_t entries)
-{
-	put_be64(vhd->header + VHD_AT_TABLE, table);
-	put_be32(vhd->header + VHD_AT_ENTRIES, entries);
-	put_be32(vhd->header + VHD_AT_HEADER_SUM,
-		 vhd_sum(vhd->header, VHD_HEADER, VHD_AT_HEADER_SUM));
-	return disk_write_bytes(vhd->node.file, vhd->header_at, vhd->header,
-				VHD_HEADER);
-}
-
-static int grow_table(struct vhd *vhd, uint64_t size)
-{
-	uint64_t entries = (size - 1) / vhd->table.block + 1;
-	uint64_t table = vhd->table.offset;
-	uint64_t old = (uint64_t)vhd->entries * 4;
-	int error = disk_meta_flush(&vhd->meta);
-
-	if (error || entries <= vhd->entries)
-		return error;
-	if (table_bytes(entries) == table_bytes(vhd->entries))
-		error = write_unused(vhd->node.file, table + old,
-				     entries * 4 - old);
-	else
-		error = move_table(vhd, (uint32_t)entries, &table);
-	if (!error)
-		error = disk_flush(vhd->node.file);
-	if (!error)
-		error = set_header(vhd, table, (uint32_t)entries);
-	if (error)
-		return error;
-	/* What the cache has of the table's last sector is old. */
-	disk_meta_fini(&vhd->meta);
-	disk_meta_init(&vhd->meta, vhd->node.file);
-	vhd->entries = (uint32_t)entries;
-	vhd->table.offset = table;
-	return disk_flush(vhd->node.file);
-}
-
-/* The new size in both footers; a fixed image gets its room by that. */
-static int set_size(struct vhd *vhd, uint64_t size)
-{
-	uint64_t old = vhd->end;
-	bool fixed = vhd->type == VHD_FIXED;
-	int error;
-
-	put_be64(vhd->footer + VHD_AT_SIZE, size);
-	vhd_put_geometry(vhd->footer, size / SECTOR);
-	if (!memcmp(vhd->footer + VHD_AT_CREATOR, "vpc ", 4) ||
-	    !memcmp(vhd->footer + VHD_AT_CREATOR, "qemu", 4))
-		memcpy(vhd->footer + VHD_AT_CREATOR, "win ", 4);
-	if (fixed && size > vhd->end)
-		vhd->end = size;
-	error = vhd_write_footer(vhd, vhd->end);
-	if (!error)
-		error = disk_flush(vhd->node.file);
-	if (!error && fixed && old < vhd->end)
-		error = disk_zero(vhd->node.file, old,
-				  vhd->end - old < SECTOR ? vhd->end - old
-							  : SECTOR,
-				  0);
-	if (!error && !fixed)
-		error = disk_write_bytes(vhd->node.file, 0, vhd->footer,
-					 VHD_FOOTER);
-	return error ? error : disk_flush(vhd->node.file);
-}
-
-int vhd_resize(struct disk_node *node, uint64_t size,
-	       enum disk_preallocation prealloc, struct disk_error *error)
-{
-	struct vhd *vhd = vhd_of(node);
-	int result = 0;
-
-	if (prealloc != DISK_PREALLOC_OFF)
-		return disk_error_set(error, -ENOTSUP, "is a VHD image, which "
-				      "grows without preallocation only");
-	if (size < node->size)
-		return disk_error_set(error, -ENOTSUP, "is a VHD image, which "
-				      "cannot get smaller; convert it");
-	if (size > VHD_SIZE_MAX)
-		return disk_error_set(error, -EFBIG, "a VHD image has at most "
-				      "2040 GiB; convert it to vhdx or qcow2");
-	if (size == node->size)
-		return 0;
-	if (vhd->type != VHD_FIXED)
-		result = grow_table(vhd, size);
-	if (!result)
-		result = set_size(vhd, size);
-	if (result)
-		return disk_error_set(error, result, "%s", strerror(-result));
-	node->size = size;
-	return 0;
-}
-
 /* --- checking --------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
@@ -501,4 +379,279 @@ int vhd_check(struct disk_node *node, bool repair, struct disk_check *check,
 	free(list);
 	return result ? disk_error_set(error, result, "%s", strerror(-result))
 		      : 0;
+}
+
+/* --- another size ----------------------------------------------------------- */
+
+/* The table again, longer, behind the blocks, and the footer behind that. */
+static int move_table(struct vhd *vhd, uint32_t entries, uint64_t *table)
+{
+	uint64_t bytes = (uint64_t)vhd->entries * 4, at = vhd->table.offset;
+	uint64_t to = vhd->end, end = to + table_bytes(entries);
+	uint8_t *buf = malloc(64 * 1024);
+	int error = buf ? vhd_write_footer(vhd, end) : -ENOMEM;
+
+	*table = to;
+	while (!error && bytes) {
+		uint64_t part = bytes < 64 * 1024 ? bytes : 64 * 1024;
+
+		error = disk_read_bytes(vhd->node.file, at, buf, part);
+		if (!error)
+			error = disk_write_bytes(vhd->node.file, to, buf, part);
+		at += part;
+		to += part;
+		bytes -= part;
+	}
+	free(buf);
+	if (!error)
+		error = write_unused(vhd->node.file, to, end - to);
+	if (!error)
+		vhd->end = end;
+	return error ? error : disk_flush(vhd->node.file);
+}
+
+static int set_header(struct vhd *vhd, uint64_t table, uint32_t entries)
+{
+	put_be64(vhd->header + VHD_AT_TABLE, table);
+	put_be32(vhd->header + VHD_AT_ENTRIES, entries);
+	put_be32(vhd->header + VHD_AT_HEADER_SUM,
+		 vhd_sum(vhd->header, VHD_HEADER, VHD_AT_HEADER_SUM));
+	return disk_write_bytes(vhd->node.file, vhd->header_at, vhd->header,
+				VHD_HEADER);
+}
+
+static int grow_table(struct vhd *vhd, uint64_t size)
+{
+	uint64_t entries = (size - 1) / vhd->table.block + 1;
+	uint64_t table = vhd->table.offset;
+	uint64_t old = (uint64_t)vhd->entries * 4;
+	int error = disk_meta_flush(&vhd->meta);
+
+	if (error || entries <= vhd->entries)
+		return error;
+	if (table_bytes(entries) == table_bytes(vhd->entries))
+		error = write_unused(vhd->node.file, table + old,
+				     entries * 4 - old);
+	else
+		error = move_table(vhd, (uint32_t)entries, &table);
+	if (!error)
+		error = disk_flush(vhd->node.file);
+	if (!error)
+		error = set_header(vhd, table, (uint32_t)entries);
+	if (error)
+		return error;
+	/* What the cache has of the table's last sector is old. */
+	disk_meta_fini(&vhd->meta);
+	disk_meta_init(&vhd->meta, vhd->node.file);
+	vhd->entries = (uint32_t)entries;
+	vhd->table.offset = table;
+	return disk_flush(vhd->node.file);
+}
+
+/* The new size in both footers; a fixed image gets its room by that. */
+static int set_size(struct vhd *vhd, uint64_t size)
+{
+	uint64_t old = vhd->end;
+	bool fixed = vhd->type == VHD_FIXED;
+	int error;
+
+	put_be64(vhd->footer + VHD_AT_SIZE, size);
+	vhd_put_geometry(vhd->footer, size / SECTOR);
+	if (!memcmp(vhd->footer + VHD_AT_CREATOR, "vpc ", 4) ||
+	    !memcmp(vhd->footer + VHD_AT_CREATOR, "qemu", 4))
+		memcpy(vhd->footer + VHD_AT_CREATOR, "win ", 4);
+	if (fixed)
+		vhd->end = size;
+	error = vhd_write_footer(vhd, vhd->end);
+	if (!error)
+		error = disk_flush(vhd->node.file);
+	if (!error && fixed && old < vhd->end)
+		error = disk_zero(vhd->node.file, old,
+				  vhd->end - old < SECTOR ? vhd->end - old
+							  : SECTOR,
+				  0);
+	if (!error && !fixed)
+		error = disk_write_bytes(vhd->node.file, 0, vhd->footer,
+					 VHD_FOOTER);
+	return error ? error : disk_flush(vhd->node.file);
+}
+
+/* Where the disk has places already: a block's end, or a fixed image's room. */
+static uint64_t places_end(const struct vhd *vhd)
+{
+	uint64_t mask = vhd->table.block - 1;
+
+	return vhd->type == VHD_FIXED ? vhd->end
+				      : (vhd->node.size + mask) & ~mask;
+}
+
+static int grow(struct vhd *vhd, uint64_t size)
+{
+	uint64_t end = places_end(vhd);
+	int error = disk_zero_behind(&vhd->node, vhd->node.size,
+				     size < end ? size : end);
+
+	if (!error && vhd->type != VHD_FIXED)
+		error = grow_table(vhd, size);
+	if (!error)
+		error = set_size(vhd, size);
+	/* Fixed images of some programs have more room than they show. */
+	if (!error && vhd->node.file->size > vhd->end + VHD_FOOTER)
+		error = disk_resize(vhd->node.file, vhd->end + VHD_FOOTER,
+				    DISK_PREALLOC_OFF, NULL);
+	return error;
+}
+
+/* A block in the file. */
+struct block {
+	uint32_t sector, index;
+};
+
+static int by_sector(const void *a, const void *b)
+{
+	const struct block *x = a, *y = b;
+
+	return (x->sector > y->sector) - (x->sector < y->sector);
+}
+
+/* Those that have room, in the file's order. */
+static int find_blocks(struct vhd *vhd, struct block *list, uint32_t *count)
+{
+	uint8_t entry[4];
+	int error = 0;
+
+	*count = 0;
+	for (uint32_t i = 0; !error && i < vhd->entries; i++) {
+		error = disk_meta_read(&vhd->meta, disk_table_at(&vhd->table, i),
+				       entry, 4, 0);
+		if (!error && get_be32(entry) != VHD_UNUSED)
+			list[(*count)++] = (struct block){ get_be32(entry), i };
+	}
+	qsort(list, *count, sizeof(*list), by_sector);
+	return error;
+}
+
+static int move_block(struct vhd *vhd, const struct block *block, uint64_t to)
+{
+	uint64_t each = vhd->bitmap + vhd->table.block;
+	uint8_t entry[4];
+	int error = disk_copy_room(vhd->node.file,
+				   (uint64_t)block->sector * SECTOR, to, each);
+
+	put_be32(entry, (uint32_t)(to / SECTOR));
+	return error ? error
+		     : disk_meta_write(&vhd->meta,
+				       disk_table_at(&vhd->table, block->index),
+				       entry, sizeof(entry));
+}
+
+/* Moves the last blocks to room between others that would do for them. */
+static int fill_gaps(struct vhd *vhd, const struct block *list, uint32_t count)
+{
+	uint64_t each = vhd->bitmap + vhd->table.block;
+	uint64_t table = vhd->table.offset + table_bytes(vhd->entries);
+	uint64_t end = vhd->header_at + VHD_HEADER;
+	int error = 0;
+
+	if (end < table)
+		end = table;
+	for (uint32_t i = 0; !error && i < count; i++) {
+		uint64_t at = (uint64_t)list[i].sector * SECTOR, to;
+
+		if (at < end && at + each <= vhd->table.offset)
+			continue; /* ahead of a table that was moved */
+		for (;; end = to + each) {
+			to = vhd_align_block(vhd, end);
+			if (error || count <= i || to + each > at)
+				break;
+			error = move_block(vhd, &list[--count], to);
+		}
+		end = at + each;
+	}
+	return error ? error : disk_meta_flush(&vhd->meta);
+}
+
+/* Blocks without gaps between. */
+static int compact(struct vhd *vhd)
+{
+	struct block *list = calloc(vhd->entries + 1ul, sizeof(*list));
+	uint32_t count;
+	int error = list ? find_blocks(vhd, list, &count) : -ENOMEM;
+
+	if (!error)
+		error = fill_gaps(vhd, list, count);
+	free(list);
+	return error;
+}
+
+/* The blocks from `size` on have no entries, nor room at the file's end. */
+static int drop_blocks(struct vhd *vhd, uint64_t size)
+{
+	static const uint8_t unused[4] = { 0xff, 0xff, 0xff, 0xff };
+	struct disk_check check = { 0 };
+	uint32_t *list = calloc(vhd->entries + 1ul, sizeof(*list)), count;
+	uint64_t from = (size - 1) / vhd->table.block + 1, end;
+	int error = list ? 0 : -ENOMEM;
+
+	end = from * vhd->table.block;
+	if (!error && vhd->node.size > end)
+		error = disk_extents_discard(&vhd->node, end,
+					     vhd->node.size - end);
+	for (uint64_t i = from; !error && i < vhd->entries; i++)
+		error = disk_meta_write(&vhd->meta,
+					disk_table_at(&vhd->table, i), unused,
+					sizeof(unused));
+	if (!error)
+		error = disk_meta_flush(&vhd->meta);
+	if (!error)
+		error = list_blocks(vhd, false, &check, list, &count);
+	if (!error && !check.corruptions)
+		error = compact(vhd);
+	if (!error)
+		error = list_blocks(vhd, false, &check, list, &count);
+	if (!error && !check.corruptions) {
+		end = check_places(vhd, &check, list, count);
+		error = check_end(vhd, true, &check, end);
+	}
+	free(list);
+	return error;
+}
+
+/* The disk is smaller before its blocks go. */
+static int shrink(struct vhd *vhd, uint64_t size)
+{
+	int error = disk_meta_flush(&vhd->meta);
+
+	if (!error)
+		error = set_size(vhd, size);
+	if (error)
+		return error;
+	return vhd->type == VHD_FIXED
+		       ? disk_resize(vhd->node.file, size + VHD_FOOTER,
+				     DISK_PREALLOC_OFF, NULL)
+		       : drop_blocks(vhd, size);
+}
+
+int vhd_resize(struct disk_node *node, uint64_t size,
+	       enum disk_preallocation prealloc, struct disk_error *error)
+{
+	struct vhd *vhd = vhd_of(node);
+	int result = 0;
+
+	if (prealloc != DISK_PREALLOC_OFF)
+		return disk_error_set(error, -ENOTSUP, "is a VHD image, which "
+				      "grows without preallocation only");
+	if (size > VHD_SIZE_MAX)
+		return disk_error_set(error, -EFBIG, "a VHD image has at most "
+				      "2040 GiB; convert it to vhdx or qcow2");
+	if (size == node->size)
+		return 0;
+	result = size > node->size ? disk_check_growth(node, error) : 0;
+	if (result)
+		return result;
+	result = size > node->size ? grow(vhd, size) : shrink(vhd, size);
+	if (result)
+		return disk_error_set(error, result, "%s", strerror(-result));
+	node->size = size;
+	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VHDX images: making, growing, checking.
+ * VHDX images: making, resizing, checking.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -307,7 +307,7 @@ int vhdx_create(struct disk_node *file, const struct disk_create *how,
 	return result;
 }
 
-/* --- growing ---------------------------------------------------------------- */
+/* --- another size ----------------------------------------------------------- */
 
 /* The entries from block `from` on are none. */
 static int clear_entries(struct vhdx *vhdx, uint64_t from, uint64_t payloads)
@@ -381,28 +381,72 @@ static int move_table(struct vhdx *vhdx, uint64_t bytes)
 	return 0;
 }
 
+static int set_size(struct vhdx *vhdx, uint64_t size)
+{
+	uint8_t number[8];
+	int error;
+
+	put_le64(number, size);
+	error = disk_meta_write(&vhdx->meta, vhdx->size_at, number, 8);
+	return error ? error : disk_meta_flush(&vhdx->meta);
+}
+
 static int grow(struct vhdx *vhdx, uint64_t size)
 {
 	uint64_t payloads = (size - 1) / vhdx->table.block + 1;
 	uint64_t bytes = 8 * vhdx_entries(payloads, vhdx->table.block,
 					  vhdx->sector, vhdx->differs);
-	uint8_t number[8];
-	int error = 0;
+	uint64_t end = vhdx->payloads * vhdx->table.block;
+	int error;
 
-	if (bytes > vhdx->bat.length)
+	error = disk_zero_behind(&vhdx->node, vhdx->node.size,
+				 size < end ? size : end);
+	if (!error && bytes > vhdx->bat.length)
 		error = move_table(vhdx, bytes);
 	if (!error)
 		error = clear_entries(vhdx, vhdx->payloads, payloads);
 	if (!error)
 		error = disk_meta_flush(&vhdx->meta);
-	put_le64(number, size);
 	if (!error)
-		error = disk_meta_write(&vhdx->meta, vhdx->size_at, number, 8);
-	if (!error)
-		error = disk_meta_flush(&vhdx->meta);
+		error = set_size(vhdx, size);
 	if (!error)
 		vhdx->payloads = payloads;
 	return error;
+}
+
+/* Cuts off what lies behind all blocks. The log says how long the file is. */
+static int cut_file(struct vhdx *vhdx)
+{
+	uint64_t end;
+	int error = vhdx_log_end(vhdx);
+
+	vhdx->has_end = false;
+	if (!error) /* no room at all: only where it would be */
+		error = vhdx_take_room(vhdx, 0, &end);
+	if (!error && vhdx->node.file->size > end)
+		error = disk_resize(vhdx->node.file, end, DISK_PREALLOC_OFF,
+				    NULL);
+	return error;
+}
+
+/* The disk is smaller before its blocks go. */
+static int shrink(struct vhdx *vhdx, uint64_t size)
+{
+	uint64_t payloads = (size - 1) / vhdx->table.block + 1;
+	uint64_t old = vhdx->payloads, end = payloads * vhdx->table.block;
+	int error = set_size(vhdx, size);
+
+	if (!error && vhdx->node.size > end)
+		error = disk_extents_discard(&vhdx->node, end,
+					     vhdx->node.size - end);
+	if (!error)
+		error = clear_entries(vhdx, payloads, old);
+	if (!error)
+		error = disk_meta_flush(&vhdx->meta);
+	if (error)
+		return error;
+	vhdx->payloads = payloads;
+	return cut_file(vhdx);
 }
 
 int vhdx_resize(struct disk_node *node, uint64_t size,
@@ -414,18 +458,19 @@ int vhdx_resize(struct disk_node *node, uint64_t size,
 	if (prealloc != DISK_PREALLOC_OFF)
 		return disk_error_set(error, -ENOTSUP, "is a VHDX image, which "
 				      "grows without preallocation only");
-	if (size < node->size)
-		return disk_error_set(error, -ENOTSUP, "is a VHDX image, which "
-				      "cannot get smaller; convert it");
 	if (size > VHDX_SIZE_MAX || size % vhdx->sector)
 		return disk_error_set(error, -EINVAL, "is a VHDX image, which "
 				      "has whole sectors of %u bytes and at "
 				      "most 64 TiB", vhdx->sector);
 	if (size == node->size)
 		return 0;
+	result = size > node->size ? disk_check_growth(node, error) : 0;
+	if (result)
+		return result;
 	result = vhdx_begin_change(vhdx);
 	if (!result)
-		result = grow(vhdx, size);
+		result = size > node->size ? grow(vhdx, size)
+					   : shrink(vhdx, size);
 	if (result)
 		return disk_error_set(error, result, "%s", strerror(-result));
 	node->size = size;

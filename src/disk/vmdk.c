@@ -84,7 +84,7 @@ static int vmdk_read(struct disk_node *node, uint64_t offset, uint64_t length,
 }
 
 /* A new CID, ahead of the first change. */
-static int note_change(struct vmdk *vmdk)
+int vmdk_note_change(struct vmdk *vmdk)
 {
 	uint32_t cid = 0, mask = vmdk->cid_digits < 8
 					 ? (1u << 4 * vmdk->cid_digits) - 1
@@ -120,7 +120,7 @@ static int vmdk_write(struct disk_node *node, uint64_t offset, uint64_t length,
 		      struct disk_vec from)
 {
 	struct vmdk *vmdk = vmdk_of(node);
-	int error = note_change(vmdk);
+	int error = vmdk_note_change(vmdk);
 
 	if (vmdk->stream)
 		return -ENOTSUP;
@@ -147,7 +147,7 @@ static int vmdk_write(struct disk_node *node, uint64_t offset, uint64_t length,
 static int vmdk_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 		     unsigned int flags)
 {
-	int error = note_change(vmdk_of(node));
+	int error = vmdk_note_change(vmdk_of(node));
 
 	return error ? error
 		     : disk_extents_zero(node, offset, length, flags);
@@ -156,7 +156,7 @@ static int vmdk_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 static int vmdk_discard(struct disk_node *node, uint64_t offset,
 			uint64_t length)
 {
-	int error = note_change(vmdk_of(node));
+	int error = vmdk_note_change(vmdk_of(node));
 
 	return error ? error : disk_extents_discard(node, offset, length);
 }
@@ -596,6 +596,7 @@ const struct disk_driver disk_vmdk = {
 	.flush = vmdk_flush,
 	.remove = vmdk_remove,
 	.allocated = vmdk_allocated,
+	.resize = vmdk_resize,
 	.info = vmdk_info,
 	.check = vmdk_check,
 };

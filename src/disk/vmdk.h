@@ -134,6 +134,19 @@ int vmdk_unpack(struct disk_node *file, uint64_t at, uint64_t sector,
 int vmdk_sparse_check(struct vmdk_extent *extent, bool repair,
 		      struct disk_check *check);
 
+/* --- another size ----------------------------------------------------------------- */
+
+int vmdk_resize(struct disk_node *node, uint64_t size,
+		enum disk_preallocation prealloc, struct disk_error *error);
+
+/* A new CID, ahead of the first change of an opening. */
+int vmdk_note_change(struct vmdk *vmdk);
+
+/* Clears the entries of grains in [from, end) of the extent. */
+int vmdk_sparse_drop(struct vmdk_extent *extent, uint64_t from, uint64_t end);
+/* Room at the extent's end that reads as zeros, on whole grains. */
+int vmdk_sparse_room(struct vmdk_extent *extent, uint64_t size, uint64_t *at);
+
 /* --- streamOptimized images being written --------------------------------------- */
 
 int vmdk_stream_open(struct vmdk *vmdk);

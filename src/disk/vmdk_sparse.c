@@ -380,6 +380,36 @@ int vmdk_sparse_write(struct vmdk_extent *extent, struct disk_node *node,
 	return error;
 }
 
+/* --- another size ----------------------------------------------------------- */
+
+int vmdk_sparse_room(struct vmdk_extent *extent, uint64_t size, uint64_t *at)
+{
+	int error;
+
+	pthread_mutex_lock(&extent->mutex);
+	error = take_room(extent, size, at);
+	pthread_mutex_unlock(&extent->mutex);
+	return error;
+}
+
+int vmdk_sparse_drop(struct vmdk_extent *extent, uint64_t from, uint64_t end)
+{
+	int error = 0;
+
+	for (; !error && from < end; from += extent->grain) {
+		uint64_t tables[2] = { 0 };
+
+		error = find_table(extent, extent->directory, from, 0,
+				   &tables[0]);
+		if (!error && extent->spare)
+			error = find_table(extent, extent->spare, from, 0,
+					   &tables[1]);
+		if (!error && (tables[0] || tables[1]))
+			error = set_entry(extent, tables, from, 0);
+	}
+	return error;
+}
+
 /* --- packed grains ---------------------------------------------------------- */
 
 /* Unpacks `size` bytes; what there is beyond `want` is left. */
@@ -582,12 +612,26 @@ static int check_rest(struct finding *find)
 	return error;
 }
 
+/* Where header, text and directories end. */
+static uint64_t head_end(const struct vmdk_extent *extent)
+{
+	uint64_t span = (uint64_t)VMDK_TABLE * extent->grain;
+	uint64_t bytes = ((extent->size - 1) / span + 1) * 4;
+	uint64_t end = extent->overhead;
+
+	if (extent->directory + bytes > end)
+		end = extent->directory + bytes;
+	if (extent->spare && extent->spare + bytes > end)
+		end = extent->spare + bytes;
+	return end;
+}
+
 int vmdk_sparse_check(struct vmdk_extent *extent, bool repair,
 		      struct disk_check *check)
 {
 	uint64_t span = (uint64_t)VMDK_TABLE * extent->grain;
 	struct finding find = { .extent = extent, .check = check,
-				.repair = repair, .end = extent->overhead };
+				.repair = repair, .end = head_end(extent) };
 	uint64_t room = extent->file->size;
 	int error = 0;
 

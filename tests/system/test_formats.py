@@ -54,8 +54,9 @@ KINDS = [
     Kind("vmdk", "subformat=twoGbMaxExtentFlat",
          qemu_option="subformat=twoGbMaxExtentFlat", size=(4 << 30) + 65536),
 ]
-GROWING = [k for k in KINDS if k.name in ("vdi", "vhd", "vhdx") and
-           k.option != "static=on"]
+GROWING = [k for k in KINDS if k.option not in (
+    "static=on", "subformat=twoGbMaxExtentSparse",
+    "subformat=twoGbMaxExtentFlat")]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
 
@@ -161,7 +162,87 @@ def test_growing(tmp_path, kind):
     run(TOOL, "random", kind.name, image, model, 40, 2)
     same(kind, image, model)
     assert json.loads(run(TOOL, "info", kind.name, image))["size"] == size
-    assert "smaller" in refused(TOOL, "resize", kind.name, image, MIB)
+
+
+def on_host(folder, but):
+    return sum(f.stat().st_blocks for f in folder.iterdir() if f != but)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k.size == SIZE],
+                         ids=repr)
+@pytest.mark.parametrize("size", [5 * MIB + 512, 512, 16 * MIB])
+def test_shrinking(tmp_path, kind, size):
+    """What is cut is gone, also when the disk grows again."""
+    image, model = kind.file(tmp_path), make_model(tmp_path, kind.size)
+    make(kind, image)
+    run(TOOL, "random", kind.name, image, model, 90, 1)
+    before = on_host(tmp_path, model)
+    run(TOOL, "resize", kind.name, image, size)
+    os.truncate(model, size)
+    same(kind, image, model)
+    assert on_host(tmp_path, model) < before
+    run(TOOL, "check", kind.name, image)
+    if kind.option == "static=on":
+        return
+    run(TOOL, "resize", kind.name, image, kind.size)
+    os.truncate(model, kind.size)
+    same(kind, image, model)
+    run(TOOL, "random", kind.name, image, model, 60, 2)
+    same(kind, image, model)
+
+
+@pytest.mark.parametrize("option", ["subformat=twoGbMaxExtentSparse",
+                                    "subformat=twoGbMaxExtentFlat"])
+def test_split_images_keep_their_size(tmp_path, option):
+    image = tmp_path / "disk.vmdk"
+    run(TOOL, "create", "vmdk", image, 3 << 30, option)
+    assert "keeps its size" in refused(TOOL, "resize", "vmdk", image, MIB)
+    assert "keeps its size" in refused(TOOL, "resize", "vmdk", image, 4 << 30)
+
+
+@pytest.mark.parametrize("option", [None, "subformat=monolithicFlat"])
+def test_vmdk_grows_far(tmp_path, option):
+    """With tables in new places, and again."""
+    image, model = tmp_path / "disk.vmdk", make_model(tmp_path, 8 * MIB)
+    run(TOOL, "create", "vmdk", image, 8 * MIB, *([option] if option else []))
+    for size in (900 * MIB + 512, 5 << 30, 70 * MIB, 2 << 30):
+        run(TOOL, "resize", "vmdk", image, size)
+        os.truncate(model, size)
+        run(TOOL, "random", "vmdk", image, model, 20, size % 97)
+        run("qemu-img", "compare", "-q", image, model)
+        run(TOOL, "check", "vmdk", image)
+    sectors = str((2 << 30) // 512)
+    assert f"RW {sectors} ".encode() in image.read_bytes()[:4096]
+    run("qemu-io", "-f", "vmdk", "-c", "write -P 7 1900M 3M", image)
+    run("qemu-io", "-f", "raw", "-c", "write -P 7 1900M 3M", model)
+    run(TOOL, "compare", "vmdk", image, "raw", model)
+
+
+@pytest.mark.parametrize("kind", ["vhd", "vhdx", "vmdk"])
+def test_overlays_do_not_uncover(tmp_path, kind):
+    base, top = tmp_path / f"base.{kind}", tmp_path / f"top.{kind}"
+    run(TOOL, "create", kind, base, 9 * MIB)
+    run(LODGE, "disk", "create", top, "--backing", base.name)
+    run(LODGE, "disk", "resize", "--shrink", top, "5M")
+    assert "longer image" in refused(LODGE, "disk", "resize", top, "7M")
+
+
+@pytest.mark.parametrize("kind", ["vdi", "vhd", "vhdx", "vmdk"])
+def test_shrinking_is_guarded(tmp_path, kind):
+    raw, image = tmp_path / "raw", tmp_path / f"disk.{kind}"
+    with open(raw, "wb") as file:
+        file.truncate(16 * MIB)
+        file.seek(446)
+        file.write(bytes(4) + b"\x83" + bytes(3) +
+                   (2048).to_bytes(4, "little") +
+                   (20480).to_bytes(4, "little"))
+        file.seek(510)
+        file.write(b"\x55\xaa")
+    run(LODGE, "disk", "convert", raw, image)
+    assert "--shrink" in refused(LODGE, "disk", "resize", image, "12M")
+    assert "partitions" in refused(LODGE, "disk", "resize", "--shrink", image,
+                                   "10M")
+    run(LODGE, "disk", "resize", "--shrink", image, "12M")
 
 
 @each_kind
