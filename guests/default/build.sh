@@ -46,7 +46,7 @@ if [ "$kind" = drivers ]; then
 	packages="linux-image-amd64 linux-image-generic"
 	drivers="$drivers $tested libahci ahci nvme-core nvme crc16 mbcache \
 jbd2 crc32c_generic ext4 usb-common usbcore xhci-hcd xhci-pci-renesas \
-xhci-pci hid usbhid hid-generic"
+xhci-pci hid usbhid hid-generic e1000"
 	tested="isofs floppy"
 fi
 wanted="irqbypass kvm kvm-amd kvm-intel $drivers $tested"

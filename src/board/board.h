@@ -58,6 +58,8 @@ struct board_disk {
 
 enum board_nic_model {
 	BOARD_NIC_VIRTIO,
+	BOARD_NIC_E1000, /* one pair of queues; guests do not learn the MTU */
+	BOARD_NIC_MODELS,
 };
 
 /* A network card. */

@@ -4,6 +4,7 @@
  */
 #include "board/layout.h"
 #include "board/pc.h"
+#include "device/e1000.h"
 #include "virtio/net.h"
 #include "vm/bytes.h"
 
@@ -27,9 +28,26 @@ static int make_virtio(struct board *board, const struct board_nic *nic,
 	return 0;
 }
 
+static int make_e1000(struct board *board, const struct board_nic *nic,
+		      struct nic **out, struct pci_device **pci)
+{
+	struct e1000_config config = { .net = nic->net };
+	struct e1000 *e;
+	int err;
+
+	memcpy(config.mac, nic->mac, NIC_MAC);
+	err = e1000_create(&e, &board->vm, &config);
+	if (err)
+		return err;
+	*out = e1000_nic(e);
+	*pci = e1000_pci(e);
+	return 0;
+}
+
 static int (*const make[])(struct board *board, const struct board_nic *nic,
 			   struct nic **out, struct pci_device **pci) = {
 	[BOARD_NIC_VIRTIO] = make_virtio,
+	[BOARD_NIC_E1000] = make_e1000,
 };
 
 int nic_add_all(struct board *board, const struct board_config *config)

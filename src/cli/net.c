@@ -59,9 +59,13 @@ static int take_queues(struct machine_net *net, const char *value)
 
 static int take_model(struct machine_net *net, const char *value)
 {
-	if (value && !strcmp(value, "virtio"))
-		return 0;
-	cli_error("run: --net: model=%s: give virtio", value ? value : "");
+	for (unsigned int i = 0; value && i < BOARD_NIC_MODELS; i++)
+		if (!strcmp(nets_models[i], value)) {
+			net->model = (enum board_nic_model)i;
+			return 0;
+		}
+	cli_error("run: --net: model=%s: give virtio or e1000",
+		  value ? value : "");
 	return -1;
 }
 
@@ -253,6 +257,12 @@ int net_complete(struct cli_nets *nets, bool unasked)
 	for (unsigned int i = 0; i < nets->count; i++) {
 		struct net_config *config = &nets->net[i].config;
 
+		if (nets->net[i].model == BOARD_NIC_E1000 &&
+		    config->queues > 1) {
+			cli_error("run: --net: queues=%u: model=e1000 has one "
+				  "pair; give model=virtio", config->queues);
+			return -1;
+		}
 		if (!config->mode->check || !config->mode->check(config, &error))
 			continue;
 		cli_error("run: --net %s: %s", config->mode->name, error.text);

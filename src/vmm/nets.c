@@ -5,8 +5,9 @@
 
 #include "net/address.h"
 
-static const char *const models[] = {
+const char *const nets_models[BOARD_NIC_MODELS] = {
 	[BOARD_NIC_VIRTIO] = "virtio",
+	[BOARD_NIC_E1000] = "e1000",
 };
 
 /* The first card before this one with the same address; -1: none. */
@@ -99,7 +100,7 @@ json_t *nets_inspect(const struct nets *nets, struct board *board)
 			list,
 			json_pack("{sssssssisisbsososo}", "mode",
 				  config->mode->name, "model",
-				  models[nets->given[i].model], "mac",
+				  nets_models[nets->given[i].model], "mac",
 				  address_mac(mac, config->mac), "mtu",
 				  (int)config->mtu, "queues",
 				  (int)config->queues, "link",

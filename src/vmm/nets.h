@@ -17,6 +17,9 @@ struct machine_net {
 	enum board_nic_model model;
 };
 
+/* What the models are called, as in model=NAME. */
+extern const char *const nets_models[BOARD_NIC_MODELS];
+
 struct nets {
 	unsigned int count;
 	struct machine_net given[BOARD_NICS_MAX]; /* with all filled in */
