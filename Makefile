@@ -29,11 +29,13 @@ $(BUILD)/build.ninja:
 	@$(MESON_SETUP) $(BUILD) >$(BUILD)/setup.log || \
 		{ tail -5 $(BUILD)/setup.log; exit 1; }
 
-guest: setup
-	@guests/default/build.sh $(GUEST)
+guest: setup $(BUILD)/build.ninja
+	@! grep -q '^build lodge-agent:' $(BUILD)/build.ninja || \
+		ninja -C $(BUILD) --quiet lodge-agent
+	@AGENT=$(BUILD)/lodge-agent guests/default/build.sh $(GUEST)
 
 guest-drivers: guest
-	@guests/default/build.sh $(BUILD)/guest/drivers drivers
+	@AGENT=$(BUILD)/lodge-agent guests/default/build.sh $(BUILD)/guest/drivers drivers
 
 run: all guest
 	@$(BUILD)/lodge run $(ARGS)

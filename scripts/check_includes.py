@@ -28,10 +28,11 @@ ROOMS = {
     'disk': ['host/linux'],
     'image': ['disk', 'host/linux'],
     'net': ['host/linux'],
+    'agent': [],
     'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
-            'engine', 'host/linux', 'net', 'vnc'],
-    'cli': ['vmm', 'disk', 'image', 'net'],
+            'engine', 'host/linux', 'net', 'vnc', 'agent'],
+    'cli': ['vmm', 'disk', 'image', 'net', 'agent'],
 }
 
 # Single headers that others may use as well: contracts and common words.
@@ -46,7 +47,8 @@ HEADERS = {
     'net': ['vm/host.h', 'vm/nic.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     'cli': ['engine/engine.h', 'host/linux/extension.h', 'host/linux/log.h',
-            'host/linux/thread.h', 'vm/host.h', 'vm/memory.h', 'vm/vm.h'],
+            'host/linux/terminal.h', 'host/linux/thread.h', 'vm/host.h',
+            'vm/memory.h', 'vm/vm.h'],
 }
 
 FREESTANDING = ['vm', 'x86', 'chip', 'virtio', 'device', 'board']

@@ -21,7 +21,9 @@
 # same way: from the distribution's ordinary kernel, for tests and benchmarks.
 # Its drivers are loaded by `/etc/drivers $(cat /lib/modules/order)`.
 #
-# usage: build.sh OUT [drivers]
+# AGENT names the program lodge-agent, which goes into the initramfs.
+#
+# usage: [AGENT=FILE] build.sh OUT [drivers]
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 guests=$(dirname "$here")
@@ -29,6 +31,7 @@ out=${1:?usage: build.sh OUT [drivers]}
 kind=${2:-default}
 parent=$(dirname "$out")
 work=
+agent=$(realpath -qe "${AGENT:-}")
 need_mib=150
 
 # In the order of loading. Some kernels have some of them built in.
@@ -86,7 +89,8 @@ kernel_kept() {
 fresh() {
 	local source
 	[ -s "$out/initrd" ] && kernel_kept || return 1
-	for source in "$guests"/*.py "$here/build.sh" "$busybox"; do
+	for source in "$guests"/*.py "$here/build.sh" "$busybox" \
+		$agent; do
 		[ "$source" -nt "$out/initrd" ] && return 1
 	done
 	[ -z "$(find "$here/root" -newer "$out/initrd" -print -quit)" ]
@@ -173,6 +177,7 @@ module_arguments() {
 		[ -e "new/modules/$name.ko" ] &&
 			echo "--file=new/modules/$name.ko:/lib/modules/$name.ko"
 	done
+	[ -z "$agent" ] || echo "--file=$agent:/sbin/lodge-agent"
 }
 
 busybox=$(command -v /bin/busybox || command -v busybox) ||

@@ -33,6 +33,8 @@ extern const struct command command_attach;
 extern const struct command command_detach;
 extern const struct command command_insert;
 extern const struct command command_eject;
+extern const struct command command_exec;
+extern const struct command command_shell;
 extern const struct command command_mirror;
 extern const struct command command_commit;
 extern const struct command command_rebase;

@@ -47,6 +47,8 @@ static const struct command *const commands[] = {
 	&command_detach,
 	&command_insert,
 	&command_eject,
+	&command_exec,
+	&command_shell,
 	&command_mirror,
 	&command_commit,
 	&command_rebase,

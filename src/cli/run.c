@@ -42,6 +42,7 @@ struct run {
 	struct cli_display display;
 	bool usb, no_usb; /* given */
 	bool serial; /* given */
+	bool no_agent;
 	struct machine_port port[MACHINE_PORTS_MAX];
 	struct run_image image;
 	struct cli_nets nets;
@@ -335,6 +336,7 @@ static int take_vsock(void *config, const char *value)
 		return -1;
 	}
 	run->machine.vsock_cid = (uint32_t)cid;
+	run->machine.vsock_listens = true;
 	run->machine.vsock_path = *end ? end + 6 : NULL;
 	return 0;
 }
@@ -347,6 +349,12 @@ static int take_net(void *config, const char *value)
 static int take_publish(void *config, const char *value)
 {
 	return net_take_publish(&((struct run *)config)->nets, value);
+}
+
+static int take_no_agent(void *config, const char *value)
+{
+	((struct run *)config)->no_agent = true;
+	return 0;
 }
 
 static int take_no_reboot(void *config, const char *value)
@@ -502,6 +510,9 @@ static const struct option_spec run_options[] = {
 	  "a port of this computer that leads to the guest's;\n"
 	  "HOST: an address to listen at, * for any; repeats", true,
 	  take_publish },
+	{ "no-agent", NULL,
+	  "no sockets for the guest's agent, so no lodge exec\n"
+	  "and lodge cp", false, take_no_agent },
 	{ "no-reboot", NULL, "end when the guest resets", false,
 	  take_no_reboot },
 	{ "report", "FILE", "write what happened as one JSON object", false,
@@ -623,6 +634,8 @@ static int complete(struct run *run, struct guest *guest, char *append,
 				   run->display.adapter :
 				   machine->firmware.kind != ROM_NONE;
 	machine->vnc = run->display.vnc;
+	if (!machine->vsock_cid && !run->no_agent)
+		machine->vsock_cid = VSOCK_CID_MIN;
 	machine->usb = !run->no_usb && (run->usb || machine->vnc.where);
 	if (machine->firmware.kind != ROM_NONE)
 		return 0;

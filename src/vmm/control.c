@@ -27,7 +27,7 @@ struct client {
 	size_t out_size, out_sent;
 	int out_fd; /* sent with the next byte; -1: none */
 	size_t in_used;
-	char in[CONTROL_LINE_MAX];
+	char *in; /* CONTROL_LINE_MAX bytes */
 };
 
 struct control {
@@ -46,9 +46,10 @@ static void drop(struct client *client)
 	if (client->out_fd >= 0)
 		close(client->out_fd);
 	free(client->out);
+	free(client->in);
 	json_decref(client->id);
 	client->id = NULL;
-	client->out = NULL;
+	client->out = client->in = NULL;
 	client->fd = -1;
 }
 
@@ -205,7 +206,7 @@ static void go_on(struct client *client)
 		size_t length;
 
 		if (client->out || client->waits ||
-		    (!end && client->in_used < sizeof(client->in))) {
+		    (!end && client->in_used < CONTROL_LINE_MAX)) {
 			watch(client);
 			return;
 		}
@@ -230,7 +231,7 @@ static void client_ready(void *ctx, uint32_t events)
 
 	if (events & LOOP_READ) {
 		n = recv(client->fd, client->in + client->in_used,
-			 sizeof(client->in) - client->in_used, MSG_DONTWAIT);
+			 CONTROL_LINE_MAX - client->in_used, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
@@ -325,13 +326,16 @@ static void client_came(void *ctx, uint32_t events)
 		return;
 	}
 	client->control = control;
-	client->fd = fd;
+	client->in = malloc(CONTROL_LINE_MAX);
+	client->fd = client->in ? fd : -1;
 	client->out_fd = -1;
 	client->in_used = 0;
 	client->waits = 0;
 	client->ending = false;
-	if (loop_add(control->loop, fd, LOOP_READ, client_ready, client)) {
+	if (!client->in ||
+	    loop_add(control->loop, fd, LOOP_READ, client_ready, client)) {
 		close(fd);
+		free(client->in);
 		client->fd = -1;
 		return;
 	}

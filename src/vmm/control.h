@@ -19,7 +19,7 @@
 
 #define CONTROL_VERSION	    1
 #define CONTROL_LINE_MAX    16384 /* bytes of a request */
-#define CONTROL_CLIENTS_MAX 16
+#define CONTROL_CLIENTS_MAX 128
 
 struct board;
 struct control;
@@ -28,6 +28,7 @@ struct drives;
 struct hotplug;
 struct nets;
 struct stall;
+struct vsock_unix;
 
 /* What requests are about; kept by the server. */
 struct control_target {
@@ -37,6 +38,7 @@ struct control_target {
 	const struct stall *stall;
 	struct disks *disks;
 	const struct nets *nets;
+	struct vsock_unix *vsock; /* NULL: none */
 	const char *engine;
 	uint64_t memory; /* bytes */
 	uint64_t start;	 /* host_monotonic_ns() time */

@@ -16,6 +16,7 @@
 #include "vmm/drives.h"
 #include "vmm/nets.h"
 #include "vmm/stall.h"
+#include "vmm/vsock_unix.h"
 
 #define NS_PER_S 1e9
 
@@ -298,6 +299,34 @@ static void do_keys(struct control_machine *machine, const json_t *request,
 	free(strokes);
 }
 
+/* --- sockets ---------------------------------------------------------------- */
+
+static void do_connect(struct control_machine *machine, const json_t *request,
+		       struct control_reply *reply)
+{
+	const json_t *number = json_object_get(request, "port");
+	json_int_t port = json_integer_value(number);
+	struct vsock_unix *vsock = machine->target.vsock;
+
+	if (!json_is_integer(number) || port < 0 || port >= UINT32_MAX) {
+		control_refuse(reply, "bad-request",
+			       "\"port\" is a number of a guest's port");
+		return;
+	}
+	if (!vsock) {
+		control_refuse(reply, "no-vsock",
+			       "%s has no sockets to its guest; run it without "
+			       "--no-agent", machine->name);
+		return;
+	}
+	reply->fd = vsock_unix_call(vsock, (uint32_t)port);
+	if (reply->fd >= 0)
+		reply->result = json_object();
+	else
+		control_refuse(reply, "failed", "cannot connect to the guest: "
+			       "%s", strerror(-reply->fd));
+}
+
 /* --- the list --------------------------------------------------------------- */
 
 static const struct {
@@ -314,6 +343,7 @@ static const struct {
 	{ "detach", control_detach },
 	{ "insert", control_insert },
 	{ "eject", control_eject },
+	{ "connect", do_connect },
 	{ "mirror", control_mirror },
 	{ "commit", control_commit },
 	{ "rebase", control_rebase },

@@ -377,14 +377,16 @@ static int open_vsock(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
 	char path[RUNTIME_PATH_MAX];
+	const char *where = path;
 
 	if (!config->vsock_cid)
 		return 0;
-	if (config->vsock_path)
-		return vsock_unix_open(&machine->vsock, config->vsock_path,
-				       machine->error);
 	runtime_path(path, machine->name, "vsock");
-	return vsock_unix_open(&machine->vsock, path, machine->error);
+	if (config->vsock_path)
+		where = config->vsock_path;
+	else if (!config->vsock_listens)
+		where = NULL;
+	return vsock_unix_open(&machine->vsock, where, machine->error);
 }
 
 static int start_control(struct machine *machine)
@@ -396,6 +398,7 @@ static int start_control(struct machine *machine)
 		.stall = &machine->stall,
 		.disks = &machine->disks,
 		.nets = &machine->nets,
+		.vsock = machine->vsock,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
 		.start = machine->config->process_start,

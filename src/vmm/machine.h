@@ -64,6 +64,7 @@ struct machine_config {
 	const struct machine_port *port; /* of the virtio console */
 	unsigned int ports;
 	uint32_t vsock_cid; /* of the guest, for sockets; 0: none */
+	bool vsock_listens; /* at a socket, beside the control socket */
 	const char *vsock_path; /* NULL: by the machine's name */
 	const struct machine_net *net; /* BOARD_NICS_MAX at most */
 	unsigned int nets;

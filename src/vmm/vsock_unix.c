@@ -12,6 +12,7 @@
 #include "vmm/vsock_unix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -169,9 +170,11 @@ static bool next_event(struct vsock_host *host, struct vsock_event *event)
 static int connect_to(const struct vsock_unix *u, uint32_t port)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			0);
+	int fd;
 
+	if (u->listener.fd < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.*s_%u",
@@ -416,11 +419,11 @@ int vsock_unix_open(struct vsock_unix **out, const char *path,
 	u->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (u->epoll < 0)
 		vmm_error_set(error, "vsock socket: %s", strerror(errno));
-	else if (strlen(path) > VSOCK_PATH_MAX)
+	else if (path && strlen(path) > VSOCK_PATH_MAX)
 		vmm_error_set(error, "vsock socket %s: give a path of %d "
 			      "characters at most", path, VSOCK_PATH_MAX);
-	else if (!unix_socket_listen(&u->listener, "vsock socket", path,
-				     error)) {
+	else if (!path || !unix_socket_listen(&u->listener, "vsock socket",
+					      path, error)) {
 		*out = u;
 		return 0;
 	}
@@ -443,12 +446,36 @@ int vsock_unix_start(struct vsock_unix *u, struct loop *loop,
 	int rc;
 
 	u->device = device;
-	if (epoll_ctl(u->epoll, EPOLL_CTL_ADD, u->listener.fd, &event))
+	if (u->listener.fd >= 0 &&
+	    epoll_ctl(u->epoll, EPOLL_CTL_ADD, u->listener.fd, &event))
 		return -errno;
 	rc = loop_add(loop, u->epoll, LOOP_READ, ready, u);
 	if (!rc)
 		u->loop = loop;
 	return rc;
+}
+
+int vsock_unix_call(struct vsock_unix *u, uint32_t port)
+{
+	struct vsock_stream *s;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	pthread_mutex_lock(&u->lock);
+	s = add(u, pair[0], STREAM_OFFERED, 0);
+	if (s) {
+		s->port = port;
+		tell(s);
+	}
+	pthread_mutex_unlock(&u->lock);
+	if (s) {
+		vsock_poke(u->device);
+		return pair[1];
+	}
+	close(pair[1]);
+	return -EAGAIN;
 }
 
 void vsock_unix_close(struct vsock_unix *u)

@@ -18,7 +18,10 @@
 
 struct vsock_unix;
 
-/* Listens at `path`. -1 with `error`; then *host is NULL. */
+/*
+ * Listens at `path`; NULL: nowhere, and only vsock_unix_call() is left. -1 with
+ * `error`; then *host is NULL.
+ */
 int vsock_unix_open(struct vsock_unix **host, const char *path,
 		    struct vmm_error *error);
 
@@ -28,6 +31,13 @@ struct vsock_host *vsock_unix_host(struct vsock_unix *host);
 /* Serves `device` on `loop`. 0 or a negative errno. */
 int vsock_unix_start(struct vsock_unix *host, struct loop *loop,
 		     struct virtio_vsock *device);
+
+/*
+ * Connects to `port` of the guest: a descriptor, which has what a caller of the
+ * socket would have, from the answer "OK port\n" on. A negative errno: -EAGAIN
+ * when there are too many. The loop's thread.
+ */
+int vsock_unix_call(struct vsock_unix *host, uint32_t port);
 
 /* After the device's end, before the loop's. NULL is fine. */
 void vsock_unix_close(struct vsock_unix *host);

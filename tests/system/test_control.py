@@ -234,7 +234,7 @@ def test_clients_that_do_not_read(idle, runtime):
 
 def test_too_many_clients(idle, runtime):
     idle("web")
-    held = [Client(runtime / "web.sock") for _ in range(16)]
+    held = [Client(runtime / "web.sock") for _ in range(128)]
     for client in held:
         assert client.line()["hello"] == "lodge"
     assert Client(runtime / "web.sock").line()["error"]["code"] == "busy"

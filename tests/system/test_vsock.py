@@ -42,6 +42,12 @@ def guest(linux, tmp_path_factory):
     return [*linux[:initrd], folder / "initrd", *linux[initrd + 1:]]
 
 
+def wait_for_driver(shell):
+    """The guest loads it after the prompt."""
+    shell.run("until [ -e /sys/bus/virtio/drivers/vmw_vsock_*transport/virt* "
+              "]; do sleep 0.1; done")
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "v.sock"
@@ -50,6 +56,7 @@ def path(tmp_path):
 @pytest.fixture
 def shell(guest, path):
     shell = boot(guest, "--cpus", 2, "--vsock", f"{CID},path={path}")
+    wait_for_driver(shell)
     yield shell
     shell.child.close(force=True)
 
@@ -262,6 +269,7 @@ def test_reboot(shell, path):
     shell.child.sendline("reboot -f")
     assert client.recv(10) == b""
     shell.wait()
+    wait_for_driver(shell)
     shell.run("vsock echo 2000 & true")
     client = call_soon(path, 2000)
     client.sendall(b"y")

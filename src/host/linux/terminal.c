@@ -121,7 +121,7 @@ static void install(void)
 	}
 }
 
-int terminal_raw(int fd)
+static int make_raw(int fd, tcflag_t output)
 {
 	if (terminal.raw || !isatty(fd))
 		return 0;
@@ -131,6 +131,7 @@ int terminal_raw(int fd)
 	terminal.ours = terminal.found;
 	terminal.ours.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP |
 					     INLCR | IGNCR | ICRNL | IXON);
+	terminal.ours.c_oflag &= ~output;
 	terminal.ours.c_lflag &=
 		~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
 	terminal.ours.c_cflag &= ~(tcflag_t)(CSIZE | PARENB);
@@ -144,6 +145,16 @@ int terminal_raw(int fd)
 	atomic_store(&terminal.raw, true);
 	set_attributes(&terminal.ours);
 	return 0;
+}
+
+int terminal_raw(int fd)
+{
+	return make_raw(fd, 0);
+}
+
+int terminal_raw_whole(int fd)
+{
+	return make_raw(fd, OPOST);
 }
 
 void terminal_restore(void)

@@ -24,6 +24,9 @@
  */
 int terminal_raw(int fd);
 
+/* The same without output processing, for what the far end has processed. */
+int terminal_raw_whole(int fd);
+
 /* Back to what was found. Any number of times; signal-safe. */
 void terminal_restore(void);
 

@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest's agent: lodge exec and shell, with a guest that is real and with
+one that means harm."""
+import array
+import hashlib
+import os
+import pathlib
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import pexpect
+import pytest
+
+from conftest import BUILD, LODGE, SOURCE, run
+
+LIMIT = 60
+MIB = 1 << 20
+IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
+GREETING = b"lodge-agent 1\n"
+INPUT = 32
+STARTED, OUTPUT, ERRORS, TAKEN, EXITED, KILLED, FAILED = range(64, 71)
+
+
+# --- a real guest ------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """The folder of control sockets, for all tests here."""
+    base = tmp_path_factory.mktemp("run")
+    base.chmod(0o700)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(base)
+    yield base / "lodge"
+    if before is None:
+        del os.environ["XDG_RUNTIME_DIR"]
+    else:
+        os.environ["XDG_RUNTIME_DIR"] = before
+
+
+@pytest.fixture(scope="module")
+def guest(linux, runtime, tmp_path_factory):
+    """The name of a machine with the default guest, and today's agent."""
+    agent = BUILD / "lodge-agent"
+    if not agent.exists():
+        pytest.skip("no lodge-agent: install musl-tools, configure anew")
+    folder = tmp_path_factory.mktemp("agent")
+    subprocess.run([sys.executable, SOURCE / "guests" / "make_initrd.py",
+                    folder / "more", "--tree",
+                    SOURCE / "guests" / "default" / "root", "--file",
+                    f"{agent}:/sbin/lodge-agent"], check=True)
+    initrd = linux.index("--initrd") + 1
+    (folder / "initrd").write_bytes(
+        pathlib.Path(linux[initrd]).read_bytes() +
+        (folder / "more").read_bytes())
+    args = [*linux[:initrd], folder / "initrd", *linux[initrd + 1:]]
+    child = subprocess.Popen([LODGE, *map(str, args), "--name", "guest",
+                              "--cpus", "2", "--serial", "none"],
+                             stdin=subprocess.DEVNULL)
+    until(lambda: (runtime / "guest.sock").exists() or
+          child.poll() is not None)
+    result = run("exec", "--timeout", LIMIT, "guest", "--", "true",
+                 timeout=LIMIT + 10)
+    assert result.returncode == 0, result.stderr
+    yield "guest"
+    child.terminate()
+    assert child.wait(60) == 0
+
+
+def until(condition, seconds=LIMIT):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def sh(guest, script, *options, **kwargs):
+    return run("exec", *options, guest, "--", "sh", "-c", script, **kwargs)
+
+
+def output(guest, script, *options):
+    result = sh(guest, script, *options)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+@pytest.mark.parametrize("script,status", [
+    ("true", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143),
+    ("kill -KILL $$", 137)])
+def test_statuses(guest, script, status):
+    result = sh(guest, script)
+    assert (result.returncode, result.stdout, result.stderr) == (status, "",
+                                                                 "")
+
+
+def refused(result, status, *words):
+    assert result.returncode == status, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("lodge: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_what_cannot_be_run(guest):
+    refused(run("exec", guest, "no-such"), 127, "no-such", "No such file")
+    refused(run("exec", guest, "--", "/etc/passwd"), 126, "Permission denied")
+    refused(run("exec", "--dir", "/no", guest, "true"), 126, "/no")
+    refused(run("exec", "--user", "nobody-at-all", guest, "true"), 126,
+            "no user nobody-at-all")
+
+
+def test_streams(guest):
+    result = sh(guest, "echo out; echo err >&2; wc -c")
+    assert (result.stdout, result.stderr) == ("out\n0\n", "err\n")
+    result = sh(guest, "tr a-z A-Z", "-i", stdin=None, input="some words\n")
+    assert result.stdout == "SOME WORDS\n"
+
+
+def test_surroundings(guest):
+    assert output(guest, "echo $PWD $HOME $USER $0 $A $B", "--env", "A=1 2",
+                  "--env", "B=", "--dir", "/tmp") == "/tmp /root root sh 1 2\n"
+    output(guest, "grep -q ^guest: /etc/passwd || "
+           "echo guest:x:1000:1000::/tmp:/bin/sh >>/etc/passwd")
+    assert output(guest, "id -u; id -g; pwd; echo $USER", "--user",
+                  "guest") == "1000\n1000\n/tmp\nguest\n"
+    assert output(guest, "id -u", "--user", "1000") == "1000\n"
+    # Options of the command are its own, with and without the dashes.
+    assert run("exec", guest, "echo", "-i", "--user").stdout == "-i --user\n"
+
+
+def test_big_streams(guest):
+    """Megabytes each way at the same time, whole."""
+    data = random.Random(1).randbytes(24 * MIB)
+    child = subprocess.run([LODGE, "exec", "-i", guest, "--", "cat"],
+                           input=data, capture_output=True, timeout=LIMIT,
+                           check=False)
+    assert child.returncode == 0
+    assert md5(child.stdout) == md5(data)
+
+
+def test_many_at_once(guest):
+    children = [subprocess.Popen(
+        [LODGE, "exec", "-i", guest, "--", "sh", "-c",
+         f"read x; echo $x {n}; exit {n}"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True) for n in range(50)]
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    for n, child in enumerate(children):
+        assert child.communicate(timeout=LIMIT)[0] == f"go {n}\n"
+        assert child.returncode == n
+
+
+def test_output_that_nobody_reads(guest):
+    """The command stops; a signal is heard all the same."""
+    child = subprocess.Popen([LODGE, "exec", guest, "--", "yes"],
+                             stdout=subprocess.PIPE)
+    assert child.stdout.read(2) == b"y\n"
+    time.sleep(0.5)
+    child.terminate()
+    rest = child.stdout.read()
+    assert child.wait(LIMIT) == 143
+    assert len(rest) < 64 * MIB
+    child = subprocess.Popen([LODGE, "exec", guest, "--", "yes"],
+                             stdout=subprocess.PIPE)
+    assert child.stdout.read(2) == b"y\n"
+    child.stdout.close()
+    assert child.wait(LIMIT) == 128 + signal.SIGPIPE
+
+
+def running(guest, words):
+    return sh(guest, f"ps -o args | grep -qx '{words}'").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_command_ends_with_its_caller(guest, number):
+    words = f"sleep 100{int(number)}"
+    child = subprocess.Popen([LODGE, "exec", guest, "--", *words.split()])
+    until(lambda: running(guest, words))
+    child.send_signal(number)
+    child.wait(LIMIT)
+    assert child.returncode == (130 if number == signal.SIGINT else -9)
+    until(lambda: not running(guest, words))
+
+
+def test_a_command_that_heeds_no_hang_up(guest):
+    child = subprocess.Popen([LODGE, "exec", guest, "--", "sh", "-c",
+                              "trap '' HUP TERM INT; echo on; sleep 3456"],
+                             stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"on\n"
+    child.kill()
+    child.wait()
+    until(lambda: not running(guest, "sleep 3456"))
+
+
+def test_three_interrupts_leave_a_deaf_command(guest):
+    child = subprocess.Popen([LODGE, "exec", guest, "--", "sh", "-c",
+                              "trap '' INT; echo on; sleep 3457"],
+                             stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"on\n"
+    for _ in range(3):
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    assert child.wait(LIMIT) == 130
+    until(lambda: not running(guest, "sleep 3457"))
+
+
+def test_left_behind(guest):
+    """A daemon that a command starts does not hold its caller."""
+    output(guest, "sleep 4567 & true")
+    assert running(guest, "sleep 4567")
+    output(guest, "killall sleep")
+
+
+# --- terminals ---------------------------------------------------------------
+
+def terminal(*args):
+    child = pexpect.spawn(str(LODGE), [str(a) for a in args], timeout=60,
+                          encoding="utf-8", dimensions=(30, 90))
+    child.delaybeforesend = None
+    return child
+
+
+def test_terminal(guest):
+    child = terminal("exec", "-it", "--env", "PS1=ready: ", guest, "sh")
+    child.expect("ready: ")
+    child.sendline("stty size; echo $TERM-")
+    child.expect("30 90\r\n[^\r]+-\r\n")
+    child.setwinsize(40, 100)
+    child.expect("ready: ")
+    child.sendline("until stty size | grep '40 100'; do sleep 0.1; done")
+    child.expect("40 100\r\n")
+    child.expect("ready: ")
+    # Keys are the guest's: an interrupt ends the command, not us.
+    child.sendline("sleep 1000; echo af''ter $?")
+    until(lambda: running(guest, "sleep 1000"))
+    child.send("\x03")
+    child.expect("ready: ")
+    child.sendline("exit 9")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 9
+
+
+def test_shell(guest):
+    child = terminal("shell", guest)
+    child.expect(r"lodge:\S*# ")
+    child.sendline("echo $0 $((6 * 7)); tty")
+    child.expect("-sh 42\r\n/dev/pts/[0-9]+\r\n")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    child = subprocess.run([LODGE, "shell", guest], input="echo $0; exit 3\n",
+                           capture_output=True, text=True, timeout=LIMIT,
+                           check=False)
+    assert child.returncode == 3
+
+
+def test_terminal_of_a_caller_that_is_gone(guest):
+    child = terminal("exec", "-it", guest, "--", "sleep", "3999")
+    until(lambda: running(guest, "sleep 3999"))
+    child.close(force=True)
+    until(lambda: not running(guest, "sleep 3999"))
+
+
+# --- guests without ----------------------------------------------------------
+
+def start(*args):
+    return subprocess.Popen([LODGE, *map(str, args)],
+                            stdin=subprocess.DEVNULL)
+
+
+def test_no_agent(runtime, make_kernel):
+    child = start(*make_kernel(IDLE), "--serial", "none", "--name", "none")
+    try:
+        until((runtime / "none.sock").exists)
+        refused(run("exec", "--timeout", 0, "none", "true"), 125, "none",
+                "no agent answers", "lodge help exec")
+        result = run("exec", "--timeout", 2, "none", "true")
+        assert result.returncode == 125
+        assert "waiting for the agent" in result.stderr.splitlines()[0]
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_without_sockets(runtime, make_kernel):
+    child = start(*make_kernel(IDLE), "--serial", "none", "--name", "bare",
+                  "--no-agent")
+    try:
+        until((runtime / "bare.sock").exists)
+        refused(run("exec", "bare", "true"), 125, "bare", "--no-agent")
+        assert "1af4:1053" not in run("inspect", "bare").stdout
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_wrong_words(runtime):
+    refused(run("exec"), 2, "name")
+    refused(run("exec", "some"), 2, "command is missing")
+    refused(run("exec", "--timeout", "soon", "some", "true"), 2, "soon")
+    refused(run("exec", "--env", "A", "some", "true"), 2, "NAME=VALUE")
+    refused(run("exec", "-x", "some", "true"), 2, "-x")
+    refused(run("exec", "nowhere", "true"), 125, "nowhere", "lodge list")
+    refused(run("shell", "some", "more"), 2, "more", "lodge exec")
+
+
+# --- a guest that means harm -------------------------------------------------
+
+def frame(kind, data=b""):
+    return struct.pack("<I", len(data) << 8 | kind) + data
+
+
+class Machine:
+    """A control socket whose guest is a function of this test: it is given
+    the guest's end of the agent's connection."""
+
+    def __init__(self, runtime, guest):
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        self.path = runtime / "hostile.sock"
+        self.path.unlink(missing_ok=True)
+        self.guest = guest
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(self.path))
+        self.server.listen(4)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(client,),
+                             daemon=True).start()
+
+    def talk(self, client):
+        client.sendall(b'{"hello":"lodge","version":1,"name":"hostile"}\n')
+        while client.recv(65536):
+            ours, theirs = socket.socketpair()
+            client.sendmsg(
+                [b'{"id":1,"result":{}}\n'],
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                  array.array("i", [theirs.fileno()]))])
+            theirs.close()
+            try:
+                self.guest(ours)
+            except OSError:
+                pass
+            ours.close()
+        client.close()
+
+    def close(self):
+        self.server.close()
+        self.path.unlink()
+
+
+@pytest.fixture
+def hostile(runtime):
+    machines = []
+
+    def make(after, greeting=b"OK 1073741824\n" + GREETING):
+        def guest(sock):
+            sock.settimeout(30)
+            sock.sendall(greeting)
+            if callable(after):
+                after(sock)
+            else:
+                sock.sendall(after)
+                while sock.recv(65536):
+                    pass
+        machines.append(Machine(runtime, guest))
+        return "hostile"
+    yield make
+    for machine in machines:
+        machine.close()
+
+
+@pytest.mark.parametrize("words", [
+    frame(OUTPUT, b"x") + frame(99),            # no such frame
+    struct.pack("<I", 0xffffff00 | OUTPUT),     # of no such size
+    frame(EXITED),                              # without a status
+    frame(EXITED, b"\0\0"),
+    frame(TAKEN, b"\1\0\0\0"),                  # more than was sent
+    frame(TAKEN, b"\xff\xff\xff\xff"),
+    frame(FAILED), frame(FAILED, b"\0\0\0"),
+    frame(STARTED) + frame(INPUT, b"x"),        # the host's own
+])
+def test_nonsense(hostile, words):
+    result = run("exec", "--timeout", 1, hostile(words), "true")
+    assert result.returncode == 125
+    assert "speaks no sense" in result.stderr
+
+
+def test_words_for_a_terminal(hostile):
+    """A reason in the agent's words does not reach the terminal as it is."""
+    text = b"\x1b]0;owned\x07\x1b[2J\nlodge: all is well\r" * 50
+    words = frame(FAILED, struct.pack("<I", 2) + text)
+    result = run("exec", hostile(words), "true")
+    assert result.returncode == 127
+    assert len(result.stderr.splitlines()) == 1
+    assert "\x1b" not in result.stderr and "\r" not in result.stderr
+    assert len(result.stderr) < 600
+
+
+@pytest.mark.parametrize("greeting", [
+    b"", b"OK", b"no\n", b"OK 5\n", b"OK 5\nhello\n" + b"x" * 99999,
+    b"OK 5\n" + b"x" * 99999, b"\0" * 99])
+def test_strange_greetings(hostile, greeting):
+    result = run("exec", "--timeout", 1, hostile(b"", greeting), "true")
+    assert result.returncode == 125
+    assert "agent" in result.stderr
+
+
+def test_another_version(hostile):
+    refused(run("exec", hostile(b"", b"OK 5\nlodge-agent 2\n"), "true"), 125,
+            "another version")
+
+
+def test_lost(hostile):
+    def leave(sock):
+        sock.sendall(frame(STARTED) + frame(OUTPUT, b"some") +
+                     frame(OUTPUT, b"part")[:-2])
+    result = run("exec", hostile(leave), "true")
+    assert result.returncode == 125
+    assert result.stdout == "some"
+    assert "lost its agent" in result.stderr
+
+
+def test_a_flood(hostile):
+    """Whoever does not stop does not cost memory."""
+    def flood(sock):
+        data = frame(OUTPUT, b"x" * 65536) * 16
+        while True:
+            sock.sendall(data)
+    child = subprocess.Popen([LODGE, "exec", hostile(flood), "true"],
+                             stdout=subprocess.PIPE)
+    for _ in range(64):
+        assert len(child.stdout.read(MIB)) == MIB
+    status = pathlib.Path(f"/proc/{child.pid}/status").read_text()
+    kib = int(status.split("VmRSS:")[1].split()[0])
+    child.terminate()
+    child.stdout.close()
+    child.wait(30)
+    assert kib < 32 * 1024
+
+
+def test_a_guest_that_says_nothing(hostile):
+    """Interrupts are heard."""
+    def nothing(sock):
+        while sock.recv(65536):
+            pass
+    child = subprocess.Popen([LODGE, "exec", "-i", hostile(nothing), "true"],
+                             stdin=subprocess.PIPE)
+    time.sleep(1)
+    for _ in range(3):
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    assert child.wait(30) == 130
