@@ -268,6 +268,8 @@ struct rewriter {
 	uint64_t check_source[REWRITE_SOURCES]; /* call: rewrite_check.c */
 	uint64_t push, pop, came_back; /* call: likewise, see there */
 	uint64_t hot[REWRITE_HOT / 64];
+	/* Calls until the next block is met; `blocks` when the last one was. */
+	uint64_t hot_count, blocks_met;
 	struct rewrite_owner owner[2][X86_LAST_SIZE];
 	uint32_t owners[2]; /* ever, the next one's index modulo the size */
 	uint64_t tired_at; /* host's TSC */

@@ -6,12 +6,17 @@
  * kind of access. On a TLB miss these go on as if the block had called
  * `event`: where that returns to is the row of the instruction.
  *
- * The routines count. Every HOT_COUNT calls the block that called last is made
- * anew with its checks in line, and who runs often is met soon.
+ * The routines count. Every so many calls the block that called last is made
+ * anew with its checks in line, and who runs often is met soon. While blocks are
+ * rewritten, as when a kernel starts, most of what calls will not run for long:
+ * then it takes HOT_COUNT calls. As long as no other block was, it takes half as
+ * many each time: a guest that does the same over and over has it in line within
+ * some milliseconds.
  */
 #include "engine/soft/rewrite_impl.h"
 
-#define HOT_COUNT 8192u
+#define HOT_COUNT     32768u
+#define HOT_COUNT_MIN 512u
 
 /* Modes whose blocks do not call. */
 #define OTHERS (X86_MODE_USER | X86_MODE_SUPER_AC)
@@ -48,6 +53,18 @@ bool rewrite_is_hot(const struct rewrite *t)
 	       is_hot(t->rw, t->block);
 }
 
+/* Until the next block is met: this one is hot already, or not. */
+static void count_on(struct rewriter *rw, struct x86_cpu *cpu, bool already)
+{
+	/* The last one was made anew itself. */
+	if (already || rw->blocks > rw->blocks_met + 1)
+		rw->hot_count = HOT_COUNT;
+	else if (rw->hot_count > HOT_COUNT_MIN)
+		rw->hot_count /= 2;
+	rw->blocks_met = rw->blocks;
+	atomic_store(&cpu->fast.word[WORD_CHECKS], rw->hot_count);
+}
+
 void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu)
 {
 	uint64_t back = atomic_load_explicit(&cpu->fast.word[WORD_HOT],
@@ -59,6 +76,7 @@ void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu)
 		return;
 	atomic_store(&cpu->fast.word[WORD_HOT], 0);
 	block = rewrite_called_by(cpu, back);
+	count_on(rw, cpu, is_hot(rw, block));
 	if (is_hot(rw, block))
 		return;
 	bit = hot_bit(block);
@@ -68,6 +86,7 @@ void rewrite_heat_up(struct rewriter *rw, struct x86_cpu *cpu)
 
 void rewrite_count_anew(struct rewriter *rw, struct x86_cpu *cpu)
 {
+	rw->hot_count = HOT_COUNT;
 	atomic_store(&cpu->fast.word[WORD_CHECKS], HOT_COUNT);
 	atomic_store(&cpu->fast.word[WORD_HOT], 0);
 }

@@ -105,6 +105,28 @@ static void test_often(void **state)
 	assert_in_range(rw->blocks - blocks, 0, 1);
 }
 
+/* Who does nothing new is met sooner and sooner, until all is in line; not
+ * while other blocks are rewritten. */
+static void meet(uint64_t others, uint64_t expected)
+{
+	soft_flush(cpu->engine);
+	memset(rw->hot, 0, sizeof(rw->hot));
+	run(1000);
+	rw->blocks_met = rw->blocks - others;
+	run(2 * rw->hot_count);
+	assert_int_equal(hot(), 1);
+	assert_int_equal(rw->hot_count, expected);
+}
+
+static void test_steady(void **state)
+{
+	uint64_t first = rw->hot_count;
+
+	meet(0, first / 2);
+	meet(1, first / 2);
+	meet(2, first);
+}
+
 /* All host code is forgotten, but not which of it was hot. */
 static void test_flush(void **state)
 {
@@ -123,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_seldom, setup),
 		cmocka_unit_test_setup(test_often, setup),
+		cmocka_unit_test_setup(test_steady, setup),
 		cmocka_unit_test_setup(test_flush, setup),
 	};
 	int failed;
