@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/net.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "net/link.h"
@@ -13,16 +11,6 @@ const struct net_mode *const net_modes[] = {
 };
 
 const unsigned int net_mode_count = sizeof(net_modes) / sizeof(net_modes[0]);
-
-int net_error_set(struct net_error *error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return -1;
-}
 
 const struct net_mode *net_mode_find(const char *name, size_t length)
 {

@@ -495,6 +495,13 @@ static int publish_one(struct user_net *u, const struct net_publish *publish,
 	struct sockaddr_storage host[ADDRESS_HOSTS];
 	unsigned int hosts = address_hosts(publish, host);
 
+	if (publish->udp && u->plan.restricted) {
+		char text[ADDRESS_PUBLISH];
+
+		return net_error_set(error, "--publish %s: a restricted "
+				     "network answers TCP alone; leave out "
+				     "restrict", address_publish(text, publish));
+	}
 	for (unsigned int i = 0; i < hosts; i++) {
 		int err = u->ops->forward(u->stack, (struct sockaddr *)&host[i],
 					  address_size(&host[i]),
@@ -530,7 +537,8 @@ static int open_net(struct net **out, const struct net_config *config,
 	pthread_mutex_init(&u->lock, NULL);
 	u->net.ops = &user_ops;
 	u->net.link = true;
-	u->net.can = NIC_CAN_ALL; /* as large as they come */
+	/* IPv4 as large as it comes; of IPv6 libslirp takes the MTU alone. */
+	u->net.can = NIC_CAN_ALL & ~NIC_CAN_TCP6;
 	u->config = config;
 	u->last = &u->first;
 	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
