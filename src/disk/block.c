@@ -13,10 +13,10 @@
 
 #include "disk/copy_on_read.h"
 #include "disk/driver.h"
+#include "disk/pool.h"
 #include "host/linux/thread.h"
 #include "vm/host.h"
 
-#define THREADS	  8
 #define HOPS	  4 /* nodes above a leaf on the short way */
 #define SECTOR	  512u
 #define NS_PER_S  1000000000ull
@@ -26,11 +26,6 @@
 /* Reasons to keep back what is submitted. */
 #define GATE_DRAINED 0x1u
 #define GATE_LIMITED 0x2u
-
-/* Requests in the order of arrival. */
-struct queue {
-	struct block_request *first, **last;
-};
 
 /* A request on the short way, and the ranges that it is in. */
 struct task {
@@ -55,19 +50,18 @@ struct disk_block {
 	void (*changed)(void *ctx);
 	void *changed_ctx;
 
+	struct disk_pool pool;
+
 	pthread_mutex_t mutex; /* guards the rest */
-	pthread_cond_t more, rest;
-	struct queue ready;
-	unsigned int idle, started;
+	pthread_cond_t rest;
 	bool end;
-	struct thread thread[THREADS];
 	struct task *spare;
 
 	pthread_cond_t tick; /* what the keeper waits for */
 	struct thread keeper;
 	bool keeping, hurry;
-	struct queue kept;   /* by the gate */
-	struct queue parked; /* waiting for room */
+	struct request_queue kept;   /* by the gate */
+	struct request_queue parked; /* waiting for room */
 	bool full;
 	uint64_t retry_at;
 	struct disk_meter meter;
@@ -76,31 +70,6 @@ struct disk_block {
 static struct disk_block *block_of(struct block *block)
 {
 	return (struct disk_block *)block;
-}
-
-static void queue_init(struct queue *queue)
-{
-	queue->first = NULL;
-	queue->last = &queue->first;
-}
-
-static void queue_put(struct queue *queue, struct block_request *r)
-{
-	r->next = NULL;
-	*queue->last = r;
-	queue->last = &r->next;
-}
-
-static struct block_request *queue_take(struct queue *queue)
-{
-	struct block_request *r = queue->first;
-
-	if (r) {
-		queue->first = r->next;
-		if (!queue->first)
-			queue->last = &queue->first;
-	}
-	return r;
 }
 
 /* --- the end of a request --------------------------------------------------- */
@@ -146,7 +115,7 @@ static bool park(struct disk_block *b, struct block_request *r)
 	first = !b->full;
 	parked = !b->hurry && !start_keeper(b);
 	if (parked) {
-		queue_put(&b->parked, r);
+		request_queue_put(&b->parked, r);
 		b->full = true;
 		if (first)
 			b->retry_at = host_monotonic_ns() + RETRY_NS;
@@ -204,52 +173,9 @@ static int perform(struct disk_block *b, struct block_request *r)
 	return error;
 }
 
-static void serve(void *ctx)
+static void serve(void *ctx, struct block_request *r)
 {
-	struct disk_block *b = ctx;
-
-	pthread_mutex_lock(&b->mutex);
-	for (;;) {
-		struct block_request *r = queue_take(&b->ready);
-
-		if (!r && b->end)
-			break;
-		if (!r) {
-			b->idle++;
-			pthread_cond_wait(&b->more, &b->mutex);
-			b->idle--;
-			continue;
-		}
-		pthread_mutex_unlock(&b->mutex);
-		finish(b, r, perform(b, r));
-		pthread_mutex_lock(&b->mutex);
-	}
-	pthread_mutex_unlock(&b->mutex);
-}
-
-/* Held: the mutex. False: there is no thread and none can be had. */
-static bool need_thread(struct disk_block *b)
-{
-	if (b->idle || b->started == THREADS)
-		return true;
-	if (!thread_start(&b->thread[b->started], "disk", serve, b))
-		b->started++;
-	return b->started;
-}
-
-/* False: no thread can be had for it. */
-static bool queue_request(struct disk_block *b, struct block_request *r)
-{
-	bool queued;
-
-	pthread_mutex_lock(&b->mutex);
-	queued = need_thread(b);
-	if (queued) {
-		queue_put(&b->ready, r);
-		pthread_cond_signal(&b->more);
-	}
-	pthread_mutex_unlock(&b->mutex);
-	return queued;
+	finish(ctx, r, perform(ctx, r));
 }
 
 /* --- the short way ---------------------------------------------------------- */
@@ -298,7 +224,7 @@ static void io_done(struct disk_io *io)
 	give_task(task);
 	if (error != -EAGAIN)
 		finish(b, r, error);
-	else if (!queue_request(b, r))
+	else if (!disk_pool_put(&b->pool, r))
 		finish(b, r, -EIO);
 }
 
@@ -399,7 +325,7 @@ static bool begin(struct disk_block *b, struct block_request *r)
 	int error;
 	enum way way = short_way(b, r, &error);
 
-	if (way == UNDER_WAY || (way == LONG_WAY && queue_request(b, r)))
+	if (way == UNDER_WAY || (way == LONG_WAY && disk_pool_put(&b->pool, r)))
 		return false;
 	if (way == LONG_WAY)
 		error = -EIO;
@@ -423,7 +349,7 @@ static bool disk_submit(struct block *block, struct block_request *r)
 		pthread_mutex_unlock(&b->mutex);
 		return begin(b, r);
 	}
-	queue_put(&b->kept, r);
+	request_queue_put(&b->kept, r);
 	pthread_cond_signal(&b->tick);
 	pthread_mutex_unlock(&b->mutex);
 	leave(b);
@@ -435,7 +361,7 @@ static bool disk_submit(struct block *block, struct block_request *r)
 /* Held: the mutex, which is let go meanwhile. Begins one that was kept. */
 static void release(struct disk_block *b)
 {
-	struct block_request *r = queue_take(&b->kept);
+	struct block_request *r = request_queue_take(&b->kept);
 
 	enter(b);
 	pthread_mutex_unlock(&b->mutex);
@@ -463,7 +389,7 @@ static uint64_t wait_of_kept(struct disk_block *b, uint64_t now)
 static void retry(struct disk_block *b)
 {
 	while (b->parked.first && !(atomic_load(&b->gate) & GATE_DRAINED)) {
-		struct block_request *r = queue_take(&b->parked);
+		struct block_request *r = request_queue_take(&b->parked);
 		bool hurry = b->hurry;
 		int error = -ENOSPC;
 
@@ -664,11 +590,9 @@ static void disk_block_close(struct block *block)
 	wait_for_rest(b);
 	pthread_mutex_lock(&b->mutex);
 	b->end = true;
-	pthread_cond_broadcast(&b->more);
 	pthread_cond_signal(&b->tick);
 	pthread_mutex_unlock(&b->mutex);
-	for (unsigned int i = 0; i < b->started; i++)
-		thread_join(&b->thread[i]);
+	disk_pool_end(&b->pool);
 	thread_join(&b->keeper);
 	disk_close(b->node); /* ends the leaf's threads, which may be here */
 	while (b->spare) {
@@ -679,7 +603,6 @@ static void disk_block_close(struct block *block)
 	}
 	pthread_cond_destroy(&b->tick);
 	pthread_cond_destroy(&b->rest);
-	pthread_cond_destroy(&b->more);
 	pthread_mutex_destroy(&b->mutex);
 	free(b);
 }
@@ -696,7 +619,6 @@ static void init_conditions(struct disk_block *b)
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_mutex_init(&b->mutex, NULL);
-	pthread_cond_init(&b->more, NULL);
 	pthread_cond_init(&b->rest, NULL);
 	pthread_cond_init(&b->tick, &clock);
 	pthread_condattr_destroy(&clock);
@@ -732,9 +654,9 @@ int disk_block_create(struct block **block, struct disk_node *node,
 	};
 	b->node = node;
 	b->cache = cache;
-	queue_init(&b->ready);
-	queue_init(&b->kept);
-	queue_init(&b->parked);
+	disk_pool_init(&b->pool, serve, b);
+	request_queue_init(&b->kept);
+	request_queue_init(&b->parked);
 	init_conditions(b);
 	*block = &b->block;
 	return 0;

@@ -13,10 +13,11 @@
 #include "vm/bytes.h"
 #include "vm/error.h"
 
-#define QUEUE_SIZE 256
-#define SECTOR	   512u
-#define QUICK_BYTES 16896u /* 16 KiB, header, status */
-#define SEGMENTS   (QUEUE_SIZE - 2) /* without header and status */
+#define QUEUE_SIZE  256
+#define SECTOR	    512u
+#define QUICK_BYTES 16896u  /* 16 KiB, header, status */
+#define QUICK_TOTAL 163840u /* more than 32 requests of 4 KiB */
+#define SEGMENTS    (QUEUE_SIZE - 2) /* without header and status */
 
 #define F_SEG_MAX      VIRTIO_F(2)
 #define F_RO	       VIRTIO_F(5)
@@ -355,20 +356,21 @@ static void ready(struct virtio_device *device, struct virtio_queue *q)
 }
 
 /*
- * One small request, which whoever waits for it would otherwise wait for two
- * changes of threads more. Several are the worker's: it works beside the
- * processor.
+ * Small requests, which whoever waits for them would otherwise wait for two
+ * changes of threads more: none of them waits for anything here. Large ones,
+ * and what follows many, are the worker's, beside the processor.
  */
 static bool quick(struct virtio_device *device, struct virtio_queue *q)
 {
-	for (unsigned int served = 0;; served++) {
+	for (uint64_t total = 0;;) {
 		struct blk_request *r = next_request(q);
+		uint64_t size;
 
 		if (!r)
-			return served;
-		if (served || virtio_queue_waiting(q) ||
-		    r->buffer.in_size > QUICK_BYTES ||
-		    r->buffer.out_size > QUICK_BYTES) {
+			return total;
+		size = (uint64_t)r->buffer.in_size + r->buffer.out_size;
+		total += size;
+		if (size > QUICK_BYTES || total > QUICK_TOTAL) {
 			virtio_queue_unpop(q, &r->buffer);
 			free_request(r);
 			return false;

@@ -110,12 +110,6 @@ static void packed_unpop(struct virtio_queue *q, uint16_t count)
 	q->avail_next = (uint16_t)(q->avail_next - count);
 }
 
-static bool packed_waiting(const struct virtio_queue *q)
-{
-	return is_available(ring_load(q->desc + 16 * q->avail_next + AT_FLAGS),
-			    q->avail_wrap);
-}
-
 /* All of a used descriptor but its flags, which are the result. */
 static uint16_t fill_used(struct virtio_queue *q, uint8_t *at,
 			  const struct virtio_used *used)
@@ -199,7 +193,6 @@ const struct virtio_ring_ops virtio_packed_ops = {
 	.sizes = packed_sizes,
 	.pop = packed_pop,
 	.unpop = packed_unpop,
-	.waiting = packed_waiting,
 	.push = packed_push,
 	.wants_signal = packed_wants_signal,
 	.set_notify = packed_set_notify,

@@ -201,11 +201,6 @@ void virtio_queue_unpop(struct virtio_queue *q, struct virtio_buffer *buffer)
 		q->ring->unpop(q, buffer->count);
 }
 
-bool virtio_queue_waiting(const struct virtio_queue *q)
-{
-	return q->ring->waiting(q);
-}
-
 void virtio_queue_unpop_all(struct virtio_queue *q,
 			    const struct virtio_used *used, unsigned int count)
 {

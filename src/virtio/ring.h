@@ -23,8 +23,6 @@ struct virtio_ring_ops {
 	 */
 	int (*pop)(struct virtio_queue *queue, struct virtio_buffer *buffer);
 	void (*unpop)(struct virtio_queue *queue, uint16_t count);
-	/* Whether there is a next buffer. */
-	bool (*waiting)(const struct virtio_queue *queue);
 	/* The driver sees all of them or none. */
 	void (*push)(struct virtio_queue *queue,
 		     const struct virtio_used *used, unsigned int count);

@@ -93,11 +93,6 @@ static void split_unpop(struct virtio_queue *q, uint16_t count)
 	q->avail_next = (uint16_t)(q->avail_next - count);
 }
 
-static bool split_waiting(const struct virtio_queue *q)
-{
-	return ring_load(q->driver + AVAIL_IDX) != q->avail_next;
-}
-
 static void split_push(struct virtio_queue *q, const struct virtio_used *used,
 		       unsigned int count)
 {
@@ -151,7 +146,6 @@ const struct virtio_ring_ops virtio_split_ops = {
 	.sizes = split_sizes,
 	.pop = split_pop,
 	.unpop = split_unpop,
-	.waiting = split_waiting,
 	.push = split_push,
 	.wants_signal = split_wants_signal,
 	.set_notify = split_set_notify,

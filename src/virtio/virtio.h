@@ -216,9 +216,6 @@ void virtio_queue_signal(struct virtio_queue *queue);
 void virtio_queue_done(struct virtio_queue *queue,
 		       struct virtio_buffer *buffer, uint32_t written);
 
-/* Whether there is another one. Held: the queue's lock. */
-bool virtio_queue_waiting(const struct virtio_queue *queue);
-
 /* Runs ready() soon. Any thread. */
 void virtio_queue_kick(struct virtio_queue *queue);
 

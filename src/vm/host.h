@@ -106,6 +106,12 @@ void host_unlock(struct host_lock *lock);
 /* A place where one thread sleeps until woken; zero-initialised. */
 struct host_event {
 	_Atomic uint32_t word;
+
+	/* The waiter's: after a short wait the next one may look for a while
+	 * before it sleeps, where the host has more processors than `busy`
+	 * (or 1) threads keep for themselves. */
+	uint16_t busy;
+	bool eager;
 };
 
 /* Wakes the waiter, or makes the next host_event_wait() return at once. */

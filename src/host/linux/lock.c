@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks and events on futexes (futex(2)).
+ * Locks and events on futexes (futex(2)); waits that look first: eager.h.
  */
 #include "vm/host.h"
 
@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "host/linux/eager.h"
 
 #define NS_PER_S 1000000000u
 #define SPINS	 64 /* about what a short critical section takes */
@@ -99,7 +101,7 @@ static bool event_take(struct host_event *event)
 	return false;
 }
 
-void host_event_wait(struct host_event *event, uint64_t deadline_ns)
+static void event_sleep(struct host_event *event, uint64_t deadline_ns)
 {
 	struct timespec until = {
 		.tv_sec = (time_t)(deadline_ns / NS_PER_S),
@@ -118,4 +120,19 @@ void host_event_wait(struct host_event *event, uint64_t deadline_ns)
 		}
 		futex_wait(&event->word, EVENT_AWAITED, &until);
 	}
+}
+
+void host_event_wait(struct host_event *event, uint64_t deadline_ns)
+{
+	uint32_t word = EVENT_SET;
+	uint64_t start;
+
+	if (atomic_compare_exchange_strong(&event->word, &word, EVENT_CLEAR))
+		return;
+	start = eager_now();
+	if (event->eager)
+		eager_look(&event->word);
+	event_sleep(event, deadline_ns);
+	event->eager = eager_next(event->eager, eager_now() - start,
+				  event->busy);
 }

@@ -268,6 +268,39 @@ static void sleeps_and_wakes(void **state)
 	assert_int_equal(event.word, 0);
 }
 
+#define TURNS 3000
+
+static struct host_event answer;
+
+static void answers(void *ctx)
+{
+	for (unsigned int i = 0; i < TURNS; i++) {
+		host_event_wait(&event, UINT64_MAX);
+		counter++;
+		host_event_set(&answer);
+	}
+}
+
+/* Short waits, for which nobody sleeps after the first, and some longer. */
+static void takes_turns(void **state)
+{
+	struct thread thread;
+
+	counter = 0;
+	answer.busy = 65535; /* nobody has as many: this one always sleeps */
+	assert_int_equal(thread_start(&thread, "turns", answers, NULL), 0);
+	for (unsigned int i = 0; i < TURNS; i++) {
+		host_event_set(&event);
+		host_event_wait(&answer, UINT64_MAX);
+		assert_int_equal(counter, i + 1);
+		if (i % 100 == 99)
+			usleep(300);
+	}
+	thread_join(&thread);
+	assert_false(answer.eager);
+	assert_int_equal(event.word, 0);
+}
+
 /* Standard error into a pipe while `f` runs; what it wrote. */
 static size_t captured(void (*f)(void), char *text, size_t size)
 {
@@ -366,6 +399,7 @@ int main(void)
 		cmocka_unit_test(runs_code),
 		cmocka_unit_test(excludes),
 		cmocka_unit_test(sleeps_and_wakes),
+		cmocka_unit_test(takes_turns),
 		cmocka_unit_test(logs_lines),
 		cmocka_unit_test(stops_at_bugs),
 		cmocka_unit_test(gives_random_bytes),

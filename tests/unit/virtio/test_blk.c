@@ -64,10 +64,15 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void start_sized(uint64_t features, unsigned int size)
+{
+	driver_start(&driver, &rig, features, 1, size);
+	rig.sent_count = 0;
+}
+
 static void start(uint64_t features)
 {
-	driver_start(&driver, &rig, features, 1, 16);
-	rig.sent_count = 0;
+	start_sized(features, 16);
 }
 
 static void put_header(uint32_t type, uint64_t sector)
@@ -405,10 +410,11 @@ static unsigned int served(void)
 	return count;
 }
 
-/* A small request alone is served when told of; others are the worker's. */
+/* Small requests are served when told of; large ones, and what comes behind
+ * many, are the worker's. */
 static void little_requests_with(uint64_t features)
 {
-	start(features);
+	start_sized(features, 64);
 	for (unsigned int i = 0; i < 40; i++) {
 		offer(0, i, 16384, false);
 		ring();
@@ -421,10 +427,21 @@ static void little_requests_with(uint64_t features)
 	assert_int_equal(served(), 0);
 	fake_work_run();
 	assert_int_equal(served(), 1);
-	offer(1, 3, 512, true);
+	for (unsigned int i = 0; i < 14; i++)
+		offer(0, i, 4096, false);
+	ring();
+	assert_int_equal(served(), 14);
+	for (unsigned int i = 0; i < 14; i++)
+		offer(0, i, 16384, false);
+	ring();
+	assert_int_equal(served(), 9);
+	fake_work_run();
+	assert_int_equal(served(), 5);
+	offer(0, 3, 512, false);
+	offer(0, 3, 32768, false);
 	offer(0, 3, 512, false);
 	ring();
-	assert_int_equal(served(), 0);
+	assert_int_equal(served(), 1);
 	fake_work_run();
 	assert_int_equal(served(), 2);
 	disk.later = true;

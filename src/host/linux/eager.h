@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waits that look before they sleep. To wake a thread that sleeps takes some
+ * 50 us where the host is itself a guest: longer than most of what is waited
+ * for. So who had a short wait looks for a while in the next one, and sleeps
+ * when that was not enough; who waits long never looks.
+ */
+#ifndef LODGE_HOST_LINUX_EAGER_H
+#define LODGE_HOST_LINUX_EAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC in ns, whatever clock the VM goes by. */
+uint64_t eager_now(void);
+
+/* Looks for a while; true: *word is not 0 any more. */
+bool eager_look(const _Atomic uint32_t *word);
+
+/*
+ * Whether to look the next time. `eager`: whether it did; `took`: how long
+ * the whole wait was, in ns. Only where there are more processors than `busy`,
+ * and more than one.
+ */
+bool eager_next(bool eager, uint64_t took, unsigned int busy);
+
+#endif
