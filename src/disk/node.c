@@ -236,12 +236,19 @@ int disk_discard(struct disk_node *node, uint64_t offset, uint64_t length)
 	return error;
 }
 
+static int flush(void *ctx)
+{
+	struct disk_node *node = ctx;
+
+	return node->driver->flush(node);
+}
+
 int disk_flush(struct disk_node *node)
 {
 	if (node->readonly)
 		return 0;
 	if (node->driver->flush)
-		return node->driver->flush(node);
+		return disk_join_run(&node->flushes, flush, node);
 	return node->file ? disk_flush(node->file) : 0;
 }
 

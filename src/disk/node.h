@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "disk/error.h"
+#include "disk/join.h"
 #include "disk/range.h"
 #include "disk/vec.h"
 
@@ -40,6 +41,7 @@ struct disk_node {
 	struct disk_node *file;	   /* owned; NULL: a leaf */
 	struct disk_node *backing; /* owned; may be NULL, and shorter */
 	struct disk_ranges ranges;
+	struct disk_join flushes;
 };
 
 /* --- opening and making ------------------------------------------------------- */

@@ -175,6 +175,7 @@ int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
 	node->file = file;
 	node->readonly = how->readonly;
 	disk_ranges_init(&node->ranges);
+	disk_join_init(&node->flushes);
 	return 0;
 }
 
@@ -217,6 +218,7 @@ void disk_close(struct disk_node *node)
 	disk_close(node->backing);
 	disk_close(node->file);
 	disk_ranges_destroy(&node->ranges);
+	disk_join_destroy(&node->flushes);
 	free(node->name);
 	free(node);
 }
