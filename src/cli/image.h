@@ -22,6 +22,8 @@ struct image_args {
 	char checksum[CHECKSUM_MAX];
 	unsigned int stall; /* seconds */
 	uint64_t size;
+	unsigned int cpus;   /* of an OVA's machine */
+	uint64_t memory;
 	char packages[1024]; /* with commas between */
 };
 

@@ -2,17 +2,21 @@
 /*
  * lodge image import and export: images from and to files of any format.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/disk/tool.h"
 #include "cli/image.h"
 #include "disk/driver.h"
 #include "image/ova.h"
+#include "image/ova_make.h"
 #include "vmm/machine.h"
 
 static int take_format(void *config, const char *value)
@@ -193,9 +197,108 @@ const struct image_part image_import = {
 
 /* --- export ----------------------------------------------------------------- */
 
+#define CPUS	 2u /* of an OVA's machine, unless it is said */
+#define MEMORY	 (2ull << 30)
+#define CPUS_MAX 64u
+
+static bool wants_ova(const struct image_args *args)
+{
+	return args->format ? !strcmp(args->format, "ova")
+			    : ends_in(args->word[1], ".ova");
+}
+
+/* What an export begins with. */
+struct source {
+	const char *name, *path, *format;
+	bool uefi;
+};
+
+/* The archive around the disk, which is packed already. */
+static int write_ova(const struct source *source,
+		     const struct image_args *args, const char *vmdk)
+{
+	const struct disk_open how = { .path = vmdk, .format = "vmdk",
+				       .readonly = true };
+	struct ova_machine machine = {
+		.name = source->name,
+		.cpus = args->cpus ? args->cpus : CPUS,
+		.memory = args->memory ? args->memory : MEMORY,
+		.uefi = source->uefi,
+	};
+	struct disk_error error;
+	struct disk_node *node;
+	int result = disk_open(&node, &how, &error);
+
+	if (!result) {
+		machine.disk = node->size;
+		disk_close(node);
+		result = ova_make(args->word[1], &machine, vmdk, &error);
+	}
+	if (result) {
+		cli_error("image export: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	if (args->json)
+		tool_print_json(json_pack("{sssssI}", "path", args->word[1],
+					  "format", "ova", "size",
+					  (json_int_t)machine.disk));
+	return MACHINE_OK;
+}
+
+/* The disk is packed in a folder beside the target, under the name that it has
+ * in the archive. */
+static int export_ova(const struct source *source,
+		      const struct image_args *args, struct tool *tool)
+{
+	const char *target = args->word[1];
+	char folder[PATH_MAX], vmdk[PATH_MAX];
+	int status;
+
+	if (!access(target, F_OK)) {
+		cli_error("image export: %s: is there already; remove it, or "
+			  "take another name", target);
+		return MACHINE_FAILED;
+	}
+	if (snprintf(folder, sizeof(folder), "%s.disk", target) >=
+		    (int)sizeof(folder) ||
+	    snprintf(vmdk, sizeof(vmdk), "%s/%s-disk1.vmdk", folder,
+		     source->name) >= (int)sizeof(vmdk) ||
+	    (mkdir(folder, 0700) && errno != EEXIST)) {
+		cli_error("image export: %s: %s", target, strerror(errno));
+		return MACHINE_FAILED;
+	}
+	unlink(vmdk); /* an end by force left it */
+	tool->to = "vmdk";
+	tool->json = false;
+	tool->option[tool->options++] = "subformat=streamOptimized";
+	tool->option[tool->options++] = "adapter_type=lsilogic";
+	status = convert("image export", source->path, source->format, vmdk,
+			 args, tool);
+	if (!status)
+		status = write_ova(source, args, vmdk);
+	unlink(vmdk);
+	rmdir(folder);
+	return status;
+}
+
+static int export_source(const struct source *source,
+			 const struct image_args *args, struct tool *tool)
+{
+	if (wants_ova(args))
+		return export_ova(source, args, tool);
+	if (args->cpus || args->memory) {
+		cli_error("image export: --cpus and --memory are for OVA "
+			  "files: say --format ova, or end FILE in .ova");
+		return MACHINE_USAGE;
+	}
+	return convert("image export", source->path, source->format,
+		       args->word[1], args, tool);
+}
+
 static int export_machine(struct store *store, const struct image_args *args,
 			  struct tool *tool)
 {
+	struct source source = { .name = args->word[0], .format = "qcow2" };
 	char path[FOLDER_PATH_MAX + 256], folder[FOLDER_PATH_MAX + 256];
 
 	/* Its name is a folder's: nothing that leaves the store. */
@@ -208,22 +311,19 @@ static int export_machine(struct store *store, const struct image_args *args,
 		 args->word[0]);
 	snprintf(folder, sizeof(folder), "%s/images", store->path);
 	tool->folder[tool->folders++] = folder;
-	return convert("image export", path, "qcow2", args->word[1], args,
-		       tool);
+	source.path = path;
+	source.uefi = args->uefi;
+	return export_source(&source, args, tool);
 }
 
 static int run_export(struct store *store, const struct image_args *args)
 {
 	struct tool tool = { .to = args->format, .json = args->json };
 	char path[FOLDER_PATH_MAX + 256];
+	struct source source = { .name = args->word[0], .path = path };
 	struct store_image image;
 	struct disk_error error;
 
-	if (args->format && !strcmp(args->format, "ova")) {
-		cli_error("image export: OVA files are read, not written; give "
-			  "--format vmdk");
-		return MACHINE_USAGE;
-	}
 	if (args->machine)
 		return export_machine(store, args, &tool);
 	switch (store_find(store, args->word[0], &image, &error)) {
@@ -237,8 +337,10 @@ static int run_export(struct store *store, const struct image_args *args)
 		return MACHINE_FAILED;
 	}
 	snprintf(path, sizeof(path), "%s/%s", image.path, image.record.disk);
-	return convert("image export", path, image.record.format,
-		       args->word[1], args, &tool);
+	source.name = image.record.name;
+	source.format = image.record.format;
+	source.uefi = args->uefi || !strcmp(image.record.firmware, "uefi");
+	return export_source(&source, args, &tool);
 }
 
 static int take_compress(void *config, const char *value)
@@ -253,10 +355,41 @@ static int take_machine(void *config, const char *value)
 	return 0;
 }
 
+static int take_cpus(void *config, const char *value)
+{
+	struct image_args *args = config;
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*end || !n || n > CPUS_MAX) {
+		cli_error("image: --cpus %s: give a number from 1 to %u",
+			  value, CPUS_MAX);
+		return -1;
+	}
+	args->cpus = (unsigned int)n;
+	return 0;
+}
+
+static int take_memory(void *config, const char *value)
+{
+	struct image_args *args = config;
+
+	if (cli_parse_bytes(value, true, &args->memory) &&
+	    args->memory >= 1u << 20 && args->memory <= 1ull << 40)
+		return 0;
+	cli_error("image: --memory %s: give a size such as 2G", value);
+	return -1;
+}
+
 static const struct option_spec export_options[] = {
 	{ "format", "FORMAT",
 	  "what FILE is to be (as its name's ending says; raw\n"
 	  "without one)", false, take_format },
+	{ "cpus", "N", "processors of an OVA's machine (2)", false,
+	  take_cpus },
+	{ "memory", "SIZE", "and its memory (2G)", false, take_memory },
+	{ "uefi", NULL, "and it boots by UEFI (as the image does)", false,
+	  take_uefi },
 	{ "machine", NULL,
 	  "IMAGE is a machine's name: its disk, with all that\n"
 	  "was written there", false, take_machine },
@@ -269,7 +402,8 @@ const struct image_part image_export = {
 	.name = "export",
 	.synopsis = "IMAGE FILE [OPTIONS]",
 	.summary = "Writes an image's disk to a file of any format: qcow2, "
-		   "vmdk, vhdx, vdi, raw.\nAfter an interruption the same "
+		   "vmdk, vhdx, vdi, raw,\nor to an OVA file for "
+		   "VirtualBox and VMware. After an interruption the same "
 		   "command goes on.",
 	.options = export_options,
 	.option_count = sizeof(export_options) / sizeof(export_options[0]),

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """lodge image import and export: there and back in each format, OVA files,
 and what cannot be an image."""
+import hashlib
 import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import tarfile
+from xml.etree import ElementTree
 
 import pytest
 
@@ -155,3 +158,89 @@ def test_a_machines_disk(place, tmp_path):
     whole = bytearray(place.disk.read_bytes())
     whole[2 << 20:(2 << 20) + 4096] = b"\7" * 4096
     assert out.read_bytes() == whole
+
+
+# --- OVA files that we make ----------------------------------------------------
+
+OVF = "{http://schemas.dmtf.org/ovf/envelope/1}"
+RASD = ("{http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
+        "CIM_ResourceAllocationSettingData}")
+
+
+def members(path):
+    with tarfile.open(path) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar.getmembers()}
+
+
+def test_an_ova_of_ours(place, tmp_path):
+    assert place("import", place.disk, "--name", "box", "--uefi").returncode == 0
+    ova = tmp_path / "out.ova"
+    result = place("export", "box", ova, "--cpus", "3", "--memory", "1536M",
+                   "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"path": str(ova), "format": "ova",
+                                         "size": 8 << 20}
+    inside = members(ova)
+    # The description comes first, and what it and the manifest name follows.
+    assert list(inside) == ["box.ovf", "box.mf", "box-disk1.vmdk"]
+    assert inside["box.mf"].decode() == "".join(
+        f"SHA256({name})= {hashlib.sha256(inside[name]).hexdigest()}\n"
+        for name in ("box.ovf", "box-disk1.vmdk"))
+    (tmp_path / "box.ovf").write_bytes(inside["box.ovf"])
+    if shutil.which("xmllint"):
+        subprocess.run(["xmllint", "--noout", tmp_path / "box.ovf"],
+                       check=True)
+    root = ElementTree.fromstring(inside["box.ovf"])
+    file = root.find(f"{OVF}References/{OVF}File")
+    assert file.get(f"{OVF}href") == "box-disk1.vmdk"
+    assert int(file.get(f"{OVF}size")) == len(inside["box-disk1.vmdk"])
+    disk = root.find(f"{OVF}DiskSection/{OVF}Disk")
+    assert disk.get(f"{OVF}capacity") == str(8 << 20)
+    assert disk.get(f"{OVF}fileRef") == file.get(f"{OVF}id")
+    assert disk.get(f"{OVF}format").endswith("#streamOptimized")
+    items = {}
+    for item in root.iter(f"{OVF}Item"):
+        names = [e.tag for e in item]
+        assert names == sorted(names)
+        items[item.find(f"{RASD}ResourceType").text] = item
+    quantity = f"{RASD}VirtualQuantity"
+    assert items["3"].find(quantity).text == "3"
+    assert items["4"].find(quantity).text == "1536"
+    assert items["17"].find(f"{RASD}HostResource").text == (
+        "ovf:/disk/" + disk.get(f"{OVF}diskId"))
+    assert items["17"].find(f"{RASD}Parent").text == (
+        items["6"].find(f"{RASD}InstanceID").text)
+    assert b'vmw:value="efi"' in inside["box.ovf"]
+    # Another program reads the disk, and ours comes back in.
+    (tmp_path / "d.vmdk").write_bytes(inside["box-disk1.vmdk"])
+    subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "vmdk",
+                    place.disk, tmp_path / "d.vmdk"], check=True)
+    assert place("import", ova, "--name", "back").returncode == 0
+    assert place("export", "back", tmp_path / "b.img").returncode == 0
+    assert (tmp_path / "b.img").read_bytes() == place.disk.read_bytes()
+    assert not list(tmp_path.glob("out.ova.*"))
+
+
+def test_ovas_that_are_not_made(place, tmp_path):
+    assert place("import", place.disk, "--name", "box").returncode == 0
+    there = tmp_path / "there.ova"
+    there.write_bytes(b"mine")
+    refused(place("export", "box", there), 1, "is there already")
+    assert there.read_bytes() == b"mine"
+    refused(place("export", "box", tmp_path / "none/a.ova"), 1, "none/a.ova")
+    refused(place("export", "box", tmp_path / "a.ova", "--cpus", "0"), 2,
+            "--cpus")
+    refused(place("export", "box", tmp_path / "a.ova", "--memory", "9"), 2,
+            "--memory")
+    refused(place("export", "box", tmp_path / "a.vmdk", "--cpus", "2"), 2,
+            "OVA")
+    assert not list(tmp_path.glob("a.*"))
+    left = tmp_path / "b.ova.disk"
+    left.mkdir()
+    (left / "box-disk1.vmdk").write_bytes(b"left by a kill")
+    result = place("export", "box", tmp_path / "b", "--format", "ova")
+    assert result.returncode == 0, result.stderr
+    assert list(members(tmp_path / "b"))[0] == "box.ovf"
+    result = place("export", "box", tmp_path / "b.ova")
+    assert result.returncode == 0, result.stderr
+    assert not left.exists()
