@@ -38,6 +38,22 @@ struct disk_io {
 	void *leaf;
 };
 
+/* See disk_bitmap_*(); they take what they need of the node themselves. */
+struct disk_bitmap_ops {
+	int (*list)(struct disk_node *node, struct disk_bitmap **list,
+		    unsigned int *count);
+	int (*create)(struct disk_node *node, const char *name,
+		      uint64_t granularity, struct disk_error *error);
+	int (*delete)(struct disk_node *node, const char *name,
+		      struct disk_error *error);
+	int (*clear)(struct disk_node *node, const char *name,
+		     struct disk_error *error);
+	int (*merge)(struct disk_node *node, const char *name,
+		     const char *from, struct disk_error *error);
+	int (*read)(struct disk_node *node, const char *name, uint8_t **bits,
+		    uint64_t *granularity, struct disk_error *error);
+};
+
 struct disk_driver {
 	const char *name;    /* as users write it: "qcow2" */
 	const char *title;   /* for sentences: "VMDK" */
@@ -119,6 +135,7 @@ struct disk_driver {
 			      struct disk_error *error);
 	int (*snapshot_delete)(struct disk_node *node, const char *id_or_name,
 			       struct disk_error *error);
+	const struct disk_bitmap_ops *bitmap; /* NULL: there are none */
 	int (*add_key)(struct disk_node *node,
 		       const struct disk_secret *secret,
 		       struct disk_error *error);

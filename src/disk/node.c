@@ -438,6 +438,58 @@ int disk_snapshot_delete(struct disk_node *node, const char *id_or_name,
 				id_or_name, error);
 }
 
+int disk_bitmap_list(struct disk_node *node, struct disk_bitmap **list,
+		     unsigned int *count)
+{
+	*list = NULL;
+	*count = 0;
+	return node->driver->bitmap ? node->driver->bitmap->list(node, list,
+								 count)
+				    : -ENOTSUP;
+}
+
+int disk_bitmap_create(struct disk_node *node, const char *name,
+		       uint64_t granularity, struct disk_error *error)
+{
+	return node->driver->bitmap
+		       ? node->driver->bitmap->create(node, name, granularity,
+						      error)
+		       : cannot(node, "bitmaps", error);
+}
+
+int disk_bitmap_delete(struct disk_node *node, const char *name,
+		       struct disk_error *error)
+{
+	return node->driver->bitmap
+		       ? node->driver->bitmap->delete(node, name, error)
+		       : cannot(node, "bitmaps", error);
+}
+
+int disk_bitmap_clear(struct disk_node *node, const char *name,
+		      struct disk_error *error)
+{
+	return node->driver->bitmap
+		       ? node->driver->bitmap->clear(node, name, error)
+		       : cannot(node, "bitmaps", error);
+}
+
+int disk_bitmap_merge(struct disk_node *node, const char *name,
+		      const char *from, struct disk_error *error)
+{
+	return node->driver->bitmap
+		       ? node->driver->bitmap->merge(node, name, from, error)
+		       : cannot(node, "bitmaps", error);
+}
+
+int disk_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
+		     uint64_t *granularity, struct disk_error *error)
+{
+	return node->driver->bitmap
+		       ? node->driver->bitmap->read(node, name, bits,
+						    granularity, error)
+		       : cannot(node, "bitmaps", error);
+}
+
 /* Adds or removes a passphrase. */
 static int change_keys(struct disk_node *node,
 		       int (*change)(struct disk_node *node,

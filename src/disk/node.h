@@ -260,6 +260,31 @@ int disk_snapshot_apply(struct disk_node *node, const char *id_or_name,
 int disk_snapshot_delete(struct disk_node *node, const char *id_or_name,
 			 struct disk_error *error);
 
+/* What is written since a moment, as the image keeps it. */
+struct disk_bitmap {
+	char name[1024];
+	uint64_t granularity; /* bytes a bit */
+	bool recording;
+	bool lost; /* not to be believed: a crash left it behind */
+};
+
+/* -ENOTSUP: the format has none. */
+int disk_bitmap_list(struct disk_node *node, struct disk_bitmap **list,
+		     unsigned int *count); /* free() the list */
+int disk_bitmap_create(struct disk_node *node, const char *name,
+		       uint64_t granularity, struct disk_error *error);
+int disk_bitmap_delete(struct disk_node *node, const char *name,
+		       struct disk_error *error);
+/* Empty again, and believed again. */
+int disk_bitmap_clear(struct disk_node *node, const char *name,
+		      struct disk_error *error);
+/* Marks in `name` what is marked in `from`. */
+int disk_bitmap_merge(struct disk_node *node, const char *name,
+		      const char *from, struct disk_error *error);
+/* A copy of the bits, to be freed; bit 0 of a byte is the first. */
+int disk_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
+		     uint64_t *granularity, struct disk_error *error);
+
 /* Another passphrase of an encrypted image; one less, but not the last.
  * -ENOTSUP, -EACCES: it is none of them. */
 int disk_add_key(struct disk_node *node, const struct disk_secret *secret,

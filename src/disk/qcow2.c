@@ -321,6 +321,7 @@ const struct disk_driver disk_qcow2 = {
 	.snapshot_create = qcow2_snapshot_create,
 	.snapshot_apply = qcow2_snapshot_apply,
 	.snapshot_delete = qcow2_snapshot_delete,
+	.bitmap = &qcow2_bitmap_ops,
 	.add_key = qcow2_add_key,
 	.remove_key = qcow2_remove_key,
 	.set_backing = qcow2_set_backing,

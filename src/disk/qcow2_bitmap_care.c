@@ -117,7 +117,12 @@ int qcow2_bitmap_add(struct disk_node *node, const char *name,
 	if (!result)
 		result = append(q, name, bits);
 	pthread_mutex_unlock(&q->lock);
-	return told(leave(q, &range, result), error);
+	result = leave(q, &range, result);
+	return result == -EEXIST
+		       ? disk_error_set(error, result, "has a bitmap \"%s\" "
+					"already; delete it, or take another "
+					"name", name)
+		       : told(result, error);
 }
 
 /* --- emptying and removing -------------------------------------------------- */
@@ -181,6 +186,90 @@ int qcow2_bitmap_remove(struct disk_node *node, const char *name,
 	return result == -ENOENT ? missing(name, error) : told(result, error);
 }
 
+/* --- merging ---------------------------------------------------------------- */
+
+/* Marks [from, end) of the disk. */
+static void mark(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t from,
+		 uint64_t end)
+{
+	uint64_t last = qcow2_bitmap_bytes(q, b) * 8;
+
+	for (uint64_t i = from >> b->granularity;
+	     i < last && i << b->granularity < end; i++)
+		b->bits[i / 8] |= (uint8_t)(1u << i % 8);
+}
+
+static void mark_all(struct qcow2 *q, struct qcow2_bitmap *b,
+		     const uint8_t *bits, unsigned int granularity)
+{
+	uint64_t size = q->header.size;
+
+	for (uint64_t i = 0; i << granularity < size; i++) {
+		uint64_t end = (i + 1) << granularity;
+
+		if (bits[i / 8] >> i % 8 & 1)
+			mark(q, b, i << granularity, end < size ? end : size);
+	}
+}
+
+/* The bits of one that is to be believed, in memory. */
+static int need_bits(struct qcow2 *q, struct qcow2_bitmap *b)
+{
+	if (b->bits)
+		return 0;
+	if (b->flags & QCOW2_BITMAP_IN_USE)
+		return -ESTALE;
+	return qcow2_bitmap_load(q, b, &b->bits);
+}
+
+static int merge(struct qcow2 *q, const char *name, const char *from)
+{
+	struct qcow2_bitmap *to = find(q, name), *source = find(q, from);
+	uint8_t *bits;
+	int result;
+
+	if (!to || !source)
+		return -ENOENT;
+	result = need_bits(q, to);
+	if (result || to == source)
+		return result;
+	if (source->bits) {
+		mark_all(q, to, source->bits, source->granularity);
+		return 0;
+	}
+	if (source->flags & QCOW2_BITMAP_IN_USE)
+		return -ESTALE;
+	result = qcow2_bitmap_load(q, source, &bits);
+	if (!result)
+		mark_all(q, to, bits, source->granularity);
+	free(bits);
+	return result;
+}
+
+int qcow2_bitmap_merge(struct disk_node *node, const char *name,
+		       const char *from, struct disk_error *error)
+{
+	struct qcow2 *q = qcow2_of(node);
+	struct disk_range range;
+	const char *none;
+	int result = node->readonly ? -EROFS : 0;
+
+	if (result)
+		return told(result, error);
+	result = enter(q, &range);
+	pthread_mutex_lock(&q->lock);
+	none = find(q, name) ? from : name;
+	if (!result)
+		result = merge(q, name, from);
+	pthread_mutex_unlock(&q->lock);
+	result = leave(q, &range, result);
+	if (result == -ESTALE)
+		return disk_error_set(error, result, "one of the two bitmaps "
+				      "was not stored when the image was last "
+				      "used; clear it");
+	return result == -ENOENT ? missing(none, error) : told(result, error);
+}
+
 /* --- reading ---------------------------------------------------------------- */
 
 int qcow2_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
@@ -216,3 +305,33 @@ int qcow2_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
 				      name);
 	return told(result, error);
 }
+
+int qcow2_bitmap_list(struct disk_node *node, struct disk_bitmap **list,
+		      unsigned int *count)
+{
+	struct qcow2 *q = qcow2_of(node);
+
+	pthread_mutex_lock(&q->lock);
+	*count = q->bitmap_count;
+	*list = calloc(*count + 1ul, sizeof(**list));
+	for (uint32_t i = 0; *list && i < *count; i++) {
+		const struct qcow2_bitmap *b = &q->bitmaps[i];
+		struct disk_bitmap *to = &(*list)[i];
+
+		memcpy(to->name, b->name, b->name_size);
+		to->granularity = 1ull << b->granularity;
+		to->recording = b->flags & QCOW2_BITMAP_AUTO;
+		to->lost = b->flags & QCOW2_BITMAP_IN_USE && !b->bits;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return *list ? 0 : -ENOMEM;
+}
+
+const struct disk_bitmap_ops qcow2_bitmap_ops = {
+	.list = qcow2_bitmap_list,
+	.create = qcow2_bitmap_add,
+	.delete = qcow2_bitmap_remove,
+	.clear = qcow2_bitmap_clear,
+	.merge = qcow2_bitmap_merge,
+	.read = qcow2_bitmap_read,
+};

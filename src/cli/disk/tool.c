@@ -18,7 +18,7 @@ static const struct disk_command *const commands[] = {
 	&disk_command_convert, &disk_command_check,   &disk_command_snapshot,
 	&disk_command_commit, &disk_command_rebase,   &disk_command_map,
 	&disk_command_compare, &disk_command_export,
-	&disk_command_encrypt, &disk_command_key,
+	&disk_command_encrypt, &disk_command_key,     &disk_command_bitmap,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

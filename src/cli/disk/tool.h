@@ -31,6 +31,7 @@ struct tool {
 	const char *option[TOOL_OPTIONS_MAX];
 	unsigned int options;
 	unsigned int threads;
+	uint64_t granularity;
 	enum disk_preallocation prealloc;
 	const char *folder[TOOL_OPTIONS_MAX];
 	unsigned int folders;
@@ -64,6 +65,7 @@ extern const struct disk_command disk_command_compare;
 extern const struct disk_command disk_command_export;
 extern const struct disk_command disk_command_encrypt;
 extern const struct disk_command disk_command_key;
+extern const struct disk_command disk_command_bitmap;
 
 /* --- options that several have (tool.c) --------------------------------------- */
 
