@@ -167,31 +167,15 @@ static int run_compare(struct tool *tool)
 	return status;
 }
 
-static int take_first(void *config, const char *value)
-{
-	struct tool *tool = config;
-
-	tool->from = value;
-	return tool_take_format(config, value);
-}
-
-static int take_second(void *config, const char *value)
-{
-	struct tool *tool = config;
-
-	tool->to = value;
-	return tool_take_format(config, value);
-}
-
 static const struct option_spec compare_options[] = {
 	{ .name = "format",
 	  .value = "FORMAT",
 	  .help = "the first one's format (as its name's ending says)",
-	  .take = take_first },
+	  .take = tool_take_from },
 	{ .name = "other-format",
 	  .value = "FORMAT",
 	  .help = "the second one's",
-	  .take = take_second },
+	  .take = tool_take_to },
 	TOOL_FOLDER,
 	TOOL_JSON,
 	TOOL_SECRET,

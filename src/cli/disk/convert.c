@@ -267,18 +267,6 @@ static int run_convert(struct tool *tool)
 	return status;
 }
 
-static int take_from(void *config, const char *value)
-{
-	((struct tool *)config)->from = value;
-	return tool_take_format(config, value);
-}
-
-static int take_to(void *config, const char *value)
-{
-	((struct tool *)config)->to = value;
-	return tool_take_format(config, value);
-}
-
 static int take_target_secret(void *config, const char *value)
 {
 	((struct tool *)config)->secret_to = value;
@@ -295,11 +283,11 @@ static const struct option_spec convert_options[] = {
 	{ .name = "from",
 	  .value = "FORMAT",
 	  .help = "what SOURCE is (as its name's ending says)",
-	  .take = take_from },
+	  .take = tool_take_from },
 	{ .name = "to",
 	  .value = "FORMAT",
 	  .help = "what TARGET is to be (as its name's ending says)",
-	  .take = take_to },
+	  .take = tool_take_to },
 	TOOL_SECRET,
 	{ .name = "to-secret",
 	  .value = "FILE",

@@ -31,28 +31,16 @@ static int take_new_secret(void *config, const char *value)
 	return 0;
 }
 
-static int take_from(void *config, const char *value)
-{
-	((struct tool *)config)->from = value;
-	return tool_take_format(config, value);
-}
-
-static int take_to(void *config, const char *value)
-{
-	((struct tool *)config)->to = value;
-	return tool_take_format(config, value);
-}
-
 static const struct option_spec encrypt_options[] = {
 	{ .name = "from",
 	  .value = "FORMAT",
 	  .help = "what SOURCE is (as its name's ending says)",
-	  .take = take_from },
+	  .take = tool_take_from },
 	{ .name = "to",
 	  .value = "FORMAT",
 	  .help = "what TARGET is to be: luks or qcow2 (as its name's\n"
 		  "ending says, else luks)",
-	  .take = take_to },
+	  .take = tool_take_to },
 	{ .name = "secret",
 	  .value = "FILE",
 	  .help = "a file with TARGET's passphrase, or fd:N",

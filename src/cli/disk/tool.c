@@ -48,6 +48,22 @@ int tool_take_format(void *config, const char *value)
 	return check_format(tool, value);
 }
 
+int tool_take_from(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	tool->from = value;
+	return check_format(tool, value);
+}
+
+int tool_take_to(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	tool->to = value;
+	return check_format(tool, value);
+}
+
 static int append(struct tool *tool, const char **list, unsigned int *count,
 		  const char *value)
 {

@@ -71,6 +71,8 @@ extern const struct disk_command disk_command_bitmap;
 
 int tool_take_json(void *config, const char *value);
 int tool_take_format(void *config, const char *value);
+int tool_take_from(void *config, const char *value); /* formats of two images */
+int tool_take_to(void *config, const char *value);
 int tool_take_folder(void *config, const char *value);
 int tool_take_option(void *config, const char *value);
 int tool_take_backing(void *config, const char *value);
