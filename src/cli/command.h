@@ -23,6 +23,8 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_list;
 extern const struct command command_status;
+extern const struct command command_pause;
+extern const struct command command_resume;
 extern const struct command command_stop;
 extern const struct command command_reset;
 extern const struct command command_screenshot;

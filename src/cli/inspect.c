@@ -26,6 +26,15 @@ static unsigned long long number_of(const json_t *object, const char *name)
 		json_object_get(object, name));
 }
 
+static void print_state(const json_t *result)
+{
+	const char *reason =
+		json_string_value(json_object_get(result, "reason"));
+
+	if (reason)
+		printf("paused: %s\n\n", reason);
+}
+
 static void print_memory(const json_t *list)
 {
 	const json_t *region;
@@ -186,6 +195,7 @@ static int run_inspect(const struct command_context *context, int argc,
 	if (target.json) {
 		target_print_json(result);
 	} else {
+		print_state(result);
 		print_memory(json_object_get(result, "memory"));
 		print_pci(json_object_get(result, "pci"));
 		print_routes(json_object_get(result, "interrupts"));

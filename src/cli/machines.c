@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands that look at running machines and end them: list, status, stop,
- * reset.
+ * Commands that look at running machines, stop and end them: list, status,
+ * pause, resume, stop, reset.
  */
 #include <stdio.h>
 
@@ -13,6 +13,7 @@
 
 #define PATIENCE     30 /* seconds for an answer */
 #define STOP_TIMEOUT 60 /* seconds for a guest to power off */
+#define REASON_MAX   200
 
 /* The text and number of a status, "" and 0 when missing. */
 static const char *text_of(const json_t *status, const char *name)
@@ -44,7 +45,7 @@ static void print_row(const json_t *status)
 	       text_of(status, "engine"), number_of(status, "cpus"),
 	       number_of(status, "memory") >> 20, number_of(status, "pid"));
 	print_age(json_real_value(json_object_get(status, "seconds")));
-	printf("\n");
+	printf("%s\n", *text_of(status, "reason") ? " (paused)" : "");
 }
 
 static void collect(void *ctx, const json_t *status)
@@ -175,6 +176,73 @@ const struct command command_status = {
 	.summary = "tell about a running machine",
 	.run = run_status,
 	.help = help_status,
+};
+
+/* --- pause, resume ---------------------------------------------------------- */
+
+static void help_pause(void)
+{
+	printf("usage: lodge pause NAME\n\n"
+	       "Stops a machine's processors and its clock until lodge resume. "
+	       "The guest does not\nnotice, but for what others tell it.\n");
+}
+
+static void help_resume(void)
+{
+	printf("usage: lodge resume NAME\n\n"
+	       "Lets a machine go on that lodge pause has stopped.\n");
+}
+
+/* Calls the command; *reason: why the machine is paused after it, or "". */
+static int hold(const char *command, void (*help)(void), int argc, char **argv,
+		char *reason, size_t size)
+{
+	struct target target = { .command = command, .words_min = 1,
+				 .words_max = 1 };
+	json_t *result;
+
+	if (target_parse(&target, 0, argc, argv))
+		return target_status(&target, help);
+	result = target_call(&target, command, NULL, PATIENCE, NULL);
+	target_close(&target);
+	snprintf(reason, size, "%s", text_of(result, "reason"));
+	json_decref(result);
+	return result ? MACHINE_OK : MACHINE_FAILED;
+}
+
+static int run_pause(const struct command_context *context, int argc,
+		     char **argv)
+{
+	char reason[REASON_MAX];
+
+	return hold("pause", help_pause, argc, argv, reason, sizeof(reason));
+}
+
+static int run_resume(const struct command_context *context, int argc,
+		      char **argv)
+{
+	char reason[REASON_MAX] = "";
+	int status = hold("resume", help_resume, argc, argv, reason,
+			  sizeof(reason));
+
+	if (status != MACHINE_OK || !*reason)
+		return status;
+	cli_error("resume: it waits all the same: %s", reason);
+	return MACHINE_FAILED;
+}
+
+const struct command command_pause = {
+	.name = "pause",
+	.summary = "stop a machine's processors for a while",
+	.run = run_pause,
+	.help = help_pause,
+};
+
+const struct command command_resume = {
+	.name = "resume",
+	.summary = "let a paused machine go on",
+	.run = run_resume,
+	.help = help_resume,
 };
 
 /* --- stop, reset ------------------------------------------------------------ */

@@ -37,6 +37,8 @@ static const struct command *const commands[] = {
 	&command_run,
 	&command_list,
 	&command_status,
+	&command_pause,
+	&command_resume,
 	&command_stop,
 	&command_reset,
 	&command_screenshot,

@@ -27,6 +27,7 @@ struct disks;
 struct drives;
 struct hotplug;
 struct nets;
+struct pause;
 struct stall;
 struct vsock_unix;
 
@@ -36,6 +37,7 @@ struct control_target {
 	struct hotplug *hotplug;
 	struct drives *drives;
 	const struct stall *stall;
+	struct pause *pause;
 	struct disks *disks;
 	const struct nets *nets;
 	struct vsock_unix *vsock; /* NULL: none */

@@ -15,6 +15,7 @@
 #include "vmm/disks.h"
 #include "vmm/drives.h"
 #include "vmm/nets.h"
+#include "vmm/pause.h"
 #include "vmm/stall.h"
 #include "vmm/vsock_unix.h"
 
@@ -63,11 +64,42 @@ static void do_stop(struct control_machine *machine, const json_t *request,
 			       "\"force\" is true or false");
 		return;
 	}
-	if (json_is_true(force))
+	if (json_is_true(force)) {
 		vm_ask(board_vm(board), VM_STOP);
-	else
+	} else if (machine->target.pause->held & PAUSE_USER) {
+		control_refuse(reply, "paused", "%s is paused, so its guest "
+			       "sees no button; lodge resume it, or stop it "
+			       "with --force", machine->name);
+		return;
+	} else {
 		board_power_button(board);
+	}
 	reply->result = json_object();
+}
+
+/* Holds the processors, or lets them go; then says what is so. */
+static void hold(struct control_machine *machine, bool hold,
+		 struct control_reply *reply)
+{
+	const char *reason;
+
+	pause_hold(machine->target.pause, PAUSE_USER, hold);
+	reason = stall_reason(machine->target.stall);
+	reply->result = json_pack("{ssss*}", "state",
+				  reason ? "paused" : "running", "reason",
+				  reason);
+}
+
+static void do_pause(struct control_machine *machine, const json_t *request,
+		     struct control_reply *reply)
+{
+	hold(machine, true, reply);
+}
+
+static void do_resume(struct control_machine *machine, const json_t *request,
+		      struct control_reply *reply)
+{
+	hold(machine, false, reply);
 }
 
 static void do_reset(struct control_machine *machine, const json_t *request,
@@ -350,6 +382,8 @@ static const struct {
 	{ "job", control_job },
 	{ "job-end", control_job_end },
 	{ "limit", control_limit },
+	{ "pause", do_pause },
+	{ "resume", do_resume },
 	{ "stop", do_stop },
 	{ "reset", do_reset },
 };

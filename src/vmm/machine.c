@@ -396,6 +396,7 @@ static int start_control(struct machine *machine)
 		.hotplug = machine->hotplug,
 		.drives = &machine->drives,
 		.stall = &machine->stall,
+		.pause = &machine->pause,
 		.disks = &machine->disks,
 		.nets = &machine->nets,
 		.vsock = machine->vsock,

@@ -29,9 +29,9 @@ void pause_begin(struct pause *pause, struct vm *vm,
 	pause->released = atomic_load(&vm->request) != VM_RUN;
 	pause->began = true;
 	pause->inside = 0;
-	pause->held = false;
+	pause->held &= PAUSE_USER;
 	pause->tsc = __rdtsc();
-	if (pause->open)
+	if (pause->open && !pause->held)
 		clock_start(&vm->clock);
 }
 
@@ -141,12 +141,14 @@ void pause_end(struct pause *pause, uint64_t cpus)
 	pthread_mutex_unlock(&pause->lock);
 }
 
-void pause_hold(struct pause *pause, bool hold)
+void pause_hold(struct pause *pause, unsigned int who, bool hold)
 {
-	if (!hold && pause->open)
+	unsigned int held = hold ? pause->held | who : pause->held & ~who;
+
+	if (!held && pause->open)
 		start_clock(pause);
 	pthread_mutex_lock(&pause->lock);
-	pause->held = hold;
+	pause->held = held;
 	if (hold) {
 		kick_inside(pause);
 		wait_outside(pause);

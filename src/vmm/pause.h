@@ -18,6 +18,10 @@
 
 #define PAUSE_NONE UINT64_MAX /* every processor may run */
 
+/* Who may hold all of them; a bit each. */
+#define PAUSE_FULL 0x1u /* a host without room */
+#define PAUSE_USER 0x2u /* stays over a reset */
+
 struct pause {
 	struct vm *vm;
 	const struct engine *engine;
@@ -25,7 +29,7 @@ struct pause {
 	pthread_cond_t changed;
 	uint64_t open;	 /* processors that may run, a bit each */
 	uint64_t inside; /* those that do */
-	bool held;	 /* and whatever is open, none may run */
+	unsigned int held; /* by whom: whatever is open, none may run */
 	bool released;	 /* all are to end, whatever is open */
 	bool began;	 /* between pause_begin() and pause_finish() */
 	uint64_t tsc;	 /* of the host, when the clock stopped */
@@ -58,9 +62,9 @@ void pause_all(struct pause *pause);
 
 /*
  * None runs when this returns, and none does before it is called with `hold`
- * false, whatever pause_end() says meanwhile.
+ * false for each that holds them, whatever pause_end() says meanwhile.
  */
-void pause_hold(struct pause *pause, bool hold);
+void pause_hold(struct pause *pause, unsigned int who, bool hold);
 
 /* The processors with a bit in `cpus` go on. Behind pause_all() only. */
 void pause_end(struct pause *pause, uint64_t cpus);

@@ -68,7 +68,7 @@ void stall_woken(struct stall *stall)
 		host_log(HOST_LOG_WARN, "%s: there is room again, it goes on",
 			 stall->name);
 	if (!full == stall->stalled)
-		pause_hold(stall->pause, full);
+		pause_hold(stall->pause, PAUSE_FULL, full);
 	stall->stalled = full;
 }
 
@@ -97,5 +97,7 @@ void stall_end(struct stall *stall)
 
 const char *stall_reason(const struct stall *stall)
 {
-	return stall->stalled ? stall->reason : NULL;
+	if (stall->stalled)
+		return stall->reason;
+	return stall->pause->held & PAUSE_USER ? "by lodge pause" : NULL;
 }

@@ -202,8 +202,8 @@ def test_bad_options(value, words):
 
 # --- a full host ------------------------------------------------------------
 
-@pytest.fixture(params=["raw", "qcow2"])
-def small(request, tmp_path):
+@pytest.fixture(name="small", params=["raw", "qcow2"])
+def fixture_small(request, tmp_path):
     """A file system of 32 MiB with an image of 48 in it."""
     folder = tmp_path / "small"
     folder.mkdir()
