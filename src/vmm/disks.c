@@ -57,7 +57,7 @@ static struct block *find_disk(const struct disks *disks, const char *name)
 	return found;
 }
 
-/* The folder of the store that the disk's backing file lies in; NULL. */
+/* The folder of the stored image that the disk was made of; NULL: none. */
 static const char *store_of(const struct disks *disks,
 			    const struct block *block)
 {
@@ -153,12 +153,25 @@ static struct disk_node *find_base(struct disk_node *image, const char *path)
 	return base;
 }
 
+/* Whether it lies in that folder. */
+static bool is_stored(const struct disk_node *base, const char *store)
+{
+	char *folder = store ? realpath(store, NULL) : NULL;
+	char *real = realpath(base->name, NULL);
+	size_t length = folder ? strlen(folder) : 0;
+	bool in = folder && real && !strncmp(real, folder, length) &&
+		  real[length] == '/';
+
+	free(real);
+	free(folder);
+	return in;
+}
+
 static int begin_commit(struct disks *disks, const struct disks_task *task,
 			struct disk_error *error)
 {
 	struct disk_node *image = disk_live_image(disks->block);
 	struct disk_node *base = find_base(image, task->base);
-	const char *store = store_of(disks, disks->block);
 
 	if (!image->backing)
 		return disk_error_set(error, -EINVAL,
@@ -168,7 +181,7 @@ static int begin_commit(struct disks *disks, const struct disks_task *task,
 				      "that the disk stands on; lodge status "
 				      "lists them");
 	/* Images of a store are for any number of machines. */
-	if (store && !strncmp(base->name, store, strlen(store)))
+	if (is_stored(base, store_of(disks, disks->block)))
 		return disk_error_set(error, -EINVAL, "belongs to an image "
 				      "that other machines may be made of; use "
 				      "lodge mirror, or lodge rebase --none");

@@ -100,6 +100,26 @@ def test_a_kept_machine(place):
     assert place.image_command("remove", "tiny").returncode == 0
 
 
+def test_a_stored_image_is_not_committed_to(place):
+    """Other machines may be made of it; but a machine can do without."""
+    place.image("tiny", tiny.HALT)
+    child = subprocess.Popen([LODGE, "run", "tiny", *OFF], **place.env,
+                             stderr=subprocess.DEVNULL)
+    disk = place.machines / "tiny" / "disk.qcow2"
+    while run("status", "tiny", **place.env).returncode:
+        assert child.poll() is None
+    refused(run("commit", "--disk", disk, "tiny", **place.env), 1,
+            "other machines may be made of")
+    result = run("rebase", "--none", "--disk", disk, "tiny", **place.env)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert run("stop", "--force", "tiny", **place.env).returncode == 0
+    child.wait()
+    base = place.data / "lodge" / "images" / "tiny" / "disk.raw"
+    assert run("disk", "compare", base, disk).returncode == 0
+    shutil.rmtree(base.parent)
+    assert run("disk", "check", disk).returncode == 0
+
+
 def test_an_ephemeral_machine_leaves_nothing(place):
     place.image("tiny", tiny.power_off())
     assert place.run("tiny", "--ephemeral", *OFF).returncode == 0
