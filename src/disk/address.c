@@ -8,13 +8,14 @@
 
 static const struct {
 	const char *begins;
-	const char *extension, *symbol;
+	const char *extension, *connect;
+	const char *make; /* NULL: nothing can be made there */
 } kinds[] = {
-	{ "nbd://", "nbd", "disk_nbd_connect" },
-	{ "nbds://", "nbd", "disk_nbd_connect" },
-	{ "nbd+unix://", "nbd", "disk_nbd_connect" },
-	{ "nbds+unix://", "nbd", "disk_nbd_connect" },
-	{ "rbd:", "rbd", "disk_rbd_connect" },
+	{ "nbd://", "nbd", "disk_nbd_connect", NULL },
+	{ "nbds://", "nbd", "disk_nbd_connect", NULL },
+	{ "nbd+unix://", "nbd", "disk_nbd_connect", NULL },
+	{ "nbds+unix://", "nbd", "disk_nbd_connect", NULL },
+	{ "rbd:", "rbd", "disk_rbd_connect", "disk_rbd_make" },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -35,20 +36,39 @@ bool disk_is_address(const char *path)
 	return kind_of(path) < KINDS;
 }
 
+static int call(const char *extension, const char *symbol,
+		struct disk_node **node, const struct disk_open *how,
+		struct disk_error *error)
+{
+	char why[sizeof(error->text)];
+	disk_connector *connect = (disk_connector *)extension_symbol(
+		extension, symbol, why, sizeof(why));
+
+	if (!connect)
+		return disk_error_set(error, -ENOTSUP, "%s", why);
+	return connect(node, how, error);
+}
+
 int disk_address_open(struct disk_node **node, const struct disk_open *how,
 		      struct disk_error *error)
 {
 	size_t kind = kind_of(how->path);
-	char why[sizeof(error->text)];
-	disk_connector *connect;
 
 	*node = NULL;
 	if (kind == KINDS)
 		return disk_error_set(error, -EINVAL, "is no address");
-	connect = (disk_connector *)extension_symbol(kinds[kind].extension,
-						     kinds[kind].symbol, why,
-						     sizeof(why));
-	if (!connect)
-		return disk_error_set(error, -ENOTSUP, "%s", why);
-	return connect(node, how, error);
+	return call(kinds[kind].extension, kinds[kind].connect, node, how,
+		    error);
+}
+
+int disk_address_make(struct disk_node **node, const struct disk_open *how,
+		      struct disk_error *error)
+{
+	size_t kind = kind_of(how->path);
+
+	*node = NULL;
+	if (kind == KINDS || !kinds[kind].make)
+		return disk_error_set(error, -ENOTSUP, "is a server's, where "
+				      "nothing can be made from here");
+	return call(kinds[kind].extension, kinds[kind].make, node, how, error);
 }

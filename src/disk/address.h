@@ -23,4 +23,8 @@ typedef int disk_connector(struct disk_node **node,
 /* The same by the extension for that. -ENOTSUP: it is missing. */
 disk_connector disk_address_open;
 
+/* Makes an empty image there first, where nothing may be. disk_remove() on it
+ * takes it away when it is closed. */
+disk_connector disk_address_make;
+
 #endif

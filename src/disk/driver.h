@@ -114,7 +114,8 @@ struct disk_driver {
 	 * moment's file is sound, and flushes. NULL: the file's. */
 	int (*flush)(struct disk_node *node);
 
-	/* Removes the files besides the first. NULL: there are none. */
+	/* Removes the files besides the first; of a leaf: it goes when it is
+	 * closed. NULL: there are none; a leaf is a file. */
 	void (*remove)(struct disk_node *node);
 
 	/* Of a leaf, which nobody uses: may be written from now on. */

@@ -81,7 +81,8 @@ void disk_live_speed(struct disk_live *live, uint64_t bytes);
 int disk_live_finish(struct disk_live *live, bool keep,
 		     struct disk_error *error);
 
-/* Ends it; the disk keeps its image and what that stands on. NULL is fine. */
+/* Ends it; the disk keeps its image and what that stands on. A mirror's target
+ * is removed. NULL is fine. */
 void disk_live_cancel(struct disk_live *live);
 
 #endif

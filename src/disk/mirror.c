@@ -69,6 +69,7 @@ static int mirror_finish(struct disk_live *live, bool keep,
 static void mirror_cancel(struct disk_live *live, struct disk_node **rest)
 {
 	*rest = live->twin;
+	disk_remove(live->twin);
 	disk_live_leave(live, live->node.file);
 }
 

@@ -321,7 +321,10 @@ void disk_remove(struct disk_node *node)
 {
 	if (node->driver->remove)
 		node->driver->remove(node);
-	unlink(node->file ? node->file->name : node->name);
+	if (!node->driver->leaf)
+		disk_remove(node->file);
+	else if (!node->driver->remove)
+		unlink(node->name);
 }
 
 /* --- care ------------------------------------------------------------------- */

@@ -467,17 +467,22 @@ int disk_create_on(struct disk_node *file, const struct disk_create *how,
 
 int disk_create(const struct disk_create *how, struct disk_error *error)
 {
+	const struct disk_open at = { .path = how->path };
+	const bool address = disk_is_address(how->path);
 	const struct disk_driver *driver;
 	struct disk_node *file;
 	int result = choose_maker(&driver, how, error);
 
 	if (!result)
-		result = disk_file_make(&file, how->path, error);
+		result = address ? disk_address_make(&file, &at, error)
+				 : disk_file_make(&file, how->path, error);
 	if (result)
 		return result;
 	result = create_on(driver, file, how, error);
-	if (!result)
+	if (!result && !address)
 		result = disk_file_keep(file, error);
+	if (result && address)
+		disk_remove(file);
 	disk_close(file);
 	return result;
 }

@@ -41,6 +41,7 @@ struct remote {
 	uint64_t object; /* bytes of the objects that it consists of */
 	bool unsafe;	 /* flushes are not heeded */
 	bool counts;	 /* knows which objects there are */
+	char *unwanted;	 /* its name, when it is to go when it is closed */
 	pthread_mutex_t growing;
 };
 
@@ -324,12 +325,25 @@ static int remote_resize(struct disk_node *node, uint64_t size,
 		      : 0;
 }
 
+/* An image that is open is not removed. */
+static void remote_remove(struct disk_node *node)
+{
+	struct rbd_address address;
+
+	if (!rbd_address_parse(&address, node->name, NULL))
+		remote_of(node)->unwanted = strdup(address.image);
+	rbd_address_free(&address);
+}
+
 static void remote_close(struct disk_node *node)
 {
 	struct remote *remote = remote_of(node);
 
 	if (remote->image)
 		rbd_close(remote->image);
+	if (remote->unwanted)
+		rbd_remove(remote->pool, remote->unwanted);
+	free(remote->unwanted);
 	if (remote->pool)
 		rados_ioctx_destroy(remote->pool);
 	if (remote->cluster)
@@ -349,6 +363,7 @@ static const struct disk_driver rbd_driver = {
 	.zero = remote_zero,
 	.discard = remote_discard,
 	.flush = remote_flush,
+	.remove = remote_remove,
 	.allocated = remote_allocated,
 	.resize = remote_resize,
 };
@@ -548,8 +563,23 @@ static int open_image(struct remote *remote, const struct rbd_address *address,
 					      : lock(remote, features, error);
 }
 
-int disk_rbd_connect(struct disk_node **node, const struct disk_open *how,
-		     struct disk_error *error)
+static int make_image(struct remote *remote, const struct rbd_address *address,
+		      struct disk_error *error)
+{
+	int order = 0, result;
+
+	if (address->snapshot)
+		return disk_error_set(error, -EINVAL, "names a snapshot");
+	result = rbd_create(remote->pool, address->image, 0, &order);
+	if (result == -EEXIST)
+		return disk_error_set(error, result, "is there already; remove "
+				      "it, or take another name");
+	return result ? disk_error_set(error, result, "%s", strerror(-result))
+		      : 0;
+}
+
+static int open_node(struct disk_node **node, const struct disk_open *how,
+		     bool make, struct disk_error *error)
 {
 	struct remote *remote = calloc(1, sizeof(*remote));
 	struct rbd_address address;
@@ -564,6 +594,8 @@ int disk_rbd_connect(struct disk_node **node, const struct disk_open *how,
 	result = rbd_address_parse(&address, how->path, error);
 	if (!result)
 		result = connect_to(remote, &address, how->cache, error);
+	if (!result && make)
+		result = make_image(remote, &address, error);
 	if (!result)
 		result = open_image(remote, &address, how, error);
 	rbd_address_free(&address);
@@ -571,5 +603,21 @@ int disk_rbd_connect(struct disk_node **node, const struct disk_open *how,
 		disk_close(&remote->node);
 	else
 		*node = &remote->node;
+	return result;
+}
+
+int disk_rbd_connect(struct disk_node **node, const struct disk_open *how,
+		     struct disk_error *error)
+{
+	return open_node(node, how, false, error);
+}
+
+int disk_rbd_make(struct disk_node **node, const struct disk_open *how,
+		  struct disk_error *error)
+{
+	int result = open_node(node, how, true, error);
+
+	if (!result)
+		(*node)->grows = true;
 	return result;
 }

@@ -10,4 +10,7 @@
 /* A leaf that is an image of a Ceph cluster; how->path is its address. */
 disk_connector disk_rbd_connect;
 
+/* The same on a new one, which is empty. */
+disk_connector disk_rbd_make;
+
 #endif

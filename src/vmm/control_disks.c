@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "disk/address.h"
 #include "vmm/control_impl.h"
 #include "vmm/disks.h"
 
@@ -43,7 +44,7 @@ static bool take_path(const json_t *request, const char *name,
 {
 	if (!take_text(request, name, path, reply))
 		return false;
-	if (!*path || (*path)[0] == '/')
+	if (!*path || (*path)[0] == '/' || disk_is_address(*path))
 		return true;
 	control_refuse(reply, "bad-request", "\"%s\" is an absolute path",
 		       name);

@@ -135,8 +135,8 @@ static int begin_mirror(struct disks *disks, const struct disks_task *task,
 	result = disk_live_mirror(&disks->live, disks->block, target,
 				  !driver || !driver->noisy, error);
 	if (result) {
+		disk_remove(target);
 		disk_close(target);
-		unlink(how.path);
 	}
 	return result;
 }
@@ -399,8 +399,6 @@ void disks_forget(void *ctx, struct block *block)
 		return;
 	disk_live_cancel(disks->live);
 	disks->live = NULL;
-	if (disks->target)
-		unlink(disks->target);
 }
 
 json_t *disks_work_json(const struct disks *disks)

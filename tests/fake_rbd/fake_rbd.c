@@ -214,6 +214,30 @@ int rbd_open_read_only(rados_ioctx_t pool, const char *name,
 	return open_image(pool, name, image, snapshot, true);
 }
 
+int rbd_create(rados_ioctx_t at, const char *name, uint64_t size, int *order)
+{
+	struct pool *pool = at;
+	char path[2 * PATH_MAX];
+	int fd, error = 0;
+
+	text_to(path, sizeof(path), "%s/%s", pool->folder, name);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		error = -errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+int rbd_remove(rados_ioctx_t at, const char *name)
+{
+	struct pool *pool = at;
+	char path[2 * PATH_MAX];
+
+	text_to(path, sizeof(path), "%s/%s", pool->folder, name);
+	return unlink(path) ? -errno : 0;
+}
+
 int rbd_close(rbd_image_t at)
 {
 	struct image *image = at;

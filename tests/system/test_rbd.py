@@ -89,6 +89,31 @@ def test_resize_and_formats(pool):
     good("check", "--format", "qcow2", address(pool, "inner"))
 
 
+def test_making_and_converting(tmp_path, pool):
+    image = address(pool, "new")
+    good("create", image, "10M")
+    assert (pool / "new").stat().st_size == 10 * MIB
+    refused(run("disk", "create", image, "10M"), 1, "there already")
+    (pool / "new").unlink()
+    source = fill(tmp_path / "a.raw", SIZE, 20)
+    good("convert", source, image)
+    good("compare", source, image)
+    refused(run("disk", "convert", source, image), 1, "there already")
+    inside = address(pool, "inside")
+    good("convert", source, inside, "--to", "qcow2")
+    good("check", "--format", "qcow2", inside)
+    good("convert", inside, tmp_path / "b.raw", "--from", "qcow2")
+    assert digest(tmp_path / "b.raw") == digest(source)
+    # Without room nothing is left.
+    (tmp_path / "fail").write_text("28")
+    refused(run("disk", "convert", source, address(pool, "third")), 1,
+            "no room")
+    assert not (pool / "third").exists()
+    (tmp_path / "fail").unlink()
+    refused(run("disk", "create", "nbd://localhost/x", "1M"), 1,
+            "nothing can be made")
+
+
 def test_a_guests_disk(linux, tmp_path, pool):
     shell = boot(linux, "--cpus", 2, "--disk", address(pool))
     seen = shell.run("md5sum < /dev/vda").split()[0]
@@ -182,8 +207,16 @@ def test_attach_and_mirror(tmp_path, pool, make_kernel):
         assert (result.returncode, result.stderr) == (0, "")
         assert run("mirror", "--disk", "far", "web",
                    tmp_path / "b.qcow2").returncode == 0
+        assert run("mirror", "--disk", source, "web",
+                   address(pool, "new")).returncode == 0
+        (tmp_path / "fail").write_text("5")
+        refused(run("mirror", "--disk", "far", "web", address(pool, "bad")),
+                1, "bad")
+        assert not (pool / "bad").exists()
+        (tmp_path / "fail").unlink()
         assert run("stop", "--force", "web").returncode == 0
     finally:
         child.kill()
         child.wait()
     good("compare", tmp_path / "b.qcow2", pool / "other")
+    good("compare", source, pool / "new")

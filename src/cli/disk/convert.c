@@ -10,6 +10,7 @@
 
 #include "cli/disk/part.h"
 #include "cli/disk/tool.h"
+#include "disk/address.h"
 #include "disk/driver.h"
 #include "disk/secret.h"
 #include "vmm/machine.h"
@@ -134,7 +135,7 @@ static int prepare_target(struct convert *c)
 			       "or take another name");
 		return fail(c, c->target, &error);
 	}
-	c->parted = !c->driver->names_itself;
+	c->parted = !c->driver->names_itself && !disk_is_address(c->target);
 	if (!c->parted)
 		return make_target(c, c->target) || open_target(c, c->target)
 			       ? MACHINE_FAILED
