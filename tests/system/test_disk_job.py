@@ -138,8 +138,8 @@ def test_under_a_guest_that_writes(linux, tmp_path, bus, device, work):
 ])
 @pytest.mark.parametrize("more", ["", ",copy-on-read"])
 def test_content_stays(tmp_path, idle, words, after, more):
-    top = chain_of(tmp_path)[2]
-    fill(tmp_path / "other.raw", 8 * MIB, 20, seed=7)
+    top = chain_of(tmp_path, 8 * MIB)[2]
+    fill(tmp_path / "other.raw", 2 * MIB, 9, seed=7)
     before = content(top)
     child = idle(f"{top}{more}")
     words = [w.format(tmp_path) for w in words]
@@ -221,7 +221,7 @@ def test_interrupted_the_disk_stays(tmp_path, idle):
 
 
 def test_keep(tmp_path, idle):
-    top = chain_of(tmp_path)[2]
+    top = chain_of(tmp_path, 8 * MIB)[2]
     idle(top)
     result = run("commit", "--keep", "--json", "web")
     assert json.loads(result.stdout) == {"removed": False}
@@ -230,7 +230,7 @@ def test_keep(tmp_path, idle):
 
 
 def test_what_is_refused(tmp_path, idle):
-    base, _, top = chain_of(tmp_path)
+    base, _, top = chain_of(tmp_path, 8 * MIB)
     other = tmp_path / "other.qcow2"
     good("create", other, "--backing", base.name)
     idle(top)

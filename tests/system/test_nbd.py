@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from conftest import LODGE
+import tiny
+from conftest import LODGE, run
 from test_disk_tool import MIB, digest, disk, fill, good
 from test_usage import refused
 
@@ -303,6 +304,24 @@ def test_an_export_is_an_image(tmp_path):
         assert json.loads(good("info", "--json", address))["size"] == 16 * MIB
     assert any(r["kind"] == "zero" for r in rows)
     assert digest(path) == digest(copy)
+
+
+def test_an_export_is_attached(tmp_path, monkeypatch, make_kernel):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    source = fill(tmp_path / "a.raw", 4 * MIB, 10)
+    with exported(source) as address:
+        child = subprocess.Popen([LODGE, *make_kernel(tiny.HALT), "--name",
+                                  "web", "--serial", "none"],
+                                 stdin=subprocess.DEVNULL)
+        while run("status", "web").returncode:
+            assert child.poll() is None
+        result = run("attach", "web", "disk", f"{address},name=far")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert address in run("status", "web").stdout
+        assert run("mirror", "web", tmp_path / "b.raw").returncode == 0
+        child.kill()
+        child.wait()
+    assert digest(tmp_path / "b.raw") == digest(source)
 
 
 def test_a_foreign_server(tmp_path):

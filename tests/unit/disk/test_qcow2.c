@@ -263,6 +263,61 @@ static void a_failed_flush_is_made_good(void **state)
 	fake_disk_free(disk);
 }
 
+/* --- the backing file's name ------------------------------------------------- */
+
+static char old_name[1024], new_name[1024];
+
+/* The power goes: the image names one or the other. */
+static void expect_a_name(struct fake_disk *disk, unsigned int kind, void *ctx)
+{
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		const struct disk_open how = { .path = "fake",
+					       .format = "qcow2",
+					       .alone = true,
+					       .readonly = true };
+		struct fake_disk *left = fake_disk_cut(disk, seed);
+		struct disk_node *leaf = fake_disk_open(left), *image;
+		const char *name;
+		json_t *info;
+
+		assert_int_equal(disk_open_on(&image, leaf, &how, &error), 0);
+		info = disk_info(image);
+		name = json_string_value(json_object_get(info, "backing"));
+		assert_non_null(name);
+		assert_true(!strcmp(name, old_name) || !strcmp(name, new_name));
+		json_decref(info);
+		disk_close(image);
+		fake_disk_free(left);
+	}
+}
+
+static void change_name(size_t from, size_t to)
+{
+	struct fake_disk *disk = make(NULL);
+	struct disk_node *image = open_on(disk, false);
+
+	memset(old_name, 'o', from);
+	memset(new_name, 'n', to);
+	old_name[from] = new_name[to] = '\0';
+	assert_int_equal(disk_set_backing(image, old_name, "raw", &error), 0);
+	disk->before = expect_a_name;
+	assert_int_equal(disk_set_backing(image, new_name, "qcow2", &error), 0);
+	expect_a_name(disk, 0, NULL);
+	disk->before = NULL;
+	disk_close(image);
+	fake_disk_free(disk);
+}
+
+static void a_name_changes_in_one_go(void **state)
+{
+	static const size_t sizes[] = { 1, 5, 100, 290, 310, 330, 400, 1000 };
+	const size_t count = sizeof(sizes) / sizeof(sizes[0]);
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < count; j++)
+			change_name(sizes[i], sizes[j]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +327,7 @@ int main(void)
 		cmocka_unit_test(tables_are_never_overwritten),
 		cmocka_unit_test(a_full_host_loses_nothing),
 		cmocka_unit_test(a_failed_flush_is_made_good),
+		cmocka_unit_test(a_name_changes_in_one_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
