@@ -480,7 +480,7 @@ static const struct option_spec run_options[] = {
 	  take_engine },
 	{ "soft-cache", "SIZE",
 	  "most memory for code that the software processor\n"
-	  "keeps (24M for each processor)", false, take_soft_cache },
+	  "keeps (64M for each processor)", false, take_soft_cache },
 	{ "name", "NAME",
 	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
 	  take_name },

@@ -45,7 +45,7 @@ struct engine_stats {
 
 /* What a processor's share of engine_setup.cache may be. */
 #define ENGINE_CACHE_MIN     ((uint64_t)1 << 20)
-#define ENGINE_CACHE_DEFAULT ((uint64_t)24 << 20)
+#define ENGINE_CACHE_DEFAULT ((uint64_t)64 << 20)
 #define ENGINE_CACHE_MAX     ((uint64_t)1 << 30)
 
 struct engine_setup {

@@ -129,7 +129,7 @@ enum rewrite_kind {
 	REWRITE_RET,
 	REWRITE_JMP_RM,
 	REWRITE_CALL_RM,
-	REWRITE_LOOP, /* E2, E3; of 16- and 32-bit code alone */
+	REWRITE_LOOP, /* E3; of 16- and 32-bit code E2, too */
 	REWRITE_ENTER, /* SYSCALL, SYSRET */
 };
 

@@ -199,6 +199,8 @@ static struct rewrite_class one_byte(const struct x86_insn *insn, bool narrow)
 			       make(REWRITE_LEAVE, false, 0, 0);
 	case 0xe8:
 		return make(REWRITE_CALL, true, 0, 0);
+	case 0xe3:
+		return make(REWRITE_LOOP, false, 0, 0);
 	case 0xe9:
 	case 0xeb:
 		return make(REWRITE_JMP, false, 0, 0);
@@ -273,6 +275,14 @@ static struct rewrite_class two_byte(const struct x86_insn *insn)
 		return bit_group(insn);
 	case 0xbc ... 0xbd:
 		return make(REWRITE_RM, false, 0, 0);
+	case 0xc7: /* CMPXCHG16B */
+		return insn->mem && insn->opsize == 8 &&
+				       (insn->modrm >> 3 & 7) == 1 &&
+				       !(insn->prefix & (X86_PFX_OPSIZE |
+							 X86_PFX_REP |
+							 X86_PFX_REPNE)) ?
+			       make(REWRITE_RM, true, 0, X86_FLAG_ZF) :
+			       none;
 	case 0xc8 ... 0xcf:
 		return make(REWRITE_OPCODE_REG, false, 0, 0);
 	default:
@@ -371,6 +381,7 @@ static unsigned int two_byte_use(const struct x86_insn *insn)
 		return READS_BOTH | MODRM_WRITES_REG;
 	case 0x90 ... 0x9f:
 	case 0xba:
+	case 0xc7:
 		return MODRM_READS_RM | MODRM_WRITES_RM;
 	case 0xa3:
 		return READS_BOTH;

@@ -18,7 +18,7 @@ static bool is_group(const struct x86_insn *insn)
 	unsigned int op = insn->opcode;
 
 	if (insn->map == X86_MAP_0F)
-		return op == 0xba || (op >= 0x90 && op <= 0x9f);
+		return op == 0xba || op == 0xc7 || (op >= 0x90 && op <= 0x9f);
 	return (op >= 0x80 && op <= 0x83) || op == 0xc0 || op == 0xc1 ||
 	       (op >= 0xd0 && op <= 0xd3) || op == 0xc6 || op == 0xc7 ||
 	       op == 0xf6 || op == 0xf7 || op >= 0xfe;
@@ -35,6 +35,8 @@ static unsigned int memory_size(const struct x86_insn *insn)
 		case 0xb7:
 		case 0xbf:
 			return 2;
+		case 0xc7:
+			return 16; /* and aligned */
 		default:
 			return insn->opsize;
 		}
@@ -105,7 +107,9 @@ static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 	unsigned int use = rewrite_modrm_use(insn);
 	unsigned int reg = insn->modrm >> 3 & 7;
 	bool at_home = !is_group(insn) && rewrite_host[insn->reg] == HOST_NONE;
-	struct emit_mem at = rewrite_operand(t, insn, memory_size(insn), 1,
+	unsigned int size = memory_size(insn);
+	struct emit_mem at = rewrite_operand(t, insn, size,
+					     size == 16 ? size : 1,
 					     class->writes_memory);
 
 	if (at_home) {

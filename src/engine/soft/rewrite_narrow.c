@@ -287,19 +287,19 @@ static uint8_t *put_jecxz(struct emit *e)
 }
 
 /*
- * LOOP (E2) and JCXZ (E3): no flags. A count of 16 bits is looked at alone in
- * ecx, while r10 keeps rcx.
+ * LOOP (E2) and JCXZ (E3), which 64-bit code has as well: no flags. A count of
+ * 16 bits is looked at alone in ecx, while r10 keeps rcx.
  */
 bool rewrite_loop(struct rewrite *t, const struct x86_insn *insn)
 {
 	const struct emit_mem less = emit_at(HOST_RCX, -1);
 	uint64_t target = rewrite_target(t, insn);
 	uint64_t next = rewrite_next(t, insn);
-	bool counts = insn->opcode == 0xe2, wide = insn->adsize == 4;
+	bool counts = insn->opcode == 0xe2, wide = insn->adsize >= 4;
 	struct emit *e = &t->e;
 	uint8_t *zero, *other;
 
-	if (insn->opsize == 2)
+	if (rewrite_narrow(t) && insn->opsize == 2)
 		next = (uint16_t)next;
 	if (!rewrite_in_segment(t, next))
 		return false;
@@ -312,7 +312,7 @@ bool rewrite_loop(struct rewrite *t, const struct x86_insn *insn)
 		emit_mov(e, HOST_R10, HOST_RCX);
 		emit_rm_reg(e, 0, false, false, 0x0fb7, HOST_RCX, HOST_RCX);
 	}
-	zero = put_jecxz(e);
+	zero = insn->adsize == 8 ? emit_jrcxz(e) : put_jecxz(e);
 	other = emit_jmp(e, 0);
 	emit_land_8(e, zero);
 	if (!wide)

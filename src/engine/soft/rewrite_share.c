@@ -67,6 +67,8 @@ static uint32_t written_modrm(const struct x86_insn *insn)
 		mask |= bit(X86_RAX) | bit(X86_RDX);
 	if (!one && (op == 0xb0 || op == 0xb1)) /* CMPXCHG */
 		mask |= bit(X86_RAX);
+	if (!one && op == 0xc7) /* CMPXCHG16B */
+		mask |= bit(X86_RAX) | bit(X86_RDX);
 	return mask;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * System instructions that a kernel's entries and exits are made of, in host
- * code: SYSCALL, SYSRET, SWAPGS, CLI, STI, STAC, CLAC, RDTSC, RDTSCP. Each
+ * code: SYSCALL, SYSRET, SWAPGS, CLI, STI, PUSHF, STAC, CLAC, RDTSC, RDTSCP. Each
  * does what its handler in src/x86 does in the usual case, and leaves every
  * other case to that handler: another CPL than 0 or 3, a register that
  * forbids it, TF or AC set by a system call.
@@ -206,16 +206,22 @@ static uint64_t next_rip(const struct rewrite *t, const struct x86_insn *insn)
 
 /* --- system calls --------------------------------------------------------- */
 
-/* The guest's flags but RF, into r9; the host's are in r11. Uses r10. */
-static void collect_flags(struct emit *e)
+/* Of the host's flags in r9, the guest's but RF. Uses r10. */
+static void add_system_flags(struct emit *e)
 {
 	const struct emit_mem rflags = STATE(rflags);
 
-	emit_mov(e, HOST_R9, HOST_R11);
 	reg_imm(e, 0x81, 4, HOST_R9, X86_FLAGS_ARITH);
 	emit_load(e, HOST_R10, &rflags);
 	reg_imm(e, 0x81, 4, HOST_R10, ~(X86_FLAGS_ARITH | X86_FLAG_RF));
 	emit_rm_reg(e, 0, false, false, 0x0b, HOST_R9, HOST_R10);
+}
+
+/* The same, into r9; the host's are in r11. */
+static void collect_flags(struct emit *e)
+{
+	emit_mov(e, HOST_R9, HOST_R11);
+	add_system_flags(e);
 }
 
 /* JZ when EFER.SCE is clear. */
@@ -468,12 +474,17 @@ struct rewrite_class rewrite_system_class(const struct x86_insn *insn,
 	const struct rewrite_class simple = { .kind = REWRITE_SYSTEM };
 	const struct rewrite_class enters = { .kind = REWRITE_ENTER,
 					      .flags_read = X86_FLAGS_ARITH };
+	const struct rewrite_class flags = { .kind = REWRITE_SYSTEM,
+					     .writes_memory = true,
+					     .flags_read = X86_FLAGS_ARITH };
 	bool at_3 = mode & X86_MODE_USER;
 
 	if (!(mode & X86_MODE_CODE64) || mode & X86_MODE_INNER ||
 	    insn->encoding != X86_LEGACY ||
 	    insn->prefix & ~(X86_PFX_REX | X86_PFX_REXW))
 		return none;
+	if (insn->map == X86_MAP_ONE && insn->opcode == 0x9c)
+		return flags;
 	if (insn->map == X86_MAP_ONE)
 		return (insn->opcode & 0xfe) == 0xfa && !at_3 ? simple : none;
 	if (insn->map != X86_MAP_0F)
@@ -497,8 +508,34 @@ struct rewrite_class rewrite_system_class(const struct x86_insn *insn,
 	}
 }
 
+/* PUSHFQ. What it pushes waits while the stack is checked. r11 may hold the
+ * address of a share that it is in. */
+static void put_pushf(struct rewrite *t)
+{
+	const struct emit_mem value = rewrite_word(WORD_TARGET);
+	const struct emit_mem below = emit_at(HOST_R8, -8);
+	struct emit *e = &t->e;
+	struct emit_mem to;
+
+	emit_8(e, 0x9c); /* pushfq */
+	emit_rm_mem(e, 0, false, 0x8f, 0, &value); /* pop */
+	emit_load(e, HOST_R9, &value);
+	add_system_flags(e);
+	emit_rm_mem(e, 0, false, 0xff, 6, &value); /* push */
+	emit_8(e, 0x9d); /* popfq */
+	emit_store(e, HOST_R9, &value);
+	to = rewrite_word_at(t, X86_RSP, -8, true);
+	emit_load(e, HOST_R9, &value);
+	emit_store(e, HOST_R9, &to);
+	emit_lea(e, true, HOST_R8, &below);
+}
+
 bool rewrite_system(struct rewrite *t, const struct x86_insn *insn)
 {
+	if (insn->map == X86_MAP_ONE && insn->opcode == 0x9c) {
+		put_pushf(t);
+		return true;
+	}
 	if (insn->map == X86_MAP_ONE) {
 		if (insn->opcode == 0xfb)
 			return put_sti(t);

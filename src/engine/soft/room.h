@@ -2,7 +2,7 @@
 /*
  * How much of its cache a processor uses. It begins small, so that a guest
  * that does little keeps little. Code that runs once, as while a kernel
- * starts, may fill it a few times; when it is full again and again, the guest
+ * starts, may fill it once; when it is full again and again, the guest
  * wants more code than fits, and the room doubles, up to the cache's size.
  */
 #ifndef LODGE_ENGINE_SOFT_ROOM_H
@@ -16,7 +16,7 @@
 #define SOFT_ROOM_FIRST ((size_t)8 << 20)
 
 /* Full so many times within so long: it grows. */
-#define SOFT_ROOM_TIMES	  4u
+#define SOFT_ROOM_TIMES	  2u
 #define SOFT_ROOM_SPAN_NS ((uint64_t)16 * 1000000000)
 
 struct soft_room {

@@ -204,6 +204,12 @@ static void put_legacy(const struct drawing *d, struct code *c,
 		draw_put(c, (random_below(2) ? 0x50 : random_below(2) ? 0x90 : 0xb0)
 			+ random_below(16));
 		break;
+	case 14: /* PUSHF, JCXZ, CMPXCHG16B */
+		if (random_below(3))
+			draw_put_value(c, 0xc70f, 2);
+		else
+			draw_put(c, random_below(2) ? 0x9c : 0xe3);
+		break;
 	default:
 		draw_put(c, random_below(256));
 	}

@@ -55,7 +55,7 @@ static void stays_when_seldom_full(void **state)
 	struct soft_room room;
 
 	soft_room_init(&room, 24 * MIB);
-	assert_int_equal(fill(&room, 100, SOFT_ROOM_SPAN_NS / 2), 0);
+	assert_int_equal(fill(&room, 100, SOFT_ROOM_SPAN_NS + S), 0);
 	assert_int_equal(room.size, SOFT_ROOM_FIRST);
 }
 
