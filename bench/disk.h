@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Disks of a benchmark guest that are read and written past its page cache: a
- * virtio, a SATA and an NVMe disk, or three virtio disks whose images are raw,
- * qcow2 and luks. A program on the host has BENCH_FILE of its environment in
- * place of the raw one.
+ * virtio, a SATA and an NVMe disk.
  */
 #ifndef BENCH_DISK_H
 #define BENCH_DISK_H
@@ -23,20 +21,6 @@ void disk_ahci_4k_1(uint64_t n);
 void disk_ahci_4k_32(uint64_t n);
 void disk_nvme_4k_1(uint64_t n);
 void disk_nvme_4k_32(uint64_t n);
-void disk_raw_4k_1(uint64_t n);
-void disk_raw_4k_32(uint64_t n);
-void disk_qcow2_4k_1(uint64_t n);
-void disk_qcow2_4k_32(uint64_t n);
-void disk_luks_4k_1(uint64_t n);
-void disk_luks_4k_32(uint64_t n);
-
-/* Writes. */
-void disk_raw_4k_write_1(uint64_t n);
-void disk_raw_4k_write_32(uint64_t n);
-void disk_qcow2_4k_write_1(uint64_t n);
-void disk_qcow2_4k_write_32(uint64_t n);
-void disk_luks_4k_write_1(uint64_t n);
-void disk_luks_4k_write_32(uint64_t n);
 
 /* 1 MiB each, one after the other. */
 void disk_virtio_read(uint64_t n);
@@ -45,11 +29,5 @@ void disk_ahci_read(uint64_t n);
 void disk_ahci_write(uint64_t n);
 void disk_nvme_read(uint64_t n);
 void disk_nvme_write(uint64_t n);
-void disk_raw_read(uint64_t n);
-void disk_raw_write(uint64_t n);
-void disk_qcow2_read(uint64_t n);
-void disk_qcow2_write(uint64_t n);
-void disk_luks_read(uint64_t n);
-void disk_luks_write(uint64_t n);
 
 #endif

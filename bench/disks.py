@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks of lodge beside those of QEMU, read and written by the benchmark program
 of a guest past its page cache: a virtio, a SATA and an NVMe disk, each a raw
-image in memory; and virtio disks with images of several formats in files.
+image in memory. Images of several formats in files, for fio.py.
 """
 import json
 import os
@@ -69,6 +69,7 @@ class FormatImages:
     def __init__(self, parent, run_tool):
         self.parent = parent
         self.run_tool = run_tool
+        self.cache = 'writeback'
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix='formats-', dir=self.parent)
@@ -80,21 +81,26 @@ class FormatImages:
         pathlib.Path(self.secret).write_text('bench', encoding='ascii')
         options = {'qcow2': [],
                    'luks': ['--object', f'secret,id=key,file={self.secret}',
-                            '-o', 'key-secret=key,iter-time=10']}
+                            '-o', 'key-secret=key,iter-time=100']}
         for name, words in options.items():
             self.run_tool(['qemu-img', 'convert', *words, '-f', 'raw',
                            '-O', name, str(raw), self.paths[name]],
                           'cannot make images')
+        self.settle()
+        return self
+
+    def settle(self):
+        """What was written goes to the disk now, not while something is
+        measured."""
         for path in self.paths.values():
             with open(path, 'rb') as file:
-                os.fsync(file)  # now, not while something is measured
-        return self
+                os.fsync(file)
 
     def __exit__(self, *_):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def words(self, machine):
-        return machine.format_words(self.paths, self.secret)
+        return machine.format_words(self.paths, self.secret, self.cache)
 
 
 class Bench:

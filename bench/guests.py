@@ -173,7 +173,7 @@ class Machine:
         """Raw images by bus: virtio, ahci, nvme."""
         raise NotImplementedError
 
-    def format_words(self, paths, secret):
+    def format_words(self, paths, secret, cache):
         """Virtio disks in order, images by format; `secret`: a file with the
         passphrase of one that is encrypted."""
         raise NotImplementedError
@@ -197,11 +197,11 @@ class Lodge(Machine):
         return [word for bus, path in paths.items()
                 for word in ('--disk', f'{path},bus={bus}')]
 
-    def format_words(self, paths, secret):
+    def format_words(self, paths, secret, cache):
         words = []
         for name, path in paths.items():
             key = f',secret={secret}' if name == 'luks' else ''
-            words += ['--disk', f'{path},format={name},cache=writeback{key}']
+            words += ['--disk', f'{path},format={name},cache={cache}{key}']
         return words
 
     def firmware_command(self, kind, variables):
@@ -229,12 +229,12 @@ class Qemu(Machine):
             '-drive', f'if=none,id={bus},format=raw,file={path}',
             '-device', devices[bus])]
 
-    def format_words(self, paths, secret):
+    def format_words(self, paths, secret, cache):
         words = ['-object', f'secret,id=key,file={secret}']
         for name, path in paths.items():
             key = ',key-secret=key' if name == 'luks' else ''
             words += ['-drive', f'if=none,id={name},format={name},'
-                                f'cache=writeback,file={path}{key}',
+                                f'cache={cache},file={path}{key}',
                       '-device', f'virtio-blk-pci,drive={name}']
         return words
 

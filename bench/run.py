@@ -23,7 +23,10 @@ import time
 
 sys.dont_write_bytecode = True
 
+import debian  # noqa: E402
 import disks  # noqa: E402
+import fio  # noqa: E402
+import gdb  # noqa: E402
 import guests  # noqa: E402
 import images  # noqa: E402
 import table  # noqa: E402
@@ -49,7 +52,9 @@ QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
 ALL_TESTS = table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS
 
 # What --only chooses from.
-PARTS = ['figures', 'tests', 'disks', 'formats', 'images']
+PARTS = ['figures', 'debian', 'tests', 'disks', 'formats', 'images']
+
+AT_PROMPT = 'memory beyond guest RAM, at the prompt'
 
 IDLE_SECONDS = 5
 SETTLE_SECONDS = 2
@@ -134,6 +139,7 @@ class Setup:
                              'package qemu-system-x86')
         folder = build / 'bench'
         folder.mkdir(exist_ok=True)
+        self.build = build
         self.folder = str(folder)
         self.variables = folder / 'variables'
         self.program = str(build_program(folder, args.cc))
@@ -257,6 +263,13 @@ def translation(setup):
             counts['host_bytes'] / counts['rewritten_bytes'])
 
 
+def step(setup):
+    """Seconds of a debugger's step in the default guest's kernel."""
+    return gdb.step_seconds(
+        setup.lodge, setup.lodge.command(setup.kernel, setup.shell,
+                                         setup.append, 256), setup.folder)
+
+
 def busy_ratio(output):
     """What two processes get done beside each other, by what one does."""
     rates = [[float(rate) for rate in
@@ -324,13 +337,22 @@ def measure_figures(setup, rounds):
         figure('rewriting, an instruction', 'µs', '1', '',
                {'lodge': rewriting / 1e3}),
         figure('host code by guest code', 'x', '5', '', {'lodge': growth}),
+        figure('a debugger\'s step', 'ms', '1', '',
+               {'lodge': step(setup) * 1e3}),
         figure('work of two busy processors', 'x one', 'from 1.8', '',
                two_busy(setup)),
-        figure('memory beyond guest RAM, at the prompt', 'MiB', '64', '12',
+        figure(AT_PROMPT, 'MiB', '64', '12',
                {m: i[0] / 2**20 for m, i in idles.items()}),
         figure('processor time of an idle guest', '% of one', '1', '',
                {m: i[1] for m, i in idles.items()}),
     ]
+
+
+def measure_debian(setup):
+    """A row for the figures."""
+    seconds = debian.seconds_to_login(setup, setup.build, say)
+    say('bench: Debian')
+    return [figure('Debian to login', 's', '0.67 x QEMU', '', seconds)]
 
 
 def figure(name, unit, goal, aim, values):
@@ -397,23 +419,9 @@ def measure_disks(setup, tests, rounds):
 
 
 def measure_formats(setup, tests, rounds):
-    """Rows of the table of virtio disks by format of the image. On the host
-    the program has the raw image's file."""
-    kernel = disks.build_initrd(setup.drivers, setup.program,
-                                setup.disk_initrd, run_tool)
-    with disks.FormatImages(setup.folder, run_tool) as files:
-        bench = disks.Bench([setup.qemu, setup.lodge], kernel,
-                            setup.disk_initrd, setup.append, files)
-        rates = table.Rates()
-        for number in range(rounds):
-            with guests.Process('native', [
-                    'env', f'BENCH_FILE={files.paths["raw"]}', setup.program,
-                    ','.join(tests)]) as process:
-                process.finish(NATIVE_LIMIT)
-                collect(rates, 'native', process.output)
-            for name, output in bench.outputs(tests):
-                collect(rates, name, output)
-            say(f'bench: formats, round {number + 1} of {rounds}')
+    """Rows of the table of virtio disks by format of the image."""
+    rates = table.Rates()
+    fio.Bench(setup, run_tool, say).measure(rates, tests, rounds)
     return table.format_rows(rates)
 
 
@@ -549,13 +557,16 @@ def measure(setup, args, about):
     tests, rounds = chosen(table.TESTS), args.rounds
     of_disks, of_formats = chosen(table.DISK_TESTS), chosen(table.FORMAT_TESTS)
     figures = measure_figures(setup, rounds) if 'figures' in args.only else []
+    if 'debian' in args.only:
+        figures += measure_debian(setup)
     disk_rows = measure_disks(setup, of_disks, rounds) if of_disks else []
     formats = measure_formats(setup, of_formats, rounds) if of_formats else []
     conversions, small = (measure_images(setup, rounds)
                           if 'images' in args.only else ([], []))
     rates, memory = run_tests(setup, tests, rounds if tests else 0)
-    if memory and figures:
-        figures.insert(-1, figure(
+    if memory and 'figures' in args.only:
+        at = [f['name'] for f in figures].index(AT_PROMPT) + 1
+        figures.insert(at, figure(
             'memory beyond guest RAM, after the tests', 'MiB', '64', '',
             {m: statistics.median(v) / 2**20 for m, v in memory.items()}))
     if rounds > 1 and tests:

@@ -3,6 +3,8 @@
 import math
 import statistics
 
+import fio
+
 # Every test of guest.c in one group; the means are by group.
 GROUPS = {
     'integer programs': ['bytecode', 'sort', 'sha256', 'gzip'],
@@ -42,10 +44,9 @@ GOALS = {
 DISK_TESTS = [f'{bus}_{test}' for bus in ('virtio', 'ahci', 'nvme')
               for test in ('4k_1', '4k_32', 'read', 'write')]
 
-# Virtio disks with images in files: at random and in order, by format.
-FORMAT_TESTS = [f'{name}_{test}' for name in ('raw', 'qcow2', 'luks')
-                for test in ('4k_1', '4k_32', '4k_write_1', '4k_write_32',
-                             'read', 'write')]
+# Virtio disks with images in files, by fio: at random and in order, by format
+# and cache mode.
+FORMAT_TESTS = fio.TESTS
 
 # What lodge's rate is to be by QEMU's.
 DISK_GOALS = {'virtio_4k_1': 1.5, 'virtio_4k_32': 1.5,

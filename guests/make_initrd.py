@@ -6,14 +6,18 @@ The same input gives the same bytes: owner root, time 0, names in order. The
 format is described in Linux, driver-api/early-userspace/buffer-format.rst.
 
 usage: make_initrd.py OUTPUT [--busybox FILE] [--tree DIR]
-                      [--file FILE:/NAME] [--link TARGET:/NAME] ...
+                      [--program FILE] [--file FILE:/NAME]
+                      [--link TARGET:/NAME] ...
 
 --busybox puts the program into /bin with a link for each of its applets;
---tree copies a folder's content to the root, --file a single file, --link
-makes a symbolic link. A later name replaces an earlier one.
+--tree copies a folder's content to the root, --program a program of this
+computer with the libraries that it wants, under their own names, --file a
+single file, --link makes a symbolic link. A later name replaces an earlier
+one.
 """
 import argparse
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -69,6 +73,17 @@ class Archive:
                 else:
                     self.file(path, inside)
 
+    def program(self, path):
+        """ldd's lines are "NAME => PATH (ADDRESS)", the loader's has no
+        name, the kernel's own library no path."""
+        self.file(path, path)
+        listed = subprocess.run(['ldd', path], check=True, text=True,
+                                capture_output=True).stdout
+        for line in listed.splitlines():
+            found = re.search(r'(/\S+) \(0x', line)
+            if found:
+                self.file(found[1], found[1])
+
     def busybox(self, program):
         self.file(program, 'bin/busybox')
         applets = subprocess.run([program, '--list'], check=True, text=True,
@@ -113,6 +128,7 @@ def main():
     parser.add_argument('output')
     parser.add_argument('--busybox')
     parser.add_argument('--tree', action='append', default=[])
+    parser.add_argument('--program', action='append', default=[])
     parser.add_argument('--file', action='append', default=[], type=pair)
     parser.add_argument('--link', action='append', default=[], type=pair)
     options = parser.parse_args()
@@ -122,6 +138,8 @@ def main():
             archive.busybox(options.busybox)
         for top in options.tree:
             archive.tree(top)
+        for program in options.program:
+            archive.program(program)
         for source, name in options.file:
             archive.file(source, name)
         for target, name in options.link:
@@ -130,6 +148,8 @@ def main():
             archive.write(out)
     except OSError as error:
         sys.exit(f'{error.filename or options.output}: {error.strerror}')
+    except subprocess.CalledProcessError as error:
+        sys.exit(f'{" ".join(error.cmd)}: {error.stderr.strip()}')
 
 
 if __name__ == '__main__':

@@ -4,26 +4,20 @@
 Debian is built once; it is kept in the build folder under a name that comes
 from the recipe's content, so that only another recipe makes another one.
 """
-import hashlib
 import json
 import os
 import shutil
 import signal
+import sys
 
 import pytest
 
 from conftest import BUILD, ENGINE, SOURCE, run, spawn, status_of
 
+sys.path.insert(0, str(SOURCE / "guests"))
+from recipe import digest  # noqa: E402
+
 RECIPE = SOURCE / "guests" / "debian"
-
-
-def recipe_hash():
-    digest = hashlib.sha256()
-    for path in sorted(RECIPE.rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(RECIPE)).encode() + b"\0")
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def store(folder):
@@ -35,7 +29,7 @@ def debian():
     """A store with the image debian, and how to name it to lodge."""
     if not shutil.which("mmdebstrap"):
         pytest.skip("mmdebstrap is missing")
-    folder = BUILD / "guest" / "images" / recipe_hash()
+    folder = BUILD / "guest" / "images" / digest(RECIPE)
     if run("image", "info", "debian", **store(folder)).returncode:
         shutil.rmtree(folder.parent, ignore_errors=True)
         result = run("image", "build", "debian", timeout=1200, **store(folder))
