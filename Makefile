@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
 SEQUENCES ?= 2000000
-LOSSES ?= 1000
+LOSSES ?= 10000
 # Arguments for `lodge run`, `meson test`, the benchmark and the soak test.
 ARGS ?=
 
@@ -76,8 +76,8 @@ sequences:
 losses:
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
-	@ninja -C $(BUILD) tests/disk/test-disk-qcow2-model
-	@$(BUILD)/tests/disk/test-disk-qcow2-model --count $(LOSSES) --cuts 20
+	@ninja -C $(BUILD) tests/disk/test-disk-losses
+	@$(BUILD)/tests/disk/test-disk-losses --points $(LOSSES)
 
 trips:
 	@$(SETUP) build test
@@ -119,8 +119,8 @@ help:
 	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make sequences  run SEQUENCES=$(SEQUENCES) random programs on"
 	@echo "                interpreter, rewriter and this processor"
-	@echo "make losses     write LOSSES=$(LOSSES) qcow2 images at random and lose"
-	@echo "                power 20 times each"
+	@echo "make losses     write images of all formats at random and lose power"
+	@echo "                LOSSES=$(LOSSES) times in each"
 	@echo "make trips      send a Debian to QEMU and back in each format"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "disk/qcow2_check.h"
+#include "disk/zeros.h"
 
 static uint64_t per_block(const struct qcow2_checker *c)
 {
@@ -116,6 +117,22 @@ static void say_wrong(struct qcow2_checker *c, uint64_t cluster, uint64_t has,
 		(*(leak ? &r->leaks_fixed : &r->corruptions_fixed))++;
 }
 
+/* How many counts of the block that is loaded may be other than they should:
+ * those behind the file's end are zeros, mostly. */
+static uint64_t counts_to_compare(struct qcow2_checker *c, uint64_t first)
+{
+	unsigned int order = c->q->header.refcount_order;
+	uint64_t count = c->clusters > first ? c->clusters - first : 0;
+	uint64_t bytes;
+
+	if (count >= per_block(c))
+		return per_block(c);
+	bytes = ((count << order) + 7) / 8;
+	return disk_all_zeros(c->block + bytes, c->q->cluster_size - bytes)
+		       ? bytes * 8 >> order
+		       : per_block(c);
+}
+
 /* The block in memory, and what it should be when mending. */
 static int compare_block(struct qcow2_checker *c, uint64_t index)
 {
@@ -123,8 +140,9 @@ static int compare_block(struct qcow2_checker *c, uint64_t index)
 	uint64_t first = index << c->q->ref_bits;
 	bool changed = false;
 	int error = load_block(c, c->reftable[index]);
+	uint64_t count = error ? 0 : counts_to_compare(c, first);
 
-	for (uint64_t i = 0; i < per_block(c) && !error; i++) {
+	for (uint64_t i = 0; i < count; i++) {
 		uint64_t has = qcow2_count_get(c->block, order, i);
 		uint64_t wants = found(c, first + i);
 

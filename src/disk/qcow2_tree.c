@@ -76,6 +76,8 @@ static int change_entry(struct walk *walk, uint8_t *bytes)
 	uint32_t size;
 	int error;
 
+	if (q->external) /* clusters of another file have no counts */
+		return 0;
 	if (desc & QCOW2_COMPRESSED) {
 		qcow2_packed_place(q, desc, &at, &size);
 		return flags ? 0 : count_range(walk, at, size);

@@ -5,21 +5,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vm/host.h"
 
 #define PART 128u /* sectors compared at once */
 
-void model_init(struct model *model, uint64_t size, uint64_t most)
+struct model *model_create(uint64_t size, uint64_t most)
 {
-	*model = (struct model){ .sectors = size / MODEL_SECTOR };
-	model->sector = calloc(most / MODEL_SECTOR, sizeof(*model->sector));
-	bug_on(!model->sector);
+	uint64_t records = most / MODEL_SECTOR;
+	size_t room = sizeof(struct model) +
+		      records * sizeof(struct model_sector);
+	struct model *model = mmap(NULL, room, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	bug_on(model == MAP_FAILED);
+	model->sectors = size / MODEL_SECTOR;
+	model->room = room;
+	return model;
 }
 
 void model_free(struct model *model)
 {
-	free(model->sector);
+	munmap(model, model->room);
 }
 
 void model_begin(struct model *model, uint64_t sector, uint32_t stamp)
@@ -90,8 +98,22 @@ static bool differs(const struct model *model, uint64_t sector,
 	return false;
 }
 
-bool model_compare(struct model *model, struct disk_node *disk, uint64_t first,
-		   uint64_t count, bool after_loss)
+bool model_check(const struct model *model, uint64_t first, uint64_t count,
+		 const uint8_t *bytes, bool after_loss)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		const uint8_t *at = bytes + i * MODEL_SECTOR;
+		uint32_t stamp;
+
+		if (!model_stamp(at, first + i, &stamp) ||
+		    !may_be(&model->sector[first + i], stamp, after_loss))
+			return differs(model, first + i, at);
+	}
+	return true;
+}
+
+bool model_compare(const struct model *model, struct disk_node *disk,
+		   uint64_t first, uint64_t count, bool after_loss)
 {
 	uint8_t bytes[PART * MODEL_SECTOR];
 
@@ -104,15 +126,8 @@ bool model_compare(struct model *model, struct disk_node *disk, uint64_t first,
 			fprintf(stderr, "reading: %s\n", strerror(-error));
 			return false;
 		}
-		for (uint64_t i = 0; i < part; i++) {
-			const uint8_t *at = bytes + i * MODEL_SECTOR;
-			uint32_t stamp;
-
-			if (!model_stamp(at, first + i, &stamp) ||
-			    !may_be(&model->sector[first + i], stamp,
-				    after_loss))
-				return differs(model, first + i, at);
-		}
+		if (!model_check(model, first, part, bytes, after_loss))
+			return false;
 		first += part;
 		count -= part;
 	}

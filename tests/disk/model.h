@@ -27,13 +27,15 @@ struct model_sector {
 };
 
 struct model {
-	uint64_t sectors;
-	struct model_sector *sector;
+	_Atomic uint64_t sectors;
 	_Atomic uint32_t stamp;
+	size_t room;
+	struct model_sector sector[];
 };
 
-/* A disk of `size` bytes of zeros, which may grow to `most`. */
-void model_init(struct model *model, uint64_t size, uint64_t most);
+/* A disk of `size` bytes of zeros, which may grow to `most`; in memory that a
+ * process shares with those that it forks. */
+struct model *model_create(uint64_t size, uint64_t most);
 void model_free(struct model *model);
 
 /* A change of a sector to `stamp` is about to begin. */
@@ -52,8 +54,12 @@ bool model_stamp(const uint8_t *bytes, uint64_t sector, uint32_t *stamp);
  * Reads [first, first + count) of `disk` and compares: with what it is now, or
  * with `after_loss` what a loss of power may leave. False: tells stderr.
  */
-bool model_compare(struct model *model, struct disk_node *disk, uint64_t first,
-		   uint64_t count, bool after_loss);
+bool model_compare(const struct model *model, struct disk_node *disk,
+		   uint64_t first, uint64_t count, bool after_loss);
+
+/* The same of bytes that were read already. */
+bool model_check(const struct model *model, uint64_t first, uint64_t count,
+		 const uint8_t *bytes, bool after_loss);
 
 /* It is what `disk` has, after something that did not succeed. */
 bool model_reread(struct model *model, struct disk_node *disk);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The disk in memory; see disk.h. It keeps its bytes twice, as they are and as
- * of the last flush, and the changes in between.
+ * of the last flush, and the changes in between. Copies share their pages.
  */
 #include "fake/disk.h"
 
@@ -12,12 +12,19 @@
 #include "disk/driver.h"
 #include "vm/host.h"
 
-#define SIZE_MAX_BYTES (1ull << 30)
-#define PART	       (1u << 20) /* bytes at a time that a copy grows by */
+#define SIZE_MAX_BYTES (4ull << 30)
+#define PAGES_MORE     256u /* that a copy grows by */
+
+/* Copies share what they have in common; NULL: zeros. */
+struct fake_page {
+	_Atomic unsigned int users;
+	uint8_t data[FAKE_DISK_ROOM];
+};
 
 struct fake_bytes {
-	uint8_t *data, *taken; /* `taken`: a byte for each unit of room */
-	uint64_t size, capacity;
+	struct fake_page **page;
+	uint8_t *taken; /* for each page, whether it takes room */
+	uint64_t size, pages;
 };
 
 struct fake_change {
@@ -42,50 +49,137 @@ static struct fake_bytes *bytes_create(void)
 	return bytes;
 }
 
+static void page_free(struct fake_page *page)
+{
+	if (page && !--page->users)
+		free(page);
+}
+
 static void bytes_free(struct fake_bytes *bytes)
 {
-	free(bytes->data);
+	for (uint64_t i = 0; i < bytes->pages; i++)
+		page_free(bytes->page[i]);
+	free(bytes->page);
 	free(bytes->taken);
 	free(bytes);
 }
 
+/* The page's bytes for writing, in this copy alone. */
+static uint8_t *page_own(struct fake_bytes *bytes, uint64_t index)
+{
+	struct fake_page *page = bytes->page[index], *own;
+
+	if (page && page->users == 1)
+		return page->data;
+	own = page ? malloc(sizeof(*own)) : calloc(1, sizeof(*own));
+	bug_on(!own);
+	own->users = 1;
+	if (page)
+		memcpy(own->data, page->data, sizeof(own->data));
+	page_free(page);
+	bytes->page[index] = own;
+	return own->data;
+}
+
+/* The part of a range that is in its first page. */
+static size_t in_page(uint64_t offset, uint64_t length)
+{
+	uint64_t part = FAKE_DISK_ROOM - offset % FAKE_DISK_ROOM;
+
+	return part < length ? part : length;
+}
+
+static void bytes_clear(struct fake_bytes *bytes, uint64_t offset,
+			uint64_t length)
+{
+	while (length) {
+		uint64_t index = offset / FAKE_DISK_ROOM;
+		size_t part = in_page(offset, length);
+
+		if (part == FAKE_DISK_ROOM) {
+			page_free(bytes->page[index]);
+			bytes->page[index] = NULL;
+		} else if (bytes->page[index]) {
+			memset(page_own(bytes, index) + offset % FAKE_DISK_ROOM,
+			       0, part);
+		}
+		offset += part;
+		length -= part;
+	}
+}
+
 static void bytes_resize(struct fake_bytes *bytes, uint64_t size)
 {
-	if (size > bytes->capacity) {
-		uint64_t old = bytes->capacity;
-		uint64_t new = (size + size / 2 + PART) & ~(uint64_t)(PART - 1);
+	if (size > bytes->pages * FAKE_DISK_ROOM) {
+		uint64_t old = bytes->pages;
+		uint64_t new = (size - 1) / FAKE_DISK_ROOM + 1 + old / 2 +
+			       PAGES_MORE;
 
-		bytes->data = realloc(bytes->data, new);
-		bytes->taken = realloc(bytes->taken, new / FAKE_DISK_ROOM);
-		bug_on(!bytes->data || !bytes->taken);
-		memset(bytes->data + old, 0, new - old);
-		memset(bytes->taken + old / FAKE_DISK_ROOM, 0,
-		       (new - old) / FAKE_DISK_ROOM);
-		bytes->capacity = new;
+		bytes->page = realloc(bytes->page, new * sizeof(*bytes->page));
+		bytes->taken = realloc(bytes->taken, new);
+		bug_on(!bytes->page || !bytes->taken);
+		memset(bytes->page + old, 0,
+		       (new - old) * sizeof(*bytes->page));
+		memset(bytes->taken + old, 0, new - old);
+		bytes->pages = new;
 	}
 	if (size < bytes->size)
-		memset(bytes->data + size, 0, bytes->size - size);
+		bytes_clear(bytes, size, bytes->size - size);
 	bytes->size = size;
 }
 
+/* `data` NULL: zeros. */
 static void bytes_change(struct fake_bytes *bytes, uint64_t offset,
 			 uint64_t length, const uint8_t *data)
 {
 	if (offset + length > bytes->size)
 		bytes_resize(bytes, offset + length);
-	if (data)
-		memcpy(bytes->data + offset, data, length);
-	else
-		memset(bytes->data + offset, 0, length);
+	if (!data) {
+		bytes_clear(bytes, offset, length);
+		return;
+	}
+	while (length) {
+		size_t part = in_page(offset, length);
+
+		memcpy(page_own(bytes, offset / FAKE_DISK_ROOM) +
+			       offset % FAKE_DISK_ROOM,
+		       data, part);
+		offset += part;
+		data += part;
+		length -= part;
+	}
+}
+
+static void bytes_read(const struct fake_bytes *bytes, uint64_t offset,
+		       uint64_t length, struct disk_vec to)
+{
+	while (length) {
+		const struct fake_page *page =
+			bytes->page[offset / FAKE_DISK_ROOM];
+		size_t part = in_page(offset, length);
+
+		if (page)
+			disk_vec_fill(to, page->data + offset % FAKE_DISK_ROOM,
+				      part);
+		else
+			disk_vec_clear(to, part);
+		to = disk_vec_from(to, part);
+		offset += part;
+		length -= part;
+	}
 }
 
 static struct fake_bytes *bytes_copy(const struct fake_bytes *from)
 {
 	struct fake_bytes *to = bytes_create();
+	uint64_t pages = (from->size + FAKE_DISK_ROOM - 1) / FAKE_DISK_ROOM;
 
 	bytes_resize(to, from->size);
-	if (from->size)
-		memcpy(to->data, from->data, from->size);
+	for (uint64_t i = 0; i < pages; i++) {
+		to->page[i] = from->page[i];
+		if (to->page[i])
+			to->page[i]->users++;
+	}
 	return to;
 }
 
@@ -155,7 +249,7 @@ static void give_room(struct fake_disk *disk, uint64_t offset, uint64_t length)
 {
 	uint64_t from = (offset + FAKE_DISK_ROOM - 1) / FAKE_DISK_ROOM;
 	uint64_t end = (offset + length) / FAKE_DISK_ROOM;
-	uint64_t units = disk->now->capacity / FAKE_DISK_ROOM;
+	uint64_t units = disk->now->pages;
 
 	for (uint64_t unit = from; unit < end && unit < units; unit++) {
 		disk->used -= disk->now->taken[unit] ? FAKE_DISK_ROOM : 0;
@@ -168,7 +262,7 @@ static void give_room(struct fake_disk *disk, uint64_t offset, uint64_t length)
 /* Held from here to leave(): the mutex. 0, or the error that it is to have. */
 static int enter(struct fake_disk *disk, unsigned int kind)
 {
-	pthread_mutex_lock(&disk->mutex);
+	pthread_mutex_lock(disk->mutex);
 	if (kind != FAKE_READ && disk->before)
 		disk->before(disk, kind, disk->ctx);
 	disk->count[__builtin_ctz(kind)]++;
@@ -185,7 +279,7 @@ static int enter(struct fake_disk *disk, unsigned int kind)
 
 static int leave(struct fake_disk *disk, int error)
 {
-	pthread_mutex_unlock(&disk->mutex);
+	pthread_mutex_unlock(disk->mutex);
 	return error;
 }
 
@@ -203,7 +297,7 @@ static int fake_read(struct disk_node *node, uint64_t offset, uint64_t length,
 	if (!error && offset + length > disk->now->size)
 		error = -EIO;
 	if (!error)
-		disk_vec_fill(to, disk->now->data + offset, length);
+		bytes_read(disk->now, offset, length, to);
 	return leave(disk, error);
 }
 
@@ -285,8 +379,8 @@ static int fake_flush(struct disk_node *node)
 	int error = enter(disk, FAKE_FLUSH);
 
 	if (!error) {
-		for (struct fake_change *c = disk->first; c; c = c->next)
-			apply(disk->flushed, c);
+		bytes_free(disk->flushed);
+		disk->flushed = bytes_copy(disk->now);
 		forget_changes(disk);
 	}
 	return leave(disk, error);
@@ -304,7 +398,7 @@ static int fake_map(struct disk_node *node, uint64_t offset, uint64_t length,
 					.length = length, .at = offset };
 	if (!(flags & DISK_SPARSE))
 		return 0;
-	pthread_mutex_lock(&disk->mutex);
+	pthread_mutex_lock(disk->mutex);
 	taken = disk->now->taken;
 	while (unit < end && taken[unit] == taken[from])
 		unit++;
@@ -368,7 +462,8 @@ static struct fake_disk *create_with(struct fake_bytes *now,
 	disk->now = now;
 	disk->flushed = flushed;
 	disk->last = &disk->first;
-	pthread_mutex_init(&disk->mutex, NULL);
+	pthread_mutex_init(&disk->own, NULL);
+	disk->mutex = &disk->own;
 	return disk;
 }
 
@@ -384,16 +479,23 @@ void fake_disk_free(struct fake_disk *disk)
 	forget_changes(disk);
 	bytes_free(disk->now);
 	bytes_free(disk->flushed);
-	pthread_mutex_destroy(&disk->mutex);
+	pthread_mutex_destroy(&disk->own);
 	free(disk);
 }
 
 struct disk_node *fake_disk_open(struct fake_disk *disk)
 {
 	const struct disk_open how = { .path = "fake" };
+
+	return fake_disk_open_as(disk, &how);
+}
+
+struct disk_node *fake_disk_open_as(struct fake_disk *disk,
+				    const struct disk_open *how)
+{
 	struct fake_leaf *leaf = calloc(1, sizeof(*leaf));
 
-	bug_on(!leaf || disk_node_init(&leaf->node, &fake_driver, NULL, &how));
+	bug_on(!leaf || disk_node_init(&leaf->node, &fake_driver, NULL, how));
 	leaf->disk = disk;
 	leaf->node.size = disk->now->size;
 	leaf->node.grows = true;

@@ -60,18 +60,23 @@ struct fake_disk {
 	void *ctx;
 
 	/* Its own. */
-	pthread_mutex_t mutex;
+	pthread_mutex_t own, *mutex; /* shared by disks that lose power
+				      * together */
 	struct fake_bytes *now, *flushed;
 	struct fake_change *first, **last; /* since the last flush */
 	unsigned int changes;
 };
 
-/* Empty; a write beyond the end makes it longer, up to 1 GiB. */
+/* Empty; a write beyond the end makes it longer, up to 4 GiB. */
 struct fake_disk *fake_disk_create(void);
 void fake_disk_free(struct fake_disk *disk);
 
 /* A leaf on it, with the name "fake" and no lock; disk_close() ends it. */
 struct disk_node *fake_disk_open(struct fake_disk *disk);
+
+/* The same with how->path as its name, and perhaps readonly. */
+struct disk_node *fake_disk_open_as(struct fake_disk *disk,
+				    const struct disk_open *how);
 
 /*
  * What is left when the power goes now, as a new disk without faults. `seed`:

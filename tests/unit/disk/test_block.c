@@ -448,9 +448,9 @@ static void end_write(struct job *job, int expected)
 
 static void set_room(uint64_t room)
 {
-	pthread_mutex_lock(&disk->mutex);
+	pthread_mutex_lock(disk->mutex);
 	disk->room = room;
-	pthread_mutex_unlock(&disk->mutex);
+	pthread_mutex_unlock(disk->mutex);
 }
 
 static void waits_for_room(void **state)

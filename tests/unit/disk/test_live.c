@@ -285,11 +285,11 @@ static void cut_while_it_works(void)
 	unsigned int how = pick(3) ? 2 + pick(1000) : pick(2);
 
 	for (unsigned int i = 0; i < IMAGES; i++)
-		pthread_mutex_lock(&disk[i]->mutex);
+		pthread_mutex_lock(disk[i]->mutex);
 	for (unsigned int i = 0; i < IMAGES; i++)
 		left[i] = fake_disk_cut(disk[i], how);
 	for (unsigned int i = IMAGES; i--;)
-		pthread_mutex_unlock(&disk[i]->mutex);
+		pthread_mutex_unlock(disk[i]->mutex);
 	check_chain_from(left, TOP);
 	for (unsigned int i = 0; i < IMAGES; i++)
 		fake_disk_free(left[i]);

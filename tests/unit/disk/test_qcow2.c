@@ -3,8 +3,10 @@
  * qcow2 images: what the model test and the tests beside qemu-img do not see.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk/qcow2_bitmap.h"
 #include "fake/disk.h"
@@ -316,6 +318,33 @@ static void a_name_changes_in_one_go(void **state)
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < count; j++)
 			change_name(sizes[i], sizes[j]);
+
+/* The data file's clusters have no counts to be taken away. */
+static void a_data_file_shrinks(void **state)
+{
+	const char *const options[] = { "cluster_size=1024",
+					"data_file=data.raw" };
+	char folder[64], path[96], data[96];
+	const struct disk_create make = { .path = path, .format = "qcow2",
+					  .size = MIB, .options = options,
+					  .option_count = 2 };
+	const struct disk_open how = { .path = path, .format = "qcow2" };
+	struct disk_node *image;
+
+	snprintf(folder, sizeof(folder), "%s/lodge-XXXXXX", P_tmpdir);
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/disk.qcow2", folder);
+	snprintf(data, sizeof(data), "%s/data.raw", folder);
+	assert_int_equal(disk_create(&make, &error), 0);
+	assert_int_equal(disk_open(&image, &how, &error), 0);
+	write_at(image, 0, MIB);
+	assert_int_equal(disk_resize(image, MIB / 4, DISK_PREALLOC_OFF,
+				     &error), 0);
+	assert_sound(image);
+	disk_close(image);
+	unlink(data);
+	unlink(path);
+	rmdir(folder);
 }
 
 int main(void)
@@ -328,6 +357,7 @@ int main(void)
 		cmocka_unit_test(a_full_host_loses_nothing),
 		cmocka_unit_test(a_failed_flush_is_made_good),
 		cmocka_unit_test(a_name_changes_in_one_go),
+		cmocka_unit_test(a_data_file_shrinks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
