@@ -295,6 +295,28 @@ static int list_blocks(struct vhd *vhd, bool repair, struct disk_check *check,
 	return error;
 }
 
+/* Where the last of a parent's paths ends. */
+static uint64_t locators_end(const struct vhd *vhd)
+{
+	uint64_t end = 0;
+
+	if (vhd->type != VHD_DIFFERENCING)
+		return 0;
+	for (unsigned int i = 0; i < VHD_LOCATORS; i++) {
+		const uint8_t *at = vhd->header + VHD_AT_LOCATORS +
+				    i * VHD_LOCATOR;
+		uint64_t offset = get_be64(at + 16);
+		uint64_t room = get_be32(at + 4), size = get_be32(at + 8);
+
+		if (room < size) /* some count it in sectors */
+			room = (size + SECTOR - 1) & ~(uint64_t)(SECTOR - 1);
+		if (get_be32(at) && offset <= vhd->end &&
+		    room <= vhd->end - offset && end < offset + room)
+			end = offset + room;
+	}
+	return end;
+}
+
 /* Blocks that meet, and room between them that would do for more. */
 static uint64_t check_places(struct vhd *vhd, struct disk_check *check,
 			     const uint32_t *list, uint32_t count)
@@ -318,7 +340,9 @@ static uint64_t check_places(struct vhd *vhd, struct disk_check *check,
 			check->leaks += (at - end) / each;
 		end = at + each;
 	}
-	return end < table ? table : end;
+	if (end < table)
+		end = table;
+	return end < locators_end(vhd) ? locators_end(vhd) : end;
 }
 
 /* The footer where it belongs: behind all, and there at all. */

@@ -16,6 +16,8 @@ void *extension_symbol(const char *name, const char *symbol, char *error,
 {
 	if (!strcmp(symbol, "disk_luks_volume"))
 		return (void *)&disk_luks_volume;
+	if (!strcmp(symbol, "disk_crypt_calls"))
+		return (void *)&disk_crypt_calls;
 	snprintf(error, size, "no %s in this program", symbol);
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #include "vm/host.h"
 
 #define PROGRAM "qemu-img"
+#define SECRET	"secret,id=s,data=" TRIAL_PASSPHRASE
 
 /* qemu-img check's exit status. */
 enum { SOUND = 0, DAMAGED = 2, LEAKS = 3, NO_CHECK = 63 };
@@ -111,22 +112,23 @@ bool qemu_accepts(const struct trial *trial, const char *folder)
 	bool luks = !strcmp(trial->kind->format, "luks");
 	/* A log is replayed by those only that may write. */
 	bool vhdx = !strcmp(trial->kind->format, "vhdx");
-	char *const check[] = { PROGRAM, "check", "-q", "-f",
-				(char *)trial->kind->qemu, image,
-				vhdx ? "-r" : NULL, "all", NULL };
-	char *const repair[] = { PROGRAM, "check", "-q", "-f",
-				 (char *)trial->kind->qemu, image, "-r", "all",
-				 NULL };
+	char *const check[] = { PROGRAM, "check", "-q", "--object", SECRET,
+				"--image-opts", from, vhdx ? "-r" : NULL, "all",
+				NULL };
+	char *const repair[] = { PROGRAM, "check", "-q", "--object", SECRET,
+				 "--image-opts", from, "-r", "all", NULL };
 	char *const convert[] = { PROGRAM, "convert", "-O", "raw", "--object",
-				  "secret,id=s,data=" TRIAL_PASSPHRASE,
-				  "--image-opts", from, raw, NULL };
+				  SECRET, "--image-opts", from, raw, NULL };
+	const char *key = "";
 	int status;
 
 	snprintf(image, sizeof(image), "%s/%s", folder, name);
 	snprintf(log, sizeof(log), "%s/qemu.log", folder);
 	snprintf(raw, sizeof(raw), "%s/qemu.raw", folder);
+	if (trial->kind->encrypted)
+		key = luks ? ",key-secret=s" : ",encrypt.key-secret=s";
 	snprintf(from, sizeof(from), "driver=%s,file.filename=%s%s",
-		 trial->kind->qemu, image, luks ? ",key-secret=s" : "");
+		 trial->kind->qemu, image, key);
 	status = luks ? NO_CHECK : run(check, folder, log);
 	if (status == DAMAGED && unmarked_only(log))
 		status = run(repair, folder, log);

@@ -277,7 +277,7 @@ static bool run_all(const struct settings *settings)
 		pid_t pid;
 
 		if (!is_named(settings->kinds, kind->name) ||
-		    (!trial_has_luks && !strcmp(kind->format, "luks")))
+		    (kind->encrypted && !trial_has_luks))
 			continue;
 		good &= wait_for(&running, settings->jobs);
 		pid = fork();

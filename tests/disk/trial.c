@@ -13,7 +13,7 @@
 #include "vm/host.h"
 
 static const struct disk_secret secret = {
-	TRIAL_PASSPHRASE, sizeof(TRIAL_PASSPHRASE) - 1
+	.data = TRIAL_PASSPHRASE, .size = sizeof(TRIAL_PASSPHRASE) - 1
 };
 
 #define QCOW2(NAME, ...)                                              \
@@ -35,6 +35,8 @@ const struct trial_kind trial_kinds[] = {
 	QCOW2("qcow2-backing", .backing = "raw"),
 	QCOW2("qcow2-backing-l2", .options = { "extended_l2=on" },
 	      .backing = "qcow2"),
+	QCOW2("qcow2-luks", .encrypted = true,
+	      .options = { "iterations=1000" }),
 	{ .name = "qcow2-data", .format = "qcow2", .qemu = "qcow2",
 	  .options = { "data_file=data.raw" }, .chance = true, .least = 96,
 	  .most = 1024 },
@@ -56,6 +58,9 @@ const struct trial_kind trial_kinds[] = {
 	{ .name = "vhdx-fixed", .format = "vhdx", .qemu = "vhdx",
 	  .options = { "subformat=fixed", "block_size=1M" }, .least = 1024,
 	  .most = 4096 },
+	{ .name = "vhdx-backing", .format = "vhdx",
+	  .options = { "block_size=1M" }, .backing = "vhdx", .least = 1024,
+	  .most = 8192 },
 	{ .name = "vhd", .format = "vhd", .qemu = "vpc", .least = 1024,
 	  .most = 8192 },
 	{ .name = "vhd-fixed", .format = "vhd", .qemu = "vpc", .least = 256,
@@ -67,9 +72,11 @@ const struct trial_kind trial_kinds[] = {
 	{ .name = "vdi-static", .format = "vdi", .qemu = "vdi",
 	  .options = { "static=on" }, .least = 1024, .most = 4096 },
 	{ .name = "luks1", .format = "luks", .qemu = "luks", .noisy = true,
+	  .encrypted = true,
 	  .options = { "version=1", "iterations=1000" }, .least = 64,
 	  .most = 512 },
 	{ .name = "luks2", .format = "luks", .noisy = true, .unit = 4096,
+	  .encrypted = true,
 	  .options = { "pbkdf=pbkdf2", "iterations=1000" }, .least = 64,
 	  .most = 512 },
 };
@@ -179,11 +186,16 @@ void trial_print(const struct trial *trial)
 
 /* --- images ----------------------------------------------------------------- */
 
+static const struct disk_secret *secret_of(const struct trial *trial)
+{
+	return trial->kind->encrypted ? &secret : NULL;
+}
+
 static struct disk_node *open_at(const struct trial *trial, const char *path,
 				 const char *format)
 {
 	const struct disk_open how = { .path = path, .format = format,
-				       .secret = &secret };
+				       .secret = secret_of(trial) };
 	struct disk_error error;
 	struct disk_node *image;
 
@@ -251,7 +263,7 @@ bool trial_create(struct trial *trial)
 				   .size = trial->size,
 				   .options = trial->options,
 				   .option_count = trial->option_count,
-				   .secret = &secret };
+				   .secret = secret_of(trial) };
 	char base[sizeof(trial->path) + 16], name[32];
 
 	if (trial->kind->backing) {

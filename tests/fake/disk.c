@@ -37,6 +37,7 @@ struct fake_change {
 struct fake_leaf {
 	struct disk_node node;
 	struct fake_disk *disk;
+	bool owns; /* the disk, which goes with it */
 };
 
 /* --- bytes ------------------------------------------------------------------ */
@@ -435,10 +436,17 @@ static int fake_resize(struct disk_node *node, uint64_t size,
 		      : 0;
 }
 
+static void fake_close(struct disk_node *node)
+{
+	if (((struct fake_leaf *)node)->owns)
+		fake_disk_free(disk_of(node));
+}
+
 static const struct disk_driver fake_driver = {
 	.name = "fake",
 	.title = "fake",
 	.leaf = true,
+	.close = fake_close,
 	.map = fake_map,
 	.read = fake_read,
 	.write = fake_write,
@@ -500,6 +508,14 @@ struct disk_node *fake_disk_open_as(struct fake_disk *disk,
 	leaf->node.size = disk->now->size;
 	leaf->node.grows = true;
 	return &leaf->node;
+}
+
+struct disk_node *fake_disk_open_new(void)
+{
+	struct disk_node *node = fake_disk_open(fake_disk_create());
+
+	((struct fake_leaf *)node)->owns = true;
+	return node;
 }
 
 /* --- the power goes --------------------------------------------------------- */

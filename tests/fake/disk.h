@@ -78,6 +78,9 @@ struct disk_node *fake_disk_open(struct fake_disk *disk);
 struct disk_node *fake_disk_open_as(struct fake_disk *disk,
 				    const struct disk_open *how);
 
+/* A leaf on an empty disk that goes with it. */
+struct disk_node *fake_disk_open_new(void);
+
 /*
  * What is left when the power goes now, as a new disk without faults. `seed`:
  * 0: what was flushed, no more (the power goes, the cache is lost);

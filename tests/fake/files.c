@@ -184,7 +184,8 @@ int disk_file_open(struct disk_node **node, const struct disk_open *how,
 
 int disk_memory_open(struct disk_node **node, struct disk_error *error)
 {
-	return disk_error_set(error, -ENOTSUP, "not in this program");
+	*node = fake_disk_open_new();
+	return 0;
 }
 
 int disk_file_make(struct disk_node **node, const char *path,

@@ -310,6 +310,18 @@ def test_vhd_grows_beyond_its_table(tmp_path):
         same(KINDS[2], image, model)
 
 
+def test_vhd_mended_keeps_its_parent(tmp_path):
+    """Room at the end that a crash left goes, what names the parent not."""
+    base, image = tmp_path / "base.vhd", tmp_path / "disk.vhd"
+    run(LODGE, "disk", "create", base, "8M")
+    run(LODGE, "disk", "create", "--backing", base.name, image)
+    data = image.read_bytes()
+    image.write_bytes(data[:-512] + bytes(2 * MIB + 1024) + data[-512:])
+    run(LODGE, "disk", "check", "--repair", image)
+    assert image.stat().st_size == len(data)
+    assert image.read_bytes() == data
+
+
 def test_vhd_footer_is_found_by_its_copy(tmp_path):
     image, model = tmp_path / "disk.vhd", make_model(tmp_path, 8 * MIB)
     run(TOOL, "create", "vhd", image, 8 * MIB)
