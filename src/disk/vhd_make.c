@@ -380,31 +380,6 @@ static int check_end(struct vhd *vhd, bool repair, struct disk_check *check,
 	return 0;
 }
 
-int vhd_check(struct disk_node *node, bool repair, struct disk_check *check,
-	      struct disk_error *error)
-{
-	struct vhd *vhd = vhd_of(node);
-	uint32_t *list, count;
-	int result;
-
-	if (vhd->type == VHD_FIXED)
-		return 0;
-	check->clusters = vhd->entries;
-	list = calloc(vhd->entries + 1ul, sizeof(*list));
-	result = list ? list_blocks(vhd, repair, check, list, &count) : -ENOMEM;
-	if (!result) {
-		uint64_t end = check_places(vhd, check, list, count);
-
-		check->allocated = count;
-		result = check_end(vhd, repair, check, end);
-	}
-	if (!result && repair)
-		result = disk_meta_flush(&vhd->meta);
-	free(list);
-	return result ? disk_error_set(error, result, "%s", strerror(-result))
-		      : 0;
-}
-
 /* --- another size ----------------------------------------------------------- */
 
 /* The table again, longer, behind the blocks, and the footer behind that. */
@@ -555,13 +530,30 @@ static int find_blocks(struct vhd *vhd, struct block *list, uint32_t *count)
 	return error;
 }
 
+/* What the cache knows of the new place is from another block. */
+static int move_bitmap(struct vhd *vhd, uint64_t from, uint64_t to)
+{
+	uint8_t bits[SECTOR];
+	int error = 0;
+
+	for (uint32_t at = 0; !error && at < vhd->bitmap; at += SECTOR) {
+		error = disk_meta_read(&vhd->meta, from + at, bits, SECTOR, 0);
+		if (!error)
+			error = disk_meta_write(&vhd->meta, to + at, bits,
+						SECTOR);
+	}
+	return error;
+}
+
 static int move_block(struct vhd *vhd, const struct block *block, uint64_t to)
 {
-	uint64_t each = vhd->bitmap + vhd->table.block;
+	uint64_t from = (uint64_t)block->sector * SECTOR;
 	uint8_t entry[4];
-	int error = disk_copy_room(vhd->node.file,
-				   (uint64_t)block->sector * SECTOR, to, each);
+	int error = disk_copy_room(vhd->node.file, from, to,
+				   vhd->bitmap + vhd->table.block);
 
+	if (!error && vhd->type == VHD_DIFFERENCING)
+		error = move_bitmap(vhd, from, to);
 	put_be32(entry, (uint32_t)(to / SECTOR));
 	return error ? error
 		     : disk_meta_write(&vhd->meta,
@@ -579,6 +571,8 @@ static int fill_gaps(struct vhd *vhd, const struct block *list, uint32_t count)
 
 	if (end < table)
 		end = table;
+	if (end < locators_end(vhd))
+		end = locators_end(vhd);
 	for (uint32_t i = 0; !error && i < count; i++) {
 		uint64_t at = (uint64_t)list[i].sector * SECTOR, to;
 
@@ -600,12 +594,31 @@ static int compact(struct vhd *vhd)
 {
 	struct block *list = calloc(vhd->entries + 1ul, sizeof(*list));
 	uint32_t count;
-	int error = list ? find_blocks(vhd, list, &count) : -ENOMEM;
+	int error = list ? disk_meta_flush(&vhd->meta) : -ENOMEM;
 
+	if (!error)
+		error = find_blocks(vhd, list, &count);
 	if (!error)
 		error = fill_gaps(vhd, list, count);
 	free(list);
 	return error;
+}
+
+/* Room between blocks that is in no use goes to the file's end. */
+static int close_gaps(struct vhd *vhd, struct disk_check *check,
+		      uint32_t *list, uint64_t *end)
+{
+	struct disk_check left = { 0 };
+	uint32_t count;
+	int error = compact(vhd);
+
+	if (!error)
+		error = list_blocks(vhd, false, &left, list, &count);
+	if (error)
+		return error;
+	*end = check_places(vhd, &left, list, count);
+	check->leaks_fixed += check->leaks - left.leaks;
+	return 0;
 }
 
 /* The blocks from `size` on have no entries, nor room at the file's end. */
@@ -678,4 +691,32 @@ int vhd_resize(struct disk_node *node, uint64_t size,
 		return disk_error_set(error, result, "%s", strerror(-result));
 	node->size = size;
 	return 0;
+}
+
+int vhd_check(struct disk_node *node, bool repair, struct disk_check *check,
+	      struct disk_error *error)
+{
+	struct vhd *vhd = vhd_of(node);
+	uint32_t *list, count;
+	int result;
+
+	if (vhd->type == VHD_FIXED)
+		return 0;
+	check->clusters = vhd->entries;
+	list = calloc(vhd->entries + 1ul, sizeof(*list));
+	result = list ? list_blocks(vhd, repair, check, list, &count) : -ENOMEM;
+	if (!result) {
+		uint64_t end = check_places(vhd, check, list, count);
+
+		check->allocated = count;
+		if (repair && check->leaks && !check->corruptions)
+			result = close_gaps(vhd, check, list, &end);
+		if (!result)
+			result = check_end(vhd, repair, check, end);
+	}
+	if (!result && repair)
+		result = disk_meta_flush(&vhd->meta);
+	free(list);
+	return result ? disk_error_set(error, result, "%s", strerror(-result))
+		      : 0;
 }
