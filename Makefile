@@ -7,6 +7,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 SEQUENCES ?= 2000000
 LOSSES ?= 10000
+KILLS ?= 300
 # Arguments for `lodge run`, `meson test`, the benchmark and the soak test.
 ARGS ?=
 
@@ -76,8 +77,12 @@ sequences:
 losses:
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
-	@ninja -C $(BUILD) tests/disk/test-disk-losses
+	@ninja -C $(BUILD) programs tests/disk/test-disk-losses \
+		tests/disk/test-disk-kills tests/system/kill-at
 	@$(BUILD)/tests/disk/test-disk-losses --points $(LOSSES)
+	@$(BUILD)/tests/disk/test-disk-kills --points $(KILLS)
+	@LODGE_KILLS=all LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
+		-p no:cacheprovider tests/system/test_kills.py
 
 trips:
 	@$(SETUP) build test
@@ -120,7 +125,8 @@ help:
 	@echo "make sequences  run SEQUENCES=$(SEQUENCES) random programs on"
 	@echo "                interpreter, rewriter and this processor"
 	@echo "make losses     write images of all formats at random and lose power"
-	@echo "                LOSSES=$(LOSSES) times in each"
+	@echo "                LOSSES=$(LOSSES) times in each; kill KILLS=$(KILLS)"
+	@echo "                writers of each, and lodge disk at each step"
 	@echo "make trips      send a Debian to QEMU and back in each format"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vm/block.h"
+#include "disk/block.h"
 
 static void add(struct drives *drives, const struct machine_disk *first,
 		struct block **block, unsigned int number)
@@ -41,6 +41,13 @@ void drives_fini(struct drives *drives)
 	for (unsigned int i = 0; i < drives->count; i++)
 		free(drives->drive[i].path);
 	drives->count = 0;
+}
+
+void drives_on_full(struct drives *drives, void (*changed)(void *ctx),
+		    void *ctx)
+{
+	drives->full = changed;
+	drives->full_ctx = ctx;
 }
 
 /* --- which ------------------------------------------------------------------ */
@@ -113,6 +120,8 @@ static enum drives_outcome change(struct drives *drives, struct drive *drive,
 	free(drive->path);
 	*drive->block = block;
 	drive->path = path;
+	if (drives->full)
+		drives->full(drives->full_ctx);
 	return DRIVES_DONE;
 }
 
@@ -141,6 +150,7 @@ enum drives_outcome drives_insert(struct drives *drives, const char *name,
 		vmm_error_set(error, "out of memory");
 		return DRIVES_FAILED;
 	}
+	disk_block_on_full(block, drives->full, drives->full_ctx);
 	outcome = change(drives, drive, block, copy, force, error);
 	if (outcome != DRIVES_DONE) {
 		block_close(block);

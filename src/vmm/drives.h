@@ -22,6 +22,8 @@ struct drives {
 		char *path; /* of what was put in later; NULL: `first` */
 	} drive[BOARD_DRIVES_MAX];
 	unsigned int count;
+	void (*full)(void *ctx); /* see drives_on_full() */
+	void *full_ctx;
 };
 
 enum drives_outcome {
@@ -35,6 +37,11 @@ enum drives_outcome {
 void drives_init(struct drives *drives, struct media *media,
 		 struct board *board);
 void drives_fini(struct drives *drives);
+
+/* For media that are put in from now on: disk_block_on_full(). Also called when
+ * one is taken out, which may have been full. */
+void drives_on_full(struct drives *drives, void (*changed)(void *ctx),
+		    void *ctx);
 
 /*
  * Puts the image at `path` in, in place of what is there. `name`: of the drive;

@@ -436,6 +436,7 @@ static int set_up_loop(struct machine *machine)
 		.name = machine->name,
 		.media = &machine->media,
 		.hotplug = machine->hotplug,
+		.drives = &machine->drives,
 		.pause = &machine->pause,
 		.loop = machine->loop,
 	};

@@ -6,6 +6,7 @@
 #include "disk/block.h"
 #include "host/linux/loop.h"
 #include "vm/host.h"
+#include "vmm/drives.h"
 #include "vmm/hotplug.h"
 #include "vmm/media.h"
 #include "vmm/pause.h"
@@ -21,6 +22,7 @@ void stall_watch(struct stall *stall)
 			disk_block_on_full(stall->media->floppy[i],
 					   stall_changed, stall);
 	hotplug_on_full(stall->hotplug, stall_changed, stall);
+	drives_on_full(stall->drives, stall_changed, stall);
 }
 
 void stall_changed(void *ctx)

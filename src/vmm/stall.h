@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct drives;
 struct hotplug;
 struct loop;
 struct media;
@@ -19,6 +20,7 @@ struct stall {
 	const char *name; /* the machine's */
 	struct media *media;
 	struct hotplug *hotplug;
+	struct drives *drives;
 	struct pause *pause;
 	struct loop *loop;
 	_Atomic bool changed;

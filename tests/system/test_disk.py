@@ -202,6 +202,41 @@ def test_bad_options(value, words):
 
 # --- a full host ------------------------------------------------------------
 
+@pytest.fixture
+def small_folder(tmp_path):
+    """A file system of 64 MiB."""
+    folder = tmp_path / "small-folder"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "lodge",
+                           folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("no right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def waits_for_room(shell, name, path, device, kib):
+    """Writes so many KiB to a device whose image, at path, finds no room for
+    them on the host until the test makes some; nothing is lost."""
+    shell.run(f"dd if=/dev/urandom of=/tmp/full bs=1k count={kib} "
+              "2>/dev/null")
+    wanted = shell.run("md5sum < /tmp/full")
+    free = os.statvfs(path.parent)
+    ballast = path.parent / "ballast"
+    ballast.write_bytes(bytes(free.f_bavail * free.f_bsize - 256 * 1024))
+    shell.child.sendline(f"dd if=/tmp/full of=/dev/{device} bs=64k "
+                         "conv=fsync 2>/dev/null; echo WRO''TE=$?")
+    wait_for_state(name, "paused")
+    assert str(path) in state(name)["reason"]
+    ballast.unlink()
+    shell.child.expect("WROTE=0", timeout=120)
+    shell.child.expect(PROMPT)
+    wait_for_state(name, "running")
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    assert shell.run(f"dd if=/dev/{device} bs=1k count={kib} 2>/dev/null | "
+                     "md5sum") == wanted
+
+
 @pytest.fixture(name="small", params=["raw", "qcow2"])
 def fixture_small(request, tmp_path):
     """A file system of 32 MiB with an image of 48 in it."""

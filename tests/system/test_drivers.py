@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from conftest import APPEND, BUILD, ENGINE
-from test_disk import guest_md5, md5
+from conftest import run as lodge
+from test_disk import guest_md5, md5, small_folder, waits_for_room  # noqa: F401
 from test_linux import boot
 
 MIB = 1 << 20
@@ -122,3 +123,21 @@ def test_all_disks(guest, medium, tmp_path, cpus):
             sums[bus]
     assert not complaints(shell)
     assert shell.power_off() == 0
+
+
+def test_a_full_host(guest, medium, small_folder):  # noqa: F811
+    """Each bus, and each format that grows: the machine waits for room."""
+    name, args = f"full-{os.getpid()}", []
+    formats = dict(zip(DISKS, ("vhd", "vmdk", "vhdx", "vdi")))
+    for bus, form in formats.items():
+        path = small_folder / f"{bus}.{form}"
+        assert lodge("disk", "create", path, "16M").returncode == 0
+        args += ["--disk", f"{path},bus={bus}"]
+    shell = boot(guest, "--name", name, "--cdrom", medium, *args)
+    for bus, disk in load_drivers(shell).items():
+        waits_for_room(shell, name, small_folder / f"{bus}.{formats[bus]}",
+                       disk, 6 * 1024)
+    assert shell.power_off() == 0
+    for bus, form in formats.items():
+        done = lodge("disk", "check", small_folder / f"{bus}.{form}")
+        assert done.returncode == 0 or "nothing lost" in done.stdout

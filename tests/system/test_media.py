@@ -14,6 +14,7 @@ import tiny
 from conftest import BUILD, LODGE, SOURCE, run
 from test_attach import lodge, refused, runtime  # noqa: F401
 from test_control import Client
+from test_disk import small_folder, waits_for_room  # noqa: F401
 from test_drivers import guest  # noqa: F401
 from test_floppy import KIB
 from test_linux import boot
@@ -255,6 +256,21 @@ def test_floppy_disks(linux_media, tmp_path):
     # The other drive began empty.
     lodge("insert", "vm", disks[0], "floppy2")
     assert shell.run("head -n 1 /dev/fd1") == "disk 0"
+    assert shell.power_off() == 0
+
+
+def test_a_full_host(linux_media, small_folder):  # noqa: F811
+    """A floppy disk that was there, and one that was put in, wait for room."""
+    disks = [small_folder / f"{n}.img" for n in range(2)]
+    for path in disks:
+        with open(path, "wb") as file:
+            file.truncate(1440 * KIB)
+    shell = start(linux_media, "--floppy", disks[0])
+    shell.run("insmod /media/floppy.ko; for i in $(seq 100); do "
+              "[ -b /dev/fd0 ] && break; sleep 0.1; done; [ -b /dev/fd0 ]")
+    waits_for_room(shell, "vm", disks[0], "fd0", 600)
+    lodge("insert", "vm", disks[1], "floppy1")
+    waits_for_room(shell, "vm", disks[1], "fd0", 600)
     assert shell.power_off() == 0
 
 

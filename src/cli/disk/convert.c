@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/disk/part.h"
+#include "cli/disk/part_folder.h"
 #include "cli/disk/tool.h"
 #include "disk/address.h"
 #include "disk/driver.h"
@@ -24,6 +25,7 @@ struct convert {
 	struct disk_node *from, *to;
 	struct disk_job job;
 	struct part part;
+	struct part_folder folder; /* of images that are called by themselves */
 	bool parted;	/* writes to the part first */
 	bool device;	/* writes to a block device that is there */
 	bool compress;
@@ -122,6 +124,33 @@ static int open_device(struct convert *c)
 	return fail(c, c->target, &error);
 }
 
+static int prepare_folder(struct convert *c)
+{
+	struct disk_error error;
+	int result = part_folder_make(&c->folder, c->target);
+
+	if (!result)
+		return make_target(c, c->folder.image) ||
+				       open_target(c, c->folder.image)
+			       ? MACHINE_FAILED
+			       : 0;
+	disk_error_set(&error, result, "%s", result == -EBUSY
+		       ? "is being made by another process"
+		       : strerror(-result));
+	return fail(c, c->target, &error);
+}
+
+/* The target is there already. */
+static int refuse_target(struct convert *c)
+{
+	struct disk_error error;
+
+	part_folder_clear(c->target);
+	disk_error_set(&error, -EEXIST, "is there already; remove it, "
+		       "or take another name");
+	return fail(c, c->target, &error);
+}
+
 static int prepare_target(struct convert *c)
 {
 	struct disk_error error;
@@ -129,17 +158,11 @@ static int prepare_target(struct convert *c)
 
 	if (!stat(c->target, &status)) {
 		c->device = S_ISBLK(status.st_mode);
-		if (c->device)
-			return open_device(c);
-		disk_error_set(&error, -EEXIST, "is there already; remove it, "
-			       "or take another name");
-		return fail(c, c->target, &error);
+		return c->device ? open_device(c) : refuse_target(c);
 	}
 	c->parted = !c->driver->names_itself && !disk_is_address(c->target);
 	if (!c->parted)
-		return make_target(c, c->target) || open_target(c, c->target)
-			       ? MACHINE_FAILED
-			       : 0;
+		return prepare_folder(c);
 	if (!part_init(&c->part, c->target, describe_source(c))) {
 		disk_error_set(&error, -ENAMETOOLONG, "%s",
 			       strerror(ENAMETOOLONG));
@@ -196,16 +219,22 @@ static int give_up(struct convert *c, int result,
 	}
 	if (c->parted)
 		part_remove(&c->part);
-	else if (!c->device && c->to)
-		disk_remove(c->to);
 	return fail(c, c->target, error);
 }
 
+/* The target gets its name when nothing is left to write. */
 static int finish(struct convert *c)
 {
+	uint64_t allocated = disk_allocated(c->to);
 	struct disk_error error;
-	int result = c->parted ? part_keep(&c->part, c->target) : 0;
+	int result = 0;
 
+	disk_close(c->to);
+	c->to = NULL;
+	if (c->parted)
+		result = part_keep(&c->part, c->target);
+	else if (!c->device)
+		result = part_folder_keep(&c->folder);
 	if (result) {
 		disk_error_set(&error, result, "%s", strerror(-result));
 		return fail(c, c->target, &error);
@@ -215,7 +244,7 @@ static int finish(struct convert *c)
 	return tool_print_json(json_pack("{sssssIsI}", "path", c->target,
 					 "format", c->driver->name, "size",
 					 (json_int_t)c->from->size, "allocated",
-					 (json_int_t)disk_allocated(c->to)));
+					 (json_int_t)allocated));
 }
 
 static int convert(struct convert *c)
@@ -246,6 +275,7 @@ static int run_convert(struct tool *tool)
 	struct convert c = { .tool = tool,
 			     .source = tool->word[0],
 			     .target = tool->word[1],
+			     .folder = { .fd = -1 },
 			     .compress = tool->compress };
 	int status;
 
@@ -263,6 +293,7 @@ static int run_convert(struct tool *tool)
 	status = c.from ? convert(&c) : MACHINE_FAILED;
 	disk_close(c.to);
 	disk_close(c.from);
+	part_folder_remove(&c.folder);
 	part_done(&c.part);
 	disk_secret_free(c.secret);
 	return status;

@@ -318,6 +318,7 @@ static void a_name_changes_in_one_go(void **state)
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < count; j++)
 			change_name(sizes[i], sizes[j]);
+}
 
 /* The data file's clusters have no counts to be taken away. */
 static void a_data_file_shrinks(void **state)
