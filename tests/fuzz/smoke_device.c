@@ -8,9 +8,23 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
-#define INPUT_MAX 512
+#define INPUT_MAX  512
+#define MEMORY_MAX (2ull << 30)
+
+/* There with the address sanitizer, which needs more address space. */
+void __asan_init(void) __attribute__((weak));
+
+/* Whatever an input says, it takes no more memory than this. */
+static void bound_memory(void)
+{
+	const struct rlimit limit = { MEMORY_MAX, MEMORY_MAX };
+
+	if (!__asan_init && setrlimit(RLIMIT_AS, &limit))
+		abort();
+}
 
 int main(int argc, char **argv)
 {
@@ -19,6 +33,7 @@ int main(int argc, char **argv)
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0)
 				 : (uint64_t)time(NULL);
 
+	bound_memory();
 	printf("%lu inputs, seed %" PRIu64 "\n", count, seed);
 	seed = seed * 0x9e3779b97f4a7c15ull | 1;
 	while (count--) {

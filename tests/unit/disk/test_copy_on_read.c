@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk/driver.h"
 #include "disk/file.h"
 #include "fake/disk.h"
 #include "fake/test.h"
@@ -331,6 +332,92 @@ static void threads_lose_nothing(void **state)
 	}
 }
 
+/* --- two readers of a cluster ----------------------------------------------- */
+
+/* A backing file whose readers wait at a gate. */
+struct gate {
+	struct disk_node node;
+	_Atomic unsigned int arrived;
+	_Atomic bool open;
+};
+
+static int gate_map(struct disk_node *node, uint64_t offset, uint64_t length,
+		    unsigned int flags, struct disk_extent *extent)
+{
+	*extent = (struct disk_extent){ .kind = DISK_DATA, .in = node,
+					.length = length, .at = offset };
+	return 0;
+}
+
+static int gate_read(struct disk_node *node, uint64_t offset, uint64_t length,
+		     struct disk_vec to)
+{
+	struct gate *gate = (struct gate *)node;
+
+	gate->arrived++;
+	while (!gate->open)
+		usleep(100);
+	disk_vec_clear(to, length);
+	return 0;
+}
+
+static const struct disk_driver gate_driver = {
+	.name = "gate",
+	.title = "gate",
+	.leaf = true,
+	.map = gate_map,
+	.read = gate_read,
+};
+
+static void read_one(void *ctx)
+{
+	uint8_t bytes[SECTOR];
+
+	if (disk_read_bytes(ctx, 0, bytes, sizeof(bytes)))
+		abort();
+}
+
+/*
+ * While one copies a cluster the other waits: it must not have read what it
+ * would write when the first is done, since a writer may come between.
+ */
+static void readers_of_a_cluster_take_turns(void **state)
+{
+	const struct disk_open how = { .path = "gate" };
+	struct gate *gate = calloc(1, sizeof(*gate));
+	struct disk_node *image, *filter;
+	struct disk_ranges *copies;
+	struct thread reader[2];
+	bool waits = false;
+
+	assert_non_null(gate);
+	assert_int_equal(disk_node_init(&gate->node, &gate_driver, NULL, &how),
+			 0);
+	gate->node.size = SECTORS * SECTOR;
+	make_image(NULL, 0);
+	image = open_image(true, false);
+	image->backing = &gate->node;
+	assert_int_equal(disk_copy_on_read(&filter, image, &error), 0);
+	copies = (struct disk_ranges *)(filter + 1); /* behind its node */
+	assert_int_equal(thread_start(&reader[0], "read", read_one, filter), 0);
+	while (!gate->arrived)
+		usleep(100);
+	assert_int_equal(thread_start(&reader[1], "read", read_one, filter), 0);
+	while (gate->arrived < 2 && !waits) {
+		usleep(100);
+		pthread_mutex_lock(&copies->mutex);
+		waits = copies->waiting;
+		pthread_mutex_unlock(&copies->mutex);
+	}
+	gate->open = true;
+	thread_join(&reader[0]);
+	thread_join(&reader[1]);
+	assert_true(waits);
+	assert_int_equal(gate->arrived, 1);
+	disk_close(filter);
+	fake_disk_free(disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +428,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(readonly_is_refused, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(without_backing_there_is_none,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(readers_of_a_cluster_take_turns,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_lose_nothing, setup,
 						teardown),
