@@ -22,6 +22,7 @@
 #include "host/linux/thread.h"
 #include "net/address.h"
 #include "net/offload.h"
+#include "net/segment.h"
 #include "vm/host.h"
 
 #define RING_SIZE    (1u << 20)
@@ -66,6 +67,7 @@ struct user_net {
 	struct waiting *first, **last;
 	size_t waiting;	      /* bytes */
 	bool told;	      /* the card was given frames */
+	uint8_t fragment[NIC_FRAME_MAX];
 };
 
 static struct user_net *of_net(struct net *net)
@@ -124,6 +126,8 @@ static bool send_frame(struct net *net, unsigned int queue,
 	slot = u->ring ? place(u, frame->size) : NULL;
 	if (slot) {
 		offload_copy(frame, (uint8_t *)(slot + 1));
+		segment_offer((uint8_t *)(slot + 1), frame->size,
+			      u->config->mtu);
 		slot->size = frame->size;
 		u->head += room_of(frame->size);
 	} else if (u->ring) {
@@ -179,23 +183,25 @@ static bool drop(struct user_net *u, const struct slot *slot)
 
 static bool give(struct user_net *u, const void *frame, size_t size)
 {
-	const struct span span = { (void *)frame, size };
-	const struct nic_frame nic_frame = {
-		.span = &span,
+	struct span span[2] = { { (void *)frame, size } };
+	uint8_t head[SEGMENT_HEAD];
+	struct nic_frame nic_frame = {
+		.span = span,
 		.spans = 1,
 		.size = (uint32_t)size,
 		.sum = NIC_SUM_GOOD,
 	};
 
+	segment_open(frame, (uint32_t)size, u->config->mtu, head, span,
+		     &nic_frame);
 	if (!u->net.nic->ops->receive(u->net.nic, &nic_frame))
 		return false;
 	u->told = true;
 	return true;
 }
 
-static void deliver(void *ctx, const void *frame, size_t size)
+static void put(struct user_net *u, const void *frame, size_t size)
 {
-	struct user_net *u = ctx;
 	struct waiting *w;
 
 	if (size < NIC_FRAME_MIN || size > NIC_FRAME_MAX ||
@@ -211,6 +217,24 @@ static void deliver(void *ctx, const void *frame, size_t size)
 	*u->last = w;
 	u->last = &w->next;
 	u->waiting += size;
+}
+
+/* libslirp believes in a larger MTU than the guest has. */
+static void deliver(void *ctx, const void *frame, size_t size)
+{
+	struct user_net *u = ctx;
+	const uint8_t *bytes = frame;
+	unsigned int mtu = u->config->mtu;
+	uint32_t done = 0, part;
+
+	if (size <= NIC_FRAME_MIN + mtu || bytes[23] == IPPROTO_TCP ||
+	    !segment_too_long(bytes, (uint32_t)size, mtu)) {
+		put(u, frame, size);
+		return;
+	}
+	while ((part = segment_fragment(bytes, (uint32_t)size, mtu, &done,
+					u->fragment)))
+		put(u, u->fragment, part);
 }
 
 static void forget_first(struct user_net *u)
@@ -433,7 +457,7 @@ static int make_plan(struct user_plan *plan, const struct net_config *config,
 		return net_error_set(error, "net=%s: give a network of /8 to "
 				     "/%d such as " DEFAULT_NET, net,
 				     NET_BITS_MAX);
-	*plan = (struct user_plan){ .mtu = config->mtu };
+	*plan = (struct user_plan){ 0 };
 	if (!address_parse_net6(net6, &plan->prefix6, &bits6) || bits6 != 64)
 		return net_error_set(error, "net6=%s: give a network of /64 "
 				     "such as " DEFAULT_NET6, net6);
@@ -537,8 +561,7 @@ static int open_net(struct net **out, const struct net_config *config,
 	pthread_mutex_init(&u->lock, NULL);
 	u->net.ops = &user_ops;
 	u->net.link = true;
-	/* IPv4 as large as it comes; of IPv6 libslirp takes the MTU alone. */
-	u->net.can = NIC_CAN_ALL & ~NIC_CAN_TCP6;
+	u->net.can = NIC_CAN_ALL; /* as large as they come */
 	u->config = config;
 	u->last = &u->first;
 	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -24,7 +24,6 @@ struct user_plan {
 	struct in6_addr prefix6, host6, name_server6, guest6;
 	unsigned int prefix6_length;
 	bool restricted;
-	uint16_t mtu;
 };
 
 /* --- what the extension gives ---------------------------------------------- */

@@ -15,6 +15,7 @@
 #define NS_PER_MS   1000000
 #define FDS_AT_ONCE 32
 #define TIMERS	    4
+#define MTU	    65521 /* the most that libslirp takes */
 
 struct user_timer {
 	bool used;
@@ -134,8 +135,9 @@ open_stack(const struct user_plan *plan,
 		.vdhcp_start = plan->first,
 		.vnameserver = plan->name_server,
 		.vnameserver6 = plan->name_server6,
-		.if_mtu = plan->mtu,
-		.if_mru = plan->mtu,
+		/* Whatever the guest's is: see net/segment.h. */
+		.if_mtu = MTU,
+		.if_mru = MTU,
 	};
 
 	if (!stack)
