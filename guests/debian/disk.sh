@@ -41,11 +41,22 @@ before() {
 	cp -r "$here/files/." "$root/"
 }
 
+# What a start need not do: services for volumes that are not there, those
+# that the first network card starts (70-lodge-network.rules), work after an
+# upgrade that there was none of.
+trim() {
+	chroot "$root" systemctl -q disable e2scrub_reap.service \
+		e2scrub_all.timer systemd-resolved systemd-timesyncd
+	echo LANG=C.UTF-8 >"$root/etc/default/locale"
+	touch "$root/etc/.updated" "$root/var/.updated"
+}
+
 # The settings that depend on the disk, and what a copy must not share.
 configure() {
+	on_demand=noauto,x-systemd.automount,x-systemd.idle-timeout=60
 	cat >"$root/etc/fstab" <<-END
 	UUID=$root_uuid / ext4 rw,discard,errors=remount-ro 0 1
-	UUID=$esp_uuid /boot/efi vfat umask=0077,nofail 0 1
+	UUID=$esp_uuid /boot/efi vfat $on_demand,umask=0077 0 0
 	END
 	mkdir -p "$root/boot/efi"
 	echo debian >"$root/etc/hostname"
@@ -61,7 +72,7 @@ configure() {
 		"$root/etc/apt/apt.conf.d/99mmdebstrap" \
 		"$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 	ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
-	chroot "$root" systemctl -q enable systemd-networkd systemd-resolved
+	chroot "$root" systemctl -q enable systemd-networkd
 	# Made new by the first boot of each copy.
 	: >"$root/etc/machine-id"
 }
@@ -222,6 +233,7 @@ make)
 	initrd=/boot/initrd.img-${kernel#/boot/vmlinuz-}
 	step="set the system up"
 	configure
+	trim
 	make_disk
 	step="write the kernel"
 	tell

@@ -130,7 +130,8 @@ static void put_root(uint8_t *to, const struct iso_file *files, size_t count)
 }
 
 /* The primary volume descriptor (8.4). */
-static void put_volume(uint8_t *to, const char *label, uint32_t sectors)
+static void put_volume(uint8_t *to, const char *label,
+		       const char *application, uint32_t sectors)
 {
 	static const uint8_t root_name;
 
@@ -146,6 +147,7 @@ static void put_volume(uint8_t *to, const char *label, uint32_t sectors)
 	to[151] = PATHS_BIG;
 	put_record(to + 156, &root_name, 1, ROOT, SECTOR, true);
 	put_text(to + 190, "", 623);
+	put_text(to + 574, application, 128);
 	for (unsigned int i = 0; i < 4; i++) /* times that are not told */
 		memset(to + 813 + 17 * i, '0', 16);
 	to[881] = 1;
@@ -159,8 +161,8 @@ static void put_paths(uint8_t *to, bool big)
 	to[big ? 7 : 6] = 1;
 }
 
-void *iso_make(const char *label, const struct iso_file *files, size_t count,
-	       size_t *size)
+void *iso_make(const char *label, const char *application,
+	       const struct iso_file *files, size_t count, size_t *size)
 {
 	size_t sectors = FILES;
 	uint8_t *image, *at;
@@ -171,7 +173,8 @@ void *iso_make(const char *label, const struct iso_file *files, size_t count,
 	image = calloc(sectors + 1, SECTOR);
 	if (!image)
 		return NULL;
-	put_volume(image + VOLUME * SECTOR, label, (uint32_t)sectors);
+	put_volume(image + VOLUME * SECTOR, label, application,
+		   (uint32_t)sectors);
 	memcpy(image + VOLUME_END * SECTOR, "\377CD001\1", 7);
 	put_paths(image + PATHS_LITTLE * SECTOR, false);
 	put_paths(image + PATHS_BIG * SECTOR, true);

@@ -19,10 +19,11 @@ struct iso_file {
 };
 
 /*
- * The image of a volume called `label`, in capitals or not. The files stand in
- * the order of their short names. To be freed; NULL: no memory.
+ * The image of a volume called `label`, in capitals or not, that says it is of
+ * `application`. The files stand in the order of their short names. To be
+ * freed; NULL: no memory.
  */
-void *iso_make(const char *label, const struct iso_file *files, size_t count,
-	       size_t *size);
+void *iso_make(const char *label, const char *application,
+	       const struct iso_file *files, size_t count, size_t *size);
 
 #endif

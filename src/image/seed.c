@@ -71,21 +71,18 @@ static char *hash(const char *password)
 }
 
 /* The account as cloud-config: on top of what the system's own one has. */
-static json_t *config_of(const struct seed *seed)
+static json_t *config_of(const struct seed *seed, const char *hashed)
 {
 	json_t *config = json_object(), *user, *keys;
-	char *hashed;
 
 	if (seed->user) {
 		user = json_pack("{ss ss}", "name", seed->user, "gecos",
 				 seed->user);
-		hashed = seed->password ? hash(seed->password) : NULL;
 		if (hashed) {
 			json_object_set_new(user, "passwd",
 					    json_string(hashed));
 			json_object_set_new(user, "lock_passwd", json_false());
 		}
-		free(hashed);
 		json_object_set_new(config, "user", user);
 	}
 	if (seed->keys) {
@@ -98,9 +95,9 @@ static json_t *config_of(const struct seed *seed)
 	return config;
 }
 
-static char *config_text(const struct seed *seed)
+static char *config_text(const struct seed *seed, const char *hashed)
 {
-	json_t *config = config_of(seed);
+	json_t *config = config_of(seed, hashed);
 	char *json = json_dumps(config, JSON_INDENT(2)), *text = NULL;
 
 	if (json && asprintf(&text, HEAD "%s\n", json) < 0)
@@ -110,35 +107,68 @@ static char *config_text(const struct seed *seed)
 	return text;
 }
 
-static char *meta_text(const struct seed *seed)
+static char *meta_text(const struct seed *seed, const char *host)
 {
-	char host[64], *text;
-	json_t *meta;
+	json_t *meta = json_pack("{ss ss}", "instance-id", seed->instance,
+				 "local-hostname", host);
+	char *text = json_dumps(meta, JSON_INDENT(2));
 
-	host_name(host, seed->host);
-	meta = json_pack("{ss ss}", "instance-id", seed->instance,
-			 "local-hostname", host);
-	text = json_dumps(meta, JSON_INDENT(2));
 	json_decref(meta);
 	return text;
 }
 
+/* The same as lines of a word and its value. */
+static char *account_text(const struct seed *seed, const char *host,
+			  const char *hashed)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "instance %s\nhost %s\n", seed->instance, host);
+	if (seed->user)
+		fprintf(out, "user %s\n", seed->user);
+	if (seed->user && hashed)
+		fprintf(out, "password %s\n", hashed);
+	for (unsigned int i = 0; i < seed->keys; i++)
+		fprintf(out, "key %s\n", seed->key[i]);
+	if (!fclose(out))
+		return text;
+	free(text);
+	return NULL;
+}
+
 void *seed_make(const struct seed *seed, size_t *size)
 {
-	char *meta = meta_text(seed), *config = config_text(seed);
-	const bool own = seed->user_data;
-	struct iso_file files[] = {
-		{ "meta-data", "META_DAT.;1", meta, meta ? strlen(meta) : 0 },
-		{ "user-data", "USER_DAT.;1",
-		  own ? seed->user_data : config,
-		  own ? seed->user_data_size : config ? strlen(config) : 0 },
-		{ "vendor-data", "VENDOR_D.;1", config,
-		  config ? strlen(config) : 0 },
-	};
+	char host[64], *hashed = seed->password ? hash(seed->password) : NULL;
+	char *account, *meta, *config;
+	const char *kind = seed->user_data ? "LODGE" : "LODGE ACCOUNT 1";
 	void *image = NULL;
 
-	if (meta && config)
-		image = iso_make("cidata", files, own ? 3 : 2, size);
+	host_name(host, seed->host);
+	account = account_text(seed, host, hashed);
+	meta = meta_text(seed, host);
+	config = config_text(seed, hashed);
+	if (account && meta && config) {
+		const struct iso_file own[] = {
+			{ "meta-data", "META_DAT.;1", meta, strlen(meta) },
+			{ "user-data", "USER_DAT.;1", seed->user_data,
+			  seed->user_data_size },
+			{ "vendor-data", "VENDOR_D.;1", config,
+			  strlen(config) },
+		}, ours[] = {
+			{ "account", "ACCOUNT.;1", account, strlen(account) },
+			{ "meta-data", "META_DAT.;1", meta, strlen(meta) },
+			{ "user-data", "USER_DAT.;1", config, strlen(config) },
+		};
+
+		image = iso_make("cidata", kind, seed->user_data ? own : ours,
+				 3, size);
+	}
+	free(hashed);
+	free(account);
 	free(meta);
 	free(config);
 	return image;

@@ -2,7 +2,9 @@
 /*
  * What a machine's first boot is told: a volume "cidata" as cloud-init's
  * data source NoCloud wants it, with the files meta-data, user-data and, when
- * the user gives user-data, vendor-data.
+ * the user gives user-data, vendor-data. When not, it is marked as one that has
+ * nothing but an account, which the file "account" tells in lines of a word and
+ * its value: our own images read that (guests/debian/files/usr/lib/lodge).
  */
 #ifndef LODGE_IMAGE_SEED_H
 #define LODGE_IMAGE_SEED_H

@@ -104,7 +104,8 @@ class Machine:
 
 
 def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):
-    """One machine, three ways to boot it; a file that survives a kill."""
+    """One machine, three ways to boot it; a file that survives a kill, and
+    last a first boot that is cloud-init's."""
     where = {"env": {**debian["env"], "XDG_RUNTIME_DIR": str(tmp_path)}}
     name = ["--name", "box"]
     key = tmp_path / "key.pub"
@@ -133,10 +134,15 @@ def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):
       "sudo grub-install --target=i386-pc /dev/vda 2>&1")
     m.kill()
 
-    m = Machine(where, *name, "--firmware", "bios")
+    data = tmp_path / "user-data"
+    data.write_text("#cloud-config\nwrite_files:\n"
+                    "- {path: /root/told, content: by user-data}\n"
+                    "runcmd: [cp /root/told /root/ran]\n")
+    m = Machine(where, *name, "--firmware", "bios", "--cloud-init", data)
     m.log_in("box")
     assert m("sha256sum <big") == random
-    m.kill()
+    assert m("sudo cat /root/ran") == "by user-data"
+    m.power_off()
     assert run("image", "forget", "box", **where).returncode == 0
 
 
