@@ -15,7 +15,7 @@
  */
 #include "engine/soft/rewrite_impl.h"
 
-#define HOT_COUNT     32768u
+#define HOT_COUNT     65536u
 #define HOT_COUNT_MIN 512u
 
 /* Modes whose blocks do not call. */

@@ -251,8 +251,9 @@ static struct rewrite_class two_byte(const struct x86_insn *insn)
 	case 0xab:
 	case 0xb3:
 	case 0xbb:
-		/* A register index reaches beyond a memory operand. */
-		return insn->mem ? none : make(REWRITE_RM, true, 0, CF);
+		if (insn->mem && insn->opsize < 4)
+			return none;
+		return make(REWRITE_RM, op != 0xa3 || !insn->mem, 0, CF);
 	case 0xa4:
 	case 0xac:
 		return make(REWRITE_RM, true, 0, insn->imm & mask ? ALL : 0);

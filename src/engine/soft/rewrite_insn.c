@@ -101,6 +101,27 @@ static uint32_t opcode_of(const struct x86_insn *insn)
 	return insn->opcode == 0x82 ? 0x80 : insn->opcode;
 }
 
+/* BT, BTS, BTR and BTC by a register, which may reach beyond the operand. */
+static bool is_bit_string(const struct x86_insn *insn)
+{
+	unsigned int op = insn->opcode;
+
+	return insn->map == X86_MAP_0F &&
+	       (op == 0xa3 || op == 0xab || op == 0xb3 || op == 0xbb);
+}
+
+/* What does is the interpreter's. The index is in a host register; no flag is
+ * live. */
+static void check_bit(struct rewrite *t, const struct x86_insn *insn,
+		      unsigned int reg)
+{
+	bool wide = insn->prefix & X86_PFX_REXW;
+
+	emit_rm_reg(&t->e, 0, wide, false, 0x83, 7, reg); /* cmp */
+	emit_8(&t->e, wide ? 63 : 31);
+	rewrite_miss(t, emit_jcc(&t->e, 7, 0), HOST_RCX); /* above */
+}
+
 static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 			  const struct rewrite_class *class)
 {
@@ -108,10 +129,12 @@ static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 	unsigned int reg = insn->modrm >> 3 & 7;
 	bool at_home = !is_group(insn) && rewrite_host[insn->reg] == HOST_NONE;
 	unsigned int size = memory_size(insn);
-	struct emit_mem at = rewrite_operand(t, insn, size,
-					     size == 16 ? size : 1,
-					     class->writes_memory);
+	struct emit_mem at;
 
+	if (is_bit_string(insn) && t->flags_live)
+		return false;
+	at = rewrite_operand(t, insn, size, size == 16 ? size : 1,
+			     class->writes_memory);
 	if (at_home) {
 		reg = rewrite_spare(t, &at);
 		if (use & MODRM_READS_REG)
@@ -119,6 +142,8 @@ static bool rename_memory(struct rewrite *t, const struct x86_insn *insn,
 	} else if (!is_group(insn)) {
 		reg = rewrite_host[insn->reg];
 	}
+	if (is_bit_string(insn))
+		check_bit(t, insn, reg);
 	emit_rm_mem(&t->e, kept_prefixes(insn), insn->prefix & X86_PFX_REXW,
 		    opcode_of(insn), reg, &at);
 	put_immediate(t, insn);

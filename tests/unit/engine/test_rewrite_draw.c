@@ -204,8 +204,10 @@ static void put_legacy(const struct drawing *d, struct code *c,
 		draw_put(c, (random_below(2) ? 0x50 : random_below(2) ? 0x90 : 0xb0)
 			+ random_below(16));
 		break;
-	case 14: /* PUSHF, JCXZ, CMPXCHG16B */
-		if (random_below(3))
+	case 14: /* PUSHF, JCXZ, CMPXCHG16B, BT and its kin */
+		if (random_below(2))
+			draw_put_value(c, 0xa30f + random_below(4) * 0x800, 2);
+		else if (random_below(3))
 			draw_put_value(c, 0xc70f, 2);
 		else
 			draw_put(c, random_below(2) ? 0x9c : 0xe3);
