@@ -661,12 +661,13 @@ static int shrink(struct vhd *vhd, uint64_t size)
 
 	if (!error)
 		error = set_size(vhd, size);
-	if (error)
-		return error;
-	return vhd->type == VHD_FIXED
-		       ? disk_resize(vhd->node.file, size + VHD_FOOTER,
-				     DISK_PREALLOC_OFF, NULL)
-		       : drop_blocks(vhd, size);
+	if (!error && vhd->type == VHD_FIXED)
+		error = disk_resize(vhd->node.file, size + VHD_FOOTER,
+				    DISK_PREALLOC_OFF, NULL);
+	else if (!error)
+		error = drop_blocks(vhd, size);
+	/* A footer behind the end must not come back. */
+	return error ? error : disk_flush(vhd->node.file);
 }
 
 int vhd_resize(struct disk_node *node, uint64_t size,

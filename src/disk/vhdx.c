@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * VHDX, Hyper-V's disk images: fixed, dynamic and differencing ones, with 512-
- * and 4096-byte sectors. See vhdx.h, and vhdx_differ.c for the last kind. The headers get new
- * GUIDs ahead of the first change of each opening; until then nothing is to be
- * written in place. Changes of tables go through the log, see vhdx_log.c.
+ * and 4096-byte sectors. See vhdx.h, and vhdx_differ.c for the last kind. The
+ * headers get new GUIDs ahead of the first change of each opening; until then
+ * nothing is to be written in place. Changes of tables go through the log, see
+ * vhdx_log.c.
  */
 #include "disk/vhdx.h"
 

@@ -20,7 +20,8 @@ static int widen_leaf(struct disk_node *node, struct disk_error *error)
 {
 	struct disk_node *leaf = node->file;
 
-	if (!leaf || !leaf->driver->leaf || node->driver->names_itself)
+	if (!leaf || !leaf->driver->leaf || node->driver->names_itself ||
+	    node->encrypted)
 		return cannot(node, error);
 	if (!leaf->readonly)
 		return 0;

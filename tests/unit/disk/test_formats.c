@@ -356,6 +356,107 @@ static void a_power_cut_loses_nothing_flushed(void)
 	fake_disk_free(disk);
 }
 
+/* --- the power goes while the size changes -------------------------------------- */
+
+static uint64_t cut_sizes[2]; /* that the disk may have, the old one first */
+
+/* Where the footer of a fixed VHD stood, until it is cleared: a cut before that
+ * leaves it in what is added. */
+static uint64_t cut_foot;
+
+/* The first `size` bytes are what may be there; what was added is zeros. */
+static void compare_begin(struct disk_node *node, const struct model *model,
+			  uint64_t size)
+{
+	uint8_t bytes[SECTOR];
+
+	for (unsigned int s = 0; s < node->size / SECTOR; s++) {
+		uint64_t at = (uint64_t)s * SECTOR;
+
+		if (at >= size && node->size == cut_sizes[0])
+			break; /* may be cut already */
+		assert_int_equal(disk_read_bytes(node, at, bytes, SECTOR), 0);
+		if (at >= size && at == cut_foot)
+			continue;
+		if (at >= size)
+			assert_int_equal(sector_value(bytes), 0);
+		else if (!may_be(&model->sector[s], sector_value(bytes)))
+			fail_msg("%s: sector %u has %x", kind->format, s,
+				 sector_value(bytes));
+	}
+}
+
+static void cut_while_resizing(struct fake_disk *disk, unsigned int what,
+			       void *ctx)
+{
+	const struct disk_open how = { .path = "test",
+				       .format = kind->format };
+	struct fake_disk *left;
+	struct disk_node *node;
+	uint64_t least = cut_sizes[0] < cut_sizes[1] ? cut_sizes[0]
+						     : cut_sizes[1];
+
+	if (random_below(3))
+		return;
+	left = fake_disk_cut(disk, random_below(4) ? random64()
+						   : random_below(2));
+	if (disk_open_on(&node, fake_disk_open(left), &how, &error))
+		fail_msg("%s: open: %s", kind->format, error.text);
+	assert_true(node->size == cut_sizes[0] || node->size == cut_sizes[1]);
+	compare_begin(node, &cut_model, least);
+	check(node, true);
+	disk_close(node);
+	fake_disk_free(left);
+}
+
+static void a_power_cut_leaves_either_size(void)
+{
+	struct fake_disk *disk = fake_disk_create();
+	struct disk_node *node = fake_disk_open(disk);
+	unsigned int sectors = SECTORS, next;
+
+	if (kind->backing) { /* it would show: refused */
+		disk_close(node);
+		fake_disk_free(disk);
+		return;
+	}
+	memset(&cut_model, 0, sizeof(cut_model));
+	create(node);
+	assert_int_equal(disk_flush(node), 0);
+	node = open_on(node);
+	for (unsigned int i = 0; i < 20; i++) {
+		for (unsigned int j = random_below(8); j; j--)
+			do_something(node, &cut_model, 0, sectors);
+		if (random_below(2)) {
+			assert_int_equal(disk_flush(node), 0);
+			for (unsigned int s = sectors; s < SECTORS; s++)
+				cut_model.sector[s].count = 0;
+			if (sectors == SECTORS)
+				settle(node, &cut_model);
+		}
+		next = 1 + random_below(SECTORS);
+		if (!random_below(3))
+			next = SECTORS;
+		cut_sizes[0] = (uint64_t)sectors * SECTOR;
+		cut_sizes[1] = (uint64_t)next * SECTOR;
+		cut_foot = !strcmp(kind->format, "vhd") ? cut_sizes[0]
+							: UINT64_MAX;
+		disk->before = cut_while_resizing;
+		if (disk_resize(node, cut_sizes[1], DISK_PREALLOC_OFF, &error))
+			fail_msg("%s: %s", kind->format, error.text);
+		disk->before = NULL;
+		cut_foot = UINT64_MAX;
+		for (unsigned int s = next < sectors ? next : sectors;
+		     s < SECTORS; s++)
+			cut_model.sector[s] = (struct values){ { 0 }, 0 };
+		sectors = next;
+		cut_sizes[0] = cut_sizes[1];
+		compare_begin(node, &cut_model, cut_sizes[0]);
+	}
+	disk_close(node);
+	fake_disk_free(disk);
+}
+
 /* --- no room -------------------------------------------------------------------- */
 
 static void a_full_host_is_told_and_harms_nothing(void)
@@ -446,6 +547,11 @@ static void power_cuts_of_all(void **state)
 	each_kind(a_power_cut_loses_nothing_flushed);
 }
 
+static void power_cuts_of_sizes_of_all(void **state)
+{
+	each_kind(a_power_cut_leaves_either_size);
+}
+
 static void full_hosts_of_all(void **state)
 {
 	each_kind(a_full_host_is_told_and_harms_nothing);
@@ -457,6 +563,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bytes_stay_in_all),
 		cmocka_unit_test(threads_do_not_meet_in_any),
 		cmocka_unit_test(power_cuts_of_all),
+		cmocka_unit_test(power_cuts_of_sizes_of_all),
 		cmocka_unit_test(full_hosts_of_all),
 	};
 
