@@ -15,6 +15,8 @@
 # as root or in a user namespace, and disk.sh makes the disk of what it left.
 # Whoever starts this clears OUT away when it fails.
 #
+# With LODGE_AGENT=FILE the guest's agent is put into it.
+#
 # usage: build.sh OUT BYTES SUITE [PACKAGE,...]
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -125,6 +127,16 @@ reason() {
 		sed -E 's/^(E|disk): *//; s/  */ /g' | cut -c1-200
 }
 
+# The agent, as a part of the system: LODGE_AGENT names the program.
+add_agent() {
+	local to=$work/files/usr/local/sbin
+	if [ -x "${LODGE_AGENT:-}" ]; then
+		mkdir -p "$to" && cp "$LODGE_AGENT" "$to/lodge-agent"
+	else
+		rm -f "$work/files/etc/systemd/system/lodge-agent.service"
+	fi
+}
+
 bootstrap() {
 	local include
 	include=$(echo $packages | tr ' ' ,)${more:+,$more}
@@ -151,7 +163,8 @@ check_tools
 PATH=$PATH:/usr/sbin:/sbin
 # Open to the namespace's users, as mmdebstrap wants its folder to be.
 work=$(mktemp -d) && chmod 755 "$work" && cp "$here"/disk.sh "$work/" &&
-	cp -r "$here/files" "$work/files" && mkdir "$work/view" && chmod -R go+rX "$work" ||
+	cp -r "$here/files" "$work/files" && mkdir "$work/view" && add_agent &&
+	chmod -R go+rX "$work" ||
 	die "$(because "cannot write to ${TMPDIR:-/tmp}")"
 sources
 bootstrap &

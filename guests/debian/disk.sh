@@ -73,6 +73,8 @@ configure() {
 		"$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 	ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 	chroot "$root" systemctl -q enable systemd-networkd
+	[ ! -e "$root/etc/systemd/system/lodge-agent.service" ] ||
+		chroot "$root" systemctl -q enable lodge-agent
 	# Made new by the first boot of each copy.
 	: >"$root/etc/machine-id"
 }

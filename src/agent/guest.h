@@ -40,6 +40,9 @@ struct user {
 	char name[64], home[256], shell[256];
 };
 
+/* FAILED, with errno, for `what`. */
+void session_failed(struct session *session, const char *what);
+
 /* Serves the connection `fd` to its end. */
 void session_serve(int fd);
 
@@ -54,6 +57,13 @@ int user_become(const struct user *user);
 
 /* Requests, from their frame to the answer's last. */
 void serve_exec(struct session *session);
+void serve_get(struct session *session);
+void serve_put(struct session *session);
+void serve_facts(struct session *session);
+void serve_power(struct session *session, uint8_t how);
+void serve_set_time(struct session *session, uint64_t ns);
+void serve_freeze(struct session *session);
+void serve_connect(struct session *session, uint16_t port);
 
 /* DONE, with a number. */
 void session_done(struct session *session, uint32_t count);

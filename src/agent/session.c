@@ -39,6 +39,14 @@ void session_done(struct session *session, uint32_t count)
 	frame_send(session->fd, AGENT_DONE, number, sizeof(number));
 }
 
+void session_failed(struct session *session, const char *what)
+{
+	int error = errno;
+
+	frame_send_failure(session->fd, error, "%s: %s", what,
+			   strerror(error));
+}
+
 /* False: there is too much of it, or it is none of these. */
 static bool take_about(struct session *session, const struct frame *frame)
 {
@@ -76,7 +84,10 @@ static void serve_request(struct session *session, const struct frame *frame)
 		uint8_t type;
 		uint32_t size;
 	} requests[] = {
-		{ AGENT_EXEC, 0 },
+		{ AGENT_EXEC, 0 },     { AGENT_GET, 0 },   { AGENT_PUT, 0 },
+		{ AGENT_FACTS, 0 },    { AGENT_POWER, 1 },
+		{ AGENT_SET_TIME, 8 }, { AGENT_FREEZE, 0 },
+		{ AGENT_CONNECT, 2 },
 	};
 	bool known = false;
 
@@ -86,8 +97,22 @@ static void serve_request(struct session *session, const struct frame *frame)
 	if (!known)
 		frame_send_failure(session->fd, 0,
 				   "the agent knows no request of this kind");
-	else
+	else if (frame->type == AGENT_EXEC)
 		serve_exec(session);
+	else if (frame->type == AGENT_GET)
+		serve_get(session);
+	else if (frame->type == AGENT_PUT)
+		serve_put(session);
+	else if (frame->type == AGENT_FACTS)
+		serve_facts(session);
+	else if (frame->type == AGENT_POWER)
+		serve_power(session, frame->data[0]);
+	else if (frame->type == AGENT_SET_TIME)
+		serve_set_time(session, frame_get64(frame->data));
+	else if (frame->type == AGENT_FREEZE)
+		serve_freeze(session);
+	else
+		serve_connect(session, frame_get16(frame->data));
 }
 
 /*

@@ -206,9 +206,8 @@ static void help_exec(void)
 {
 	printf("usage: lodge exec [OPTIONS] NAME -- COMMAND [ARGUMENT...]\n\n"
 	       "Runs a command in the guest of a running machine, without a "
-	       "network, by\nthe agent in the guest: the default guest has it, others "
-	       "get it as docs/agent.md\ntells. With -it it is like a command "
-	       "at a terminal.\n\n");
+	       "network, by\nthe agent in the guest: see lodge help agent. With -it it is "
+	       "like a\ncommand at a terminal.\n\n");
 	option_print(options, OPTIONS);
 	printf("\nExit status: that of the command, 128 and more for a signal; "
 	       "126 it cannot be\nrun, 127 not found, 125 the machine has no "

@@ -82,7 +82,7 @@ static const struct option_spec options[] = {
 
 static int run_build(struct store *store, const struct image_args *args)
 {
-	char recipe[PATH_MAX], source[128];
+	char recipe[PATH_MAX], agent[PATH_MAX], source[128];
 	const char *suite = args->suite ? args->suite : "bookworm";
 	struct build build = {
 		.name = args->name ? args->name : args->word[0],
@@ -100,6 +100,8 @@ static int run_build(struct store *store, const struct image_args *args)
 			  "lodge image pull gets others", args->word[0]);
 		return MACHINE_USAGE;
 	}
+	if (data_find(agent, "lodge-agent"))
+		build.agent = agent;
 	if (!data_find(recipe, "recipes/debian/build.sh")) {
 		cli_error("image build: the recipes are missing; make install "
 			  "in the source tree puts them beside the program");

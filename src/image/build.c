@@ -33,6 +33,8 @@ static _Noreturn void become_recipe(const struct build *build,
 		dup2(null, STDIN_FILENO);
 	/* The draft's lock is the recipe's as well. */
 	fcntl(draft->folder, F_SETFD, 0);
+	if (build->agent)
+		setenv("LODGE_AGENT", build->agent, 1);
 	snprintf(size, sizeof(size), "%" PRIu64, build->size);
 	execl(build->recipe, build->recipe, draft->path, size, build->suite,
 	      build->packages, (char *)NULL);

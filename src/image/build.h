@@ -17,6 +17,7 @@ struct build {
 	const char *source;   /* for the record: "build debian bookworm" */
 	const char *suite;    /* of the distribution */
 	const char *packages; /* more of them, with commas between; "" */
+	const char *agent;    /* lodge-agent's path; NULL: it gets none */
 	uint64_t size;	      /* of the disk, a multiple of 1 MiB */
 	bool replace;
 };

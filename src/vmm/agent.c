@@ -175,7 +175,7 @@ static int try_again(struct agent *agent, struct remote *remote,
 		nanosleep(&pause, NULL);
 	}
 	return vmm_error_set(error, "%s: no agent answers in its guest; it "
-			     "needs lodge-agent, see lodge help exec",
+			     "needs lodge-agent, see lodge help agent",
 			     agent->name);
 }
 

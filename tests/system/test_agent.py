@@ -3,6 +3,7 @@
 one that means harm."""
 import array
 import hashlib
+import json
 import os
 import pathlib
 import random
@@ -274,6 +275,138 @@ def test_terminal_of_a_caller_that_is_gone(guest):
     until(lambda: not running(guest, "sleep 3999"))
 
 
+# --- files -------------------------------------------------------------------
+
+def copy(*args, **kwargs):
+    return run("cp", *args, timeout=LIMIT, **kwargs)
+
+
+def test_copy_a_file(guest, tmp_path):
+    data = random.Random(3).randbytes(5 * MIB)
+    here, back = tmp_path / "here", tmp_path / "back"
+    here.write_bytes(data)
+    here.chmod(0o640)
+    os.utime(here, ns=(10**18, 1234567890123456789))
+    assert copy(here, f"{guest}:/tmp/there").returncode == 0
+    assert output(guest, "md5sum </tmp/there; stat -c '%a %Y' /tmp/there") \
+        == f"{md5(data)}  -\n640 1234567890\n"
+    assert copy(f"{guest}:/tmp/there", back).returncode == 0
+    assert back.read_bytes() == data
+    assert back.stat().st_mode & 0o7777 == 0o640
+    assert back.stat().st_mtime_ns == here.stat().st_mtime_ns or \
+        back.stat().st_mtime_ns // 10**9 == 1234567890
+    # Into folders, under its own name; over what is there.
+    (tmp_path / "folder").mkdir()
+    for _ in range(2):
+        assert copy(f"{guest}:/tmp/there", tmp_path / "folder").returncode == 0
+        assert copy(here, f"{guest}:/tmp").returncode == 0
+    assert (tmp_path / "folder" / "there").read_bytes() == data
+    assert output(guest, "md5sum </tmp/here")[:32] == md5(data)
+
+
+def test_copy_streams(guest):
+    data = random.Random(4).randbytes(MIB)
+    result = subprocess.run([LODGE, "cp", "-", f"{guest}:/tmp/stream"],
+                            input=data, timeout=LIMIT, check=False)
+    assert result.returncode == 0
+    result = subprocess.run([LODGE, "cp", f"{guest}:/tmp/stream", "-"],
+                            capture_output=True, timeout=LIMIT, check=False)
+    assert result.stdout == data
+
+
+def test_copy_a_tree(guest, tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "a" / "b").mkdir(parents=True)
+    (tree / "a" / "file").write_text("words")
+    (tree / "a" / "strange\nname \udcff").write_bytes(b"")
+    (tree / "link").symlink_to("/etc/passwd")
+    (tree / "a" / "b").chmod(0o555)
+    for n in range(300):
+        (tree / f"f{n}").write_text(str(n) * n)
+    os.mkfifo(tree / "pipe")
+    result = copy("-r", tree, f"{guest}:/tmp")
+    assert result.returncode == 1
+    assert "left out: pipe" in result.stderr
+    (tree / "pipe").unlink()
+    assert output(guest, "readlink /tmp/tree/link; stat -c %a /tmp/tree/a/b") \
+        == "/etc/passwd\n555\n"
+    assert copy("-r", f"{guest}:/tmp/tree", tmp_path / "back").returncode == 0
+    subprocess.run(["diff", "-r", "--no-dereference", tree,
+                    tmp_path / "back"], check=True)
+    assert (tmp_path / "back" / "a" / "b").stat().st_mode & 0o777 == 0o555
+
+
+def test_copy_as_a_user(guest, tmp_path):
+    output(guest, "grep -q ^guest: /etc/passwd || "
+           "echo guest:x:1000:1000::/tmp:/bin/sh >>/etc/passwd")
+    (tmp_path / "mine").write_text("x")
+    assert copy("--user", "guest", tmp_path / "mine",
+                f"{guest}:").returncode == 0
+    assert output(guest, "stat -c %u /tmp/mine") == "1000\n"
+    output(guest, "echo x >/root/secret; chmod 600 /root/secret")
+    refused(copy("--user", "guest", f"{guest}:/root/secret", tmp_path), 1,
+            "/root/secret", "Permission denied")
+
+
+def test_copy_what_cannot_be(guest, tmp_path):
+    (tmp_path / "file").write_text("x")
+    refused(copy(f"{guest}:/none", tmp_path), 1, "/none", "No such file")
+    refused(copy(f"{guest}:/etc", tmp_path), 1, "/etc", "-r")
+    refused(copy(tmp_path, f"{guest}:/tmp"), 1, "-r")
+    refused(copy(tmp_path / "file", f"{guest}:/none/x"), 1, "/none")
+    refused(copy(f"{guest}:/etc/passwd", tmp_path / "none" / "x"), 1, "none")
+    refused(copy("a", "b"), 2, "NAME:PATH")
+    refused(copy("a:b", "c:d"), 2, "NAME:PATH")
+    refused(copy("a:b"), 2, "lodge help cp")
+    # A guest that is full tells so, and nobody hangs.
+    output(guest, "mkdir -p /tmp/s && mount -t tmpfs -o size=1M s /tmp/s")
+    (tmp_path / "large").write_bytes(bytes(8 * MIB))
+    refused(copy(tmp_path / "large", f"{guest}:/tmp/s"), 1, "No space left")
+
+
+# --- the whole guest -----------------------------------------------------------
+
+def test_facts(guest):
+    result = run("agent", guest)
+    assert result.returncode == 0
+    for word in ("agent ", "kernel ", "load ", "memory ", "available "):
+        assert f"\n{word}" in "\n" + result.stdout
+    facts = json.loads(run("agent", "--json", guest).stdout)
+    assert facts["kernel"].startswith("Linux ")
+    assert facts["available"] < facts["memory"] < 512 * MIB
+    output(guest, "ifconfig lo:1 10.9.8.7 netmask 255.255.0.0 2>&1; "
+           "ip link add d0 type dummy 2>&1; true")
+    assert isinstance(facts["address"], list)
+
+
+def test_set_time(guest):
+    output(guest, "date -s 2001-01-01")
+    assert run("agent", guest, "set-time").returncode == 0
+    assert abs(int(output(guest, "date +%s")) - time.time()) < 60
+
+
+def test_freeze(guest):
+    """The default guest has no file system that can be frozen; the command
+    runs all the same, and its status is ours."""
+    result = run("agent", guest, "freeze", "--", "sh", "-c", "echo x; exit 5")
+    assert (result.returncode, result.stdout) == (5, "x\n")
+    refused(run("agent", guest, "freeze"), 2, "command")
+    refused(run("agent", guest, "frieze"), 2, "unknown action")
+
+
+def test_proxy(guest):
+    output(guest, "(nc -l -p 7000 -e sh -c 'tr a-z A-Z; echo end') "
+           ">/dev/null 2>&1 & until netstat -lnt | grep -q :7000; do sleep 0.1;"
+           " done")
+    data = b"some words " * 100000
+    result = subprocess.run([LODGE, "proxy", guest, "7000"], input=data,
+                            capture_output=True, timeout=LIMIT, check=False)
+    assert result.stdout == data.upper() + b"end\n"
+    assert result.returncode == 0
+    refused(run("proxy", guest, "7001"), 1, "7001", "refused")
+    refused(run("proxy", guest, "0"), 2, "port")
+
+
 # --- guests without ----------------------------------------------------------
 
 def start(*args):
@@ -286,7 +419,7 @@ def test_no_agent(runtime, make_kernel):
     try:
         until((runtime / "none.sock").exists)
         refused(run("exec", "--timeout", 0, "none", "true"), 125, "none",
-                "no agent answers", "lodge help exec")
+                "no agent answers", "lodge help agent")
         result = run("exec", "--timeout", 2, "none", "true")
         assert result.returncode == 125
         assert "waiting for the agent" in result.stderr.splitlines()[0]
@@ -413,6 +546,40 @@ def test_words_for_a_terminal(hostile):
     assert len(result.stderr.splitlines()) == 1
     assert "\x1b" not in result.stderr and "\r" not in result.stderr
     assert len(result.stderr) < 600
+
+
+@pytest.mark.parametrize("words", [
+    frame(OUTPUT, b"x"), frame(100, b""), frame(99, b"x"), frame(102)])
+def test_files_without_sense(hostile, tmp_path, words):
+    name = hostile(words)
+    for to in tmp_path, "-":
+        result = copy("-r", f"{name}:/x", to)
+        assert result.returncode == 1
+        assert "speaks no sense" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def entry(kind, name):
+    return frame(kind, struct.pack("<IQQI", 0o6777, 1, 1, 0) + name)
+
+
+@pytest.mark.parametrize("words", [
+    entry(96, b"x") + entry(98, b"../out"),
+    entry(96, b"x") + entry(98, b"/tmp/lodge-out"),
+    entry(96, b"x") + entry(96, b"..") + entry(98, b"out"),
+    entry(96, b"x") + entry(100, b"y\0..") + entry(96, b"y") +
+    entry(98, b"out"),
+    entry(96, b"x") + frame(97) + frame(97) + entry(98, b"out"),
+    entry(100, b"x\0.."), entry(98, b"x") + entry(98, b"out")])
+def test_files_that_go_astray(hostile, tmp_path, words):
+    """Nothing comes to be beside what was asked for."""
+    (tmp_path / "to").mkdir()
+    result = copy("-r", f"{hostile(words)}:/x", tmp_path / "to")
+    assert result.returncode == 1
+    assert os.listdir(tmp_path) == ["to"]
+    assert os.listdir(tmp_path / "to") in ([], ["x"])
+    assert not (tmp_path / "to" / "x").is_symlink()
+    assert not os.path.exists("/tmp/lodge-out")
 
 
 @pytest.mark.parametrize("greeting", [
