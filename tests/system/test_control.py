@@ -310,8 +310,8 @@ def test_inspect(idle):
     idle("web", "--display", "std")
     result = run("inspect", "--json", "web")
     found = json.loads(result.stdout)
-    assert {"memory", "pci", "interrupts", "devices", "attached",
-            "drives"} == set(found)
+    assert {"state", "memory", "pci", "interrupts", "devices", "attached",
+            "drives", "nets"} == set(found)
     assert any(r["base"] == 1 << 20 and r["kind"] == "ram"
                for r in found["memory"])
     assert any(r["kind"] == "device" and r["name"] == "vga"
