@@ -127,10 +127,12 @@ def test_listing(linux, image):
     shell = boot(linux, "--disk", image)
     text = shell.run("cd /sys/bus/pci/devices; for d in *; do "
                      "echo $d $(cat $d/vendor $d/device $d/class); done")
-    assert text.splitlines()[:7] == [
+    assert text.splitlines()[:9] == [
         "0000:00:00.0 0x8086 0x29c0 0x060000",
         "0000:00:02.0 0x1af4 0x1044 0x00ff00",
         "0000:00:05.0 0x1af4 0x1045 0x00ff00",
+        "0000:00:06.0 0x1af4 0x1053 0x028000",
+        "0000:00:07.0 0x1af4 0x1041 0x020000",
         "0000:00:08.0 0x1af4 0x1042 0x010000",
         "0000:00:1c.0 0x8086 0x2940 0x060400",
         "0000:00:1c.1 0x8086 0x2940 0x060400",
