@@ -21,6 +21,9 @@ LODGE = BUILD / "lodge"
 ENGINE = os.environ.get("LODGE_ENGINE", "soft")
 APPEND = os.environ.get("LODGE_APPEND", "")
 
+# Meson names folders with libraries of tests; programs use the system's own.
+os.environ.pop("LD_LIBRARY_PATH", None)
+
 
 def run(*args, timeout=60, **kwargs):
     """lodge with these arguments, to its end."""
