@@ -69,7 +69,7 @@ const struct trial_kind trial_kinds[] = {
 	  .backing = "vhd", .least = 1024, .most = 8192 },
 	{ .name = "vdi", .format = "vdi", .qemu = "vdi", .late = true,
 	  .least = 1024, .most = 8192 },
-	{ .name = "vdi-static", .format = "vdi", .qemu = "vdi",
+	{ .name = "vdi-static", .format = "vdi", .qemu = "vdi", .late = true,
 	  .options = { "static=on" }, .least = 1024, .most = 4096 },
 	{ .name = "luks1", .format = "luks", .qemu = "luks", .noisy = true,
 	  .encrypted = true,
