@@ -59,11 +59,18 @@ static void add_floppies(char *text, unsigned int count)
 	}
 }
 
-void boot_order_write(char text[BOOT_ORDER_MAX],
-		      const struct machine_config *config)
+uint32_t boot_order_write(char text[BOOT_ORDER_MAX],
+			  const struct machine_config *config)
 {
+	size_t size;
+
 	text[0] = '\0';
 	add_floppies(text, config->floppy_count);
 	add_all(text, config->disk, config->disk_count, true);
 	add_all(text, config->disk, config->disk_count, false);
+	/* OVMF takes it only when a zero ends the last line, as QEMU has it. */
+	size = strlen(text);
+	if (size)
+		text[size - 1] = '\0';
+	return (uint32_t)size;
 }

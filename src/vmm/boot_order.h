@@ -9,9 +9,10 @@
 
 /*
  * A device path a line: floppy disks, CDs, then disks, each in the order
- * given. Empty without any.
+ * given; a zero ends the last. Its bytes, the zero among them; 0: there are
+ * none of these, and the text is empty.
  */
-void boot_order_write(char text[BOOT_ORDER_MAX],
-		      const struct machine_config *config);
+uint32_t boot_order_write(char text[BOOT_ORDER_MAX],
+			  const struct machine_config *config);
 
 #endif

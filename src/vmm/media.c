@@ -181,10 +181,9 @@ static int open_disks(struct media *media, struct vmm_error *error)
 			return -1;
 	if (open_floppies(media, error))
 		return -1;
-	boot_order_write(media->boot_order, media->config);
 	media->rom.firmware.boot_order = media->boot_order;
 	media->rom.firmware.boot_order_size =
-		(uint32_t)strlen(media->boot_order);
+		boot_order_write(media->boot_order, media->config);
 	return 0;
 }
 
