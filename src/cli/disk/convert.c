@@ -160,7 +160,12 @@ static int prepare_target(struct convert *c)
 		c->device = S_ISBLK(status.st_mode);
 		return c->device ? open_device(c) : refuse_target(c);
 	}
-	c->parted = !c->driver->names_itself && !disk_is_address(c->target);
+	/* What is not a file cannot get its name later. */
+	if (disk_is_address(c->target))
+		return make_target(c, c->target) || open_target(c, c->target)
+			       ? MACHINE_FAILED
+			       : 0;
+	c->parted = !c->driver->names_itself;
 	if (!c->parted)
 		return prepare_folder(c);
 	if (!part_init(&c->part, c->target, describe_source(c))) {
@@ -219,6 +224,8 @@ static int give_up(struct convert *c, int result,
 	}
 	if (c->parted)
 		part_remove(&c->part);
+	else if (c->to && disk_is_address(c->target))
+		disk_remove(c->to);
 	return fail(c, c->target, error);
 }
 
@@ -233,7 +240,7 @@ static int finish(struct convert *c)
 	c->to = NULL;
 	if (c->parted)
 		result = part_keep(&c->part, c->target);
-	else if (!c->device)
+	else if (c->folder.fd >= 0)
 		result = part_folder_keep(&c->folder);
 	if (result) {
 		disk_error_set(&error, result, "%s", strerror(-result));
