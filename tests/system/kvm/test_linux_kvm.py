@@ -21,7 +21,7 @@ from test_kvm import GUEST, QEMU, libraries
 
 HERE = pathlib.Path(__file__).resolve().parent
 MKE2FS = pathlib.Path("/sbin/mke2fs")
-LIMIT = 900  # seconds; some 150 on a quiet machine
+LIMIT = 480  # seconds; some 200 on a quiet machine
 MODULES = ["pytest", "_pytest", "pexpect", "ptyprocess", "pluggy", "iniconfig",
            "packaging", "attr", "attrs", "py", "exceptiongroup", "tomli"]
 NOT_PYTHON = ["test", "idlelib", "ensurepip", "lib2to3", "tkinter",
