@@ -67,6 +67,8 @@ int agent_send(struct agent *agent, uint8_t type, const void *data, size_t size,
 		return vmm_error_set(error, "%s: a word of %zu bytes is too "
 				     "long", agent->name, size);
 	rc = frame_send(agent->fd, type, data, (uint32_t)size);
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		return 0;
 	return rc ? vmm_error_set(error, "%s: lost its agent: %s", agent->name,
 				  strerror(-rc)) : 0;
 }

@@ -32,7 +32,10 @@ int agent_open(struct agent *agent, const char *name,
 	       const struct agent_patience *patience, struct vmm_error *error);
 void agent_close(struct agent *agent);
 
-/* Sends a frame. -1 with `error`. */
+/*
+ * Sends a frame. -1 with `error`. An agent that has hung up is none: what it
+ * said before is still to be received, and then that it is gone.
+ */
 int agent_send(struct agent *agent, uint8_t type, const void *data, size_t size,
 	       struct vmm_error *error);
 

@@ -606,6 +606,15 @@ def test_lost(hostile):
     assert "lost its agent" in result.stderr
 
 
+def test_lost_while_it_is_asked(hostile):
+    """What it said counts, though it did not hear us to the end."""
+    def leave(sock):
+        sock.recv(1)
+        sock.sendall(frame(FAILED, struct.pack("<I", 2) + b"no such program"))
+    words = ["x" * 60000] * 30     # more than a socket holds
+    refused(run("exec", hostile(leave), *words), 127, "no such program")
+
+
 def test_a_flood(hostile):
     """Whoever does not stop does not cost memory."""
     def flood(sock):
