@@ -4,7 +4,8 @@
 
 A Meson test is a program that holds many: cmocka programs, pytest and the
 test guests' runner tell how many passed, and those are counted; any other
-program counts as one. Ends with "N passed, N failed" and, when something
+program counts as one. Some run once more what failed at first: that counts,
+and is named. Ends with "N passed, N failed" and, when something
 failed, status 1.
 
 usage: run_tests.py BUILD [arguments for meson test]
@@ -16,6 +17,7 @@ import subprocess
 import sys
 
 CMOCKA = re.compile(r'^\[  (PASSED|FAILED)  \] (\d+) test', re.M)
+AGAIN = re.compile(r'^-* ?once more(?:, alone)?: (\S+)', re.M)
 SUMMARY = re.compile(r'\b(\d+) (passed|failed|errors?|skipped)\b')
 FAILED = {'FAIL', 'ERROR', 'TIMEOUT', 'INTERRUPT', 'UNEXPECTEDPASS'}
 
@@ -33,11 +35,15 @@ def told(text):
     return words
 
 
+def output(test):
+    return (test.get('stdout') or '') + (test.get('stderr') or '')
+
+
 def count(test):
     """(passed, failed, skipped) of one line of Meson's log."""
     if test['result'] == 'SKIP':
         return 0, 0, 1
-    words = told((test.get('stdout') or '') + (test.get('stderr') or ''))
+    words = told(output(test))
     passed = words.get('passed', 0)
     failed = words.get('failed', 0)
     skipped = words.get('skipped', 0)
@@ -60,6 +66,7 @@ def main():
                           check=False)
     total = [0, 0, 0]
     names = []
+    again = []
     try:
         with open(log, encoding='utf-8') as lines:
             for line in lines:
@@ -68,6 +75,8 @@ def main():
                 total = [a + b for a, b in zip(total, counts)]
                 if counts[1]:
                     names.append(test['name'])
+                again += [f'{test["name"]}: {name}'
+                          for name in AGAIN.findall(output(test))]
     except FileNotFoundError:
         print(f'run_tests: meson left no {log}', file=sys.stderr)
     if done.returncode and not total[1]:
@@ -75,6 +84,8 @@ def main():
     print()
     if names:
         print('failed:', ', '.join(names))
+    for name in again:
+        print(f'(run twice: {name})')
     if total[2]:
         print(f'({total[2]} skipped)')
     print(f'{total[0]} passed, {total[1]} failed', flush=True)

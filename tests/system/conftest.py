@@ -93,3 +93,10 @@ def linux():
     return ["run", "--kernel", kernel, "--initrd", initrd, "--engine", ENGINE,
             "--append", "console=ttyS0 quiet tsc=reliable no_timer_check "
             f"cryptomgr.notests panic=-1 {APPEND}"]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What failed at the first try, and why: scripts/run_tests.py reads it."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_sep("-", f"once more: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)

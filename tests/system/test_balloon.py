@@ -126,11 +126,11 @@ def test_reports(machine):
 def test_programs_come_first(machine):
     """A balloon that is too large gives way to what the guest runs."""
     m = machine()
-    m.balloon("150M")
-    m.wait(lambda: m.balloon()["size"] == 150 * MIB, "inflated")
-    # A program of 200 MiB; the tmpfs does not count as one.
+    m.balloon("256M")
+    m.wait(lambda: m.balloon()["size"] == 256 * MIB, "inflated")
+    # A program of 400 MiB; the tmpfs does not count as one.
     assert m.shell.run(
-        "dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null && "
+        "dd if=/dev/zero of=/dev/null bs=400M count=1 2>/dev/null && "
         "echo done", timeout=BOOT) == "done"
     m.shell.run("dmesg | grep -q 'Out of memory' && exit 1 || true")
     m.balloon("1G")
