@@ -47,6 +47,7 @@ extern const struct command command_job;
 extern const struct command command_limit;
 extern const struct command command_disk;
 extern const struct command command_image;
+extern const struct command command_net;
 extern const struct command command_host;
 
 #endif

@@ -61,6 +61,7 @@ static const struct command *const commands[] = {
 	&command_limit,
 	&command_disk,
 	&command_image,
+	&command_net,
 	&command_host,
 	&command_version,
 	&command_help,

@@ -146,10 +146,27 @@ static int bad_mode(const char *value, size_t length)
 	return -1;
 }
 
-static int take_mode(struct cli_nets *nets, const char *value, size_t length)
+static int take_subject(struct machine_net *net, char *subject)
+{
+	const struct net_mode *mode = net->config.mode;
+
+	net->config.subject = subject;
+	if (mode->subject && (!subject || !*subject))
+		cli_error("run: --net %s: give %s=%s", mode->name, mode->name,
+			  mode->subject);
+	else if (!mode->subject && subject)
+		cli_error("run: --net %s: takes no =%s", mode->name, subject);
+	else
+		return 0;
+	return -1;
+}
+
+/* "MODE[=SUBJECT][,OPTION...]" */
+static int take_mode(struct cli_nets *nets, const char *value)
 {
 	struct machine_net *net = &nets->net[nets->count];
-	char *word, *rest;
+	const size_t length = strcspn(value, ",=");
+	char *word, *rest, *subject;
 
 	*net = (struct machine_net){
 		.config = {
@@ -160,20 +177,22 @@ static int take_mode(struct cli_nets *nets, const char *value, size_t length)
 	};
 	if (!net->config.mode)
 		return bad_mode(value, length);
-	nets->words[nets->count] = strdup(value + length);
-	if (!nets->words[nets->count])
+	rest = nets->words[nets->count] = strdup(value + length);
+	if (!rest)
 		return -1;
-	for (word = strtok_r(nets->words[nets->count++], ",", &rest); word;
-	     word = strtok_r(NULL, ",", &rest))
-		if (take_word(net, word))
+	nets->count++;
+	word = strsep(&rest, ",");
+	subject = strchr(word, '=');
+	if (take_subject(net, subject ? subject + 1 : NULL))
+		return -1;
+	while ((word = strsep(&rest, ",")))
+		if (*word && take_word(net, word))
 			return -1;
 	return 0;
 }
 
 int net_take(struct cli_nets *nets, const char *value)
 {
-	size_t length = strcspn(value, ",");
-
 	nets->given = true;
 	if (!strcmp(value, "none")) {
 		nets->none = true;
@@ -183,7 +202,7 @@ int net_take(struct cli_nets *nets, const char *value)
 		cli_error("run: more than %d network cards", BOARD_NICS_MAX);
 		return -1;
 	}
-	return take_mode(nets, value, length);
+	return take_mode(nets, value);
 }
 
 int net_take_publish(struct cli_nets *nets, const char *value)
@@ -252,7 +271,7 @@ int net_complete(struct cli_nets *nets, bool unasked)
 	/* A lodge that was built without it has no network then. */
 	if (!nets->given &&
 	    (nets->publishes || (unasked && extension_present("user-net"))) &&
-	    take_mode(nets, "user", 4))
+	    take_mode(nets, "user"))
 		return -1;
 	for (unsigned int i = 0; i < nets->count; i++) {
 		struct net_config *config = &nets->net[i].config;

@@ -16,6 +16,7 @@
 
 #include "disk/driver.h"
 #include "host/linux/extension.h"
+#include "host/linux/json_file.h"
 #include "image/download.h"
 
 #define LIST_MAX   ((uint64_t)4 << 20) /* bytes of a list of checksums */
@@ -109,13 +110,7 @@ static uint64_t hash(const char *text)
 
 static int open_folder(struct store *store)
 {
-	char path[FOLDER_PATH_MAX + 16];
-	int err, fd;
-
-	snprintf(path, sizeof(path), "%s/downloads", store->path);
-	err = folder_make(path);
-	fd = err ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return err ? err : fd < 0 ? -errno : fd;
+	return data_open(store->path, "downloads");
 }
 
 static int open_partial(struct store *store, const char *url,

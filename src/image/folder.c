@@ -14,25 +14,6 @@
 
 #define DEPTH_MAX 16 /* folders in folders that are looked into */
 
-int folder_make(const char *path)
-{
-	char part[FOLDER_PATH_MAX];
-	size_t length = strlen(path);
-
-	if (length >= sizeof(part))
-		return -ENAMETOOLONG;
-	memcpy(part, path, length + 1);
-	for (char *slash = part + 1; *slash; slash++) {
-		if (*slash != '/')
-			continue;
-		*slash = '\0';
-		if (mkdir(part, 0700) && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return mkdir(part, 0700) && errno != EEXIST ? -errno : 0;
-}
-
 /* PREFIX and sixteen digits that nobody else has. */
 static int name_aside(char name[32], const char *prefix)
 {

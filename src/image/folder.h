@@ -10,13 +10,11 @@
 #include <stdint.h>
 
 #include "disk/error.h"
+#include "host/linux/data.h"
 
-#define FOLDER_PATH_MAX 1024
+#define FOLDER_PATH_MAX DATA_PATH_MAX
 #define FOLDER_DRAFT	".new-"
 #define FOLDER_GONE	".old-"
-
-/* Makes `path` with the folders above it, for this user alone. 0 or -errno. */
-int folder_make(const char *path);
 
 /*
  * Makes a folder for a draft in `parent`, open and locked: the descriptor, or

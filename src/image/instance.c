@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "disk/node.h"
+#include "host/linux/json_file.h"
 
 static int fail(struct disk_error *error, const char *what, int code)
 {

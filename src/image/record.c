@@ -3,16 +3,13 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "host/linux/json_file.h"
 
 #define RECORD_FILE    "image.json"
 #define RECORD_VERSION 1
-#define JSON_SIZE_MAX  (1 << 20)
 #define TIME_FORMAT    "%Y-%m-%dT%H:%M:%SZ"
 
 bool image_name_valid(const char *name)
@@ -111,44 +108,6 @@ int image_record_unpack(struct image_record *record, const json_t *json,
 	}
 	record->size = (uint64_t)size;
 	return 0;
-}
-
-int json_file_write(const json_t *json, int folder, const char *name)
-{
-	int fd = openat(folder, name,
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (json_dumpfd(json, fd, JSON_INDENT(2)) ||
-	    write(fd, "\n", 1) != 1 || fsync(fd))
-		err = errno ? -errno : -EIO;
-	close(fd);
-	return err;
-}
-
-json_t *json_file_read(int folder, const char *name)
-{
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char *text = NULL;
-	size_t size = 0;
-	json_t *json;
-	FILE *file;
-
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!file) {
-		if (fd >= 0)
-			close(fd);
-		return NULL;
-	}
-	text = malloc(JSON_SIZE_MAX);
-	if (text)
-		size = fread(text, 1, JSON_SIZE_MAX, file);
-	fclose(file);
-	json = text ? json_loadb(text, size, 0, NULL) : NULL;
-	free(text);
-	return json;
 }
 
 int image_record_read(struct image_record *record, int folder,

@@ -44,8 +44,4 @@ int image_record_read(struct image_record *record, int folder,
 int image_record_write(const struct image_record *record, int folder,
 		       struct disk_error *error);
 
-/* An object to and from file `name` of a folder; 0 or -errno, NULL. */
-int json_file_write(const json_t *json, int folder, const char *name);
-json_t *json_file_read(int folder, const char *name);
-
 #endif

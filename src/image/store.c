@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/linux/json_file.h"
+
 #define LIST_MAX 4096
 
 static int fail(struct disk_error *error, const char *what, int code)
@@ -19,50 +21,22 @@ static int fail(struct disk_error *error, const char *what, int code)
 	return -1;
 }
 
-/* Where the store is; an XDG variable counts only when absolute. */
-static int store_path(char *path, size_t size, struct disk_error *error)
-{
-	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-	int length;
-
-	if (data && *data == '/') {
-		length = snprintf(path, size, "%s/lodge", data);
-	} else if (home && *home == '/') {
-		length = snprintf(path, size, "%s/.local/share/lodge", home);
-	} else {
-		disk_error_set(error, -ENOENT, "neither XDG_DATA_HOME nor HOME "
-			       "is set; set one of them to an absolute path");
-		return -1;
-	}
-	if (length >= 0 && (size_t)length < size)
-		return 0;
-	disk_error_set(error, -ENAMETOOLONG, "the path of the image store is "
-		       "too long; set XDG_DATA_HOME to a shorter one");
-	return -1;
-}
-
-static int open_folder(const char *base, const char *name, int *fd)
-{
-	char path[FOLDER_PATH_MAX + 128];
-	int err;
-
-	snprintf(path, sizeof(path), "%s/%s", base, name);
-	err = folder_make(path);
-	*fd = err ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return err ? err : *fd < 0 ? -errno : 0;
-}
-
 int store_open(struct store *store, struct disk_error *error)
 {
 	char lock[FOLDER_PATH_MAX + 128];
 	int err;
 
 	*store = (struct store){ -1, -1, -1, "" };
-	if (store_path(store->path, sizeof(store->path), error))
+	err = data_path(store->path);
+	if (err) {
+		disk_error_set(error, err, "%s", data_path_error(err));
 		return -1;
-	err = open_folder(store->path, "images", &store->images);
-	if (!err)
-		err = open_folder(store->path, "machines", &store->machines);
+	}
+	store->images = data_open(store->path, "images");
+	store->machines = data_open(store->path, "machines");
+	err = store->images < 0	  ? store->images
+	      : store->machines < 0 ? store->machines
+				    : 0;
 	if (!err) {
 		snprintf(lock, sizeof(lock), "%s/.lock", store->path);
 		store->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -41,6 +41,7 @@ struct net_publish {
 
 struct net_config {
 	const struct net_mode *mode;
+	const char *subject; /* of MODE=SUBJECT; NULL: the mode has none */
 	/* That every mode has. */
 	uint8_t mac[NIC_MAC];
 	bool mac_given;
@@ -62,6 +63,7 @@ struct net_option {
 
 struct net_mode {
 	const char *name;
+	const char *subject; /* "NAME" of NAME in MODE=NAME; NULL: MODE alone */
 	const struct net_option *options;
 	unsigned int option_count;
 	bool can_publish;

@@ -331,6 +331,7 @@ def test_reboot(guest, server):
 
 @pytest.mark.parametrize("words, said", [
     (["--net", "mars"], "--net mars: give user or none"),
+    (["--net", "user=lab"], "--net user: takes no =lab"),
     (["--net", "user,mac=1:2:3"], "mac=1:2:3: give the address of one card"),
     (["--net", "user,mac=01:00:5e:00:00:01"], "the address of one card"),
     (["--net", "user,mtu=67"], "mtu=67: give 68 to 65535"),

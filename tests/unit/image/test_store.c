@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fake/test.h"
+#include "host/linux/json_file.h"
 #include "image/store.h"
 
 static char folder[64];

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lodge net: the networks that machines are joined by.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/option.h"
+#include "net/network_store.h"
+#include "vmm/machine.h"
+
+#define SET_MAX 64
+
+struct args {
+	char **word;
+	int words;
+	bool json;
+	struct net_word set[SET_MAX]; /* properties */
+	unsigned int sets;
+};
+
+struct part {
+	const char *name;
+	const char *synopsis, *summary;
+	const struct option_spec *options;
+	size_t option_count;
+	bool named; /* its one word is a network's name */
+	int (*run)(struct network_store *store, struct args *args);
+};
+
+/* --- options ------------------------------------------------------------------- */
+
+static int take_json(void *config, const char *value)
+{
+	((struct args *)config)->json = true;
+	return 0;
+}
+
+static int take(void *config, const char *property, const char *value)
+{
+	struct args *args = config;
+
+	if (args->sets == SET_MAX) {
+		cli_error("net: more than %d options", SET_MAX);
+		return -1;
+	}
+	args->set[args->sets++] = (struct net_word){ property, value };
+	return 0;
+}
+
+#define TAKE(property)                                                 \
+	static int take_##property(void *config, const char *value)     \
+	{                                                               \
+		return take(config, #property, value);                  \
+	}
+
+TAKE(kind)
+TAKE(subnet)
+TAKE(dhcp)
+TAKE(domain)
+TAKE(mtu)
+TAKE(backing)
+TAKE(uplink)
+TAKE(vlan)
+TAKE(vxlan)
+TAKE(peer)
+
+static const struct option_spec properties[] = {
+	{ "kind", "KIND",
+	  "nat (default): to the outside by this computer's address;\n"
+	  "isolated: to nobody else; routed: by their own addresses", false,
+	  take_kind },
+	{ "subnet", "CIDR",
+	  "its addresses, one of IPv4 and one of IPv6 (/64); without,\n"
+	  "some that are free", true, take_subnet },
+	{ "dhcp", "FIRST-LAST",
+	  "addresses that machines are given, on (default) or off", false,
+	  take_dhcp },
+	{ "domain", "NAME", "of the machines' names: MACHINE.NAME (internal)",
+	  false, take_domain },
+	{ "mtu", "BYTES", "of its cards", false, take_mtu },
+	{ "backing", "BACKING",
+	  "switch (default): a process of yours, no privileges; bridge:\n"
+	  "of the kernel's, for root; routed, vlan and vxlan need it", false,
+	  take_backing },
+	{ "uplink", "INTERFACE", "the bridge is joined to it", false,
+	  take_uplink },
+	{ "vlan", "TAG", "with this tag there, 1 to 4094", false, take_vlan },
+	{ "vxlan", "NUMBER", "the bridge is joined to an overlay", false,
+	  take_vxlan },
+	{ "peer", "ADDRESS", "of another host of it; repeats", true,
+	  take_peer },
+	{ "json", NULL, "print JSON", false, take_json },
+};
+
+#define PROPERTIES (sizeof(properties) / sizeof(properties[0]))
+#define JSON_OPTION (&properties[PROPERTIES - 1])
+
+/* --- printing ------------------------------------------------------------------- */
+
+static void add_user(void *ctx, const char *machine, const char *mac)
+{
+	json_array_append_new(ctx, json_pack("{ss ss}", "machine", machine,
+					     "mac", mac));
+}
+
+static json_t *describe(struct network_store *store,
+			const struct network *network)
+{
+	json_t *users = json_array(), *json;
+
+	json = network->created < 0 ? json_pack("{ss}", "name", network->name)
+				    : network_pack(network);
+	json_object_del(json, "version");
+	json_object_set_new(json, "damaged",
+			    json_boolean(network->created < 0));
+	network_store_users(store, network->name, add_user, users);
+	json_object_set_new(json, "users", users);
+	return json;
+}
+
+static void print_json(json_t *json)
+{
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(json);
+}
+
+static void print_texts(const json_t *list, const char *between)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(list, i, value)
+		printf("%s%s", i ? between : "", json_string_value(value));
+}
+
+static const char *text_of(const json_t *json, const char *name)
+{
+	const char *text = json_string_value(json_object_get(json, name));
+
+	return text ? text : "";
+}
+
+static void print_network(const json_t *json)
+{
+	static const char *const texts[] = { "kind", "backing", "dhcp",
+					     "domain", "uplink" };
+	static const char *const numbers[] = { "mtu", "vlan", "vxlan" };
+	const json_t *user;
+	size_t i;
+
+	printf("%-10s %s\n", "name", text_of(json, "name"));
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (*text_of(json, texts[i]))
+			printf("%-10s %s\n", texts[i], text_of(json, texts[i]));
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		json_int_t n =
+			json_integer_value(json_object_get(json, numbers[i]));
+
+		if (n)
+			printf("%-10s %lld\n", numbers[i], (long long)n);
+	}
+	printf("%-10s ", "subnets");
+	print_texts(json_object_get(json, "subnets"), ", ");
+	if (json_array_size(json_object_get(json, "peers")))
+		printf("\n%-10s ", "peers");
+	print_texts(json_object_get(json, "peers"), ", ");
+	printf("\n");
+	json_array_foreach(json_object_get(json, "users"), i, user)
+		printf("%-10s %s (%s)\n", "machine", text_of(user, "machine"),
+		       text_of(user, "mac"));
+}
+
+/* 0, or the exit status after cli_error(). */
+static int find(struct network_store *store, const char *name,
+		struct network *network)
+{
+	const char *names[256], *like = NULL;
+	struct network *list = NULL;
+	struct net_error error, why;
+	int count, found = network_store_find(store, name, network, &error);
+	size_t n = 0;
+
+	if (!found)
+		return 0;
+	count = found > 0 ? network_store_list(store, &list, &why) : 0;
+	for (int i = 0; i < count && n < 256; i++)
+		names[n++] = list[i].name;
+	if (n)
+		like = cli_nearest(name, names, n, sizeof(names[0]));
+	if (like)
+		cli_error("there is no network %s; did you mean %s?", name,
+			  like);
+	else
+		cli_error("%s", error.text);
+	free(list);
+	return MACHINE_FAILED;
+}
+
+static int failed(const char *part, const struct net_error *error)
+{
+	cli_error("net %s: %s", part, error->text);
+	return MACHINE_FAILED;
+}
+
+/* --- parts ------------------------------------------------------------------------ */
+
+/* What the options say, to the network. */
+static int apply(struct network *network, const struct args *args,
+		 struct net_error *error)
+{
+	struct network_change change = { 0 };
+
+	for (unsigned int i = 0; i < args->sets; i++)
+		if (network_set(network, &change, args->set[i].name,
+				args->set[i].value, error))
+			return -1;
+	return network_complete(network, &change, error);
+}
+
+static int run_create(struct network_store *store, struct args *args)
+{
+	struct network network;
+	struct net_error error;
+
+	network_init(&network, args->word[0]);
+	if (apply(&network, args, &error)) {
+		cli_error("net create: %s", error.text);
+		return MACHINE_USAGE;
+	}
+	if (network_store_add(store, &network, &error))
+		return failed("create", &error);
+	if (args->json)
+		print_json(describe(store, &network));
+	return MACHINE_OK;
+}
+
+static const struct part part_create = {
+	.name = "create",
+	.synopsis = "NAME [OPTIONS]",
+	.summary = "Makes a network between machines.",
+	.options = properties,
+	.option_count = PROPERTIES,
+	.named = true,
+	.run = run_create,
+};
+
+static void print_row(const json_t *json)
+{
+	if (json_is_true(json_object_get(json, "damaged"))) {
+		printf("%-16s damaged: delete it and make it again\n",
+		       text_of(json, "name"));
+		return;
+	}
+	printf("%-16s %-9s %-8s %8zu  ", text_of(json, "name"),
+	       text_of(json, "kind"), text_of(json, "backing"),
+	       json_array_size(json_object_get(json, "users")));
+	print_texts(json_object_get(json, "subnets"), ", ");
+	printf("\n");
+}
+
+static int run_list(struct network_store *store, struct args *args)
+{
+	json_t *all = json_array(), *json;
+	struct network *list;
+	struct net_error error;
+	int count = network_store_list(store, &list, &error);
+	size_t i;
+
+	if (count < 0) {
+		json_decref(all);
+		return failed("list", &error);
+	}
+	for (int k = 0; k < count; k++)
+		json_array_append_new(all, describe(store, &list[k]));
+	free(list);
+	if (args->json) {
+		print_json(all);
+		return MACHINE_OK;
+	}
+	if (count)
+		printf("%-16s %-9s %-8s %8s  %s\n", "NAME", "KIND", "BACKING",
+		       "MACHINES", "SUBNETS");
+	json_array_foreach(all, i, json)
+		print_row(json);
+	json_decref(all);
+	return MACHINE_OK;
+}
+
+static const struct part part_list = {
+	.name = "list",
+	.synopsis = "[--json]",
+	.summary = "Lists your networks.",
+	.options = JSON_OPTION,
+	.option_count = 1,
+	.run = run_list,
+};
+
+static int run_show(struct network_store *store, struct args *args)
+{
+	struct network network;
+	json_t *json;
+	int status = find(store, args->word[0], &network);
+
+	if (status)
+		return status;
+	json = describe(store, &network);
+	if (args->json)
+		print_json(json_incref(json));
+	else
+		print_network(json);
+	json_decref(json);
+	return MACHINE_OK;
+}
+
+static const struct part part_show = {
+	.name = "show",
+	.synopsis = "NAME [--json]",
+	.summary = "Tells about a network, and which machines use it.",
+	.options = JSON_OPTION,
+	.option_count = 1,
+	.named = true,
+	.run = run_show,
+};
+
+static int run_edit(struct network_store *store, struct args *args)
+{
+	struct network network;
+	struct net_error error;
+	int status = find(store, args->word[0], &network);
+
+	if (status)
+		return status;
+	if (apply(&network, args, &error)) {
+		cli_error("net edit: %s", error.text);
+		return MACHINE_USAGE;
+	}
+	if (network_store_replace(store, &network, &error))
+		return failed("edit", &error);
+	if (args->json)
+		print_json(describe(store, &network));
+	return MACHINE_OK;
+}
+
+static const struct part part_edit = {
+	.name = "edit",
+	.synopsis = "NAME [OPTIONS]",
+	.summary = "Changes what the options say of a network that no machine "
+		   "uses.",
+	.options = properties,
+	.option_count = PROPERTIES,
+	.named = true,
+	.run = run_edit,
+};
+
+static int run_delete(struct network_store *store, struct args *args)
+{
+	struct net_error error;
+	struct network network;
+
+	if (network_store_remove(store, args->word[0], &error)) {
+		if (network_store_find(store, args->word[0], &network,
+				       &(struct net_error){ "" }) == 1)
+			return find(store, args->word[0], &network);
+		return failed("delete", &error);
+	}
+	if (args->json)
+		print_json(json_pack("{ss}", "deleted", args->word[0]));
+	return MACHINE_OK;
+}
+
+static const struct part part_delete = {
+	.name = "delete",
+	.synopsis = "NAME [--json]",
+	.summary = "Takes a network away that no machine uses.",
+	.options = JSON_OPTION,
+	.option_count = 1,
+	.named = true,
+	.run = run_delete,
+};
+
+/* --- the command -------------------------------------------------------------------- */
+
+static const struct part *const parts[] = {
+	&part_create, &part_list, &part_show, &part_edit, &part_delete,
+};
+
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static void help(void)
+{
+	printf("usage: lodge net PART [OPTIONS]\n\n"
+	       "The networks that join machines.\n\n");
+	for (size_t i = 0; i < PARTS; i++)
+		printf("  %s %s\n", parts[i]->name, parts[i]->synopsis);
+	printf("\nlodge net PART --help tells more about one.\n");
+}
+
+static const struct part *find_part(const char *name)
+{
+	const char *names[PARTS], *like;
+
+	for (size_t i = 0; i < PARTS; i++) {
+		if (!strcmp(parts[i]->name, name))
+			return parts[i];
+		names[i] = parts[i]->name;
+	}
+	like = cli_nearest(name, names, PARTS, sizeof(names[0]));
+	if (like)
+		cli_error("net: there is no \"%s\"; did you mean %s?", name,
+			  like);
+	else
+		cli_error("net: there is no \"%s\"; see lodge help net",
+			  name);
+	return NULL;
+}
+
+/* -1 after cli_error(). */
+static int check_words(const struct part *part, const struct args *args)
+{
+	if (args->words > part->named) {
+		cli_error("net %s: unexpected argument \"%s\"; see lodge net %s "
+			  "--help", part->name, args->word[part->named],
+			  part->name);
+	} else if (args->words < part->named) {
+		cli_error("net %s: a network's name is missing", part->name);
+	} else if (part->named && !network_name_valid(args->word[0])) {
+		cli_error("net %s: %s: give 1 to %d letters, digits and - _ . "
+			  "with no . or - first", part->name, args->word[0],
+			  NETWORK_NAME_MAX);
+	} else {
+		return 0;
+	}
+	return -1;
+}
+
+static int run_part(const struct part *part, int argc, char **argv)
+{
+	struct args args = { .word = argv };
+	struct network_store store;
+	struct net_error error;
+	char command[32];
+	int status;
+
+	snprintf(command, sizeof(command), "net %s", part->name);
+	switch (option_parse_words(command, part->options, part->option_count,
+				   argc, argv, &args, &args.words)) {
+	case OPTION_HELP:
+		printf("usage: lodge net %s %s\n\n%s\n\n", part->name,
+		       part->synopsis, part->summary);
+		option_print(part->options, part->option_count);
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	if (check_words(part, &args))
+		return MACHINE_USAGE;
+	if (network_store_open(&store, &error)) {
+		cli_error("net: %s", error.text);
+		return MACHINE_FAILED;
+	}
+	status = part->run(&store, &args);
+	network_store_close(&store);
+	return status;
+}
+
+static int run_net(const struct command_context *context, int argc,
+		   char **argv)
+{
+	const struct part *part;
+
+	if (argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
+		help();
+		return MACHINE_OK;
+	}
+	if (!argc) {
+		cli_error("net: say what to do; see lodge help net");
+		return MACHINE_USAGE;
+	}
+	part = find_part(argv[0]);
+	return part ? run_part(part, argc - 1, argv + 1) : MACHINE_USAGE;
+}
+
+const struct command command_net = {
+	.name = "net",
+	.summary = "make, list and delete networks between machines",
+	.run = run_net,
+	.help = help,
+};
