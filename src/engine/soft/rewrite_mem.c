@@ -396,8 +396,10 @@ static struct emit_mem reach_shared(struct rewrite *t,
 				    const struct rewrite_access *noted)
 {
 	struct rewrite_share *s = &t->share[noted->share];
+	bool second = noted > t->access[t->index] &&
+		      noted[-1].share == noted->share;
 	/* PUSH of memory has two accesses: the share hangs on the first. */
-	bool first = s->first == t->index && !noted->at;
+	bool first = s->first == t->index && !second;
 
 	return first ? lead(t, s, noted) : follow(t, s, noted);
 }

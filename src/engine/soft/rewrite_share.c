@@ -112,6 +112,8 @@ static uint32_t written(const struct x86_insn *insn,
 		return 0;
 	case REWRITE_PUSH:
 	case REWRITE_PUSH_IMM:
+	case REWRITE_PUSH_MEM:
+	case REWRITE_PUSH_RM:
 		return bit(X86_RSP);
 	case REWRITE_POP:
 		return bit(X86_RSP) | bit(insn->rm);
@@ -121,8 +123,6 @@ static uint32_t written(const struct x86_insn *insn,
 		return bit(insn->rm);
 	case REWRITE_OFFSET:
 		return bit(X86_RAX);
-	case REWRITE_PUSH_RM:
-		return bit(X86_RSP);
 	case REWRITE_VECTOR:
 		return rewrite_vector_written(insn);
 	default:
@@ -169,6 +169,7 @@ static bool moves(const struct rewrite *t, const struct x86_insn *insn,
 	switch (class->kind) {
 	case REWRITE_PUSH:
 	case REWRITE_PUSH_IMM:
+	case REWRITE_PUSH_MEM:
 	case REWRITE_PUSH_RM:
 		*by = -(int64_t)slot;
 		return pushes;

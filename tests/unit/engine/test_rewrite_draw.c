@@ -151,8 +151,8 @@ static void put_legacy_prefixes(struct code *c)
 		draw_put(c, 0x67);
 	if (random_below(10) == 0)
 		draw_put(c, 0x64 + random_below(2));
-	if (random_below(30) == 0)
-		draw_put(c, 0x2e);
+	if (random_below(16) == 0)
+		draw_put(c, 0x26 + random_below(4) * 8); /* ES CS SS DS */
 	if (random_below(12) == 0)
 		draw_put(c, 0xf0);
 }
@@ -275,35 +275,43 @@ static bool category_allowed(const ZydisDecodedInstruction *zi)
 		return false;
 	switch (zi->meta.category) {
 	case ZYDIS_CATEGORY_ADOX_ADCX:
+	case ZYDIS_CATEGORY_AES:
 	case ZYDIS_CATEGORY_AVX:
 	case ZYDIS_CATEGORY_AVX2:
 	case ZYDIS_CATEGORY_BINARY:
 	case ZYDIS_CATEGORY_BITBYTE:
 	case ZYDIS_CATEGORY_BMI1:
 	case ZYDIS_CATEGORY_BMI2:
+	case ZYDIS_CATEGORY_BROADCAST:
 	case ZYDIS_CATEGORY_CMOV:
 	case ZYDIS_CATEGORY_FCMOV:
 	case ZYDIS_CATEGORY_KMASK:
 	case ZYDIS_CATEGORY_CONVERT:
 	case ZYDIS_CATEGORY_DECIMAL:
 	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_GFNI:
 	case ZYDIS_CATEGORY_LOGICAL:
 	case ZYDIS_CATEGORY_LOGICAL_FP:
 	case ZYDIS_CATEGORY_LZCNT:
 	case ZYDIS_CATEGORY_MISC:
 	case ZYDIS_CATEGORY_MMX:
 	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_PCLMULQDQ:
 	case ZYDIS_CATEGORY_POP:
 	case ZYDIS_CATEGORY_PREFETCH:
 	case ZYDIS_CATEGORY_PUSH:
 	case ZYDIS_CATEGORY_ROTATE:
 	case ZYDIS_CATEGORY_SEMAPHORE:
 	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_SHA:
 	case ZYDIS_CATEGORY_SHIFT:
 	case ZYDIS_CATEGORY_SSE:
+	case ZYDIS_CATEGORY_STTNI:
 	case ZYDIS_CATEGORY_STRINGOP:
 	case ZYDIS_CATEGORY_TBM:
+	case ZYDIS_CATEGORY_VAES:
 	case ZYDIS_CATEGORY_VFMA:
+	case ZYDIS_CATEGORY_VPCLMULQDQ:
 	case ZYDIS_CATEGORY_WIDENOP:
 	case ZYDIS_CATEGORY_X87_ALU:
 		return true;
@@ -479,6 +487,14 @@ static void add_insn(struct drawing *d)
 		draw_control(d);
 		return;
 	}
+	if (random_below(32) == 0) {
+		draw_special(d);
+		return;
+	}
+	if (random_below(d->on_stack ? 2 : 40) == 0) {
+		draw_on_stack(d);
+		return;
+	}
 	if (random_below(8) == 0) {
 		draw_favourite_move(d);
 		return;
@@ -490,198 +506,12 @@ static void add_insn(struct drawing *d)
 		}
 }
 
-/* --- division ------------------------------------------------------------ */
-
 void draw_add_bytes(struct drawing *d, uint64_t bytes, unsigned int count)
 {
 	struct code c = { .length = 0 };
 
 	draw_put_value(&c, bytes, count);
 	draw_add_piece(d, &c);
-}
-
-/* --- branches ------------------------------------------------------------ */
-
-/* `opcode`, then the distance to `target` in four bytes. */
-static void add_near(struct drawing *d, uint32_t opcode, unsigned int count,
-		     uint32_t target)
-{
-	struct code c = { .length = 0 };
-
-	draw_put_value(&c, opcode, count);
-	draw_put_value(&c, target - (d->at + count + 4), 4);
-	draw_add_piece(d, &c);
-}
-
-bool draw_fits_short(const struct drawing *d, uint32_t target)
-{
-	int32_t away = (int32_t)(target - (d->at + 2));
-
-	return away == (int8_t)away;
-}
-
-static void add_jump(struct drawing *d, uint32_t target)
-{
-	if (draw_fits_short(d, target) && random_below(2))
-		draw_add_bytes(d, 0xeb | (target - (d->at + 2)) << 8, 2);
-	else
-		add_near(d, 0xe9, 1, target);
-}
-
-static void add_jcc(struct drawing *d, unsigned int cc, uint32_t target)
-{
-	if (draw_fits_short(d, target) && random_below(2))
-		draw_add_bytes(d, 0x70 | cc | ((target - (d->at + 2)) & 0xff) << 8,
-			  2);
-	else
-		add_near(d, 0x800f | cc << 8, 2, target);
-}
-
-void draw_condition(struct drawing *d, uint32_t target)
-{
-	static const uint16_t read[8] = { 0x800, 1, 0x40, 0x41, 0x80, 4,
-					  0x880, 0x8c0 };
-	unsigned int cc = random_below(16);
-
-	/* cmp r, r */
-	if (read[cc >> 1] & draw_undefined_now(d))
-		draw_add_bytes(d, 0xc03948 | random_below(64) << 16, 3);
-	add_jcc(d, cc, target);
-}
-
-/* Most often 0: what makes an address not canonical. */
-static uint64_t draw_nowhere(void)
-{
-	return random_below(24) ? 0 : 1ull << (47 + random_below(17));
-}
-
-/* mov r, target; never rsp */
-static unsigned int add_constant(struct drawing *d, uint32_t target)
-{
-	unsigned int r = draw_register(d);
-
-	if (r == X86_RSP)
-		r = X86_R10;
-	if (random_below(2)) {
-		struct code c = { .length = 0 };
-
-		draw_put(&c, 0x48 | r >> 3);
-		draw_put(&c, 0xb8 | (r & 7));
-		draw_put_value(&c, target | draw_nowhere(), 8);
-		draw_add_piece(d, &c);
-	} else { /* lea r, [rip + x] */
-		add_near(d, 0x58d48 | (r >> 3) << 2 | (r & 7) << 19, 3,
-			 target);
-	}
-	return r;
-}
-
-static void add_group5(struct drawing *d, unsigned int op, unsigned int r)
-{
-	if (r >= 8)
-		draw_add_bytes(d, 0xc0ff41 | op << 19 | (r & 7) << 16, 3);
-	else
-		draw_add_bytes(d, 0xc0ff | op << 11 | r << 8, 2);
-}
-
-/* sub dword [counter], 1; jcc back; then on. */
-static void add_loop(struct drawing *d)
-{
-	static const uint8_t conditions[] = { 5, 7, 15 }; /* jnz, ja, jg */
-	uint32_t counter = REWRITE_WORDS + d->block * 8;
-	struct code c = { .length = 0 };
-
-	draw_put_value(&c, 0x252c83, 3);
-	draw_put_value(&c, counter, 4);
-	draw_put(&c, 1);
-	draw_add_piece(d, &c);
-	add_jcc(d, conditions[random_below(3)], d->start[d->block]);
-	add_jump(d, d->start[d->block + 1]);
-}
-
-/* The next block through memory: a pointer, and a jump or call by it. */
-static void add_by_memory(struct drawing *d, uint32_t target)
-{
-	uint32_t word = DRAW_TARGETS + d->block * 8;
-	struct code c = { .length = 0 };
-
-	draw_put_value(&c, 0x2504c7, 3); /* mov dword [word], target */
-	draw_put_value(&c, word, 4);
-	draw_put_value(&c, target, 4);
-	draw_add_piece(d, &c);
-	c.length = 0;
-	draw_put_value(&c, 0x2504c7, 3);
-	draw_put_value(&c, word + 4, 4);
-	draw_put_value(&c, draw_nowhere() >> 32, 4);
-	draw_add_piece(d, &c);
-	add_near(d, random_below(2) ? 0x25ff : 0x15ff, 2, word);
-}
-
-static void add_return(struct drawing *d, uint32_t target)
-{
-	unsigned int r = add_constant(d, target);
-
-	if (r >= 8)
-		draw_add_bytes(d, 0x5041 | (r & 7) << 8, 2);
-	else
-		draw_add_bytes(d, 0x50 | r, 1);
-	if (random_below(2))
-		draw_add_bytes(d, 0xc3, 1);
-	else
-		draw_add_bytes(d, 0xc2 | random_below(0x10000) << 8, 3);
-}
-
-bool draw_far_away(const struct drawing *d, uint32_t target)
-{
-	return (d->at ^ target) & ~0xfffu;
-}
-
-/* Ends the block; notes when that keeps every flag alive. */
-static void add_end(struct drawing *d)
-{
-	unsigned int left = d->blocks - d->block;
-	uint32_t next = d->start[d->block + 1];
-	uint32_t other = d->start[d->block + 1 + random_below(left)];
-	bool *all_live = &d->p->all_live[d->block];
-
-	*all_live = draw_far_away(d, next);
-	if (d->p->bits != 64) {
-		draw_narrow_end(d, next, other, all_live);
-		return;
-	}
-	if (d->streams) {
-		*all_live = false;
-		add_loop(d);
-		return;
-	}
-	switch (random_below(12)) {
-	case 0 ... 1:
-		add_jump(d, next);
-		break;
-	case 2:
-		add_near(d, 0xe8, 1, next);
-		break;
-	case 3 ... 6:
-		*all_live &= draw_far_away(d, other);
-		draw_condition(d, other);
-		add_jump(d, next);
-		break;
-	case 7 ... 8:
-		*all_live = false;
-		add_loop(d);
-		break;
-	case 9:
-		*all_live = true;
-		add_group5(d, random_below(2) ? 4 : 2, add_constant(d, next));
-		break;
-	case 10:
-		*all_live = true;
-		add_by_memory(d, next);
-		break;
-	default:
-		*all_live = true;
-		add_return(d, next);
-	}
 }
 
 /* --- the program ---------------------------------------------------------- */
@@ -768,6 +598,11 @@ void rewrite_draw(struct program *p, bool host)
 		d.favourite = draw_pointer(&d);
 		d.favourite_index = random_below(4) ? 4 : draw_small(&d);
 		d.favourite_scale = random_below(4);
+		d.on_stack = random_below(5) == 0;
+		if (d.on_stack) {
+			d.favourite = X86_RSP;
+			d.favourite_index = 4;
+		}
 		d.streams = p->bits == 64 && random_below(5) == 0;
 		if (d.streams)
 			draw_stream(&d);
@@ -778,7 +613,7 @@ void rewrite_draw(struct program *p, bool host)
 				draw_division(&d);
 			left -= left > 0;
 		}
-		add_end(&d);
+		draw_end(&d);
 	}
 	rewrite_analyse(p);
 	p->rip = d.start[0];

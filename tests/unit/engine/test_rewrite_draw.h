@@ -23,6 +23,7 @@ struct drawing {
 	uint16_t precious; /* registers of those two kinds */
 	bool x87;	   /* many x87 instructions */
 	bool streams;	   /* this block is a loop over memory */
+	bool on_stack;	   /* this block works on the stack */
 	unsigned int favourite; /* pointer of this block */
 	unsigned int favourite_index, favourite_scale; /* index 4: none */
 };
@@ -68,16 +69,22 @@ bool draw_follow_flags(const ZydisDecodedInstruction *zi, uint32_t *undefined);
 bool draw_decode(const uint8_t *bytes, unsigned int bits,
 		 ZydisDecodedInstruction *zi, ZydisDecodedOperand *zo);
 
-/* Jumps to `target` on some condition. */
+/* test_rewrite_branch.c: jumps to `target` on some condition; ends the block,
+ * and notes whether that keeps every flag alive. */
 void draw_condition(struct drawing *d, uint32_t target);
+void draw_end(struct drawing *d);
 
 /* test_rewrite_stream.c: the body of a loop. */
 void draw_stream(struct drawing *d);
+
+/* test_rewrite_stack.c: an instruction or two that work on the stack. */
+void draw_on_stack(struct drawing *d);
 
 /* test_rewrite_special.c */
 void draw_control(struct drawing *d);
 void draw_favourite_move(struct drawing *d);
 void draw_division(struct drawing *d);
+void draw_special(struct drawing *d);
 /* A new instruction, maybe with operands of the other size. */
 void draw_maybe_other_size(struct code *c);
 
