@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "module.h"
+
 #define DEPTH 32
 #define SMALL 4096u
 #define LARGE (1u << 20)
@@ -45,30 +47,6 @@ static _Noreturn void fail(const char *what)
 }
 
 /* --- setting up --------------------------------------------------------------- */
-
-static void load_module(const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return; /* built into this kernel */
-	syscall(SYS_finit_module, fd, "", 0);
-	close(fd);
-}
-
-static void load_modules(void)
-{
-	FILE *order = fopen("/lib/modules/order", "re");
-	char name[64];
-
-	while (order && fscanf(order, "%63s", name) == 1)
-		load_module(name);
-	if (order)
-		fclose(order);
-}
 
 static int open_disk(enum kind kind)
 {
@@ -110,7 +88,7 @@ int disk_there(const char *test)
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
 			      0);
 	if (!ready)
-		load_modules();
+		module_load_all();
 	ready = 1;
 	wait_for_disk(kind);
 	return fds[kind] >= 0;

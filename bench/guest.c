@@ -7,8 +7,9 @@
  *     bench NAME RATE UNIT
  *
  * where a larger rate is better. As process 1 it mounts what it needs and
- * powers the machine off at the end. Arguments (or `bench=a,b` on the kernel
- * command line) name the tests to run; none: all.
+ * powers the machine off at the end. Arguments name the tests to run (none: all)
+ * and the server of network tests; on the kernel's command line those are
+ * `bench=a,b` and `peer=ADDRESS:PORT`. `--serve` makes it that server.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "disk.h"
+#include "net.h"
 #include "work.h"
 
 /* A test works for this long at least. */
@@ -267,6 +269,15 @@ static const struct test disk_tests[] = {
 	{ "nvme_write", disk_nvme_write, 1, "MiB/s" },
 };
 
+/* Of a guest with a network, or on the host, when a server is named. */
+static const struct test net_tests[] = {
+	{ "net_get", net_get, NET_PIECE / 1048576.0, "MiB/s" },
+	{ "net_put", net_put, NET_PIECE / 1048576.0, "MiB/s" },
+	{ "net_udp", net_udp, 1e-3, "k/s" },
+	{ "net_rr", net_rr, 1e-3, "k/s" },
+	{ "net_conn", net_conn, 1e-3, "k/s" },
+};
+
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 /* As often as `ios=N` on the kernel's command line says; 0: long enough. */
@@ -363,17 +374,44 @@ static void run_disk_tests(const char *list)
 			run_test(&disk_tests[i]);
 }
 
-static void run_tests(const char *list)
+/* Of `peer`, NULL: none, `net_first` tells milliseconds. */
+static void run_net_tests(const char *list, const char *peer)
+{
+	for (unsigned int i = 0; i < COUNT(net_tests); i++)
+		if (listed(list, net_tests[i].name) &&
+		    net_there(net_tests[i].name, peer))
+			run_test(&net_tests[i]);
+	if (net_first() > 0)
+		printf("bench net_first %.6g ms\n", net_first());
+}
+
+static void run_tests(const char *list, const char *peer)
 {
 	for (unsigned int i = 0; i < COUNT(tests); i++)
 		if (!list || listed(list, tests[i].name))
 			run_test(&tests[i]);
 	if (list)
 		run_disk_tests(list);
+	if (list)
+		run_net_tests(list, peer);
 	/* Two processors against one: only when asked for. */
 	if (list && listed(list, "busy"))
 		for (unsigned int i = 0; i < 2 * BUSY_ROUNDS; i++)
 			run_busy(1 + i % 2);
+}
+
+/* What follows `name` in the kernel's command line; NULL: it is not there. */
+static char *word_of(char *line, const char *name)
+{
+	char *at = strstr(line, name);
+
+	return at ? at + strlen(name) : NULL;
+}
+
+static void cut_word(char *word)
+{
+	if (word)
+		word[strcspn(word, " \n")] = '\0';
 }
 
 /* As process 1: file systems, the kernel's command line, power-off. */
@@ -381,7 +419,7 @@ static void run_as_init(void)
 {
 	static char line[4096];
 	double boot = now();
-	char *list, *end;
+	char *list, *peer;
 	ssize_t n;
 	int fd;
 
@@ -396,14 +434,12 @@ static void run_as_init(void)
 	line[n > 0 ? n : 0] = '\0';
 	if (strstr(line, "ios="))
 		fixed = strtoull(strstr(line, "ios=") + 4, NULL, 10);
-	list = strstr(line, "bench=");
-	if (list) {
-		list += 6;
-		end = list + strcspn(list, " \n");
-		*end = '\0';
-	}
+	list = word_of(line, "bench=");
+	peer = word_of(line, "peer=");
+	cut_word(list);
+	cut_word(peer);
 	if (!list || strcmp(list, "none"))
-		run_tests(list);
+		run_tests(list, peer);
 	sync();
 	reboot(RB_POWER_OFF);
 }
@@ -412,9 +448,11 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "--nothing"))
 		return 0;
+	if (argc > 1 && !strcmp(argv[1], "--serve"))
+		net_serve();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (getpid() == 1)
 		run_as_init();
-	run_tests(argc > 1 ? argv[1] : NULL);
+	run_tests(argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL);
 	return 0;
 }

@@ -178,6 +178,10 @@ class Machine:
         passphrase of one that is encrypted."""
         raise NotImplementedError
 
+    def net_words(self):
+        """A virtio card with the network "user"."""
+        raise NotImplementedError
+
     def firmware_command(self, kind, variables):
         """`kind`: bios, or uefi with a copy of its variables."""
         raise NotImplementedError
@@ -203,6 +207,9 @@ class Lodge(Machine):
             key = f',secret={secret}' if name == 'luks' else ''
             words += ['--disk', f'{path},format={name},cache={cache}{key}']
         return words
+
+    def net_words(self):
+        return ['--net', 'user']
 
     def firmware_command(self, kind, variables):
         return [self.program, 'run', '--engine', 'soft', '--firmware', kind,
@@ -237,6 +244,10 @@ class Qemu(Machine):
                                 f'cache={cache},file={path}{key}',
                       '-device', f'virtio-blk-pci,drive={name}']
         return words
+
+    def net_words(self):
+        return ['-netdev', 'user,id=net', '-device',
+                'virtio-net-pci,netdev=net']
 
     def firmware_command(self, kind, variables):
         command = [self.program, '-nographic', '-net', 'none',

@@ -29,6 +29,7 @@ import fio  # noqa: E402
 import gdb  # noqa: E402
 import guests  # noqa: E402
 import images  # noqa: E402
+import nets  # noqa: E402
 import table  # noqa: E402
 from guests import BenchError  # noqa: E402
 
@@ -49,10 +50,12 @@ NATIVE_LIMIT = 120
 QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
          'avx2_copy', 'getpid', 'pagefault', 'fork']
 
-ALL_TESTS = table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS
+ALL_TESTS = (table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS +
+             table.NET_TESTS)
 
 # What --only chooses from.
-PARTS = ['figures', 'debian', 'tests', 'disks', 'formats', 'images']
+PARTS = ['figures', 'debian', 'tests', 'disks', 'formats', 'images',
+         'nets']
 
 AT_PROMPT = 'memory beyond guest RAM, at the prompt'
 
@@ -97,8 +100,11 @@ def run_tool(command, what):
 
 def build_program(folder, compiler):
     program = folder / 'bench'
-    sources = [HERE / name for name in ('guest.c', 'work.c', 'disk.c')]
-    if not newer(program, sources + [HERE / 'work.h', HERE / 'disk.h']):
+    sources = [HERE / name for name in ('guest.c', 'work.c', 'disk.c',
+                                          'net.c', 'module.c')]
+    headers = [HERE / name for name in ('work.h', 'disk.h', 'net.h',
+                                        'module.h')]
+    if not newer(program, sources + headers):
         run_tool([compiler, '-O2', '-static', '-o', str(program),
                   *map(str, sources), '-lm'],
                  'cannot compile the benchmark program')
@@ -140,6 +146,7 @@ class Setup:
         folder = build / 'bench'
         folder.mkdir(exist_ok=True)
         self.build = build
+        self.guest = guest
         self.folder = str(folder)
         self.variables = folder / 'variables'
         self.program = str(build_program(folder, args.cc))
@@ -425,6 +432,18 @@ def measure_formats(setup, tests, rounds):
     return table.format_rows(rates)
 
 
+def measure_nets(setup, tests, rounds):
+    """Rows of the table of networks, and one for the figures."""
+    rates = table.Rates()
+    bench = nets.Bench(setup, run_tool, say)
+    bench.measure(tests, rounds,
+                  lambda name, output: collect(rates, name, output))
+    first = {m: statistics.median(v) for m, v in bench.first.items()}
+    return (table.format_rows(rates, table.NET_TESTS),
+            [figure('network card\'s driver to first answer', 'ms', '50', '',
+                    first)])
+
+
 def measure_images(setup, rounds):
     """Rows of the table of conversions, and of the small ones."""
     with images.Images(setup.lodge.program, setup.folder) as bench:
@@ -440,6 +459,7 @@ def text_of(about, results):
             (table.FIGURE_HEAD, table.figure_lines(results['figures'])),
             (table.DISK_HEAD, table.disk_lines(results['disks'])),
             (table.FORMAT_HEAD, table.format_lines(results['formats'])),
+            (table.NET_HEAD, table.format_lines(results['nets'])),
             table.convert_table(results['conversions']),
             (table.SMALL_HEAD, table.small_lines(results['images']))):
         lines = list(lines)
@@ -538,14 +558,15 @@ def choose(args):
     if args.only is None:
         args.only = ['figures', 'tests'] if args.quick else list(PARTS)
         if args.tests:
-            args.only = ['figures', 'tests', 'disks', 'formats']
+            args.only = ['figures', 'tests', 'disks', 'formats', 'nets']
     if args.no_figures and 'figures' in args.only:
         args.only.remove('figures')
     if not args.tests:
         args.tests = [t for part, tests in (
             ('tests', QUICK if args.quick else table.TESTS),
             ('disks', table.DISK_TESTS),
-            ('formats', table.FORMAT_TESTS)) if part in args.only
+            ('formats', table.FORMAT_TESTS),
+            ('nets', table.NET_TESTS)) if part in args.only
                       for t in tests]
 
 
@@ -561,6 +582,10 @@ def measure(setup, args, about):
         figures += measure_debian(setup)
     disk_rows = measure_disks(setup, of_disks, rounds) if of_disks else []
     formats = measure_formats(setup, of_formats, rounds) if of_formats else []
+    of_nets = chosen(table.NET_TESTS)
+    net_rows, first = (measure_nets(setup, of_nets, rounds) if of_nets
+                       else ([], []))
+    figures += first
     conversions, small = (measure_images(setup, rounds)
                           if 'images' in args.only else ([], []))
     rates, memory = run_tests(setup, tests, rounds if tests else 0)
@@ -573,13 +598,14 @@ def measure(setup, args, about):
         about['steadiness'] = (f'rounds of {len(rates.unsteady())} of '
                                f'{len(tests)} tests differ by more than 30 %')
     of_images = table.images_missed(conversions, small)
-    rows = disk_rows + formats
+    rows = disk_rows + formats + net_rows
     missed = table.missed(rates) + table.disks_missed(rows) + of_images
     behind = table.behind(rates) + table.disks_missed(rows, 1) + of_images
     about['above the goal'] = ', '.join(missed) or 'nothing'
     about['slower than QEMU'] = ', '.join(behind) or 'nothing'
     return {'figures': figures, 'disks': disk_rows, 'formats': formats,
-            'conversions': conversions, 'images': small, 'rates': rates}
+            'nets': net_rows, 'conversions': conversions, 'images': small,
+            'rates': rates}
 
 
 def bench(args):

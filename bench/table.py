@@ -48,14 +48,19 @@ DISK_TESTS = [f'{bus}_{test}' for bus in ('virtio', 'ahci', 'nvme')
 # and cache mode.
 FORMAT_TESTS = fio.TESTS
 
+# The network "user": TCP both ways, datagrams, requests, connections.
+NET_TESTS = ['net_get', 'net_put', 'net_udp', 'net_rr', 'net_conn']
+
 # What lodge's rate is to be by QEMU's.
 DISK_GOALS = {'virtio_4k_1': 1.5, 'virtio_4k_32': 1.5,
-              **{test: 1.5 for test in FORMAT_TESTS}}
+              **{test: 1.5 for test in FORMAT_TESTS},
+              **{test: 2 for test in NET_TESTS}}
 
 DISK_HEAD = ['disk', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'goal',
              'exits', 'interrupts']
 FORMAT_HEAD = ['image', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
                'goal']
+NET_HEAD = ['network', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU', 'goal']
 SMALL_HEAD = ['image', 'unit', 'QEMU', 'lodge', 'QEMU/lodge', 'goal']
 RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
              'QEMU slow-down', 'lodge slow-down', 'goal', 'aim']
@@ -199,10 +204,10 @@ def disk_lines(rows):
                     for key in ('exits', 'interrupts')]
 
 
-def format_rows(rates):
+def format_rows(rates, tests=None):
     """A row a test: rates, and how far it is from the goal."""
     return [dict(rates.row(test), goal=DISK_GOALS[test])
-            for test in FORMAT_TESTS if test in rates.units]
+            for test in tests or FORMAT_TESTS if test in rates.units]
 
 
 def format_lines(rows):

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "net/user.h"
+#include "net/window.h"
 #include "vm/host.h"
 
 #define NS_PER_MS   1000000
@@ -32,6 +33,7 @@ struct user_stack {
 	struct user_timer timer[TIMERS];
 	struct pollfd *fd; /* 0: not ours */
 	unsigned int fds, room;
+	struct windows windows;
 };
 
 /* --- what libslirp calls ----------------------------------------------------- */
@@ -39,7 +41,10 @@ struct user_stack {
 static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 {
 	struct user_stack *stack = opaque;
+	struct tcp_segment segment;
 
+	if (tcp_parse(&segment, frame, size))
+		window_note(&stack->windows, &segment);
 	stack->deliver(stack->ctx, frame, size);
 	return (ssize_t)size;
 }
@@ -275,9 +280,33 @@ static void fire(struct user_stack *stack)
 	}
 }
 
+/* Whether a socket of the host's takes more now. */
+static bool writable(const struct user_stack *stack, int result)
+{
+	for (unsigned int i = 1; result > 0 && i < stack->fds; i++)
+		if (stack->fd[i].revents & POLLOUT)
+			return true;
+	return false;
+}
+
+/* Each answer may take its window from the list. */
+static void ask_windows(struct user_stack *stack)
+{
+	struct tcp_plain asked;
+
+	for (unsigned int i = stack->windows.count; i--;) {
+		if (i >= stack->windows.count)
+			continue;
+		asked = stack->windows.closed[i];
+		slirp_input(stack->slirp, asked.frame, (int)asked.size);
+	}
+}
+
 static void serve(struct user_stack *stack, int result)
 {
 	slirp_pollfds_poll(stack->slirp, result < 0, get_events, stack);
+	if (stack->windows.count && writable(stack, result))
+		ask_windows(stack);
 	fire(stack);
 }
 
