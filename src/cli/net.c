@@ -45,6 +45,7 @@ static int take_mtu(struct machine_net *net, const char *value)
 		return -1;
 	}
 	net->config.mtu = (uint16_t)mtu;
+	net->config.mtu_given = true;
 	return 0;
 }
 
@@ -151,7 +152,7 @@ static int take_subject(struct machine_net *net, char *subject)
 	const struct net_mode *mode = net->config.mode;
 
 	net->config.subject = subject;
-	if (mode->subject && (!subject || !*subject))
+	if (mode->subject && !(subject ? *subject : mode->subject_optional))
 		cli_error("run: --net %s: give %s=%s", mode->name, mode->name,
 			  mode->subject);
 	else if (!mode->subject && subject)

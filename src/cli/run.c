@@ -503,7 +503,8 @@ static const struct option_spec run_options[] = {
 	  "sockets between guest and host (see lodge(1))", false, take_vsock },
 	{ "net", "MODE[,OPTION...]",
 	  "a network card; repeats. user: behind this computer\n"
-	  "(user[,restrict][,net=CIDR][,net6=CIDR]), or none.\n"
+	  "(user[,restrict][,net=CIDR][,net6=CIDR]), tap (made, or\n"
+	  "tap=NAME, or tap,fd=N[:N...]), bridge=NAME, or none.\n"
 	  "All: mac=ADDRESS, mtu=N, queues=N, model=virtio,\n"
 	  "pcap=FILE (user)", true, take_net },
 	{ "publish", "[HOST:]PORT:GUESTPORT[/udp]",

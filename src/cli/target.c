@@ -168,8 +168,13 @@ void target_print_nets(const json_t *list, const char *before)
 	size_t i, k;
 
 	json_array_foreach(list, i, net) {
-		printf("%s%s: %s, %s, mtu %llu%s", before, text_of(net, "mac"),
-		       text_of(net, "mode"), text_of(net, "model"),
+		const char *device = json_string_value(
+			json_object_get(net, "device"));
+
+		printf("%s%s: %s%s%s, %s, mtu %llu%s", before,
+		       text_of(net, "mac"), text_of(net, "mode"),
+		       device ? " " : "", device ? device : "",
+		       text_of(net, "model"),
 		       (unsigned long long)json_integer_value(
 			       json_object_get(net, "mtu")),
 		       is(net, "link") ? "" : ", no link");

@@ -127,8 +127,11 @@ static void room(struct net *net)
 
 static void start(struct net *net)
 {
-	struct net *backend = of_net(net)->backend;
+	struct net_link *link = of_net(net);
+	struct net *backend = link->backend;
 
+	/* All is taken; but what needs no work here is better. */
+	atomic_store(&link->nic.can, atomic_load(&net->nic->can));
 	if (backend->ops->start)
 		backend->ops->start(backend);
 }
@@ -246,6 +249,8 @@ struct net *net_link_create(struct net *backend, struct capture *capture)
 	link->net.ops = &link_net_ops;
 	link->net.can = NIC_CAN_ALL;
 	link->net.link = backend->link;
+	link->net.mtu = backend->mtu;
+	link->net.device = backend->device;
 	link->nic.ops = &link_nic_ops;
 	atomic_store(&link->nic.can, NIC_CAN_ALL);
 	link->backend = backend;

@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "net/link.h"
+#include "net/tap.h"
 #include "net/user.h"
 
 const struct net_mode *const net_modes[] = {
 	&net_user_mode,
+	&net_tap_mode,
+	&net_bridge_mode,
 };
 
 const unsigned int net_mode_count = sizeof(net_modes) / sizeof(net_modes[0]);

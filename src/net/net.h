@@ -41,11 +41,12 @@ struct net_publish {
 
 struct net_config {
 	const struct net_mode *mode;
-	const char *subject; /* of MODE=SUBJECT; NULL: the mode has none */
+	const char *subject; /* of MODE=SUBJECT; NULL: not given */
 	/* That every mode has. */
 	uint8_t mac[NIC_MAC];
 	bool mac_given;
 	uint16_t mtu;
+	bool mtu_given;
 	unsigned int queues; /* pairs */
 	const char *pcap;    /* file; NULL: none */
 	/* The mode's own. */
@@ -64,6 +65,7 @@ struct net_option {
 struct net_mode {
 	const char *name;
 	const char *subject; /* "NAME" of NAME in MODE=NAME; NULL: MODE alone */
+	bool subject_optional; /* MODE alone as well */
 	const struct net_option *options;
 	unsigned int option_count;
 	bool can_publish;

@@ -119,6 +119,8 @@ struct net {
 	/* Set by the net; it may change them with the driver not there. */
 	unsigned int can; /* NIC_CAN_*, of frames to send() */
 	bool link;	  /* its link at start; nic_ops.link() tells of others */
+	uint16_t mtu;	  /* its own, which the card is to have; 0: any */
+	const char *device; /* its name on the host; NULL: it has none */
 };
 
 /* The card's side. */

@@ -47,6 +47,8 @@ int nets_open(struct nets *nets, const struct machine_net *given,
 			nets_close(nets);
 			return vmm_error_set(error, "%s", why.text);
 		}
+		if (nets->net[i]->mtu)
+			nets->given[i].config.mtu = nets->net[i]->mtu;
 		nets->count++;
 	}
 	return 0;
@@ -98,7 +100,7 @@ json_t *nets_inspect(const struct nets *nets, struct board *board)
 
 		json_array_append_new(
 			list,
-			json_pack("{sssssssisisbsososo}", "mode",
+			json_pack("{sssssssisisbsosososs*}", "mode",
 				  config->mode->name, "model",
 				  nets_models[nets->given[i].model], "mac",
 				  address_mac(mac, config->mac), "mtu",
@@ -106,7 +108,8 @@ json_t *nets_inspect(const struct nets *nets, struct board *board)
 				  (int)config->queues, "link",
 				  (int)nets->net[i]->link, "publish",
 				  publishes(config), "sent", counts(&nic->sent),
-				  "received", counts(&nic->received)));
+				  "received", counts(&nic->received),
+				  "device", nets->net[i]->device));
 	}
 	return list;
 }

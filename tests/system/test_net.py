@@ -330,7 +330,7 @@ def test_reboot(guest, server):
 
 
 @pytest.mark.parametrize("words, said", [
-    (["--net", "mars"], "--net mars: give user or none"),
+    (["--net", "mars"], "--net mars: give user, "),
     (["--net", "user=lab"], "--net user: takes no =lab"),
     (["--net", "user,mac=1:2:3"], "mac=1:2:3: give the address of one card"),
     (["--net", "user,mac=01:00:5e:00:00:01"], "the address of one card"),

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/rtnl.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ANSWER 16384 /* the kernel cuts lists to what is asked for */
+
+int rtnl_open(struct rtnl *r)
+{
+	const int one = 1;
+
+	*r = (struct rtnl){
+		.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
+			     NETLINK_ROUTE),
+	};
+	if (r->fd < 0)
+		return -errno;
+	/* The answer to a refusal need not repeat the request. */
+	setsockopt(r->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	return 0;
+}
+
+void rtnl_close(struct rtnl *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+}
+
+/* --- building ---------------------------------------------------------------- */
+
+/* Room for `size` more bytes, cleared; NULL: there is none. */
+static void *room(struct rtnl *r, size_t size)
+{
+	const size_t at = NLMSG_ALIGN(r->head.nlmsg_len);
+
+	if (r->overflow || at + size > sizeof(r->message)) {
+		r->overflow = 1;
+		return NULL;
+	}
+	memset(r->message + at, 0, size);
+	r->head.nlmsg_len = (uint32_t)(at + size);
+	return r->message + at;
+}
+
+void *rtnl_begin(struct rtnl *r, uint16_t type, uint16_t flags, size_t size)
+{
+	r->overflow = 0;
+	r->head = (struct nlmsghdr){
+		.nlmsg_len = NLMSG_HDRLEN,
+		.nlmsg_type = type,
+		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags,
+		.nlmsg_seq = ++r->sequence,
+	};
+	return room(r, size);
+}
+
+void rtnl_put(struct rtnl *r, uint16_t type, const void *data, size_t size)
+{
+	struct nlattr *attribute = room(r, NLA_HDRLEN + size);
+
+	if (!attribute)
+		return;
+	attribute->nla_type = type;
+	attribute->nla_len = (uint16_t)(NLA_HDRLEN + size);
+	memcpy((uint8_t *)attribute + NLA_HDRLEN, data, size);
+}
+
+void rtnl_put_text(struct rtnl *r, uint16_t type, const char *text)
+{
+	rtnl_put(r, type, text, strlen(text) + 1);
+}
+
+void rtnl_put_u8(struct rtnl *r, uint16_t type, uint8_t value)
+{
+	rtnl_put(r, type, &value, sizeof(value));
+}
+
+void rtnl_put_u16(struct rtnl *r, uint16_t type, uint16_t value)
+{
+	rtnl_put(r, type, &value, sizeof(value));
+}
+
+void rtnl_put_u32(struct rtnl *r, uint16_t type, uint32_t value)
+{
+	rtnl_put(r, type, &value, sizeof(value));
+}
+
+struct nlattr *rtnl_nest(struct rtnl *r, uint16_t type)
+{
+	struct nlattr *nest = room(r, NLA_HDRLEN);
+
+	if (nest)
+		nest->nla_type = type | NLA_F_NESTED;
+	return nest;
+}
+
+void rtnl_nest_end(struct rtnl *r, struct nlattr *nest)
+{
+	if (nest && !r->overflow)
+		nest->nla_len = (uint16_t)(r->message + r->head.nlmsg_len -
+					   (uint8_t *)nest);
+}
+
+/* --- talking ------------------------------------------------------------------ */
+
+static int send_out(struct rtnl *r)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	if (r->overflow)
+		return -EMSGSIZE;
+	if (sendto(r->fd, r->message, r->head.nlmsg_len, 0,
+		   (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* One answer of many messages. 1: more is to come. */
+static int take(struct rtnl *r, const void *answer, size_t size,
+		void (*use)(void *ctx, const struct nlmsghdr *message),
+		void *ctx)
+{
+	const struct nlmsghdr *m = answer;
+
+	for (; NLMSG_OK(m, size); m = NLMSG_NEXT(m, size)) {
+		if (m->nlmsg_seq != r->sequence)
+			continue;
+		if (m->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (m->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
+		if (use)
+			use(ctx, m);
+	}
+	return 1;
+}
+
+static int exchange(struct rtnl *r,
+		    void (*use)(void *ctx, const struct nlmsghdr *message),
+		    void *ctx)
+{
+	_Alignas(struct nlmsghdr) uint8_t answer[ANSWER];
+	int err = send_out(r);
+
+	if (err)
+		return err;
+	do {
+		ssize_t got = recv(r->fd, answer, sizeof(answer), 0);
+
+		if (got < 0 && errno == EINTR)
+			err = 1;
+		else
+			err = got < 0 ? -errno :
+				take(r, answer, (size_t)got, use, ctx);
+	} while (err > 0);
+	return err;
+}
+
+int rtnl_talk(struct rtnl *r)
+{
+	return exchange(r, NULL, NULL);
+}
+
+int rtnl_list(struct rtnl *r,
+	      void (*use)(void *ctx, const struct nlmsghdr *message),
+	      void *ctx)
+{
+	return exchange(r, use, ctx);
+}
+
+/* --- reading ------------------------------------------------------------------- */
+
+static const struct nlattr *find(const uint8_t *at, size_t size, uint16_t type)
+{
+	while (size >= NLA_HDRLEN) {
+		const struct nlattr *a = (const void *)at;
+		size_t step = NLA_ALIGN(a->nla_len);
+
+		if (a->nla_len < NLA_HDRLEN || a->nla_len > size)
+			return NULL;
+		if ((a->nla_type & NLA_TYPE_MASK) == type)
+			return a;
+		if (step > size)
+			return NULL;
+		at += step;
+		size -= step;
+	}
+	return NULL;
+}
+
+const struct nlattr *rtnl_find(const struct nlmsghdr *message, size_t size,
+			       uint16_t type)
+{
+	const size_t skip = NLMSG_HDRLEN + NLMSG_ALIGN(size);
+
+	if (message->nlmsg_len < skip)
+		return NULL;
+	return find((const uint8_t *)message + skip, message->nlmsg_len - skip,
+		    type);
+}
+
+const struct nlattr *rtnl_find_in(const struct nlattr *nest, uint16_t type)
+{
+	return find((const uint8_t *)nest + NLA_HDRLEN,
+		    nest->nla_len - (size_t)NLA_HDRLEN, type);
+}
+
+/* --- interfaces ------------------------------------------------------------------ */
+
+int rtnl_change(struct rtnl *r, unsigned int index,
+		const struct rtnl_link *change)
+{
+	struct ifinfomsg *info = rtnl_begin(r, RTM_NEWLINK, 0, sizeof(*info));
+
+	info->ifi_family = AF_UNSPEC;
+	info->ifi_index = (int)index;
+	if (change->up)
+		info->ifi_flags = info->ifi_change = IFF_UP;
+	if (change->mac)
+		rtnl_put(r, IFLA_ADDRESS, change->mac, 6);
+	if (change->mtu)
+		rtnl_put_u32(r, IFLA_MTU, change->mtu);
+	if (change->bridge)
+		rtnl_put_u32(r, IFLA_MASTER, change->bridge);
+	return rtnl_talk(r);
+}

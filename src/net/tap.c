@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A queue's thread reads a frame only when the card has taken the one before:
+ * what the card has no room for waits in the kernel, which drops what becomes
+ * too much.
+ */
+#include "net/tap.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "host/linux/thread.h"
+#include "net/vnet.h"
+#include "vm/host.h"
+
+#define BATCH	64  /* frames between two interrupts of the guest's */
+#define SPANS	256 /* of a frame that is sent as it lies */
+
+struct tap_queue {
+	struct tap_net *tap;
+	unsigned int number;
+	struct thread thread;
+	int wake;	       /* eventfd */
+	_Atomic bool asleep;   /* the thread is, or is about to be */
+	_Atomic bool has_room; /* the card has said so */
+	_Atomic bool full;     /* send() has said "later" */
+
+	/* The thread's. */
+	bool gone;    /* somebody has taken the tap away */
+	bool waiting; /* a frame that the card had no room for is in `data` */
+	bool told;    /* the card was given frames */
+	struct virtio_net_hdr header;
+	uint32_t size; /* of the frame */
+	uint8_t *data; /* NIC_FRAME_MAX of them */
+};
+
+struct tap_net {
+	struct net net;
+	struct tap_device device;
+	_Atomic bool ending;
+	bool up; /* the first thread's: what the card was told */
+	struct tap_queue queue[NIC_QUEUES_MAX];
+};
+
+static struct tap_net *of_net(struct net *net)
+{
+	return (struct tap_net *)net;
+}
+
+static void wake(struct tap_queue *q)
+{
+	const uint64_t one = 1;
+
+	if (atomic_exchange(&q->asleep, false) &&
+	    write(q->wake, &one, sizeof(one)) != sizeof(one))
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+}
+
+/* --- from the card -------------------------------------------------------------- */
+
+/* The kernel takes IOV_MAX pieces; more than some are made one. */
+static ssize_t write_flat(int fd, const struct virtio_net_hdr *header,
+			  size_t header_size, const struct nic_frame *frame)
+{
+	uint8_t *flat = malloc(frame->size);
+	struct iovec iov[2] = {
+		{ (void *)header, header_size }, { flat, frame->size },
+	};
+	ssize_t written;
+
+	if (!flat)
+		return 0;
+	nic_frame_read(frame, 0, flat, frame->size);
+	written = writev(fd, iov, 2);
+	free(flat);
+	return written;
+}
+
+static ssize_t write_frame(struct tap_net *t, int fd,
+			   const struct nic_frame *frame)
+{
+	const struct virtio_net_hdr header = vnet_header(frame);
+	const size_t header_size = t->device.header ? sizeof(header) : 0;
+	struct iovec iov[SPANS + 1];
+
+	if (frame->spans > SPANS)
+		return write_flat(fd, &header, header_size, frame);
+	iov[0] = (struct iovec){ (void *)&header, header_size };
+	memcpy(iov + 1, frame->span, frame->spans * sizeof(iov[0]));
+	return writev(fd, iov, (int)frame->spans + 1);
+}
+
+/* What the kernel refuses, or takes while the tap is down, is lost. */
+static bool send_frame(struct net *net, unsigned int queue,
+		       const struct nic_frame *frame)
+{
+	struct tap_net *t = of_net(net);
+	struct tap_queue *q = &t->queue[queue % t->device.queues];
+	const int fd = t->device.fd[q->number];
+
+	if (write_frame(t, fd, frame) >= 0 || errno != EAGAIN)
+		return true;
+	atomic_store(&q->full, true);
+	wake(q);
+	return false;
+}
+
+/* --- to the card ------------------------------------------------------------------ */
+
+/* False: there is none now. */
+static bool read_frame(struct tap_queue *q)
+{
+	const struct tap_device *d = &q->tap->device;
+	const size_t header = d->header ? sizeof(q->header) : 0;
+	struct iovec iov[2] = {
+		{ &q->header, header }, { q->data, NIC_FRAME_MAX },
+	};
+	ssize_t got = readv(d->fd[q->number], iov, 2);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (got < 0) {
+		host_log(HOST_LOG_ERROR, "net: tap %s: %s", d->name,
+			 errno == EBADFD ? "is gone" : strerror(errno));
+		q->gone = true;
+		return false;
+	}
+	q->size = (size_t)got > header ? (uint32_t)((size_t)got - header) : 0;
+	return true;
+}
+
+/* False: the card has no room for it. */
+static bool give(struct tap_queue *q)
+{
+	struct nic *nic = q->tap->net.nic;
+	struct span span = { q->data, q->size };
+	struct nic_frame frame = { .span = &span, .spans = 1, .size = q->size };
+
+	if (q->size < NIC_FRAME_MIN || !vnet_parse(&q->header, &frame)) {
+		nic_count_one(&nic->received.refused);
+		return true;
+	}
+	if (!nic->ops->receive(nic, &frame))
+		return false;
+	q->told = true;
+	return true;
+}
+
+/* Some of what the kernel has for us. True: more is there. */
+static bool take_frames(struct tap_queue *q)
+{
+	bool more = true;
+
+	for (unsigned int i = 0; more && i < BATCH; i++) {
+		if (!q->waiting && !read_frame(q)) {
+			more = false;
+			break;
+		}
+		q->waiting = !give(q);
+		more = !q->waiting;
+	}
+	if (q->told)
+		q->tap->net.nic->ops->flush(q->tap->net.nic);
+	q->told = false;
+	return more;
+}
+
+/* The first thread tells of the tap's state. */
+static void look_at_link(struct tap_net *t)
+{
+	struct nic *nic = t->net.nic;
+	bool up = tap_device_up(&t->device);
+
+	if (up == t->up)
+		return;
+	t->up = up;
+	nic->ops->link(nic, up);
+	if (up)
+		nic->ops->announce(nic);
+}
+
+static void sleep_on(struct tap_queue *q, bool more)
+{
+	const struct tap_device *d = &q->tap->device;
+	const bool full = atomic_load(&q->full);
+	struct pollfd fd[3] = {
+		{ .fd = q->wake, .events = POLLIN },
+		{ .fd = q->gone ? -1 : d->fd[q->number],
+		  .events = (short)((q->waiting ? 0 : POLLIN) |
+				    (full ? POLLOUT : 0)) },
+		{ .fd = q->number ? -1 : d->watch, .events = POLLIN },
+	};
+	uint64_t wakes;
+	int result = poll(fd, 3, more ? 0 : -1);
+
+	atomic_store(&q->asleep, false);
+	if (result <= 0)
+		return;
+	if (fd[0].revents && read(q->wake, &wakes, sizeof(wakes)) < 0 &&
+	    errno != EAGAIN)
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	if (fd[2].revents)
+		look_at_link(q->tap);
+	if (fd[1].revents & POLLERR)
+		q->waiting = false; /* the read tells what it is */
+	if (full && (fd[1].revents & (POLLOUT | POLLERR))) {
+		atomic_store(&q->full, false);
+		q->tap->net.nic->ops->again(q->tap->net.nic);
+	}
+}
+
+static void run(void *ctx)
+{
+	struct tap_queue *q = ctx;
+	struct tap_net *t = q->tap;
+
+	if (!q->number)
+		look_at_link(t);
+	while (!atomic_load(&t->ending)) {
+		bool more = !q->gone && take_frames(q), now;
+
+		atomic_store(&q->asleep, true);
+		now = more || atomic_load(&t->ending) ||
+		      (q->waiting && atomic_exchange(&q->has_room, false));
+		sleep_on(q, now);
+	}
+}
+
+/* --- the net ------------------------------------------------------------------------ */
+
+static void room(struct net *net)
+{
+	struct tap_net *t = of_net(net);
+
+	for (unsigned int i = 0; i < t->device.queues; i++) {
+		atomic_store(&t->queue[i].has_room, true);
+		wake(&t->queue[i]);
+	}
+}
+
+static void start_queue(struct tap_net *t, unsigned int i)
+{
+	struct tap_queue *q = &t->queue[i];
+	int err = 0;
+
+	if (q->thread.started)
+		return;
+	if (!q->data)
+		q->data = malloc(NIC_FRAME_MAX);
+	err = q->data ? thread_start(&q->thread, "net-tap", run, q) : -ENOMEM;
+	if (err)
+		host_log(HOST_LOG_ERROR, "net tap: %s", strerror(-err));
+}
+
+static void start(struct net *net)
+{
+	struct tap_net *t = of_net(net);
+
+	tap_device_offer(&t->device, atomic_load(&net->nic->can));
+	for (unsigned int i = 0; i < t->device.queues; i++)
+		start_queue(t, i);
+}
+
+static void part(struct net *net)
+{
+	struct tap_net *t = of_net(net);
+
+	atomic_store(&t->ending, true);
+	for (unsigned int i = 0; i < t->device.queues; i++) {
+		atomic_store(&t->queue[i].asleep, true);
+		wake(&t->queue[i]);
+		thread_join(&t->queue[i].thread);
+		t->queue[i].waiting = false;
+	}
+	atomic_store(&t->ending, false);
+}
+
+static void close_net(struct net *net)
+{
+	struct tap_net *t = of_net(net);
+
+	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++) {
+		if (t->queue[i].wake >= 0)
+			close(t->queue[i].wake);
+		free(t->queue[i].data);
+	}
+	tap_device_close(&t->device);
+	free(t);
+}
+
+static const struct net_ops tap_ops = {
+	.send = send_frame,
+	.room = room,
+	.start = start,
+	.part = part,
+	.close = close_net,
+};
+
+static int make_queues(struct tap_net *t)
+{
+	for (unsigned int i = 0; i < t->device.queues; i++) {
+		struct tap_queue *q = &t->queue[i];
+
+		q->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (q->wake < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int open_net(struct net **out, const struct net_config *config,
+		    struct net_error *error)
+{
+	struct tap_net *t = calloc(1, sizeof(*t));
+	int err;
+
+	if (!t)
+		return net_error_set(error, "out of memory");
+	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++) {
+		t->queue[i].tap = t;
+		t->queue[i].number = i;
+		t->queue[i].wake = -1;
+	}
+	if (tap_device_open(&t->device, config, error)) {
+		free(t);
+		return -1;
+	}
+	err = make_queues(t);
+	if (err) {
+		close_net(&t->net);
+		return net_error_set(error, "eventfd: %s", strerror(-err));
+	}
+	t->up = tap_device_up(&t->device);
+	t->net = (struct net){
+		.ops = &tap_ops,
+		.can = t->device.header ? NIC_CAN_ALL : 0,
+		.link = t->up,
+		.mtu = t->device.mtu,
+		.device = t->device.name,
+	};
+	*out = &t->net;
+	return 0;
+}
+
+static const struct net_option tap_options[] = {
+	{ "fd", "N[:N...]" },
+};
+
+const struct net_mode net_tap_mode = {
+	.name = "tap",
+	.subject = "NAME",
+	.subject_optional = true,
+	.options = tap_options,
+	.option_count = sizeof(tap_options) / sizeof(tap_options[0]),
+	.check = tap_device_check,
+	.open = open_net,
+};
+
+const struct net_mode net_bridge_mode = {
+	.name = "bridge",
+	.subject = "NAME",
+	.check = tap_device_check,
+	.open = open_net,
+};
