@@ -15,6 +15,8 @@
 #include "cli/disk/tool.h"
 #include "cli/image.h"
 #include "disk/driver.h"
+#include "disk/partition.h"
+#include "image/instance.h"
 #include "image/ova.h"
 #include "image/ova_make.h"
 #include "vmm/machine.h"
@@ -119,6 +121,11 @@ static int describe(const struct store_draft *draft,
 		.size = node->size,
 		.created = time(NULL),
 	};
+	if (disk_partitions_fit(node, &error)) {
+		cli_error("image import: %s: %s", args->word[0], error.text);
+		disk_close(node);
+		return -1;
+	}
 	disk_close(node);
 	strcpy(record->firmware, args->uefi ? "uefi" : "bios");
 	if (!realpath(args->word[0], source))
@@ -298,8 +305,8 @@ static int export_source(const struct source *source,
 static int export_machine(struct store *store, const struct image_args *args,
 			  struct tool *tool)
 {
-	struct source source = { .name = args->word[0], .format = "qcow2" };
-	char path[FOLDER_PATH_MAX + 256], folder[FOLDER_PATH_MAX + 256];
+	struct source source = { .name = args->word[0] };
+	char path[PATH_MAX], format[16], folder[FOLDER_PATH_MAX + 256];
 
 	/* Its name is a folder's: nothing that leaves the store. */
 	if (!image_name_valid(args->word[0])) {
@@ -307,11 +314,15 @@ static int export_machine(struct store *store, const struct image_args *args,
 			  args->word[0]);
 		return MACHINE_USAGE;
 	}
-	snprintf(path, sizeof(path), "%s/machines/%s/disk.qcow2", store->path,
-		 args->word[0]);
+	if (!instance_disk(store, args->word[0], path, format)) {
+		cli_error("image export: no machine is kept as %s; lodge image "
+			  "machines lists them", args->word[0]);
+		return MACHINE_FAILED;
+	}
 	snprintf(folder, sizeof(folder), "%s/images", store->path);
 	tool->folder[tool->folders++] = folder;
 	source.path = path;
+	source.format = format;
 	source.uefi = args->uefi;
 	return export_source(&source, args, tool);
 }

@@ -10,6 +10,7 @@
 
 #include "cli/image.h"
 #include "cli/option.h"
+#include "disk/driver.h"
 
 #define MIB	       ((uint64_t)1 << 20)
 #define MEMORY_DEFAULT (1024 * MIB)
@@ -147,6 +148,16 @@ static int find_image(struct run_image *run)
 	}
 }
 
+/* The disk has been moved; what is forgotten anyway needs no record. */
+static int note_move(void *ctx, const struct disk_node *to)
+{
+	struct run_image *run = ctx;
+
+	return run->ephemeral ? 0
+			      : instance_move(&run->instance, to->name,
+					      to->driver->name);
+}
+
 /* The machine's disk before all others, the seed behind them. */
 static void add_disks(struct run_image *run, struct machine_config *machine,
 		      struct machine_disk *disk)
@@ -154,11 +165,13 @@ static void add_disks(struct run_image *run, struct machine_config *machine,
 	memmove(disk + 1, disk, machine->disk_count * sizeof(*disk));
 	disk[0] = (struct machine_disk){
 		.path = strdup(run->instance.disk),
-		.format = "qcow2",
+		.format = run->instance.format,
 		.folder = run->image.path,
 		/* What is forgotten need not survive a loss of power. */
 		.cache = run->ephemeral ? DISK_CACHE_UNSAFE :
 					  DISK_CACHE_WRITEBACK,
+		.moved = note_move,
+		.moved_ctx = run,
 	};
 	disk[machine->disk_count + 1] = (struct machine_disk){
 		.path = strdup(run->instance.seed),

@@ -34,31 +34,6 @@ static int read_sectors(const struct place *p, uint64_t offset, uint64_t length,
 			      : disk_crypt_decrypt(p->crypt, offset, buf, have);
 }
 
-int disk_crypt_read(struct disk_crypt *crypt, struct disk_node *in,
-		    uint64_t base, uint64_t offset, uint64_t length,
-		    struct disk_vec to)
-{
-	const struct place p = { crypt, in, base,
-				 disk_crypt_sector(crypt) - 1 };
-	uint8_t *buf = malloc(PART);
-	int error = buf ? 0 : -ENOMEM;
-
-	while (length && !error) {
-		uint64_t first = offset & ~p.mask, skip = offset - first;
-		uint64_t part = PART - skip < length ? PART - skip : length;
-		uint64_t end = (offset + part + p.mask) & ~p.mask;
-
-		error = read_sectors(&p, first, end - first, buf);
-		if (!error)
-			disk_vec_fill(to, buf + skip, part);
-		to = disk_vec_from(to, part);
-		offset += part;
-		length -= part;
-	}
-	free(buf);
-	return error;
-}
-
 /* What the sectors at both ends have beside what is written. */
 static int read_ends(const struct place *p, uint64_t first, uint64_t offset,
 		     uint64_t length, uint64_t end, uint8_t *buf)
@@ -74,34 +49,76 @@ static int read_ends(const struct place *p, uint64_t first, uint64_t offset,
 	return error;
 }
 
+/* `length` bytes at `offset`, which lie in the sectors [first, end); `buf` has
+ * room for those. */
+typedef int part_fn(const struct place *p, uint64_t first, uint64_t offset,
+		    uint64_t length, uint64_t end, struct disk_vec vec,
+		    uint8_t *buf);
+
+static int read_part(const struct place *p, uint64_t first, uint64_t offset,
+		     uint64_t length, uint64_t end, struct disk_vec to,
+		     uint8_t *buf)
+{
+	int error = read_sectors(p, first, end - first, buf);
+
+	if (!error)
+		disk_vec_fill(to, buf + (offset - first), length);
+	return error;
+}
+
+static int write_part(const struct place *p, uint64_t first, uint64_t offset,
+		      uint64_t length, uint64_t end, struct disk_vec from,
+		      uint8_t *buf)
+{
+	int error = read_ends(p, first, offset, length, end, buf);
+
+	if (error)
+		return error;
+	disk_vec_gather(buf + (offset - first), from, length);
+	error = disk_crypt_encrypt(p->crypt, first, buf, end - first);
+	return error ? error
+		     : disk_write_bytes(p->in, p->base + first, buf,
+					end - first);
+}
+
+static int in_parts(const struct place *p, uint64_t offset, uint64_t length,
+		    struct disk_vec vec, part_fn *call)
+{
+	uint8_t *buf = malloc(PART);
+	int error = buf ? 0 : -ENOMEM;
+
+	while (length && !error) {
+		uint64_t first = offset & ~p->mask, room = PART + first - offset;
+		uint64_t part = room < length ? room : length;
+		uint64_t end = (offset + part + p->mask) & ~p->mask;
+
+		error = call(p, first, offset, part, end, vec, buf);
+		vec = disk_vec_from(vec, part);
+		offset += part;
+		length -= part;
+	}
+	free(buf);
+	return error;
+}
+
+int disk_crypt_read(struct disk_crypt *crypt, struct disk_node *in,
+		    uint64_t base, uint64_t offset, uint64_t length,
+		    struct disk_vec to)
+{
+	const struct place p = { crypt, in, base,
+				 disk_crypt_sector(crypt) - 1 };
+
+	return in_parts(&p, offset, length, to, read_part);
+}
+
 int disk_crypt_write(struct disk_crypt *crypt, struct disk_node *in,
 		     uint64_t base, uint64_t offset, uint64_t length,
 		     struct disk_vec from)
 {
 	const struct place p = { crypt, in, base,
 				 disk_crypt_sector(crypt) - 1 };
-	uint8_t *buf = malloc(PART);
-	int error = buf ? 0 : -ENOMEM;
 
-	while (length && !error) {
-		uint64_t first = offset & ~p.mask, skip = offset - first;
-		uint64_t part = PART - skip < length ? PART - skip : length;
-		uint64_t end = (offset + part + p.mask) & ~p.mask;
-
-		error = read_ends(&p, first, offset, part, end, buf);
-		if (error)
-			break;
-		disk_vec_gather(buf + skip, from, part);
-		error = disk_crypt_encrypt(crypt, first, buf, end - first);
-		if (!error)
-			error = disk_write_bytes(in, base + first, buf,
-						 end - first);
-		from = disk_vec_from(from, part);
-		offset += part;
-		length -= part;
-	}
-	free(buf);
-	return error;
+	return in_parts(&p, offset, length, from, write_part);
 }
 
 const struct disk_crypt_calls disk_crypt_calls = {

@@ -536,6 +536,9 @@ static int open_path(const struct disk_open *how, struct disk_error *error)
 	if (errno == ENOENT)
 		return disk_error_set(error, -errno,
 				      "no such file; check the path");
+	if (errno == EISDIR)
+		return disk_error_set(error, -errno,
+				      "is a folder; give an image in it");
 	if (!how->readonly && (errno == EACCES || errno == EROFS))
 		return disk_error_set(error, -errno,
 				      "%s; give it with ,readonly",
@@ -673,7 +676,10 @@ int disk_file_make(struct disk_node **node, const char *path,
 		fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
 		if (fd < 0)
 			return disk_error_set(error, -errno, "%s",
-					      strerror(errno));
+					      errno == ENOENT
+						      ? "its folder is missing; "
+							"make that first"
+						      : strerror(errno));
 	}
 	if (make_node(&file, fd, &how, error)) {
 		if (!unnamed)

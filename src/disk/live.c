@@ -239,6 +239,14 @@ int disk_live_start(struct disk_live *live, struct disk_error *error)
 	return disk_error_set(error, result, "%s", strerror(-result));
 }
 
+void disk_live_on_move(struct disk_live *live,
+		       int (*moved)(void *ctx, const struct disk_node *to),
+		       void *ctx)
+{
+	live->moved = moved;
+	live->moved_ctx = ctx;
+}
+
 void disk_live_leave(struct disk_live *live, struct disk_node *node)
 {
 	disk_block_swap(live->block, node);

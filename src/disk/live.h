@@ -65,6 +65,15 @@ int disk_live_rebase(struct disk_live **live, struct block *block,
 		     struct disk_node *to, const char *path,
 		     const char *format, struct disk_error *error);
 
+/*
+ * Of a mirror: is told the image that the disk goes on with, all of it on the
+ * host's disk by then, before the guest writes there alone. 0; a negative errno
+ * ends the work, and the disk stays where it is.
+ */
+void disk_live_on_move(struct disk_live *live,
+		       int (*moved)(void *ctx, const struct disk_node *to),
+		       void *ctx);
+
 /* The image of the disk: what is under the filters. */
 struct disk_node *disk_live_image(struct block *block);
 

@@ -45,6 +45,8 @@ struct disk_live {
 	_Atomic bool ready;
 	struct thread thread;
 	uint8_t *buf; /* two pieces, for the thread */
+	int (*moved)(void *ctx, const struct disk_node *to); /* or NULL */
+	void *moved_ctx;
 
 	pthread_mutex_t mutex; /* guards the rest */
 	pthread_cond_t changed;

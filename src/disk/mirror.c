@@ -59,6 +59,8 @@ static int mirror_finish(struct disk_live *live, bool keep,
 	struct disk_node *before = live->node.file;
 	int result = disk_flush(live->twin);
 
+	if (!result && !keep && live->moved)
+		result = live->moved(live->moved_ctx, live->twin);
 	if (result)
 		return disk_error_set(error, result, "%s", strerror(-result));
 	*rest = keep ? live->twin : before;

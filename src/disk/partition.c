@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "disk/partition.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "disk/wire.h"
@@ -11,6 +12,8 @@
 #define MBR_ENTRY    16u
 #define GPT_ENTRIES  1024u /* more are not looked at; the usual number is 128 */
 #define GPT_ENTRY_MAX 4096u
+/* Partitions of ISO images end on whole cylinders of 64 heads, 32 sectors. */
+#define SLACK (1u << 20)
 
 static uint64_t gpt_end(struct disk_node *node)
 {
@@ -62,4 +65,16 @@ uint64_t disk_partitions_end(struct disk_node *node)
 			end = last * SECTOR;
 	}
 	return end;
+}
+
+int disk_partitions_fit(struct disk_node *node, struct disk_error *error)
+{
+	uint64_t end = disk_partitions_end(node), size = node->size;
+
+	if (end <= size + SLACK)
+		return 0;
+	return disk_error_set(error, -EINVAL, "has %llu MiB and partitions up "
+			      "to %llu MiB; a truncated copy?",
+			      (unsigned long long)(size >> 20),
+			      (unsigned long long)(end >> 20));
 }

@@ -11,4 +11,8 @@
 /* The byte behind the last partition; 0: there is none, or no table. */
 uint64_t disk_partitions_end(struct disk_node *node);
 
+/* An error that says so when the disk ends well before its partitions do, as
+ * one that was cut does. */
+int disk_partitions_fit(struct disk_node *node, struct disk_error *error);
+
 #endif

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "disk/driver.h"
+#include "disk/partition.h"
 #include "host/linux/extension.h"
 #include "host/linux/json_file.h"
 #include "image/download.h"
@@ -362,7 +363,7 @@ static int look(const struct store_draft *draft, struct image_record *record,
 				       .readonly = true, .alone = true };
 	struct disk_node *node;
 	json_t *info;
-	bool whole;
+	bool whole, fits;
 
 	snprintf(path, sizeof(path), "%s/%s", draft->path, record->disk);
 	if (disk_open(&node, &how, error))
@@ -372,7 +373,10 @@ static int look(const struct store_draft *draft, struct image_record *record,
 		!json_object_get(info, "data_file");
 	json_decref(info);
 	record->size = node->size;
+	fits = !disk_partitions_fit(node, error);
 	disk_close(node);
+	if (!fits)
+		return -1;
 	if (whole)
 		return 0;
 	disk_error_set(error, -EINVAL, "the image stands on another file; it "

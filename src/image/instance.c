@@ -29,6 +29,7 @@ static void name_files(struct instance *instance, const char *entry)
 		 instance->store->path, entry);
 	snprintf(instance->disk, sizeof(instance->disk), "%s/disk.qcow2",
 		 instance->path);
+	strcpy(instance->format, "qcow2");
 	snprintf(instance->seed, sizeof(instance->seed), "%s/seed.iso",
 		 instance->path);
 	snprintf(instance->vars, sizeof(instance->vars), "%s/uefi-vars.fd",
@@ -37,16 +38,18 @@ static void name_files(struct instance *instance, const char *entry)
 
 /* --- the record ---------------------------------------------------------------- */
 
-static int write_record(const struct instance *instance,
-			const struct instance_wish *wish)
+/* `disk`, `format`: of one that is not in the folder; NULL. */
+static int write_record(const struct instance *instance, const char *disk,
+			const char *format)
 {
-	json_t *json = json_pack("{si ss ss ss sI}", "version", 1, "image",
-				 wish->image->record.name, "user",
+	json_t *json = json_pack("{si ss ss ss sI ss* ss*}", "version", 1,
+				 "image", instance->image, "user",
 				 instance->user, "password",
 				 instance->password, "created",
-				 (json_int_t)time(NULL));
-	int err = json ? json_file_write(json, instance->folder,
-					 STORE_MACHINE_FILE) : -ENOMEM;
+				 instance->created, "disk", disk, "format",
+				 format);
+	int err = json ? json_file_replace(json, instance->folder,
+					 STORE_MACHINE_FILE) : -EILSEQ;
 
 	json_decref(json);
 	return err;
@@ -57,6 +60,20 @@ static const char *text_of(const json_t *json, const char *name)
 	const char *text = json_string_value(json_object_get(json, name));
 
 	return text ? text : "";
+}
+
+/* Where the record says that the disk is, when it is not in the folder. */
+static bool read_disk(const json_t *record, char path[PATH_MAX],
+		      char format[16])
+{
+	const char *disk = text_of(record, "disk");
+	const char *kind = text_of(record, "format");
+
+	if (!*disk || strlen(disk) >= PATH_MAX || strlen(kind) >= 16)
+		return false;
+	strcpy(path, disk);
+	strcpy(format, kind);
+	return true;
 }
 
 /* A kept machine's record: the same image, whose account it has. */
@@ -72,6 +89,10 @@ static int read_record(struct instance *instance,
 		 text_of(json, "user"));
 	snprintf(instance->password, sizeof(instance->password), "%s",
 		 text_of(json, "password"));
+	strcpy(instance->image, image);
+	instance->created = json_integer_value(json_object_get(json,
+							       "created"));
+	instance->moved = read_disk(json, instance->disk, instance->format);
 	if (!json)
 		disk_error_set(error, -EIO, "the record of machine %s is "
 			       "damaged; lodge image forget %s takes it away",
@@ -168,7 +189,7 @@ static int grow_disk(struct instance *instance,
 {
 	const struct disk_open how = {
 		.path = instance->disk,
-		.format = "qcow2",
+		.format = instance->format,
 		.alone = true,
 	};
 	struct disk_node *node;
@@ -233,7 +254,9 @@ static int make_draft(struct instance *instance,
 			 wish->seed->user);
 		seed_make_password(instance->password);
 	}
-	err = write_record(instance, wish);
+	strcpy(instance->image, wish->image->record.name);
+	instance->created = time(NULL);
+	err = write_record(instance, NULL, NULL);
 	return err ? fail(error, instance->path, err) : 0;
 }
 
@@ -278,7 +301,9 @@ static int renew(struct instance *instance, const struct instance_wish *wish,
 			 wish->seed->user);
 		if (!*instance->password)
 			seed_make_password(instance->password);
-		if (write_record(instance, wish))
+		if (write_record(instance,
+				 instance->moved ? instance->disk : NULL,
+				 instance->moved ? instance->format : NULL))
 			return fail(error, instance->path, -EIO);
 	}
 	return write_seed(instance, wish, error);
@@ -315,6 +340,23 @@ int instance_open(struct store *store, const struct instance_wish *wish,
 	return -1;
 }
 
+int instance_move(struct instance *instance, const char *disk,
+		  const char *format)
+{
+	int err;
+
+	if (strlen(disk) >= sizeof(instance->disk) ||
+	    strlen(format) >= sizeof(instance->format))
+		return -ENAMETOOLONG;
+	err = write_record(instance, disk, format);
+	if (err)
+		return err;
+	strcpy(instance->disk, disk);
+	strcpy(instance->format, format);
+	instance->moved = true;
+	return 0;
+}
+
 void instance_close(struct instance *instance)
 {
 	if (instance->folder < 0)
@@ -326,6 +368,28 @@ void instance_close(struct instance *instance)
 }
 
 /* --- kept ones ------------------------------------------------------------------------ */
+
+bool instance_disk(struct store *store, const char *name,
+		   char path[PATH_MAX], char format[16])
+{
+	int folder = image_name_valid(name)
+			     ? openat(store->machines, name,
+				      O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+			     : -1;
+	json_t *record;
+
+	if (folder < 0)
+		return false;
+	record = json_file_read(folder, STORE_MACHINE_FILE);
+	if (!read_disk(record, path, format)) {
+		snprintf(path, PATH_MAX, "%s/machines/%s/disk.qcow2",
+			 store->path, name);
+		strcpy(format, "qcow2");
+	}
+	json_decref(record);
+	close(folder);
+	return true;
+}
 
 /* Opens and locks: the descriptor; -EWOULDBLOCK: it runs. */
 static int open_locked(struct store *store, const char *name)
@@ -376,13 +440,15 @@ static json_t *describe(struct store *store, const char *name)
 		return NULL;
 	running = flock(folder, LOCK_EX | LOCK_NB);
 	record = json_file_read(folder, STORE_MACHINE_FILE);
-	json = json_pack("{ss ss ss sI sb sI}", "name", name, "image",
+	json = json_pack("{ss ss ss sI sb sI so*}", "name", name, "image",
 			 text_of(record, "image"), "user",
 			 text_of(record, "user"), "created",
 			 json_integer_value(json_object_get(record,
 							    "created")),
 			 "running", (int)running, "allocated",
-			 (json_int_t)folder_allocated(store->machines, name));
+			 (json_int_t)folder_allocated(store->machines, name),
+			 "disk",
+			 json_incref(json_object_get(record, "disk")));
 	json_decref(record);
 	close(folder);
 	return json;

@@ -3,10 +3,13 @@
  * A machine that was made of an image: a folder in the store's machines/ with
  * its own disk, which holds what differs from the image's (qcow2), the seed of
  * its first boot and its UEFI variables. Kept under the machine's name, or
- * forgotten at the end. While one runs its folder is locked (flock).
+ * forgotten at the end. While one runs its folder is locked (flock). A disk
+ * that was moved elsewhere (lodge mirror) stays there: the record says where.
  */
 #ifndef LODGE_IMAGE_INSTANCE_H
 #define LODGE_IMAGE_INSTANCE_H
+
+#include <limits.h>
 
 #include "image/seed.h"
 #include "image/store.h"
@@ -18,10 +21,14 @@ struct instance {
 	int folder; /* -1: closed */
 	char entry[IMAGE_NAME_MAX + 1]; /* the folder's name */
 	char path[INSTANCE_PATH_MAX - 64]; /* of the folder */
-	char disk[INSTANCE_PATH_MAX], seed[INSTANCE_PATH_MAX];
+	char disk[PATH_MAX], seed[INSTANCE_PATH_MAX];
+	char format[16]; /* of the disk */
+	bool moved;	 /* the disk is not in the folder */
 	char vars[INSTANCE_PATH_MAX]; /* UEFI's; may not be there yet */
 	bool ephemeral, fresh; /* fresh: was not there before */
+	char image[IMAGE_NAME_MAX + 1];
 	char user[64], password[SEED_PASSWORD]; /* "": none of ours */
+	json_int_t created;
 };
 
 struct instance_wish {
@@ -40,6 +47,14 @@ struct instance_wish {
  */
 int instance_open(struct store *store, const struct instance_wish *wish,
 		  struct instance *instance, struct disk_error *error);
+
+/* Its disk is that one from now on, for good. 0 or a negative errno. */
+int instance_move(struct instance *instance, const char *disk,
+		  const char *format);
+
+/* The path and format of a kept machine's disk. False: none is kept so. */
+bool instance_disk(struct store *store, const char *name,
+		   char path[PATH_MAX], char format[16]);
 
 /* The end of its run; forgets an ephemeral one. */
 void instance_close(struct instance *instance);

@@ -136,15 +136,21 @@ int ova_extract(const char *path, int folder, const char *name,
 {
 	int from = open(path, O_RDONLY | O_CLOEXEC), to = -1;
 	uint64_t offset = 0, size = 0;
-	int err = from < 0 ? -errno : find_disk(from, &offset, &size);
+	int err;
 
+	if (from < 0) {
+		disk_error_set(error, -errno, "%s: %s", path,
+			       errno == ENOENT ? "no such file; check the path"
+					       : strerror(errno));
+		return -1;
+	}
+	err = find_disk(from, &offset, &size);
 	if (!err) {
 		to = openat(folder, name,
 			    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		err = to < 0 ? -errno : copy(from, offset, size, to);
 	}
-	if (from >= 0)
-		close(from);
+	close(from);
 	if (to >= 0)
 		close(to);
 	if (!err)

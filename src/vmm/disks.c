@@ -57,14 +57,23 @@ static struct block *find_disk(const struct disks *disks, const char *name)
 	return found;
 }
 
+/* What the disk was described by; NULL: it was attached later. */
+static const struct machine_disk *config_of(const struct disks *disks,
+					    const struct block *block)
+{
+	for (unsigned int i = 0; i < disks->media->config->disk_count; i++)
+		if (disks->media->disk[i] == block)
+			return &disks->media->config->disk[i];
+	return NULL;
+}
+
 /* The folder of the stored image that the disk was made of; NULL: none. */
 static const char *store_of(const struct disks *disks,
 			    const struct block *block)
 {
-	for (unsigned int i = 0; i < disks->media->config->disk_count; i++)
-		if (disks->media->disk[i] == block)
-			return disks->media->config->disk[i].folder;
-	return NULL;
+	const struct machine_disk *config = config_of(disks, block);
+
+	return config ? config->folder : NULL;
 }
 
 static json_t *chain_json(const struct disk_node *node)
@@ -124,6 +133,7 @@ static int begin_mirror(struct disks *disks, const struct disks_task *task,
 	const struct disk_create how = { .path = task->target,
 					 .format = task->format,
 					 .size = disks->block->size };
+	const struct machine_disk *config = config_of(disks, disks->block);
 	const struct disk_driver *driver =
 		how.format ? disk_driver_find(how.format)
 			   : disk_driver_by_path(how.path);
@@ -137,6 +147,9 @@ static int begin_mirror(struct disks *disks, const struct disks_task *task,
 	if (result) {
 		disk_remove(target);
 		disk_close(target);
+	} else if (config) {
+		disk_live_on_move(disks->live, config->moved,
+				  config->moved_ctx);
 	}
 	return result;
 }

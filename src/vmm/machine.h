@@ -37,6 +37,9 @@ struct machine_disk {
 	const char *serial;  /* NULL: none */
 	enum board_bus bus;
 	bool cd; /* on AHCI, readonly: an ISO 9660 image */
+	/* See disk_live_on_move(): who keeps a record of the disk. Or NULL. */
+	int (*moved)(void *ctx, const struct disk_node *to);
+	void *moved_ctx;
 };
 
 struct machine_config {

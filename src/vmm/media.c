@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "disk/block.h"
+#include "disk/live.h"
+#include "disk/partition.h"
 #include "disk/secret.h"
+#include "vm/host.h"
 
 static bool kernel_is_multiboot(const struct image *kernel)
 {
@@ -111,7 +113,12 @@ static int open_image(struct block **block, const char *what,
 int media_open_disk(struct block **block, const struct machine_disk *disk,
 		    struct vmm_error *error)
 {
-	return open_image(block, "disk", disk, error);
+	struct disk_error why;
+	int result = open_image(block, "disk", disk, error);
+
+	if (!result && disk_partitions_fit(disk_live_image(*block), &why))
+		host_log(HOST_LOG_WARN, "disk %s: %s", disk->path, why.text);
+	return result;
 }
 
 int media_open_cd(struct block **block, const char *path,

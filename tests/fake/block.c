@@ -91,3 +91,22 @@ void fake_block_end(struct fake_block *fake, unsigned int index)
 	perform(fake, r);
 	r->done(r);
 }
+
+static void run_done(struct block_request *r)
+{
+	host_event_set(r->ctx);
+}
+
+int fake_block_run(struct block *block, enum block_op op, uint64_t offset,
+		   void *buf, size_t size)
+{
+	struct host_event over = { 0 };
+	const struct span span = { buf, size };
+	struct block_request r = { .op = op, .offset = offset, .length = size,
+				   .span = &span, .spans = 1,
+				   .done = run_done, .ctx = &over };
+
+	if (!block_submit(block, &r))
+		host_event_wait(&over, UINT64_MAX);
+	return r.error;
+}

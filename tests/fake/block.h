@@ -25,4 +25,8 @@ void fake_block_init(struct fake_block *fake, uint8_t *data, uint64_t size);
 /* Ends waiting request `index`; the others move up. */
 void fake_block_end(struct fake_block *fake, unsigned int index);
 
+/* A request on one piece of memory to any block, to its end; its error. */
+int fake_block_run(struct block *block, enum block_op op, uint64_t offset,
+		   void *buf, size_t size);
+
 #endif

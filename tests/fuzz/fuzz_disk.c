@@ -21,6 +21,7 @@
 static struct kind {
 	const char *format, *option;
 	const char *backing; /* what it is made on; then not there */
+	bool packed; /* written once, front to back */
 	uint8_t *bytes; /* a small image with some content */
 	size_t size;
 } kinds[] = {
@@ -29,6 +30,8 @@ static struct kind {
 	{ .format = "vhd", .option = "subformat=fixed" },
 	{ .format = "vmdk" },
 	{ .format = "vhdx", .option = "block_size=1M" },
+	{ .format = "vmdk", .option = "subformat=streamOptimized",
+	  .packed = true },
 	{ .format = "vhd", .backing = "lodge-fuzz-base.vhd" },
 	{ .format = "vhdx", .backing = "lodge-fuzz-base.vhdx" },
 };
@@ -40,6 +43,23 @@ static struct disk_node *make_memory(void)
 	if (disk_memory_open(&file, NULL))
 		abort();
 	return file;
+}
+
+/* Two grains of it. */
+static int write_content(struct disk_node *node, bool packed)
+{
+	static const char text[64 << 10] = "content";
+	const struct span span = { (void *)text, sizeof(text) };
+	const struct disk_vec vec = { &span, 1, 0 };
+	int error;
+
+	if (!packed) {
+		error = disk_write_bytes(node, 3 << 20, text, 7);
+		return error ? error : disk_write_bytes(node, 4096, text, 7);
+	}
+	error = disk_write_packed(node, 64 << 10, sizeof(text), vec);
+	return error ? error
+		     : disk_write_packed(node, 3 << 20, sizeof(text), vec);
 }
 
 static void make_image(struct kind *kind)
@@ -60,8 +80,7 @@ static void make_image(struct kind *kind)
 	if ((kind->backing && disk_create(&base, NULL)) ||
 	    disk_create_on(file, &create, NULL) ||
 	    disk_open_on(&node, file, &open, NULL) ||
-	    disk_write_bytes(node, 3 << 20, "content", 7) ||
-	    disk_write_bytes(node, 4096, "content", 7) || disk_flush(node))
+	    write_content(node, kind->packed) || disk_flush(node))
 		abort();
 	if (kind->backing)
 		unlink(kind->backing);

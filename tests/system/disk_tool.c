@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does to images what tests want done, for test_formats.py:
+ * Does to images what tests want done, for test_formats.py and its kin:
  *
  *	disk-tool create FORMAT PATH SIZE [OPTION=VALUE|backing=PATH ...]
  *	disk-tool random FORMAT PATH MODEL COUNT SEED

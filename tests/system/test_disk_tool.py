@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import tiny
 from conftest import LODGE, run, spawn
 from test_usage import refused
 
@@ -89,7 +90,8 @@ def test_create_does_not_overwrite(tmp_path):
 
 
 def test_create_where_there_is_no_folder(tmp_path):
-    refused(disk("create", tmp_path / "no" / "a.img", "1M"), 1, "No such file")
+    refused(disk("create", tmp_path / "no" / "a.img", "1M"), 1,
+            "its folder is missing")
 
 
 @pytest.mark.parametrize("words, part", [
@@ -181,6 +183,22 @@ def test_partitions_are_not_cut(tmp_path, table):
     refused(disk("resize", path, "9M", "--shrink"), 1, "partitions need")
     good("resize", path, "11M", "--shrink")
     assert path.stat().st_size == 11 * MIB
+
+
+def test_a_cut_disk_is_told(tmp_path, make_kernel):
+    path = tmp_path / "a.img"
+    with open(path, "wb") as image:
+        image.truncate(9 * MIB)
+        image.write(mbr(11 * 2048))
+    words = [*make_kernel(tiny.power_off())[1:], "--serial", "none"]
+    result = run("run", *words, "--disk", path)
+    assert result.returncode == 0
+    assert result.stderr == f"lodge: disk {path}: has 9 MiB and partitions " \
+        "up to 11 MiB; a truncated copy?\n"
+    with open(path, "wb") as image:
+        image.truncate(11 * MIB)
+        image.write(mbr(11 * 2048))
+    assert run("run", *words, "--disk", path).stderr == ""
 
 
 # --- copy and compare --------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 
 import tiny
 from conftest import ENGINE, run
+from test_disk_tool import mbr
 
 FORMATS = {"raw": "img", "qcow2": "qcow2", "vmdk": "vmdk", "vhdx": "vhdx",
            "vdi": "vdi"}
@@ -128,6 +129,13 @@ def test_bad_input(place, tmp_path):
     wrong = tmp_path / "wrong.qcow2"
     wrong.write_bytes(b"x" * 100000)
     assert place("import", wrong).returncode == 1
+    cut = tmp_path / "cut.img"
+    cut.write_bytes(mbr(10 * 2048) + bytes((4 << 20) - 512))
+    refused(place("import", cut), 1, str(cut), "has 4 MiB",
+            "up to 10 MiB", "a truncated copy?")
+    refused(place("import", tmp_path / "none.ova"), 1, "no such file")
+    refused(place("export", "--machine", "none", tmp_path / "x.img"), 1,
+            "no machine is kept as none")
     refused(place("export", "nosuch", tmp_path / "x.img"), 1,
             "no image nosuch")
     assert os.listdir(place.images) == []

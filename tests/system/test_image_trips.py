@@ -7,6 +7,7 @@ A boot sector does it in a moment. With LODGE_TRIPS=1 (make trips) a Debian
 does it as well, which takes minutes for each format.
 """
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -17,6 +18,8 @@ from conftest import ENGINE, SOURCE, run, spawn, status_of
 from test_image import Machine, debian  # noqa: F401
 
 LOG = SOURCE / "tests" / "system" / "firmware" / "log.asm"
+OVMF = [pathlib.Path("/usr/share/OVMF") / f"OVMF_{part}_4M.fd"
+        for part in ("CODE", "VARS")]
 QEMU = shutil.which("qemu-system-x86_64")
 KINDS = {"raw": "img", "qcow2": "qcow2", "vmdk": "vmdk"}
 LIMIT = 180
@@ -26,11 +29,12 @@ pytestmark = pytest.mark.skipif(
     not QEMU, reason="package qemu-system-x86 is missing")
 
 
-def qemu(disk, kind, memory, limit):
+def qemu(disk, kind, memory, limit, firmware=()):
     """QEMU's software processor with this disk and a serial console."""
     child = pexpect.spawn(
         QEMU, ["-accel", "tcg", "-machine", "q35", "-m", memory, "-nographic",
-               "-no-reboot", "-drive", f"file={disk},format={kind},if=virtio"],
+               "-no-reboot", "-drive", f"file={disk},format={kind},if=virtio",
+               *firmware],
         timeout=limit, encoding="utf-8", codec_errors="replace",
         dimensions=(24, 200))
     child.delaybeforesend = None
@@ -87,16 +91,25 @@ def test_a_boot_sector(place, tmp_path, kind):
 class Guest(Machine):
     """The same machine in QEMU."""
 
-    def __init__(self, disk, kind, before):
-        self.child = qemu(disk, kind, "1G", LIMIT_DEBIAN)
+    def __init__(self, disk, kind, before, firmware=()):
+        self.child = qemu(disk, kind, "1G", LIMIT_DEBIAN, firmware)
         self.user, self.password = before.user, before.password
+
+
+def uefi(folder):
+    """QEMU's arguments for OVMF, which knows nothing of the disk yet."""
+    code, variables = OVMF
+    mine = folder / variables.name
+    shutil.copy(variables, mine)
+    return ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
+            "-drive", f"if=pflash,format=raw,file={mine}"]
 
 
 @pytest.mark.skipif(not os.environ.get("LODGE_TRIPS"),
                     reason="LODGE_TRIPS is not set: see make trips")
 @pytest.mark.parametrize("kind", KINDS)
 def test_debian(debian, place, tmp_path, kind):  # noqa: F811
-    """By BIOS, from whose menu on nothing of lodge is needed."""
+    """By BIOS and by UEFI, from whose menus on nothing of lodge is needed."""
     out = tmp_path / f"out.{KINDS[kind]}"
     where = {"env": {**debian["env"], "XDG_RUNTIME_DIR": str(tmp_path)}}
     name = f"trip-{kind}"
@@ -114,10 +127,15 @@ def test_debian(debian, place, tmp_path, kind):  # noqa: F811
     assert m("sha256sum <there") == there
     back = m("head -c 3000000 /dev/urandom | tee back | sha256sum")
     m.power_off()
+    m = Guest(out, kind, m, uefi(tmp_path))
+    m.log_in(name)
+    assert m("test -d /sys/firmware/efi && sha256sum <there") == there
+    m("mv back again")
+    m.power_off()
     done("image", "import", out, "--name", "back", where=place)
     out.unlink()
     m = Machine(place, "--name", name, image="back")
     m.log_in(name)
     assert m("sudo sh -c 'cat ~lodge/there' | sha256sum") == there
-    assert m("sha256sum <back") == back
+    assert m("sha256sum <again") == back
     m.power_off()

@@ -199,6 +199,9 @@ def test_without_a_secret(tmp_path, word):
     refused(disk("convert", target, tmp_path / "c.img"), 1, "is encrypted")
     refused(disk("create", tmp_path / "d.luks", "8M"), 1, "needs a passphrase")
     refused(disk("encrypt", target, tmp_path / "d.luks"), 2, "--secret")
+    refused(disk("encrypt", "--secret", word("right"), target,
+                 tmp_path / "d.vdi"), 2, "VDI images cannot be encrypted",
+            ".qcow2")
     assert sorted(os.listdir(tmp_path)) == ["a.img", "b.luks", "right.word"]
 
 

@@ -155,7 +155,7 @@ def test_what_is_refused(tmp_path, idle):
     taken.write_text("mine")
     refused(run("mirror", "web", taken), 1, "there already")
     refused(run("mirror", "web", tmp_path / "no" / "b.img"), 1,
-            "No such file")
+            "its folder is missing")
     refused(run("mirror", "web", tmp_path / "b.img", "--format", "x"), 1,
             'unknown format "x"')
     refused(run("mirror", "none", tmp_path / "b.img"), 1, "none")

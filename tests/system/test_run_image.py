@@ -100,6 +100,45 @@ def test_a_kept_machine(place):
     assert place.image_command("remove", "tiny").returncode == 0
 
 
+def test_a_moved_disk_is_found_again(place, tmp_path):
+    """lodge mirror takes a kept machine's disk elsewhere, for good."""
+    place.image("tiny", tiny.HALT)
+    moved = [tmp_path / "far.vdi", tmp_path / "raw"]
+
+    def start():
+        child = subprocess.Popen([LODGE, "run", "tiny", *OFF], **place.env,
+                                 stderr=subprocess.DEVNULL)
+        while run("status", "tiny", **place.env).returncode:
+            assert child.poll() is None
+        status = run("status", "--json", "tiny", **place.env)
+        return child, json.loads(status.stdout)["disks"][0]["path"]
+    before = place.machines / "tiny" / "disk.qcow2"
+    for target in moved:
+        child, path = start()
+        assert path == str(before)
+        result = run("mirror", "--disk", before, "tiny", target, **place.env)
+        assert (result.returncode, result.stderr) == (0, "")
+        child.kill()
+        child.wait()
+        listed = json.loads(place.image_command("machines", "--json").stdout)
+        assert listed[0]["disk"] == str(target)
+        before = target
+    # A copy is no move.
+    child, path = start()
+    assert path == str(before)
+    copy = tmp_path / "copy.qcow2"
+    assert run("mirror", "--keep", "--disk", before, "tiny", copy,
+               **place.env).returncode == 0
+    assert run("stop", "--force", "tiny", **place.env).returncode == 0
+    child.wait()
+    result = place.image_command("export", "--machine", "tiny",
+                                 tmp_path / "out.img")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out.img").read_bytes() == b"base" * (1 << 18)
+    assert place.image_command("forget", "tiny").returncode == 0
+    assert before.exists()
+
+
 def test_a_stored_image_is_not_committed_to(place):
     """Other machines may be made of it; but a machine can do without."""
     place.image("tiny", tiny.HALT)

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "disk/driver.h"
+#include "fake/block.h"
 #include "fake/disk.h"
 #include "fake/test.h"
-#include "vm/host.h"
 
 #define SECTOR	512u
 #define SIZE	(4u << 20)
@@ -133,22 +133,9 @@ static void end_chain(void)
 
 /* --- the guest -------------------------------------------------------------- */
 
-static void done(struct block_request *r)
-{
-	host_event_set(r->ctx);
-}
-
 static int run(enum block_op op, uint64_t offset, void *buf, size_t size)
 {
-	struct host_event over = { 0 };
-	const struct span span = { buf, size };
-	struct block_request r = { .op = op, .offset = offset, .length = size,
-				   .span = &span, .spans = 1, .done = done,
-				   .ctx = &over };
-
-	if (!block_submit(block, &r))
-		host_event_wait(&over, UINT64_MAX);
-	return r.error;
+	return fake_block_run(block, op, offset, buf, size);
 }
 
 static void flush(void)

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "disk/file.h"
+#include "fake/block.h"
 #include "fake/disk.h"
 #include "fake/test.h"
-#include "vm/host.h"
 
 #define SIZE	(8u << 20)
 #define SECTORS (SIZE / 512)
@@ -32,23 +32,9 @@ static struct disk_node *make_node(void)
 	return node;
 }
 
-static void done(struct block_request *r)
-{
-	host_event_set(r->ctx);
-}
-
-/* A request on one piece of memory, to its end. */
 static int run(enum block_op op, uint64_t offset, void *buf, size_t size)
 {
-	struct host_event over = { 0 };
-	const struct span span = { buf, size };
-	struct block_request r = { .op = op, .offset = offset, .length = size,
-				   .span = &span, .spans = 1, .done = done,
-				   .ctx = &over };
-
-	if (!block_submit(block, &r))
-		host_event_wait(&over, UINT64_MAX);
-	return r.error;
+	return fake_block_run(block, op, offset, buf, size);
 }
 
 static int setup(void **state)
