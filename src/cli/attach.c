@@ -39,8 +39,27 @@ static void help_attach(void)
 	       "  serial=TEXT           its serial number\n"
 	       "  secret=FILE           its passphrase, when it is encrypted; "
 	       "repeats\n"
+	       "  folder=PATH           backing files may lie there, or be "
+	       "at this address;\n"
+	       "                        repeats\n"
 	       "  queues=N              request queues (one for each "
 	       "processor)\n");
+}
+
+/* The paths that there are, `most` at most, as a list called `name`. */
+static void add_paths(json_t *request, const char *name,
+		      const char *const *path, unsigned int most)
+{
+	json_t *list = *path ? json_array() : NULL;
+
+	for (unsigned int i = 0; i < most && path[i]; i++) {
+		char *whole = target_path(path[i]);
+
+		json_array_append_new(list, json_string(whole));
+		free(whole);
+	}
+	if (list)
+		json_object_set_new(request, name, list);
 }
 
 static json_t *request_of(const struct machine_disk *disk, const char *name)
@@ -71,14 +90,8 @@ static json_t *request_of(const struct machine_disk *disk, const char *name)
 	if (disk->queues)
 		json_object_set_new(request, "queues",
 				    json_integer(disk->queues));
-	for (unsigned int i = 0; i < MACHINE_SECRETS && disk->secret[i]; i++) {
-		if (!i)
-			json_object_set_new(request, "secret", json_array());
-		path = target_path(disk->secret[i]);
-		json_array_append_new(json_object_get(request, "secret"),
-				      json_string(path));
-		free(path);
-	}
+	add_paths(request, "secret", disk->secret, MACHINE_SECRETS);
+	add_paths(request, "folder", disk->more, MACHINE_FOLDERS);
 	return request;
 }
 

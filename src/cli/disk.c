@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
- * [,bps=SIZE][,burst=TIME][,secret=FILE...][,readonly][,copy-on-read]
- * [,serial=TEXT][,queues=N]
+ * [,bps=SIZE][,burst=TIME][,secret=FILE...][,folder=PATH...][,readonly]
+ * [,copy-on-read][,serial=TEXT][,queues=N]
  */
 #include "cli/disk.h"
 
@@ -130,6 +130,22 @@ static int take_secret(const char *what, struct machine_disk *disk,
 	return -1;
 }
 
+static int take_folder(const char *what, struct machine_disk *disk,
+		       const char *value)
+{
+	unsigned int n = 0;
+
+	while (n < MACHINE_FOLDERS && disk->more[n])
+		n++;
+	if (*value && n < MACHINE_FOLDERS) {
+		disk->more[n] = value;
+		return 0;
+	}
+	cli_error("%s: folder=%s: give a folder, or an address, at most %d of "
+		  "them", what, value, MACHINE_FOLDERS);
+	return -1;
+}
+
 static const struct {
 	const char *name; /* with = behind */
 	int (*take)(const char *what, struct machine_disk *disk,
@@ -138,6 +154,7 @@ static const struct {
 	{ "format=", take_format }, { "bus=", take_bus },
 	{ "cache=", take_cache },   { "serial=", take_serial },
 	{ "queues=", take_queues }, { "secret=", take_secret },
+	{ "folder=", take_folder },
 };
 
 static int take_option(const char *what, struct machine_disk *disk,
@@ -164,8 +181,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 						    option + length);
 	}
 	cli_error("%s: unknown option \"%s\"; there are format=, bus=, cache=, "
-		  "iops=, bps=, burst=, readonly, copy-on-read, serial=, secret= and "
-		  "queues= (a comma in a path is written twice)", what, option);
+		  "iops=, bps=, burst=, readonly, copy-on-read, serial=, secret=, "
+		  "folder= and queues= (a comma in a path is written twice)", what, option);
 	return -1;
 }
 

@@ -444,7 +444,7 @@ static const struct option_spec run_options[] = {
 	  "bus=nvme, bus=ide, cache=writeback, cache=none,\n"
 	  "cache=writethrough, cache=unsafe, iops=N, bps=SIZE,\n"
 	  "burst=TIME, readonly, copy-on-read, serial=TEXT,\n"
-	  "secret=FILE, queues=N", true, take_disk },
+	  "secret=FILE, folder=PATH, queues=N", true, take_disk },
 	{ "cdrom", "ISO[,bus=ide]",
 	  "an image as a CD in a SATA or IDE drive, or none for\n"
 	  "an empty drive (see lodge insert); twice at most", true,

@@ -118,7 +118,8 @@ struct disk_driver {
 	 * closed. NULL: there are none; a leaf is a file. */
 	void (*remove)(struct disk_node *node);
 
-	/* Of a leaf, which nobody uses: may be written from now on. */
+	/* Of a node that nobody uses meanwhile: may be written from now on. A
+	 * format without it is opened anew on its file. */
 	int (*make_writable)(struct disk_node *node, struct disk_error *error);
 
 	uint64_t (*allocated)(struct disk_node *node); /* a leaf's */
@@ -164,6 +165,11 @@ int disk_read_held(struct disk_node *node, uint64_t offset, uint64_t length,
 /* The driver, file and name (the file's; a leaf sets its own). */
 int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
 		   struct disk_node *file, const struct disk_open *how);
+
+/* For drivers' make_writable(): the same for a leaf of theirs, which may grow
+ * if `grows`. One that may be written already is left alone. */
+int disk_leaf_make_writable(struct disk_node *leaf, bool grows,
+			    struct disk_error *error);
 
 /* For an open() that fails late: frees the node, but not its file. */
 void disk_node_abandon(struct disk_node *node);

@@ -73,6 +73,15 @@ static void luks_close(struct disk_node *node)
 	disk_crypt_close(luks_of(node)->crypt);
 }
 
+static int luks_make_writable(struct disk_node *node, struct disk_error *error)
+{
+	int result = disk_leaf_make_writable(node->file, true, error);
+
+	if (!result)
+		node->readonly = false;
+	return result;
+}
+
 /* --- making ----------------------------------------------------------------- */
 
 static int luks_create(struct disk_node *file, const struct disk_create *how,
@@ -170,6 +179,7 @@ const struct disk_driver disk_luks_volume = {
 	.open = luks_open,
 	.create = luks_create,
 	.close = luks_close,
+	.make_writable = luks_make_writable,
 	.map = luks_map,
 	.read = luks_read,
 	.write = luks_write,

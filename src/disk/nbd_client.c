@@ -20,7 +20,7 @@
 
 struct remote {
 	struct disk_node node;
-	bool can_zero, can_trim, can_flush, multi;
+	bool can_zero, can_trim, can_flush, multi, only_reads;
 	pthread_mutex_t mutex; /* guards the rest */
 	pthread_cond_t freed;
 	struct nbd_handle *idle[CONNECTIONS]; /* NULL: to be connected */
@@ -304,6 +304,16 @@ static int remote_resize(struct disk_node *node, uint64_t size,
 			      "is a server's, which has the size that it has");
 }
 
+/* As far as the server is concerned it always could. */
+static int remote_make_writable(struct disk_node *node,
+				struct disk_error *error)
+{
+	if (remote_of(node)->only_reads)
+		return disk_error_set(error, -EROFS, "is for reading only");
+	node->readonly = false;
+	return 0;
+}
+
 static void remote_close(struct disk_node *node)
 {
 	struct remote *remote = remote_of(node);
@@ -328,6 +338,7 @@ static const struct disk_driver nbd_driver = {
 	.zero = remote_zero,
 	.discard = remote_discard,
 	.flush = remote_flush,
+	.make_writable = remote_make_writable,
 	.resize = remote_resize,
 };
 
@@ -339,7 +350,8 @@ static int look(struct remote *remote, struct nbd_handle *nbd,
 
 	if (size < 0)
 		return disk_error_set(error, -EIO, "%s", nbd_get_error());
-	if (!how->readonly && nbd_is_read_only(nbd))
+	remote->only_reads = nbd_is_read_only(nbd);
+	if (!how->readonly && remote->only_reads)
 		return disk_error_set(error, -EROFS, "is for reading only; "
 				      "give it with ,readonly");
 	remote->node.size = (uint64_t)size;

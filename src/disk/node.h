@@ -77,9 +77,11 @@ struct disk_open {
 	const struct disk_secret *secret; /* NULL: none; for the call only */
 	enum disk_cache cache;
 	bool copies; /* disk_block_open(): see disk/copy_on_read.h */
-	/* Folders that backing files may lie in besides the image's own. */
+	/* Folders that backing files may lie in besides the image's own, and
+	 * addresses that they may be at. */
 	const char *const *folders;
 	unsigned int folder_count;
+	const char *named; /* one more such address; NULL: none */
 	const struct disk_open *above; /* whose backing this is; callers: NULL */
 };
 
@@ -109,8 +111,8 @@ void disk_remove(struct disk_node *node);
 
 /*
  * A node that was opened read-only, and that nobody uses meanwhile, may be
- * written from now on: another one on the same file takes its place. An error
- * leaves it as it was.
+ * written from now on; another one may take its place. An error leaves it to
+ * be read as before.
  */
 int disk_make_writable(struct disk_node **node, struct disk_error *error);
 

@@ -282,21 +282,15 @@ static bool same_file(const char *a, const char *b)
 	       x.st_ino == y.st_ino;
 }
 
-/* Not in the chain already, which is not too deep. */
+/* Not in the chain already. */
 static int check_chain(const char *real, const struct disk_open *how,
 		       struct disk_error *error)
 {
-	unsigned int depth = 1;
-
-	for (; how; how = how->above, depth++)
+	for (; how; how = how->above)
 		if (same_file(how->path, real))
 			return disk_error_set(error, -ELOOP, "stands on itself "
 					      "by backing file %s; rebase it",
 					      real);
-	if (depth > DEPTH_MAX)
-		return disk_error_set(error, -ELOOP, "stands on more than %d "
-				      "images; commit or rebase some",
-				      DEPTH_MAX);
 	return 0;
 }
 
@@ -325,6 +319,39 @@ static int find_named(char real[PATH_MAX], const struct disk_node *file,
 	return check_chain(real, how, error);
 }
 
+static int check_depth(const struct disk_open *how, struct disk_error *error)
+{
+	unsigned int depth = 1;
+
+	for (; how; how = how->above)
+		depth++;
+	return depth <= DEPTH_MAX
+		       ? 0
+		       : disk_error_set(error, -ELOOP, "stands on more than %d "
+					"images; commit or rebase some",
+					DEPTH_MAX);
+}
+
+/* An address that an image names is that of a server which learns of it, or
+ * has anything: the user has to have named it, too. */
+static int check_address(const char *address, const struct disk_open *how,
+			 struct disk_error *error)
+{
+	bool named = how->named && !strcmp(how->named, address);
+
+	for (unsigned int i = 0; i < how->folder_count && !named; i++)
+		named = !strcmp(how->folders[i], address);
+	if (!named)
+		return disk_error_set(error, -EPERM, "stands on %s; if you "
+				      "trust that, say so with --folder, or "
+				      "folder= of a disk", address);
+	for (const struct disk_open *up = how; up; up = up->above)
+		if (!strcmp(up->path, address))
+			return disk_error_set(error, -ELOOP, "stands on itself "
+					      "by %s; rebase it", address);
+	return 0;
+}
+
 int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error)
@@ -337,16 +364,20 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 	*backing = NULL;
 	if (how->alone)
 		return 0;
-	result = find_named(real, file, path, how, "backing", error);
+	result = check_depth(how, error);
+	if (!result && disk_is_address(path))
+		result = check_address(path, how, error);
+	else if (!result)
+		result = find_named(real, file, path, how, "backing", error);
 	if (result)
 		return result;
-	below.path = real;
+	below.path = disk_is_address(path) ? path : real;
 	below.format = format;
 	below.readonly = true;
 	below.above = how;
 	result = disk_open(backing, &below, &why);
 	return result ? disk_error_set(error, result, "its backing file %s: %s",
-				       real, why.text)
+				       below.path, why.text)
 		      : 0;
 }
 
@@ -437,7 +468,8 @@ static int create_on(const struct disk_driver *driver, struct disk_node *file,
 	const struct disk_open above = { .path = how->path,
 					 .sealed = true,
 					 .folders = how->folders,
-					 .folder_count = how->folder_count };
+					 .folder_count = how->folder_count,
+					 .named = how->backing };
 	struct disk_create sized = *how;
 	struct disk_node *backing;
 	int result;

@@ -261,6 +261,38 @@ int qcow2_open(struct disk_node **node, struct disk_node *file,
 	return 0;
 }
 
+static void set_readonly(struct qcow2 *q, bool readonly)
+{
+	q->node.readonly = readonly;
+	qcow2_crypt_set_readonly(q, readonly);
+}
+
+/* What load() does beyond a reader's part. */
+static int make_writable(struct disk_node *node, struct disk_error *error)
+{
+	const struct disk_open how = { .path = node->name };
+	struct qcow2 *q = qcow2_of(node);
+	int result = check_marks(q, error);
+
+	if (!result)
+		result = disk_leaf_make_writable(node->file, true, error);
+	if (!result && q->external)
+		result = disk_leaf_make_writable(q->store, true, error);
+	if (result)
+		return result;
+	set_readonly(q, false);
+	result = say_error(error, qcow2_reload(q));
+	if (!result && q->corrupt && !is_dirty(q, &how))
+		result = is_damaged(q, "has damaged tables", error);
+	if (!result && is_dirty(q, &how))
+		result = recount(q, error);
+	if (!result)
+		return 0;
+	set_readonly(q, true);
+	(void)qcow2_reload(q);
+	return result;
+}
+
 static void close_image(struct disk_node *node)
 {
 	struct qcow2 *q = qcow2_of(node);
@@ -325,4 +357,5 @@ const struct disk_driver disk_qcow2 = {
 	.add_key = qcow2_add_key,
 	.remove_key = qcow2_remove_key,
 	.set_backing = qcow2_set_backing,
+	.make_writable = make_writable,
 };

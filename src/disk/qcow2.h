@@ -407,6 +407,7 @@ int qcow2_crypt_load(struct qcow2 *q, struct disk_error *error);
  * is encrypted. */
 int qcow2_crypt_open(struct qcow2 *q, const struct disk_open *how,
 		     struct disk_error *error);
+void qcow2_crypt_set_readonly(struct qcow2 *q, bool readonly);
 void qcow2_crypt_close(struct qcow2 *q);
 
 /* Adds to what is told of the image. */

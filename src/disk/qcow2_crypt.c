@@ -170,6 +170,12 @@ int qcow2_crypt_open(struct qcow2 *q, const struct disk_open *how,
 	return result;
 }
 
+void qcow2_crypt_set_readonly(struct qcow2 *q, bool readonly)
+{
+	if (q->crypt)
+		q->crypt->node.readonly = readonly;
+}
+
 void qcow2_crypt_close(struct qcow2 *q)
 {
 	if (q->crypt)

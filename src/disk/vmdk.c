@@ -500,6 +500,31 @@ static int vmdk_open(struct disk_node **node, struct disk_node *file,
 	return result;
 }
 
+/* All its files; some of them may stay open for writing when one cannot. */
+static int vmdk_make_writable(struct disk_node *node, struct disk_error *error)
+{
+	struct vmdk *vmdk = vmdk_of(node);
+	int result = 0;
+
+	for (unsigned int i = 0; !result && i < vmdk->extents; i++) {
+		struct vmdk_extent *extent = &vmdk->extent[i];
+
+		if (extent->readonly || extent->packed ||
+		    extent->kind == VMDK_ZEROS)
+			result = disk_error_set(error, -EROFS, "has parts that "
+						"are not to be written");
+		else
+			result = disk_leaf_make_writable(
+				extent->file, extent->kind == VMDK_SPARSE,
+				error);
+	}
+	if (!result)
+		result = disk_leaf_make_writable(node->file, false, error);
+	if (!result)
+		node->readonly = false;
+	return result;
+}
+
 static void vmdk_close(struct disk_node *node)
 {
 	struct vmdk *vmdk = vmdk_of(node);
@@ -595,6 +620,7 @@ const struct disk_driver disk_vmdk = {
 	.discard = vmdk_discard,
 	.flush = vmdk_flush,
 	.remove = vmdk_remove,
+	.make_writable = vmdk_make_writable,
 	.allocated = vmdk_allocated,
 	.resize = vmdk_resize,
 	.info = vmdk_info,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An image that was opened read-only, as backing files are, becomes one that
- * may be written. Images of several files and encrypted ones cannot.
+ * may be written: by itself, or as another node on the same file.
  */
 #include <errno.h>
 
@@ -9,25 +9,24 @@
 
 static int cannot(const struct disk_node *node, struct disk_error *error)
 {
-	return disk_error_set(error, -ENOTSUP, "an image of format %s cannot "
+	return disk_error_set(error, -ENOTSUP, "%s cannot "
 			      "be opened for writing while it is in use; stop "
 			      "the machine and use lodge disk",
 			      node->driver->title);
 }
 
-/* A leaf that is the image's whole, and may be written. */
-static int widen_leaf(struct disk_node *node, struct disk_error *error)
+int disk_leaf_make_writable(struct disk_node *leaf, bool grows,
+			    struct disk_error *error)
 {
-	struct disk_node *leaf = node->file;
+	int result = 0;
 
-	if (!leaf || !leaf->driver->leaf || node->driver->names_itself ||
-	    node->encrypted)
-		return cannot(node, error);
-	if (!leaf->readonly)
-		return 0;
-	return leaf->driver->make_writable
-		       ? leaf->driver->make_writable(leaf, error)
-		       : cannot(node, error);
+	if (leaf->readonly)
+		result = leaf->driver->make_writable
+				 ? leaf->driver->make_writable(leaf, error)
+				 : cannot(leaf, error);
+	if (!result && grows)
+		leaf->grows = true;
+	return result;
 }
 
 int disk_make_writable(struct disk_node **at, struct disk_error *error)
@@ -40,7 +39,11 @@ int disk_make_writable(struct disk_node **at, struct disk_error *error)
 
 	if (!old->readonly)
 		return 0;
-	result = widen_leaf(old, error);
+	if (old->driver->make_writable)
+		return old->driver->make_writable(old, error);
+	if (!leaf || !leaf->driver->leaf)
+		return cannot(old, error);
+	result = disk_leaf_make_writable(leaf, false, error);
 	if (result)
 		return result;
 	result = disk_open_on(&node, leaf, &how, error);

@@ -39,6 +39,8 @@ static bool well_formed(const json_t *request)
 	       is_or_missing(request, "cache", JSON_STRING) &&
 	       (is_or_missing(request, "secret", JSON_STRING) ||
 		is_or_missing(request, "secret", JSON_ARRAY)) &&
+	       (is_or_missing(request, "folder", JSON_STRING) ||
+		is_or_missing(request, "folder", JSON_ARRAY)) &&
 	       is_or_missing(request, "iops", JSON_INTEGER) &&
 	       is_or_missing(request, "bps", JSON_INTEGER) &&
 	       is_or_missing(request, "burst", JSON_INTEGER) &&
@@ -66,22 +68,22 @@ static bool take_cache(const json_t *request, struct machine_disk *disk)
 	return !name || disk_cache_find(name, &disk->cache);
 }
 
-/* One absolute path, or several; none without any. */
-static bool take_secrets(const json_t *request, struct machine_disk *disk)
+/* One absolute path, or several, at most `most`; none without any. */
+static bool take_paths(const json_t *value, const char **path, size_t most,
+		       bool addresses)
 {
-	const json_t *secret = json_object_get(request, "secret");
-	size_t count = json_array_size(secret);
+	size_t count = json_is_string(value) ? 1 : json_array_size(value);
 
-	if (json_is_string(secret)) {
-		disk->secret[0] = json_string_value(secret);
-		return *disk->secret[0] == '/';
-	}
-	for (size_t i = 0; i < count && i < MACHINE_SECRETS; i++) {
-		disk->secret[i] = json_string_value(json_array_get(secret, i));
-		if (!disk->secret[i] || *disk->secret[i] != '/')
+	for (size_t i = 0; i < count && i < most; i++) {
+		path[i] = json_string_value(json_is_string(value)
+						    ? value
+						    : json_array_get(value, i));
+		if (!path[i] ||
+		    (*path[i] != '/' &&
+		     !(addresses && disk_is_address(path[i]))))
 			return false;
 	}
-	return count <= MACHINE_SECRETS;
+	return count <= most;
 }
 
 /* 0 when it is missing or makes no sense. */
@@ -113,10 +115,16 @@ static bool take_disk(const json_t *request, struct machine_disk *disk,
 	    (disk->path[0] != '/' && !disk_is_address(disk->path)))
 		control_refuse(reply, "bad-request",
 			       "\"path\" is an absolute path");
-	else if (!take_secrets(request, disk))
+	else if (!take_paths(json_object_get(request, "secret"), disk->secret,
+			     MACHINE_SECRETS, false))
 		control_refuse(reply, "bad-request", "\"secret\" is an "
 			       "absolute path, or up to %d of them",
 			       MACHINE_SECRETS);
+	else if (!take_paths(json_object_get(request, "folder"), disk->more,
+			     MACHINE_FOLDERS, true))
+		control_refuse(reply, "bad-request", "\"folder\" is an "
+			       "absolute path, or an address, or up to %d of "
+			       "them", MACHINE_FOLDERS);
 	else if (!take_bus(request, disk))
 		control_refuse(reply, "bad-request",
 			       "\"bus\" is virtio, nvme or ahci");

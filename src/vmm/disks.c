@@ -229,7 +229,8 @@ static int begin_rebase(struct disks *disks, const struct disks_task *task,
 	const char *store = store_of(disks, disks->block);
 	const struct disk_open how = { .path = image->name,
 				       .folders = &store,
-				       .folder_count = store ? 1 : 0 };
+				       .folder_count = store ? 1 : 0,
+				       .named = task->backing };
 	bool fresh = false;
 	int result = 0;
 

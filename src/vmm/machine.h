@@ -22,11 +22,15 @@
 /* An image that the guest sees as a disk, or as a CD. */
 #define MACHINE_SECRETS 8 /* of a disk */
 
+#define MACHINE_FOLDERS 4 /* of a disk */
+
 struct machine_disk {
 	const char *path; /* NULL: a drive for media without one */
 	bool readonly;
 	const char *format; /* a driver's name; NULL: by the path's ending */
 	const char *folder; /* where its backing file may lie; NULL: beside */
+	/* More such folders, or addresses; NULL behind the last. */
+	const char *more[MACHINE_FOLDERS];
 	enum disk_cache cache;
 	bool copy_on_read;
 	/* Its passphrase's file, or fd:N, and those of the encrypted images

@@ -74,20 +74,24 @@ static int open_images(struct media *media, struct vmm_error *error)
 static int open_image(struct block **block, const char *what,
 		      const struct machine_disk *disk, struct vmm_error *error)
 {
+	const char *folders[MACHINE_FOLDERS + 1];
 	struct disk_open how = {
 		.path = disk->path,
 		.format = disk->format,
 		.readonly = disk->readonly,
 		.cache = disk->cache,
 		.copies = disk->copy_on_read,
-		.folders = &disk->folder,
-		.folder_count = disk->folder ? 1 : 0,
+		.folders = folders,
 	};
 	struct disk_secret *secret = NULL;
 	unsigned int secrets = 0;
 	struct disk_error why;
 	int result = 0;
 
+	if (disk->folder)
+		folders[how.folder_count++] = disk->folder;
+	for (int i = 0; i < MACHINE_FOLDERS && disk->more[i]; i++)
+		folders[how.folder_count++] = disk->more[i];
 	while (secrets < MACHINE_SECRETS && disk->secret[secrets])
 		secrets++;
 	if (secrets) {

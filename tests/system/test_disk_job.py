@@ -44,10 +44,10 @@ def chain_of(folder, size=32 * MIB, base="base.qcow2"):
     return paths
 
 
-def content(path):
+def content(path, *words):
     raw = pathlib.Path(f"{path}.raw")
     raw.unlink(missing_ok=True)
-    good("convert", path, raw)
+    good("convert", path, raw, *words)
     return digest(raw)
 
 
@@ -154,6 +154,43 @@ def test_content_stays(tmp_path, idle, words, after, more):
     assert content(last) == before
     below = facts(last)["details"].get("backing", "")
     assert below == (after[1] if after[1:] else "")
+
+
+QUICK = ["--option", "iterations=1000", "--to-secret", "{}/word"]
+
+
+@pytest.mark.parametrize("name,options", [
+    ("base.luks", ["--option", "version=1", *QUICK]),
+    ("base.qcow2", QUICK),
+    ("base.qcow2", ["--option", "data_file=base.data"]),
+    ("base.vhdx", []),
+    ("base.vmdk", []),
+    ("base.vmdk", ["--option", "subformat=monolithicFlat"]),
+    ("base.vmdk", ["--option", "subformat=twoGbMaxExtentSparse"]),
+])
+def test_into_all_kinds_of_bases(tmp_path, idle, name, options):
+    """Encrypted ones, and those of several files."""
+    word = tmp_path / "word"
+    word.write_text("open sesame")
+    secret = ["--secret", word] if "--to-secret" in options else []
+    raw = fill(tmp_path / "content.raw", 8 * MIB, 40)
+    base, top = tmp_path / name, tmp_path / "top.qcow2"
+    good("convert", raw, base, *[w.format(tmp_path) for w in options])
+    good("create", top, "8M")
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 7 100k 3M",
+                    "-c", "write -q -z 5M 1M", top], check=True)
+    good("rebase", "--unsafe", "--backing", name, *secret, top)
+    before = content(top, *secret)
+    child = idle(f"{top},secret={word}" if secret else top)
+    result = run("commit", "web")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert chain() == [name]
+    assert run("stop", "--force", "web").returncode == 0
+    child.wait()
+    assert not top.exists()
+    if name != "base.luks":
+        good("check", base)
+    assert content(base, *secret) == before
 
 
 @pytest.mark.parametrize("words", [["commit", "--base", "{}/base.qcow2"],

@@ -15,7 +15,7 @@ import pytest
 
 import tiny
 from conftest import LODGE, run
-from test_disk_tool import MIB, digest, disk, fill, good
+from test_disk_tool import MIB, digest, disk, facts, fill, good
 from test_usage import refused
 
 pytestmark = pytest.mark.skipif(not shutil.which("nbdinfo"),
@@ -322,6 +322,62 @@ def test_an_export_is_attached(tmp_path, monkeypatch, make_kernel):
         child.kill()
         child.wait()
     assert digest(tmp_path / "b.raw") == digest(source)
+
+
+def test_an_overlay_on_a_server(tmp_path, monkeypatch, make_kernel):
+    """Its address is believed only when the user says it, too."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    source = fill(tmp_path / "a.raw", 4 * MIB, 10)
+    copy = tmp_path / "copy.raw"
+    shutil.copy(source, copy)
+    top, other = tmp_path / "top.qcow2", tmp_path / "other.qcow2"
+    with exported(source) as address:
+        good("create", top, "--backing", address)
+        assert facts(top)["details"]["backing"] == address
+        refused(disk("convert", top, tmp_path / "b.raw"), 1, address,
+                "say so with --folder", "folder=")
+        refused(run("run", "--disk", top), 1, address, "folder=")
+        good("convert", "--folder", address, top, tmp_path / "b.raw")
+        assert digest(tmp_path / "b.raw") == digest(source)
+        words = ["qemu-io", "-f", "qcow2", "-c", "write -q -P 7 1M 64k"]
+        tool(*words, top)
+        tool("qemu-io", "-f", "raw", "-c", "write -q -P 7 1M 64k", copy)
+        good("compare", "--folder", address, top, copy)
+        good("create", other, "4M")
+        good("rebase", "--unsafe", "--backing", address, other)
+        good("compare", "--folder", address, other, tmp_path / "b.raw")
+        good("rebase", "--none", "--folder", address, other)
+        good("compare", other, tmp_path / "b.raw")
+        # Below a running machine, and where its changes go at last.
+        child = subprocess.Popen([LODGE, *make_kernel(tiny.HALT), "--name",
+                                  "web", "--serial", "none", "--disk",
+                                  f"{top},folder={address}"],
+                                 stdin=subprocess.DEVNULL)
+        while run("status", "web").returncode:
+            assert child.poll() is None
+        result = run("attach", "web", "disk",
+                     f"{other},readonly,folder={address}")
+        assert (result.returncode, result.stderr) == (0, "")
+        result = run("commit", "--disk", top, "web")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert json.loads(run("status", "--json", "web").stdout)["disks"][0][
+            "path"] == address
+        assert run("stop", "--force", "web").returncode == 0
+        child.wait()
+    assert digest(source) == digest(copy)
+
+
+def test_a_server_that_stands_on_itself(tmp_path):
+    image = tmp_path / "a.qcow2"
+    good("create", image, "4M")
+    with exported(image, "--format", "raw") as address:
+        pass
+    tool("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b",
+         address, image)
+    with exported(image, "--format", "raw") as again:
+        assert again == address
+        refused(disk("map", "--folder", address, "--format", "qcow2",
+                     address), 1, "stands on itself")
 
 
 def test_a_foreign_server(tmp_path):

@@ -192,6 +192,20 @@ def test_what_is_refused(pool, name, words):
     refused(run("disk", "info", image), 1, image, *words)
 
 
+def test_an_overlay(tmp_path, pool):
+    """On a snapshot, by the user's word."""
+    shutil.copy(pool / "image", pool / "image@s1")
+    below, top = address(pool, "image@s1"), tmp_path / "top.qcow2"
+    good("create", top, "--backing", below)
+    refused(run("disk", "map", top), 1, below, "--folder")
+    good("compare", "--folder", below, top, pool / "image")
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -z 1M 64k",
+                    f"json:{{\"driver\": \"qcow2\", \"backing\": null, \"file\""
+                    f": {{\"driver\": \"file\", \"filename\": \"{top}\"}}}}"],
+                   check=True)
+    refused(run("disk", "commit", "--folder", below, top), 1, "snapshot")
+
+
 def test_attach_and_mirror(tmp_path, pool, make_kernel):
     source = fill(tmp_path / "a.img", MIB, 3)
     fill(pool / "other", MIB, 3, seed=4)

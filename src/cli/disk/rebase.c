@@ -132,6 +132,7 @@ static int open_new(struct tool *tool, const struct disk_open *above,
 	if (tool->none)
 		return 0;
 	how.secret = disk_secret_below(node, above->secret);
+	how.named = tool->backing;
 	if (!disk_open_backing(to, node, tool->backing, tool->backing_format,
 			       &how, &error))
 		return 0;

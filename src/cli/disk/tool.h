@@ -95,7 +95,8 @@ int tool_take_secret(void *config, const char *value);
 #define TOOL_FOLDER                                                      \
 	{                                                                \
 		.name = "folder", .value = "PATH", .repeats = true,      \
-		.help = "backing files may lie in this folder, too",     \
+		.help = "backing files may lie in this folder, too, or\n"    \
+			"be at this address (nbd://, rbd:)",             \
 		.take = tool_take_folder                                 \
 	}
 #define TOOL_OPTION                                                      \
