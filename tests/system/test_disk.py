@@ -239,17 +239,35 @@ def waits_for_room(shell, name, path, device, kib):
                      "md5sum") == wanted
 
 
-@pytest.fixture(name="small", params=["raw", "qcow2"])
+SECRET = ["--secret", "{}/word"]
+KINDS = {
+    "raw": ("disk.raw", []),
+    "qcow2": ("disk.qcow2", []),
+    "overlay": ("disk.qcow2", ["--backing", "base.raw"]),
+    "luks": ("disk.luks", SECRET + ["--option", "version=1", "--option",
+                                    "iterations=1000"]),
+    "vhdx": ("disk.vhdx", []),
+}
+
+
+@pytest.fixture(name="small", params=KINDS)
 def fixture_small(request, tmp_path):
-    """A file system of 32 MiB with an image of 48 in it."""
+    """A file system of 32 MiB with an image of 48 in it. Encrypted ones have
+    the passphrase in tmp_path."""
     folder = tmp_path / "small"
     folder.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "lodge",
                            folder], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("no right to mount a file system")
-    path = folder / f"disk.{request.param}"
-    made = run("disk", "create", path, "48M")
+    name, words = KINDS[request.param]
+    path = folder / name
+    (tmp_path / "word").write_text("open sesame")
+    if request.param == "overlay":
+        with open(folder / "base.raw", "wb") as base:
+            base.truncate(48 * MIB)
+    made = run("disk", "create", path, "48M",
+               *[w.format(tmp_path) for w in words])
     assert made.returncode == 0, made.stderr
     yield path
     subprocess.run(["umount", "-l", folder], check=True)
@@ -268,12 +286,15 @@ def wait_for_state(name, wanted):
     pytest.fail(f"{name} is not {wanted}")
 
 
-def test_waits_for_room(linux, small, tmp_path):
+def test_waits_for_room(linux, small, tmp_path, request):
     """Nothing is lost; the guest does not even see the time go by."""
+    word = tmp_path / "word"
+    locked = "luks" in request.node.callspec.id
     name = f"full-{os.getpid()}"
     ballast = small.parent / "ballast"
     ballast.write_bytes(bytes(16 * MIB))
-    shell = boot(linux, "--cpus", 2, "--name", name, "--disk", small)
+    shell = boot(linux, "--cpus", 2, "--name", name, "--disk",
+                 f"{small},secret={word}" if locked else small)
     shell.run("dd if=/dev/urandom of=/tmp/r bs=1M count=24 2>/dev/null")
     wanted = shell.run("md5sum < /tmp/r").split()[0]
     shell.child.sendline("dd if=/tmp/r of=/dev/vda bs=1M conv=fsync "
@@ -291,7 +312,8 @@ def test_waits_for_room(linux, small, tmp_path):
     assert guest_md5(shell, "/dev/vda", 24) == wanted
     assert shell.power_off() == 0
     copy = tmp_path / "copy.raw"
-    assert run("disk", "convert", small, copy).returncode == 0
+    assert run("disk", "convert", small, copy,
+               *(["--secret", word] if locked else [])).returncode == 0
     with open(copy, "rb") as file:
         assert md5(file.read(24 * MIB)) == wanted
 

@@ -221,7 +221,7 @@ static void refuses(void **state)
 	unlink(path);
 	expect_refused("no such file");
 	mkdir(path, 0700);
-	expect_refused("directory");
+	expect_refused("is a folder");
 	rmdir(path);
 	mkfifo(path, 0600);
 	expect_refused("neither");
