@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/link.h"
+#include "net/socket.h"
 #include "net/tap.h"
 #include "net/user.h"
 
@@ -11,6 +12,7 @@ const struct net_mode *const net_modes[] = {
 	&net_user_mode,
 	&net_tap_mode,
 	&net_bridge_mode,
+	&net_socket_mode,
 };
 
 const unsigned int net_mode_count = sizeof(net_modes) / sizeof(net_modes[0]);
