@@ -32,6 +32,7 @@ ROOMS = {
     'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
             'engine', 'host/linux', 'net', 'vnc', 'agent'],
+    'manage': ['image', 'disk', 'host/linux'],
     'cli': ['vmm', 'disk', 'image', 'net', 'agent'],
 }
 
@@ -46,7 +47,10 @@ HEADERS = {
     'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
     'net': ['vm/host.h', 'vm/nic.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
-    'cli': ['engine/engine.h', 'host/linux/extension.h', 'host/linux/log.h',
+    # Names and sockets that it shares with the machines' processes.
+    'manage': ['vm/host.h', 'vmm/error.h', 'vmm/nearest.h', 'vmm/runtime.h',
+               'vmm/unix_socket.h'],
+    'cli': ['engine/engine.h', 'host/linux/data.h', 'host/linux/extension.h', 'host/linux/log.h',
             'host/linux/terminal.h', 'host/linux/thread.h', 'vm/host.h',
             'vm/memory.h', 'vm/vm.h'],
 }

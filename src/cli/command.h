@@ -21,6 +21,10 @@ struct command {
 };
 
 extern const struct command command_run;
+extern const struct command command_create;
+extern const struct command command_start;
+extern const struct command command_ps;
+extern const struct command command_rm;
 extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_pause;

@@ -17,11 +17,7 @@
 #define SERIAL_MAX 20
 #define QUEUES_MAX 64
 
-/*
- * Cuts the next piece off *text, in place: up to a comma, of which two stand
- * for one that belongs to it. NULL: there is none.
- */
-static char *next_piece(char **text)
+char *disk_next_piece(char **text)
 {
 	char *piece = *text, *from = piece, *to = piece;
 
@@ -191,12 +187,12 @@ int disk_parse(const char *what, const char *text, struct machine_disk *disk,
 {
 	char *rest = strdup(text), *option;
 
-	*disk = (struct machine_disk){ .path = next_piece(&rest) };
+	*disk = (struct machine_disk){ .path = disk_next_piece(&rest) };
 	if (!disk->path || !*disk->path) {
 		cli_error("%s: give the path of an image", what);
 		return -1;
 	}
-	while ((option = next_piece(&rest))) {
+	while ((option = disk_next_piece(&rest))) {
 		if (name && !strncmp(option, "name=", 5))
 			*name = option + 5;
 		else if (take_option(what, disk, option))
@@ -213,12 +209,12 @@ static int parse_removable(const char *what, const char *text,
 {
 	char *rest = strdup(text), *option;
 
-	disk->path = next_piece(&rest);
+	disk->path = disk_next_piece(&rest);
 	if (!disk->path || !*disk->path) {
 		cli_error("%s: give the path of an image", what);
 		return -1;
 	}
-	while ((option = next_piece(&rest))) {
+	while ((option = disk_next_piece(&rest))) {
 		if (take(disk, option))
 			continue;
 		cli_error("%s: unknown option \"%s\"; there is %s (a comma "

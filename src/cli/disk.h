@@ -30,4 +30,10 @@ int floppy_parse(const char *what, const char *text,
 /* And for a CD, which has bus=ahci and bus=ide. */
 int cdrom_parse(const char *text, struct machine_disk *disk);
 
+/*
+ * Cuts the next piece off *text, in place: up to a comma, of which two stand
+ * for one that belongs to it. NULL: there is none.
+ */
+char *disk_next_piece(char **text);
+
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/target.h"
 #include "vmm/machine.h"
@@ -200,9 +201,13 @@ static int hold(const char *command, void (*help)(void), int argc, char **argv,
 	struct target target = { .command = command, .words_min = 1,
 				 .words_max = 1 };
 	json_t *result;
+	int status;
 
+	*reason = '\0';
 	if (target_parse(&target, 0, argc, argv))
 		return target_status(&target, help);
+	if (managed_say(command, target.word[0], command, NULL, &status))
+		return status;
 	result = target_call(&target, command, NULL, PATIENCE, NULL);
 	target_close(&target);
 	snprintf(reason, size, "%s", text_of(result, "reason"));
@@ -266,6 +271,10 @@ static int run_stop(const struct command_context *context, int argc,
 
 	if (target_parse(&target, TARGET_FORCE, argc, argv))
 		return target_status(&target, help_stop);
+	if (managed_say("stop", target.word[0], "stop",
+			json_pack("{sb}", "force", (int)target.force),
+			&status))
+		return status;
 	result = target_call(&target, "stop",
 			     json_pack("{sb}", "force", (int)target.force),
 			     PATIENCE, NULL);
@@ -299,9 +308,12 @@ static int run_reset(const struct command_context *context, int argc,
 	struct target target = { .command = "reset", .words_min = 1,
 				 .words_max = 1 };
 	json_t *result;
+	int status;
 
 	if (target_parse(&target, 0, argc, argv))
 		return target_status(&target, help_reset);
+	if (managed_say("reset", target.word[0], "reset", NULL, &status))
+		return status;
 	result = target_call(&target, "reset", NULL, PATIENCE, NULL);
 	target_close(&target);
 	json_decref(result);

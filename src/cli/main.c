@@ -35,6 +35,10 @@ static const struct command command_help = {
 
 static const struct command *const commands[] = {
 	&command_run,
+	&command_create,
+	&command_start,
+	&command_ps,
+	&command_rm,
 	&command_list,
 	&command_status,
 	&command_pause,

@@ -4,6 +4,8 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -399,6 +401,26 @@ static int take_gdb_wait(void *config, const char *value)
 	return 0;
 }
 
+static int take_identity(void *config, const char *value)
+{
+	((struct run *)config)->machine.identity = value;
+	return 0;
+}
+
+/* Open until the end of this process, and not in those that it starts. */
+static int take_lease(void *config, const char *value)
+{
+	char *end;
+	long fd = strtol(value, &end, 10);
+
+	if (*value && !*end && fd > 2 && fd <= INT_MAX &&
+	    !fcntl((int)fd, F_SETFD, FD_CLOEXEC))
+		return 0;
+	cli_error("run: --lease %s: give the number of an open descriptor",
+		  value);
+	return -1;
+}
+
 static int take_testdev(void *config, const char *value)
 {
 	((struct run *)config)->machine.testdev = true;
@@ -533,6 +555,10 @@ static const struct option_spec run_options[] = {
 	  "ADDRESS:PORT or unix:PATH", false, take_gdb },
 	{ "gdb-wait", NULL, "run nothing before the debugger says so", false,
 	  take_gdb_wait },
+	{ "identity", "TEXT", "lodge status tells it, for who started it",
+	  false, take_identity },
+	{ "lease", "FD", "keep a descriptor, a lock perhaps, to the end",
+	  false, take_lease },
 	{ "testdev", NULL, "add the device of CPU test kernels", false,
 	  take_testdev },
 	{ "log-level", "LEVEL", "error, warn, info or debug (warn)", false,

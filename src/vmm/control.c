@@ -16,6 +16,7 @@
 
 #include "vmm/control_impl.h"
 #include "vmm/runtime.h"
+#include "vmm/stall.h"
 
 struct client {
 	struct control *control;
@@ -221,6 +222,8 @@ static void go_on(struct client *client)
 		take_line(client, client->in, length);
 		client->in_used -= length + 1;
 		memmove(client->in, end + 1, client->in_used);
+		/* It may have changed what others watch. */
+		loop_wake(client->control->loop);
 	}
 }
 
@@ -261,6 +264,8 @@ static void wait_over(struct control *control, unsigned int what,
 		else if (what == CONTROL_BALLOON)
 			reply.result = control_balloon_json(
 				&control->machine.target);
+		else if (what == CONTROL_STATE)
+			reply.result = control_state(&control->machine);
 		else
 			reply.result = json_object();
 		client->waits = 0;
@@ -287,6 +292,21 @@ static void slot_done(void *ctx, unsigned int slot, bool released)
 	wait_over(ctx, CONTROL_SLOT + slot, released ? NULL : "not-released",
 		  "the guest does not let it go; lodge detach --force pulls "
 		  "it out");
+}
+
+/*
+ * Tells those who watch. All of them know the same reason: an older one was
+ * answered when it had changed.
+ */
+void control_woken(struct control *control)
+{
+	const char *reason = control && control->loop ?
+				     stall_reason(control->machine.target.stall) :
+				     NULL;
+
+	if (control && control->loop &&
+	    strcmp(reason ? reason : "", control->machine.told))
+		wait_over(control, CONTROL_STATE, NULL, NULL);
 }
 
 /* --- connections ----------------------------------------------------------- */

@@ -43,6 +43,7 @@ struct control_target {
 	struct vsock_unix *vsock; /* NULL: none */
 	const char *engine;
 	uint64_t memory; /* bytes */
+	const char *identity; /* NULL: none */
 	uint64_t start;	 /* host_monotonic_ns() time */
 };
 
@@ -59,6 +60,9 @@ const char *control_name(const struct control *control);
 /* Serves on `loop`. 0 or a negative errno. */
 int control_start(struct control *control, struct loop *loop,
 		  const struct control_target *target);
+
+/* To be called on the loop's wake; NULL is fine. */
+void control_woken(struct control *control);
 
 /* Ends all clients; the name is free again. NULL is fine. */
 void control_close(struct control *control);

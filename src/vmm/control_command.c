@@ -3,6 +3,7 @@
  * The commands of the control protocol, on the loop's thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,7 +32,7 @@ static void do_status(struct control_machine *machine, const json_t *request,
 	json_t *balloon = control_balloon_json(target);
 
 	reply->result = json_pack(
-		"{sssssisIsfsisOsOsOsososossss*}", "name", machine->name, "engine",
+		"{sssssisIsfsisOsOsOsososossss*ss*}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
 		"pid", (int)getpid(), "memory_target",
@@ -41,7 +42,8 @@ static void do_status(struct control_machine *machine, const json_t *request,
 		drives_inspect(target->drives), "disks",
 		disks_json(target->disks), "nets",
 		nets_inspect(target->nets, target->board), "state",
-		reason ? "paused" : "running", "reason", reason);
+		reason ? "paused" : "running", "reason", reason, "identity",
+		target->identity);
 	json_decref(balloon);
 }
 
@@ -77,17 +79,40 @@ static void do_stop(struct control_machine *machine, const json_t *request,
 	reply->result = json_object();
 }
 
+json_t *control_state(const struct control_machine *machine)
+{
+	const char *reason = stall_reason(machine->target.stall);
+
+	return json_pack("{ssss*}", "state", reason ? "paused" : "running",
+			 "reason", reason);
+}
+
 /* Holds the processors, or lets them go; then says what is so. */
 static void hold(struct control_machine *machine, bool hold,
 		 struct control_reply *reply)
 {
-	const char *reason;
-
 	pause_hold(machine->target.pause, PAUSE_USER, hold);
-	reason = stall_reason(machine->target.stall);
-	reply->result = json_pack("{ssss*}", "state",
-				  reason ? "paused" : "running", "reason",
-				  reason);
+	reply->result = control_state(machine);
+}
+
+/* Answers once the reason is another than the one that the client knows. */
+static void do_watch(struct control_machine *machine, const json_t *request,
+		     struct control_reply *reply)
+{
+	const json_t *known = json_object_get(request, "reason");
+	const char *reason = stall_reason(machine->target.stall);
+
+	if (known && !json_is_string(known)) {
+		control_refuse(reply, "bad-request", "\"reason\" is a text");
+		return;
+	}
+	if (strcmp(reason ? reason : "", known ? json_string_value(known) : "")) {
+		reply->result = control_state(machine);
+		return;
+	}
+	snprintf(machine->told, sizeof(machine->told), "%s",
+		 reason ? reason : "");
+	reply->later = CONTROL_STATE;
 }
 
 static void do_pause(struct control_machine *machine, const json_t *request,
@@ -382,6 +407,7 @@ static const struct {
 	{ "job", control_job },
 	{ "job-end", control_job_end },
 	{ "limit", control_limit },
+	{ "watch", do_watch },
 	{ "pause", do_pause },
 	{ "resume", do_resume },
 	{ "stop", do_stop },

@@ -17,6 +17,7 @@ struct control_machine {
 	struct control_target target;
 	struct typing *typing;
 	struct balloon_wait *balloon;
+	char told[200]; /* the reason that those who watch know */
 };
 
 /* What a command answers: `result`, else an error, else that comes later. */
@@ -31,7 +32,11 @@ struct control_reply {
 /* What an answer waits for. */
 #define CONTROL_TYPING	1u
 #define CONTROL_BALLOON 2u
-#define CONTROL_SLOT	3u /* and more, one for each */
+#define CONTROL_STATE	3u
+#define CONTROL_SLOT	4u /* and more, one for each */
+
+/* What `watch` answers: state and reason. */
+json_t *control_state(const struct control_machine *machine);
 
 /* Runs one request; `reply` was set to nothing, with fd -1. */
 void control_command(struct control_machine *machine, const char *command,

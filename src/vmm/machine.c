@@ -186,6 +186,7 @@ static void loop_woken(void *ctx)
 		consoles_woken(machine->consoles);
 	hotplug_woken(machine->hotplug);
 	stall_woken(&machine->stall);
+	control_woken(machine->control);
 	if (machine->gdb)
 		gdb_woken(gdb_socket_gdb(machine->gdb));
 }
@@ -402,6 +403,7 @@ static int start_control(struct machine *machine)
 		.vsock = machine->vsock,
 		.engine = machine->engine->name,
 		.memory = machine->config->memory,
+		.identity = machine->config->identity,
 		.start = machine->config->process_start,
 	};
 

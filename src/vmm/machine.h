@@ -80,6 +80,7 @@ struct machine_config {
 	const char *report; /* file; NULL: none */
 	struct profile_config profile;
 	struct gdb_config gdb;
+	const char *identity; /* that status tells; NULL: none */
 	uint64_t process_start; /* host_monotonic_ns() time */
 };
 

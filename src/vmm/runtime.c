@@ -116,6 +116,11 @@ int runtime_connect(int folder, const char *name)
 	return connect_as(folder, name, 0);
 }
 
+int runtime_connect_now(int folder, const char *name)
+{
+	return connect_as(folder, name, SOCK_NONBLOCK);
+}
+
 /* A queue of connections that is full (-EAGAIN) is a running machine's. */
 static bool in_use(int folder, const char *name)
 {
@@ -209,6 +214,19 @@ void runtime_close(struct runtime_socket *sock)
 		close(sock->folder);
 	sock->fd = -1;
 	sock->folder = -1;
+}
+
+void runtime_sweep(int folder, const char *name, const char *suffix)
+{
+	char file[RUNTIME_NAME_MAX + 32];
+
+	flock(folder, LOCK_EX);
+	if (!in_use(folder, name)) {
+		remove_socket(folder, name);
+		snprintf(file, sizeof(file), "%s.%s", name, suffix);
+		unlinkat(folder, file, 0);
+	}
+	flock(folder, LOCK_UN);
 }
 
 static int is_socket(const struct dirent *entry)

@@ -50,6 +50,12 @@ void runtime_close(struct runtime_socket *sock);
  */
 int runtime_connect(int folder, const char *name);
 
+/* The same without waiting: a non-blocking descriptor. */
+int runtime_connect_now(int folder, const char *name);
+
+/* Removes what a dead process left of `name`: NAME.sock and NAME.SUFFIX. */
+void runtime_sweep(int folder, const char *name, const char *suffix);
+
 /* Calls `use` for each socket's name, by the alphabet. 0 or -1. */
 int runtime_each(int folder, void (*use)(void *ctx, const char *name),
 		 void *ctx);

@@ -284,21 +284,37 @@ static void call_ready(const struct epoll_event *event)
 		source->ready(source->ctx, events);
 }
 
-int loop_run(struct loop *loop)
+/* Waits `ms` (-1: as long as it takes) and calls what is ready. */
+static int pass(struct loop *loop, int ms)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int i, n;
+	bool plain = sweep(loop);
+	int n = epoll_wait(loop->epoll, events, EVENTS_MAX, plain ? 0 : ms);
 
-	while (!atomic_exchange(&loop->stop, false)) {
-		bool plain = sweep(loop);
-
-		n = epoll_wait(loop->epoll, events, EVENTS_MAX, plain ? 0 : -1);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		for (i = 0; i < n; i++)
-			call_ready(&events[i]);
-		if (plain)
-			call_plain(loop);
-	}
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	for (int i = 0; i < n; i++)
+		call_ready(&events[i]);
+	if (plain)
+		call_plain(loop);
 	return 0;
+}
+
+int loop_descriptor(const struct loop *loop)
+{
+	return loop->epoll;
+}
+
+int loop_step(struct loop *loop)
+{
+	return pass(loop, 0);
+}
+
+int loop_run(struct loop *loop)
+{
+	int rc = 0;
+
+	while (!rc && !atomic_exchange(&loop->stop, false))
+		rc = pass(loop, -1);
+	return rc;
 }

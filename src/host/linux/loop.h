@@ -56,6 +56,14 @@ void loop_wake(struct loop *loop);
 /* Runs until loop_stop(): 0, or a negative errno when waiting failed. */
 int loop_run(struct loop *loop);
 
+/*
+ * For a loop inside of another: a descriptor that is ready for reading when
+ * there is something to do, and a pass that does it without waiting. The
+ * negative errno of loop_run().
+ */
+int loop_descriptor(const struct loop *loop);
+int loop_step(struct loop *loop);
+
 /* Makes the running, or else the next, loop_run() return soon. */
 void loop_stop(struct loop *loop);
 

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands on machines that lodged keeps: ps, start, rm.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/managed.h"
+#include "cli/option.h"
+#include "cli/target.h"
+#include "vmm/machine.h"
+#include "vmm/remote.h"
+
+#define PAGE "1000"
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "";
+}
+
+static json_int_t number_of(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+/* --- ps --------------------------------------------------------------------------- */
+
+/* Every machine that runs, by its control socket. */
+static void collect(void *ctx, const json_t *status)
+{
+	json_array_append(ctx, (json_t *)status);
+}
+
+/* What `running` has of that process is taken out of it; NULL: nothing. */
+static json_t *take_process(json_t *running, json_int_t pid)
+{
+	json_t *status;
+	size_t i;
+
+	json_array_foreach(running, i, status) {
+		if (!pid || number_of(status, "pid") != pid)
+			continue;
+		json_incref(status);
+		json_array_remove(running, i);
+		return status;
+	}
+	return NULL;
+}
+
+/* The kept one `vm` as ps tells it; `status`: of its process, or NULL. */
+static json_t *row_of(const json_t *vm, const json_t *status)
+{
+	static const char *const kept[] = { "id", "name", "state", "managed",
+					    "pid", "reason", "restarts" };
+	static const char *const now[] = { "engine", "cpus", "memory",
+					   "seconds" };
+	const json_t *config = json_object_get(vm, "config");
+	json_t *row = json_object(), *value;
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if ((value = json_object_get(vm, kept[i])))
+			json_object_set(row, kept[i], value);
+	for (size_t i = 0; i < sizeof(now) / sizeof(now[0]); i++) {
+		value = json_object_get(status ? status : config, now[i]);
+		if (value)
+			json_object_set(row, now[i], value);
+	}
+	value = json_object_get(config, "labels");
+	if (value)
+		json_object_set(row, "labels", value);
+	return row;
+}
+
+static json_t *plain_row(const json_t *status)
+{
+	static const char *const names[] = { "name", "state", "pid", "reason",
+					     "engine", "cpus", "memory",
+					     "seconds" };
+	json_t *row = json_object(), *value;
+
+	json_object_set_new(row, "managed", json_false());
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if ((value = json_object_get(status, names[i])))
+			json_object_set(row, names[i], value);
+	return row;
+}
+
+/* Kept machines, page by page, into `list`. -1 with `error`. */
+static int add_kept(struct api_client *client, json_t *running, json_t *list,
+		    struct vmm_error *error)
+{
+	char path[200] = "/v1/vms?limit=" PAGE;
+	json_t *answer, *vm;
+	size_t i;
+
+	do {
+		int status;
+		const char *next;
+
+		answer = api_call(client, "GET", path, NULL, &status, error);
+		if (!answer)
+			return -1;
+		json_array_foreach(json_object_get(answer, "vms"), i, vm) {
+			json_t *now = take_process(running,
+						   number_of(vm, "pid"));
+
+			json_array_append_new(list, row_of(vm, now));
+			json_decref(now);
+		}
+		next = text_of(answer, "next");
+		snprintf(path, sizeof(path), "/v1/vms?limit=" PAGE "&after=%s",
+			 next);
+		if (!*next)
+			*path = '\0';
+		json_decref(answer);
+	} while (*path);
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(text_of(*(json_t *const *)a, "name"),
+		      text_of(*(json_t *const *)b, "name"));
+}
+
+/* A list in the order of names. */
+static json_t *sorted(json_t *list)
+{
+	size_t count = json_array_size(list);
+	json_t **row = calloc(count + 1, sizeof(json_t *));
+	json_t *result;
+
+	if (!row)
+		return list;
+	result = json_array();
+	for (size_t i = 0; i < count; i++)
+		row[i] = json_array_get(list, i);
+	qsort(row, count, sizeof(json_t *), by_name);
+	for (size_t i = 0; i < count; i++)
+		json_array_append(result, row[i]);
+	free(row);
+	json_decref(list);
+	return result;
+}
+
+static void print_age(const json_t *row)
+{
+	unsigned long s = (unsigned long)json_real_value(
+		json_object_get(row, "seconds"));
+
+	if (!json_object_get(row, "seconds"))
+		return;
+	if (s >= 86400)
+		printf("%lu days ", s / 86400);
+	printf("%lu:%02lu:%02lu", s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+static void print_row(const json_t *row)
+{
+	char memory[CLI_BYTES] = "", cpus[16] = "", pid[16] = "";
+
+	if (json_object_get(row, "memory"))
+		cli_bytes(memory, (uint64_t)number_of(row, "memory"));
+	if (json_object_get(row, "cpus"))
+		snprintf(cpus, sizeof(cpus), "%lld",
+			 (long long)number_of(row, "cpus"));
+	if (json_object_get(row, "pid"))
+		snprintf(pid, sizeof(pid), "%lld",
+			 (long long)number_of(row, "pid"));
+	printf("%-20s %-9s %4s %9s %8s  ", text_of(row, "name"),
+	       text_of(row, "state"), cpus, memory, pid);
+	print_age(row);
+	if (*text_of(row, "reason"))
+		printf("%s%s", json_object_get(row, "seconds") ? ", " : "",
+		       text_of(row, "reason"));
+	if (json_is_false(json_object_get(row, "managed")))
+		printf(" (not kept)");
+	printf("\n");
+}
+
+static void help_ps(void)
+{
+	printf("usage: lodge ps [--json]\n\n"
+	       "Lists your machines: those that are kept (lodge create), in "
+	       "all their states, and\nthose of lodge run while they run.\n\n"
+	       "  --json                print a JSON list of objects\n");
+}
+
+static int run_ps(const struct command_context *context, int argc, char **argv)
+{
+	struct target target = { .command = "ps", .words_max = 0 };
+	json_t *running, *list, *row;
+	struct api_client client;
+	struct vmm_error error;
+	int rc;
+	size_t i;
+
+	if (target_parse(&target, TARGET_JSON, argc, argv))
+		return target_status(&target, help_ps);
+	running = json_array();
+	list = json_array();
+	rc = api_open(&client, API_IF_KEPT, &error);
+	if (rc >= 0 && remote_each(collect, running, &error))
+		rc = -1;
+	if (!rc) {
+		rc = add_kept(&client, running, list, &error);
+		api_close(&client);
+	}
+	json_array_foreach(running, i, row)
+		json_array_append_new(list, plain_row(row));
+	list = sorted(list);
+	if (rc < 0)
+		cli_error("ps: %s", error.text);
+	else if (target.json)
+		target_print_json(list);
+	else if (json_array_size(list))
+		printf("%-20s %-9s %4s %9s %8s  %s\n", "NAME", "STATE", "CPUS",
+		       "MEMORY", "PID", "RUNS FOR");
+	json_array_foreach(list, i, row)
+		if (rc >= 0 && !target.json)
+			print_row(row);
+	json_decref(running);
+	json_decref(list);
+	return rc < 0 ? MACHINE_FAILED : MACHINE_OK;
+}
+
+const struct command command_ps = {
+	.name = "ps",
+	.summary = "list all your machines",
+	.run = run_ps,
+	.help = help_ps,
+};
+
+/* --- start, rm ----------------------------------------------------------------------- */
+
+#define NAMES_MAX 1000
+
+static void help_start(void)
+{
+	printf("usage: lodge start NAME...\n\n"
+	       "Starts machines that are kept, and returns when they run.\n");
+}
+
+static int run_start(const struct command_context *context, int argc,
+		     char **argv)
+{
+	struct target target = { .command = "start", .words_min = 1,
+				 .words_max = NAMES_MAX };
+	struct api_client client;
+	int status;
+
+	if (target_parse(&target, 0, argc, argv))
+		return target_status(&target, help_start);
+	status = managed_open(&client, "start", API_START);
+	if (status != MACHINE_OK)
+		return status;
+	for (int i = 0; i < target.words; i++)
+		if (managed_verb(&client, "start", target.word[i], "start",
+				 NULL) != MACHINE_OK)
+			status = MACHINE_FAILED;
+	api_close(&client);
+	return status;
+}
+
+const struct command command_start = {
+	.name = "start",
+	.summary = "start machines that are kept",
+	.run = run_start,
+	.help = help_start,
+};
+
+static void help_rm(void)
+{
+	printf("usage: lodge rm [--force] NAME...\n\n"
+	       "Deletes machines that are kept, with the disks that were made "
+	       "for them, not with\nthose that --disk named.\n\n"
+	       "  --force               end those that run\n");
+}
+
+static bool runs(const json_t *vm)
+{
+	const char *state = text_of(vm, "state");
+
+	return strcmp(state, "stopped") && strcmp(state, "waiting") &&
+	       strcmp(state, "deleting");
+}
+
+static int remove_one(struct api_client *client, const char *name, bool force)
+{
+	json_t *vm = force ? managed_find(client, name) : NULL, *answer;
+	struct vmm_error error;
+	char path[400];
+	int status;
+
+	if (vm && runs(vm))
+		managed_verb(client, "rm", name, "stop",
+			     json_pack("{sb}", "force", 1));
+	json_decref(vm);
+	api_vm_path(path, sizeof(path), name, "?wait=3600");
+	answer = api_call(client, "DELETE", path, NULL, &status, &error);
+	if (!answer)
+		cli_error("rm: %s", error.text);
+	json_decref(answer);
+	return answer ? MACHINE_OK : MACHINE_FAILED;
+}
+
+static int run_rm(const struct command_context *context, int argc, char **argv)
+{
+	struct target target = { .command = "rm", .words_min = 1,
+				 .words_max = NAMES_MAX };
+	struct api_client client;
+	int status;
+
+	if (target_parse(&target, TARGET_FORCE, argc, argv))
+		return target_status(&target, help_rm);
+	status = managed_open(&client, "rm", API_START);
+	if (status != MACHINE_OK)
+		return status;
+	for (int i = 0; i < target.words; i++)
+		if (remove_one(&client, target.word[i], target.force) !=
+		    MACHINE_OK)
+			status = MACHINE_FAILED;
+	api_close(&client);
+	return status;
+}
+
+const struct command command_rm = {
+	.name = "rm",
+	.summary = "delete machines that are kept",
+	.run = run_rm,
+	.help = help_rm,
+};

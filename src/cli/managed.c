@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/managed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/option.h"
+#include "vmm/machine.h"
+#include "vmm/remote.h"
+
+#define WAIT_SECONDS "3600"
+#define PATH_SIZE    400
+
+int managed_open(struct api_client *client, const char *command,
+		 enum api_start start)
+{
+	struct vmm_error error;
+
+	if (!api_open(client, start, &error))
+		return MACHINE_OK;
+	cli_error("%s: %s", command, error.text);
+	return MACHINE_FAILED;
+}
+
+json_t *managed_find(struct api_client *client, const char *name)
+{
+	struct vmm_error error;
+	char path[PATH_SIZE];
+	int status;
+
+	api_vm_path(path, sizeof(path), name, "");
+	return api_call(client, "GET", path, NULL, &status, &error);
+}
+
+int managed_verb(struct api_client *client, const char *command,
+		 const char *name, const char *verb, json_t *body)
+{
+	struct vmm_error error;
+	char path[PATH_SIZE], more[64];
+	json_t *answer;
+	int status;
+
+	snprintf(more, sizeof(more), "/%s?wait=" WAIT_SECONDS, verb);
+	api_vm_path(path, sizeof(path), name, more);
+	answer = api_call(client, "POST", path, body, &status, &error);
+	if (!answer) {
+		cli_error("%s: %s", command, error.text);
+		return MACHINE_FAILED;
+	}
+	json_decref(answer);
+	return MACHINE_OK;
+}
+
+/* A machine of that name that lodged did not start; `vm`: the kept one. */
+static bool runs_plainly(const char *name, const json_t *vm)
+{
+	const char *state = json_string_value(json_object_get(vm, "state"));
+	struct vmm_error error;
+	struct remote remote;
+
+	if (state && strcmp(state, "stopped") && strcmp(state, "waiting"))
+		return false;
+	if (remote_open(&remote, name, &error))
+		return false;
+	remote_close(&remote);
+	return true;
+}
+
+bool managed_say(const char *command, const char *name, const char *verb,
+		 json_t *body, int *status)
+{
+	struct api_client client;
+	struct vmm_error error;
+	json_t *vm = NULL;
+	bool ours = false;
+
+	if (!api_open(&client, API_IF_KEPT, &error)) {
+		vm = managed_find(&client, name);
+		/* Where there is none at all, lodged knows what was meant. */
+		ours = !runs_plainly(name, vm);
+		if (ours)
+			*status = managed_verb(&client, command, name, verb,
+					       json_incref(body));
+		json_decref(vm);
+		api_close(&client);
+	}
+	json_decref(body);
+	return ours;
+}

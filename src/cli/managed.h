@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the commands on machines that lodged keeps share.
+ */
+#ifndef LODGE_CLI_MANAGED_H
+#define LODGE_CLI_MANAGED_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "cli/api.h"
+
+/*
+ * Says `verb` ("stop") to the machine `name` when lodged keeps it, and waits
+ * for the end of that; `command` begins the line of an error. The body's
+ * reference is taken (NULL: none). False: it does not keep it, or a machine
+ * of lodge run has that name now; else *status is the exit status.
+ */
+bool managed_say(const char *command, const char *name, const char *verb,
+		 json_t *body, int *status);
+
+/* The same on a connection, for one that is kept. An exit status. */
+int managed_verb(struct api_client *client, const char *command,
+		 const char *name, const char *verb, json_t *body);
+
+/* The machine as the API tells it; NULL: it is not kept, or is not reached. */
+json_t *managed_find(struct api_client *client, const char *name);
+
+/* Opens a connection, starting a lodged; an exit status after cli_error(). */
+int managed_open(struct api_client *client, const char *command,
+		 enum api_start start);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routes, arguments, bodies, answers, and calls that wait.
+ */
+#include "manage/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "manage/api_impl.h"
+#include "vmm/nearest.h"
+
+#define WAIT_MAX 3600
+
+/* --- what a request says ---------------------------------------------------------- */
+
+const char *api_arg(const struct api_call *call, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (unsigned int i = 0; i < call->args; i++)
+		if (!strncmp(call->arg[i], name, length) &&
+		    call->arg[i][length] == '=')
+			return call->arg[i] + length + 1;
+	return NULL;
+}
+
+int api_number(const struct api_call *call, const char *name, long min,
+	       long max, long otherwise, long *number,
+	       struct problem *problem)
+{
+	const char *text = api_arg(call, name);
+	char *end;
+
+	*number = otherwise;
+	if (!text)
+		return 0;
+	*number = strtol(text, &end, 10);
+	if (*text && !*end && strspn(text, "0123456789") == strlen(text) &&
+	    *number >= min && *number <= max)
+		return 0;
+	return problem_set(problem, 400, "bad-argument",
+			   "%s=%.40s: give a number from %ld to %ld", name,
+			   text, min, max);
+}
+
+json_t *api_body(const struct api_call *call, const char *const *members,
+		 struct problem *problem)
+{
+	json_error_t why;
+	const char *name;
+	json_t *value, *body;
+	unsigned int i;
+
+	if (!call->body_size)
+		return json_object();
+	body = json_loadb(call->body, call->body_size, JSON_REJECT_DUPLICATES,
+			  &why);
+	if (!json_is_object(body)) {
+		problem_set(problem, 400, "bad-json", "the body is no JSON "
+			    "object%s%.100s", body ? "" : ": ",
+			    body ? "" : why.text);
+		json_decref(body);
+		return NULL;
+	}
+	json_object_foreach(body, name, value) {
+		for (i = 0; members[i] && strcmp(members[i], name); i++)
+			;
+		if (members[i])
+			continue;
+		problem_set(problem, 400, "bad-member", "the body has a "
+			    "member %.60s, which there is not", name);
+		json_decref(body);
+		return NULL;
+	}
+	return body;
+}
+
+/* --- answers ------------------------------------------------------------------------ */
+
+/* It waits no more. */
+static void leave(struct api_call *call)
+{
+	struct api_call **at;
+
+	if (!call->api)
+		return;
+	timer_stop(&call->api->manager->timers, &call->limit);
+	for (at = &call->api->waiting; *at; at = &(*at)->next) {
+		if (*at != call)
+			continue;
+		*at = call->next;
+		break;
+	}
+	call->api = NULL;
+}
+
+void api_answer(struct api_call *call, int status, json_t *answer)
+{
+	leave(call);
+	call->status = status;
+	call->answer = answer;
+	call->answered(call->ctx);
+}
+
+static json_t *problem_json(const struct problem *problem)
+{
+	char type[80];
+
+	snprintf(type, sizeof(type), "urn:lodge:problem:%s", problem->code);
+	return json_pack("{ss ss si ss}", "type", type, "code", problem->code,
+			 "status", problem->status, "detail", problem->text);
+}
+
+void api_refuse(struct api_call *call, const struct problem *problem)
+{
+	call->problem = true;
+	api_answer(call, problem->status, problem_json(problem));
+}
+
+void api_cancel(struct api_call *call)
+{
+	leave(call);
+}
+
+/* --- waiting -------------------------------------------------------------------------- */
+
+static void wait_over(void *ctx)
+{
+	struct api_call *call = ctx;
+	struct api *api = call->api;
+
+	if (call->job) {
+		const struct job *job = job_find(&api->manager->jobs,
+						 call->job);
+
+		api_answer(call, 202, job ? job_json(job) : json_object());
+	} else {
+		api_answer_events(call);
+	}
+}
+
+static void wait_for(struct api_call *call, long seconds)
+{
+	struct api *api = call->api;
+
+	call->next = api->waiting;
+	api->waiting = call;
+	call->limit.fire = wait_over;
+	call->limit.ctx = call;
+	timer_set(&api->manager->timers, &call->limit,
+		  (uint64_t)seconds * 1000);
+}
+
+static void tell_job(struct api_call *call, const struct job *job)
+{
+	if (job->state == JOB_FAILED)
+		api_refuse(call, &job->problem);
+	else
+		api_answer(call, job->state == JOB_DONE ? 200 : 202,
+			   job_json(job));
+}
+
+void api_answer_job(struct api_call *call, struct job *job,
+		    const struct problem *problem)
+{
+	struct problem bad;
+	long seconds;
+
+	if (!job) {
+		api_refuse(call, problem);
+		return;
+	}
+	snprintf(call->location, sizeof(call->location), "/v1/jobs/%llu",
+		 (unsigned long long)job->id);
+	/* It was looked at before. */
+	api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, &bad);
+	call->job = job->id;
+	if (job->state == JOB_ACTIVE && seconds)
+		wait_for(call, seconds);
+	else
+		tell_job(call, job);
+}
+
+void api_wait_event(struct api_call *call, int64_t since, long seconds)
+{
+	call->since = since;
+	wait_for(call, seconds);
+}
+
+/* Calls that wait may be answered, and others wait, while we look. */
+static struct api_call *find_waiting(struct api *api, uint64_t job,
+				     int64_t event)
+{
+	struct api_call *call;
+
+	for (call = api->waiting; call; call = call->next)
+		if (job ? call->job == job :
+			  call->since >= 0 && call->since < event)
+			return call;
+	return NULL;
+}
+
+static void job_ended(void *ctx, const struct job *job)
+{
+	struct api_call *call;
+
+	while ((call = find_waiting(ctx, job->id, 0)))
+		tell_job(call, job);
+}
+
+static void event_came(void *ctx)
+{
+	struct api *api = ctx;
+	int64_t last = registry_last_event(api->manager->registry);
+	struct api_call *call;
+
+	while ((call = find_waiting(api, 0, last)))
+		api_answer_events(call);
+}
+
+/* --- routes ----------------------------------------------------------------------------- */
+
+static void get_root(struct api_call *call)
+{
+	struct api *api = call->api;
+
+	api_answer(call, 200,
+		   json_pack("{ss ss si si sI sI sI}", "program", "lodged",
+			     "version", LODGE_VERSION, "api", 1, "pid",
+			     (int)getpid(), "began", (json_int_t)api->began,
+			     "vms", (json_int_t)api->manager->count,
+			     "last_event", (json_int_t)registry_last_event(
+						   api->manager->registry)));
+}
+
+static void get_job(struct api_call *call)
+{
+	uint64_t id = strtoull(call->part[2], NULL, 10);
+	struct job *job = job_find(&call->api->manager->jobs, id);
+	struct problem problem;
+	long seconds;
+
+	if (!job) {
+		problem_set(&problem, 404, "no-such-job", "there is no job "
+			    "%.40s; the last %d are kept, until lodged ends",
+			    call->part[2], JOBS_KEPT);
+		api_refuse(call, &problem);
+	} else if (api_number(call, "wait", 0, WAIT_MAX, 0, &seconds,
+			      &problem)) {
+		api_refuse(call, &problem);
+	} else if (job->state == JOB_ACTIVE && seconds) {
+		call->job = job->id;
+		wait_for(call, seconds);
+	} else {
+		api_answer(call, 200, job_json(job));
+	}
+}
+
+static const struct api_route own_routes[] = {
+	{ "GET", "/v1", get_root },
+	{ "GET", "/v1/jobs/{job}", get_job },
+};
+
+#define OWN_ROUTES (sizeof(own_routes) / sizeof(own_routes[0]))
+
+/* Cuts the path into its parts. False: too many, or an empty one. */
+static bool cut_path(struct api_call *call)
+{
+	char *rest = call->parts, *part;
+	unsigned int count = 0;
+
+	snprintf(call->parts, sizeof(call->parts), "%s", call->path);
+	memset(call->part, 0, sizeof(call->part));
+	if (*rest++ != '/')
+		return false;
+	while ((part = strsep(&rest, "/"))) {
+		if (!*part || count + 1 == API_PARTS_MAX)
+			return false;
+		call->part[count++] = part;
+	}
+	return true;
+}
+
+static bool path_matches(const struct api_call *call, const char *pattern)
+{
+	unsigned int i = 0;
+
+	while (*pattern) {
+		size_t length = strcspn(++pattern, "/");
+		const char *part = call->part[i++];
+
+		if (!part || (*pattern != '{' &&
+			      (strlen(part) != length ||
+			       strncmp(part, pattern, length))))
+			return false;
+		pattern += length;
+	}
+	return !call->part[i];
+}
+
+static const struct api_route *route_at(unsigned int i)
+{
+	if (i < OWN_ROUTES)
+		return &own_routes[i];
+	i -= OWN_ROUTES;
+	return i < api_vm_route_count ? &api_vm_routes[i] : NULL;
+}
+
+static const struct api_route *find_route(const struct api_call *call,
+					  struct problem *problem)
+{
+	const struct api_route *route;
+	char methods[64] = "";
+
+	for (unsigned int i = 0; (route = route_at(i)); i++) {
+		if (!path_matches(call, route->path))
+			continue;
+		if (!strcmp(route->method, call->method))
+			return route;
+		snprintf(methods + strlen(methods),
+			 sizeof(methods) - strlen(methods), "%s%s",
+			 *methods ? ", " : "", route->method);
+	}
+	if (*methods)
+		problem_set(problem, 405, "bad-method", "%s takes %s",
+			    call->path, methods);
+	else
+		problem_set(problem, 404, "no-such-path", "there is no %.200s; "
+			    "the API is below /v1", call->path);
+	return NULL;
+}
+
+void api_handle(struct api *api, struct api_call *call)
+{
+	const struct api_route *route = NULL;
+	struct problem problem;
+	long seconds;
+
+	call->api = api;
+	call->since = -1;
+	call->job = 0;
+	call->problem = false;
+	call->answer = NULL;
+	call->etag[0] = call->location[0] = '\0';
+	if (!cut_path(call))
+		problem_set(&problem, 404, "no-such-path",
+			    "there is no %.200s", call->path);
+	else if (strlen(call->key) > REGISTRY_KEY_MAX)
+		problem_set(&problem, 400, "bad-argument",
+			    "Idempotency-Key: give at most %d characters",
+			    REGISTRY_KEY_MAX);
+	else if (!api_number(call, "wait", 0, WAIT_MAX, 0, &seconds,
+			     &problem))
+		route = find_route(call, &problem);
+	if (route)
+		route->handle(call);
+	else
+		api_refuse(call, &problem);
+}
+
+void api_init(struct api *api, struct manager *manager)
+{
+	*api = (struct api){ .manager = manager, .began = time(NULL) };
+	manager->jobs.on_end = job_ended;
+	manager->jobs.on_end_ctx = api;
+	manager->on_event = event_came;
+	manager->on_event_ctx = api;
+}
+
+void api_close(struct api *api)
+{
+	while (api->waiting)
+		wait_over(api->waiting);
+}

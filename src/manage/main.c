@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lodged: keeps machines and serves the API. Its socket is lodged.api in the
+ * runtime folder (vmm/runtime.h), or the one that systemd hands over
+ * (sd_listen_fds(3)); what it keeps is in $XDG_DATA_HOME/lodge.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "host/linux/data.h"
+#include "host/linux/loop.h"
+#include "manage/api.h"
+#include "manage/http.h"
+#include "manage/manager.h"
+#include "vmm/runtime.h"
+#include "vmm/unix_socket.h"
+
+#define SYSTEMD_FD 3
+#define IDLE_MS	   60000 /* after which a private one may end */
+
+struct daemon {
+	struct loop *loop;
+	struct manager manager;
+	struct api api;
+	struct http *http;
+	struct unix_socket socket;
+	int listener, signals;
+	int ready; /* descriptor to be told, or -1 */
+	bool private;
+	struct timer idle;
+	char folder[DATA_PATH_MAX], program[PATH_MAX];
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: lodged [OPTIONS]\n\n"
+		"Keeps machines and serves the API of docs/daemon.md; lodge "
+		"starts one when it\nis needed.\n\n"
+		"  --private             end when no machine runs and nobody "
+		"asks\n"
+		"  --ready FD            write to FD when it serves\n"
+		"  --version             print the version\n"
+		"  --help                print this\n");
+}
+
+/* One line to whoever started us, and to the log. */
+static int fail(struct daemon *daemon, const char *what)
+{
+	fprintf(stderr, "lodged: %s\n", what);
+	if (daemon->ready >= 0)
+		dprintf(daemon->ready, "%s\n", what);
+	return 1;
+}
+
+static int take_options(struct daemon *daemon, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "private", no_argument, NULL, 'p' },
+		{ "ready", required_argument, NULL, 'r' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'p':
+			daemon->private = true;
+			break;
+		case 'r':
+			daemon->ready = atoi(optarg);
+			fcntl(daemon->ready, F_SETFD, FD_CLOEXEC);
+			break;
+		case 'v':
+			printf("lodged %s\n", LODGE_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	usage(stderr);
+	return 2;
+}
+
+/* Where things are: 0 or -1 after fail(). */
+static int find_places(struct daemon *daemon)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (data_path(daemon->folder) || data_make(daemon->folder))
+		return fail(daemon, "its data folder cannot be made; set HOME "
+				    "or XDG_DATA_HOME to one of your own");
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return fail(daemon, "/proc is not there");
+	snprintf(daemon->program, sizeof(daemon->program), "%.*s/lodge",
+		 (int)(slash - self), self);
+	if (access(daemon->program, X_OK))
+		return fail(daemon, "the program lodge is not beside lodged");
+	return 0;
+}
+
+/* A socket of systemd's, or our own. */
+static int open_listener(struct daemon *daemon)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	char path[RUNTIME_PATH_MAX];
+	struct vmm_error error;
+	int folder;
+
+	if (pid && fds && atoi(pid) == getpid() && atoi(fds) == 1) {
+		daemon->listener = SYSTEMD_FD;
+		fcntl(SYSTEMD_FD, F_SETFD, FD_CLOEXEC);
+		fcntl(SYSTEMD_FD, F_SETFL, O_NONBLOCK);
+		unsetenv("LISTEN_PID");
+		unsetenv("LISTEN_FDS");
+		return 0;
+	}
+	folder = runtime_open(&error);
+	if (folder < 0)
+		return fail(daemon, error.text);
+	close(folder);
+	runtime_path(path, "lodged", "api");
+	if (unix_socket_listen(&daemon->socket, "api socket", path, &error))
+		return fail(daemon, error.text);
+	daemon->listener = daemon->socket.fd;
+	return 0;
+}
+
+static void signal_came(void *ctx, uint32_t events)
+{
+	struct daemon *daemon = ctx;
+	struct signalfd_siginfo info;
+
+	if (read(daemon->signals, &info, sizeof(info)) == sizeof(info))
+		http_stop(daemon->http);
+}
+
+static int watch_signals(struct daemon *daemon)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return daemon->signals < 0 ? -errno :
+				     loop_add(daemon->loop, daemon->signals,
+					      LOOP_READ, signal_came, daemon);
+}
+
+static void look_idle(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	if (!http_clients(daemon->http) && !manager_running(&daemon->manager))
+		http_stop(daemon->http);
+	else
+		timer_set(&daemon->manager.timers, &daemon->idle, IDLE_MS);
+}
+
+static int serve(struct daemon *daemon)
+{
+	struct problem problem;
+
+	if (loop_create(&daemon->loop) || watch_signals(daemon))
+		return fail(daemon, "no event loop: the host is out of "
+				    "descriptors or memory");
+	if (find_places(daemon) || open_listener(daemon))
+		return 1;
+	if (manager_open(&daemon->manager, daemon->loop, daemon->folder,
+			 daemon->program, &problem))
+		return fail(daemon, problem.text);
+	api_init(&daemon->api, &daemon->manager);
+	daemon->http = http_open(daemon->loop, &daemon->api,
+				 daemon->listener);
+	if (!daemon->http) {
+		manager_close(&daemon->manager);
+		return fail(daemon, "cannot serve HTTP: out of memory");
+	}
+	daemon->idle.fire = look_idle;
+	daemon->idle.ctx = daemon;
+	if (daemon->private)
+		timer_set(&daemon->manager.timers, &daemon->idle, IDLE_MS);
+	if (daemon->ready >= 0) {
+		dprintf(daemon->ready, "ok\n");
+		close(daemon->ready);
+		daemon->ready = -1;
+	}
+	http_run(daemon->http);
+	http_close(daemon->http);
+	manager_close(&daemon->manager);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon = { .listener = -1, .signals = -1, .ready = -1,
+				 .socket.fd = -1 };
+	int status = take_options(&daemon, argc, argv);
+
+	if (status < 0) {
+		status = serve(&daemon);
+		unix_socket_close(&daemon.socket);
+		loop_destroy(daemon.loop);
+	}
+	return status;
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manage/manager.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/linux/data.h"
+#include "host/linux/json_file.h"
+#include "host/linux/loop.h"
+#include "image/folder.h"
+#include "manage/spec.h"
+#include "manage/uuid.h"
+#include "manage/vm.h"
+#include "vm/host.h"
+#include "vmm/nearest.h"
+#include "vmm/runtime.h"
+
+/* --- the list -------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct vm *const *one = a, *const *other = b;
+
+	return strcmp((*one)->row.name, (*other)->row.name);
+}
+
+void manager_renamed(struct manager *manager)
+{
+	qsort(manager->vm, manager->count, sizeof(*manager->vm), by_name);
+}
+
+static int add(struct manager *manager, struct vm *vm)
+{
+	if (manager->count == manager->room) {
+		size_t room = manager->room ? 2 * manager->room : 16;
+		struct vm **more = realloc(manager->vm,
+					   room * sizeof(*more));
+
+		if (!more)
+			return -1;
+		manager->vm = more;
+		manager->room = room;
+	}
+	manager->vm[manager->count++] = vm;
+	return 0;
+}
+
+void manager_forget(struct manager *manager, struct vm *vm)
+{
+	for (size_t i = 0; i < manager->count; i++) {
+		if (manager->vm[i] != vm)
+			continue;
+		manager->count--;
+		memmove(&manager->vm[i], &manager->vm[i + 1],
+			(manager->count - i) * sizeof(*manager->vm));
+		break;
+	}
+	vm_free(vm);
+	if (manager->on_event)
+		manager->on_event(manager->on_event_ctx);
+}
+
+static struct vm *find_name(struct manager *manager, const char *name)
+{
+	size_t low = 0, high = manager->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		int order = strcmp(manager->vm[middle]->row.name, name);
+
+		if (!order)
+			return manager->vm[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static struct vm *find_id(struct manager *manager, const char *id)
+{
+	for (size_t i = 0; i < manager->count; i++)
+		if (!strcmp(manager->vm[i]->row.id, id))
+			return manager->vm[i];
+	return NULL;
+}
+
+static const char *nearest(struct manager *manager, const char *name)
+{
+	const char **names = calloc(manager->count + 1, sizeof(*names));
+	const char *like;
+
+	for (size_t i = 0; names && i < manager->count; i++)
+		names[i] = manager->vm[i]->row.name;
+	like = names ? nearest_word(name, names, manager->count,
+				    sizeof(*names)) :
+		       NULL;
+	free(names);
+	return like;
+}
+
+struct vm *manager_find(struct manager *manager, const char *name,
+			struct problem *problem)
+{
+	struct vm *vm = find_name(manager, name);
+	const char *like;
+
+	if (!vm)
+		vm = find_id(manager, name);
+	if (vm)
+		return vm;
+	like = nearest(manager, name);
+	problem_set(problem, 404, "no-such-vm", "there is no machine %.80s%s"
+		    "%s%s", name, like ? "; did you mean " : "; lodge ps lists "
+		    "them", like ? like : "", like ? "?" : "");
+	return NULL;
+}
+
+unsigned int manager_running(const struct manager *manager)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < manager->count; i++)
+		n += manager->vm[i]->process.pidfd >= 0 ||
+		     manager->vm[i]->state == VM_WAITING;
+	return n;
+}
+
+/* --- changes ---------------------------------------------------------------------- */
+
+int manager_store(struct manager *manager, struct vm *vm, const char *kind,
+		  const char *detail, const char *key, struct problem *problem)
+{
+	const struct registry_event event = {
+		.kind = kind, .vm = vm->row.id, .name = vm->row.name,
+		.detail = detail && *detail ? detail : NULL,
+	};
+	const int64_t changed = vm->row.changed;
+	int rc;
+
+	snprintf(vm->row.state, sizeof(vm->row.state), "%s",
+		 lifecycle_state_name(vm->state));
+	vm->row.changed = time(NULL);
+	vm->row.spec = json_dumps(vm->config, JSON_COMPACT | JSON_SORT_KEYS);
+	if (!vm->row.spec)
+		return problem_set(problem, 500, "no-memory", "out of memory");
+	rc = registry_put_vm(manager->registry, &vm->row, &event, key,
+			     problem);
+	free(vm->row.spec);
+	vm->row.spec = NULL;
+	if (rc)
+		vm->row.changed = changed;
+	else if (manager->on_event)
+		manager->on_event(manager->on_event_ctx);
+	return rc;
+}
+
+static struct vm *made_before(struct manager *manager, const char *key)
+{
+	char id[REGISTRY_ID_MAX + 1];
+
+	return key && registry_find_key(manager->registry, key, id) ?
+		       find_id(manager, id) :
+		       NULL;
+}
+
+static int check_new(struct manager *manager, const char *name,
+		     const json_t *config, struct problem *problem)
+{
+	if (!runtime_name_valid(name))
+		return problem_set(problem, 400, "bad-name", "name %.80s: "
+				   "give 1 to %d letters, digits and - _ . "
+				   "with no . first", name, RUNTIME_NAME_MAX);
+	if (find_name(manager, name))
+		return problem_set(problem, 409, "name-taken", "there is a "
+				   "machine %s; give another name, or lodge rm "
+				   "%s first", name, name);
+	return spec_check(config, problem);
+}
+
+struct vm *manager_create(struct manager *manager, const char *name,
+			  const json_t *config, const char *key, bool *again,
+			  struct problem *problem)
+{
+	struct registry_vm row = { .generation = 1, .created = time(NULL) };
+	struct vm *vm = made_before(manager, key);
+
+	*again = vm != NULL;
+	if (vm)
+		return vm;
+	if (check_new(manager, name, config, problem))
+		return NULL;
+	uuid_make(row.id);
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	snprintf(row.state, sizeof(row.state), "%s",
+		 lifecycle_state_name(VM_STOPPED));
+	vm = vm_new(manager, &row, config);
+	if (!vm || add(manager, vm)) {
+		problem_set(problem, 500, "no-memory", "out of memory");
+		if (vm)
+			vm_free(vm);
+		return NULL;
+	}
+	if (manager_store(manager, vm, "created", NULL, key, problem)) {
+		manager->count--;
+		vm_free(vm);
+		return NULL;
+	}
+	vm_take_up(vm);
+	manager_renamed(manager);
+	vm_write_copy(vm);
+	return vm;
+}
+
+/* --- opening ----------------------------------------------------------------------- */
+
+static void load_row(void *ctx, const struct registry_vm *row)
+{
+	struct manager *manager = ctx;
+	json_t *config = json_loads(row->spec, 0, NULL);
+	struct vm *vm = vm_new(manager, row, config);
+
+	json_decref(config);
+	if (vm && !vm->config)
+		vm->config = json_object();
+	if (!vm || add(manager, vm))
+		host_log(HOST_LOG_ERROR, "machine %s: out of memory",
+			 row->name);
+}
+
+/* A machine that the registry does not know, out of its copy. False: none. */
+static bool import(struct manager *manager, const char *id)
+{
+	struct registry_vm row = { .generation = 1 };
+	struct problem problem;
+	json_t *copy = NULL, *config;
+	struct vm *vm = NULL;
+	const char *name;
+	int folder = openat(manager->vms_folder, id,
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (folder >= 0)
+		copy = json_file_read(folder, "vm.json");
+	if (folder >= 0)
+		close(folder);
+	name = json_string_value(json_object_get(copy, "name"));
+	config = json_object_get(copy, "config");
+	snprintf(row.id, sizeof(row.id), "%s", id);
+	row.created = json_integer_value(json_object_get(copy, "created"));
+	if (name && runtime_name_valid(name) && !find_name(manager, name) &&
+	    !spec_check(config, &problem)) {
+		snprintf(row.name, sizeof(row.name), "%s", name);
+		snprintf(row.state, sizeof(row.state), "stopped");
+		vm = vm_new(manager, &row, config);
+	}
+	json_decref(copy);
+	if (!vm || add(manager, vm))
+		return false;
+	manager_renamed(manager);
+	if (manager_store(manager, vm, "recovered", NULL, NULL, &problem))
+		host_log(HOST_LOG_ERROR, "machine %s: %s", name, problem.text);
+	return true;
+}
+
+/* Whether a machine's process lives there. */
+static bool lives(struct manager *manager, const char *id)
+{
+	struct process process = { .pidfd = -1 };
+	struct problem problem;
+	int folder = openat(manager->vms_folder, id,
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = folder < 0 ? 1 : process_find(&process, folder, &problem);
+
+	process_close(&process);
+	if (folder >= 0)
+		close(folder);
+	return rc == 0 || rc == 2;
+}
+
+/*
+ * Folders that belong to no machine. Those of a registry that was lost, and
+ * any with a process that lives, become machines again; others go.
+ */
+static void look_at_folders(struct manager *manager, bool fresh)
+{
+	struct dirent **entry;
+	int count = scandirat(manager->vms_folder, ".", &entry, NULL,
+			      alphasort);
+
+	for (int i = 0; i < count; i++) {
+		const char *id = entry[i]->d_name;
+
+		if (id[0] == '.' || find_id(manager, id) ||
+		    strlen(id) > REGISTRY_ID_MAX ||
+		    ((fresh || lives(manager, id)) && import(manager, id)))
+			;
+		else
+			folder_remove(manager->vms_folder, id);
+		free(entry[i]);
+	}
+	if (count >= 0)
+		free(entry);
+}
+
+/* Machines that are to run from the host's start on. */
+static int by_order(const void *a, const void *b)
+{
+	json_int_t one, other;
+
+	spec_autostart((*(struct vm *const *)a)->config, &one);
+	spec_autostart((*(struct vm *const *)b)->config, &other);
+	return one < other ? -1 : one > other;
+}
+
+static void autostart(struct manager *manager)
+{
+	struct vm **list = calloc(manager->count + 1, sizeof(struct vm *));
+	struct problem problem;
+	json_int_t order;
+	size_t count = 0;
+
+	for (size_t i = 0; list && i < manager->count; i++)
+		if (spec_autostart(manager->vm[i]->config, &order) &&
+		    manager->vm[i]->state == VM_STOPPED)
+			list[count++] = manager->vm[i];
+	if (list)
+		qsort(list, count, sizeof(*list), by_order);
+	for (size_t i = 0; i < count; i++)
+		if (!vm_start(list[i], &problem))
+			host_log(HOST_LOG_ERROR, "machine %s: %s",
+				 list[i]->row.name, problem.text);
+	free(list);
+}
+
+/* Whether the host was started since lodged ran last. */
+static bool new_boot(struct manager *manager)
+{
+	char now[64] = "", before[64];
+	struct problem problem;
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (file && !fgets(now, sizeof(now), file))
+		now[0] = '\0';
+	if (file)
+		fclose(file);
+	registry_get(manager->registry, "boot", before, sizeof(before));
+	if (!*now || !strcmp(now, before))
+		return false;
+	registry_set(manager->registry, "boot", now, &problem);
+	return true;
+}
+
+static void take_up_all(struct manager *manager, bool fresh, const char *kept)
+{
+	const struct registry_event lost = {
+		.kind = "registry-replaced", .detail = kept,
+	};
+	struct problem problem;
+
+	if (*kept) {
+		host_log(HOST_LOG_ERROR, "the registry was damaged; it is kept "
+			 "as %s, and a new one is filled from the machines' "
+			 "folders", kept);
+		registry_add_event(manager->registry, &lost, &problem);
+	}
+	look_at_folders(manager, fresh);
+	/* One that was being deleted leaves the list. */
+	for (size_t i = manager->count; i-- > 0;)
+		vm_take_up(manager->vm[i]);
+	if (new_boot(manager))
+		autostart(manager);
+}
+
+static int open_folders(struct manager *manager, struct problem *problem)
+{
+	char path[PATH_MAX];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/vms", manager->folder);
+	err = data_make(path);
+	if (!err) {
+		manager->vms_folder = open(path, O_RDONLY | O_DIRECTORY |
+							 O_CLOEXEC);
+		err = manager->vms_folder < 0 ? -errno : 0;
+	}
+	if (err)
+		return problem_set(problem, 500, "host", "folder %s: %s", path,
+				   strerror(-err));
+	snprintf(path, sizeof(path), "%s/lodged.lock", manager->folder);
+	manager->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (manager->lock < 0)
+		return problem_set(problem, 500, "host", "%s: %s", path,
+				   strerror(errno));
+	if (flock(manager->lock, LOCK_EX | LOCK_NB))
+		return problem_set(problem, 409, "runs", "another lodged "
+				   "keeps %s; end it, or give this one another "
+				   "folder by XDG_DATA_HOME", manager->folder);
+	return 0;
+}
+
+int manager_open(struct manager *manager, struct loop *loop,
+		 const char *folder, const char *program,
+		 struct problem *problem)
+{
+	char kept[PROBLEM_TEXT_MAX];
+	bool fresh;
+
+	*manager = (struct manager){ .loop = loop, .vms_folder = -1,
+				     .lock = -1 };
+	timers_init(&manager->timers, loop);
+	snprintf(manager->folder, sizeof(manager->folder), "%s", folder);
+	snprintf(manager->program, sizeof(manager->program), "%s", program);
+	if (open_folders(manager, problem) ||
+	    registry_open(&manager->registry, folder, &fresh, kept, problem) ||
+	    registry_each_vm(manager->registry, load_row, manager, problem)) {
+		manager_close(manager);
+		return -1;
+	}
+	take_up_all(manager, fresh, kept);
+	return 0;
+}
+
+void manager_close(struct manager *manager)
+{
+	for (size_t i = 0; i < manager->count; i++)
+		vm_free(manager->vm[i]);
+	free(manager->vm);
+	registry_close(manager->registry);
+	if (manager->vms_folder >= 0)
+		close(manager->vms_folder);
+	if (manager->lock >= 0)
+		close(manager->lock);
+	*manager = (struct manager){ .vms_folder = -1, .lock = -1 };
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manage/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/linux/json_file.h"
+#include "host/linux/loop.h"
+#include "manage/link.h"
+#include "manage/spec.h"
+#include "vm/host.h"
+#include "vmm/runtime.h"
+
+struct vm *vm_new(struct manager *manager, const struct registry_vm *row,
+		  const json_t *config)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	if (!vm)
+		return NULL;
+	vm->manager = manager;
+	vm->row = *row;
+	vm->row.spec = NULL;
+	vm->config = json_deep_copy(config);
+	vm->state = lifecycle_state(row->state);
+	vm->process.pidfd = vm->helper.pidfd = -1;
+	return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+	struct timers *timers = &vm->manager->timers;
+
+	timer_stop(timers, &vm->connect);
+	timer_stop(timers, &vm->limit);
+	timer_stop(timers, &vm->restart);
+	vm_drop_calls(vm);
+	link_close(vm->link);
+	if (vm->process.pidfd >= 0)
+		loop_remove(vm->manager->loop, vm->process.pidfd);
+	if (vm->helper.pidfd >= 0)
+		loop_remove(vm->manager->loop, vm->helper.pidfd);
+	process_close(&vm->process);
+	process_close(&vm->helper);
+	json_decref(vm->config);
+	free(vm);
+}
+
+int vm_folder(const struct vm *vm)
+{
+	int parent = vm->manager->vms_folder, fd;
+
+	if (mkdirat(parent, vm->row.id, 0700) && errno != EEXIST)
+		return -errno;
+	fd = openat(parent, vm->row.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+void vm_write_copy(const struct vm *vm)
+{
+	json_t *json = json_pack("{ss ss sI sI sO}", "id", vm->row.id, "name",
+				 vm->row.name, "generation",
+				 (json_int_t)vm->row.generation, "created",
+				 (json_int_t)vm->row.created, "config",
+				 vm->config);
+	int folder = vm_folder(vm);
+	int err = folder < 0 ? folder : json_file_replace(json, folder,
+							  "vm.json");
+
+	if (err)
+		host_log(HOST_LOG_WARN, "machine %s: its copy vm.json cannot "
+			 "be written: %s", vm->row.name, strerror(-err));
+	if (folder >= 0)
+		close(folder);
+	json_decref(json);
+}
+
+void vm_set_state(struct vm *vm, enum vm_state state, const char *kind,
+		  const char *detail)
+{
+	struct problem problem;
+
+	vm->state = state;
+	if (manager_store(vm->manager, vm, kind, detail, NULL, &problem))
+		host_log(HOST_LOG_ERROR, "machine %s is %s, which is not "
+			 "kept: %s", vm->row.name, lifecycle_state_name(state),
+			 problem.text);
+}
+
+static void set_time(json_t *json, const char *name, int64_t time)
+{
+	if (time)
+		json_object_set_new(json, name, json_integer(time));
+}
+
+json_t *vm_json(const struct vm *vm)
+{
+	const struct registry_vm *row = &vm->row;
+	bool up = vm->state != VM_STOPPED && vm->state != VM_WAITING;
+	json_t *json = json_pack(
+		"{ss ss ss sb sI sI sI sI sO}", "id", row->id, "name",
+		row->name, "state", lifecycle_state_name(vm->state), "managed",
+		1, "generation", (json_int_t)row->generation, "created",
+		(json_int_t)row->created, "changed", (json_int_t)row->changed,
+		"restarts", (json_int_t)row->restarts, "config", vm->config);
+
+	set_time(json, "started", row->started);
+	set_time(json, "next_start", row->next_start);
+	if (!up && *row->reason)
+		json_object_set_new(json, "reason", json_string(row->reason));
+	if (vm->state == VM_PAUSED && *vm->paused_for)
+		json_object_set_new(json, "reason",
+				    json_string(vm->paused_for));
+	if (vm->process.pidfd >= 0)
+		json_object_set_new(json, "pid",
+				    json_integer(vm->process.pid));
+	return json;
+}
+
+/* --- another name or configuration ------------------------------------------------ */
+
+static int check_rename(struct vm *vm, const char *name,
+			struct problem *problem)
+{
+	if (!runtime_name_valid(name))
+		return problem_set(problem, 400, "bad-name", "name %.80s: "
+				   "give 1 to %d letters, digits and - _ . "
+				   "with no . first", name, RUNTIME_NAME_MAX);
+	if (json_object_get(vm->config, "image"))
+		return problem_set(problem, 409, "keeps-name",
+				   "%s has a disk that is kept under its name; "
+				   "make another machine instead",
+				   vm->row.name);
+	return lifecycle_check(vm->state, VERB_RENAME, vm->row.name, problem);
+}
+
+int vm_edit(struct vm *vm, const char *name, const json_t *change,
+	    struct problem *problem)
+{
+	const struct registry_vm before = vm->row;
+	json_t *old = vm->config, *new = NULL;
+	bool renames = name && strcmp(name, vm->row.name);
+
+	if (renames && check_rename(vm, name, problem))
+		return -1;
+	if (lifecycle_check(vm->state, VERB_EDIT, vm->row.name, problem))
+		return -1;
+	if (change) {
+		new = spec_change(old, change, problem);
+		if (!new)
+			return -1;
+		vm->config = new;
+	}
+	if (renames)
+		snprintf(vm->row.name, sizeof(vm->row.name), "%s", name);
+	vm->row.generation++;
+	if (manager_store(vm->manager, vm, renames ? "renamed" : "edited",
+			  renames ? before.name : NULL, NULL, problem)) {
+		vm->row = before;
+		vm->config = old;
+		json_decref(new);
+		return -1;
+	}
+	if (new)
+		json_decref(old);
+	if (renames)
+		manager_renamed(vm->manager);
+	vm_write_copy(vm);
+	return 0;
+}

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of lodged share: a place of its own, a client over its Unix
+socket that holds each answer against the OpenAPI document, and its end."""
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import jsonschema
+import yaml
+
+from conftest import BUILD, LODGE, SOURCE
+
+LODGED = BUILD / "lodged"
+LIMIT = 120
+DOCUMENT = yaml.safe_load(
+    (SOURCE / "docs" / "api" / "openapi.yaml").read_text())
+
+
+def wait_for(condition, seconds=LIMIT):
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+# --- the document ----------------------------------------------------------------
+
+RESOLVER = jsonschema.RefResolver("", DOCUMENT)
+
+
+def resolved(part):
+    while "$ref" in part:
+        part = RESOLVER.resolve(part["$ref"])[1]
+    return part
+
+
+def check_schema(schema, value):
+    jsonschema.Draft202012Validator(schema, resolver=RESOLVER).validate(value)
+
+
+def operation_of(method, path):
+    """The operation of the document that a request is for."""
+    parts = path.split("?")[0].strip("/").split("/")
+    for pattern, item in DOCUMENT["paths"].items():
+        names = pattern.strip("/").split("/")
+        if len(names) == len(parts) and all(
+                n == p or n.startswith("{") for n, p in zip(names, parts)):
+            return item[method.lower()]
+    raise AssertionError(f"{method} {path} is not in the document")
+
+
+def check_answer(method, path, answer):
+    """The status is one of the document's, and the body is what it says."""
+    responses = operation_of(method, path)["responses"]
+    response = resolved(responses.get(str(answer.status),
+                                      responses["default"]))
+    kind, = response["content"]
+    assert answer.type == kind
+    check_schema(response["content"][kind]["schema"], answer.json)
+
+
+def check_request(method, path, body):
+    content = operation_of(method, path)["requestBody"]["content"]
+    check_schema(content["application/json"]["schema"], body)
+
+
+# --- a client -----------------------------------------------------------------------
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=LIMIT):
+        super().__init__("lodged", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.type = response.getheader("content-type")
+        self.etag = response.getheader("etag")
+        self.location = response.getheader("location")
+        self.text = response.read()
+        self.json = json.loads(self.text)
+
+    def __getitem__(self, name):
+        return self.json[name]
+
+
+class Daemon:
+    """A lodged with folders of its own, which a test starts and kills."""
+    def __init__(self, base):
+        self.base = pathlib.Path(base)
+        self.env = {**os.environ,
+                    "XDG_RUNTIME_DIR": str(self.base / "r"),
+                    "XDG_DATA_HOME": str(self.base / "d")}
+        self.runtime = self.base / "r" / "lodge"
+        self.data = self.base / "d" / "lodge"
+        (self.base / "r").mkdir(0o700, exist_ok=True)
+        (self.base / "d").mkdir(0o700, exist_ok=True)
+        self.socket = self.runtime / "lodged.api"
+        self.child = None
+
+    # Its process.
+
+    def start(self, *before):
+        """Starts it; `before`: a program that runs it."""
+        there, here = os.pipe()
+        self.child = subprocess.Popen(
+            [*map(str, before), LODGED, "--ready", str(here)], env=self.env,
+            pass_fds=[here], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        os.close(here)
+        with os.fdopen(there) as ready:
+            return ready.readline().strip()
+
+    def kill(self):
+        self.child.kill()
+        return self.gone()
+
+    def end(self):
+        self.child.terminate()
+        return self.gone()
+
+    def gone(self):
+        error = self.child.communicate(timeout=LIMIT)[1]
+        status, self.child = self.child.returncode, None
+        return status, error
+
+    def clear(self):
+        """Ends all that it has started, whoever started it."""
+        if self.child:
+            self.kill()
+        for pid in self.processes() | self.daemons():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_for(lambda: not self.processes())
+
+    # What there is.
+
+    def with_folder(self, name):
+        """Processes of that name with our folders in their environment."""
+        found = set()
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+                if pathlib.Path(command[0].decode()).name != name:
+                    continue
+                env = (entry / "environ").read_bytes().split(b"\0")
+                if f"XDG_DATA_HOME={self.base / 'd'}".encode() in env:
+                    found.add(int(entry.name))
+            except OSError:
+                pass
+        return found
+
+    def processes(self):
+        return self.with_folder("lodge-vm")
+
+    def daemons(self):
+        return self.with_folder("lodged")
+
+    def cli(self, *args, timeout=LIMIT):
+        return subprocess.run([LODGE, *map(str, args)], env=self.env,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=timeout, check=False)
+
+    def ps(self):
+        result = self.cli("ps", "--json")
+        assert result.returncode == 0, result.stderr
+        return {vm["name"]: vm for vm in json.loads(result.stdout)}
+
+    # The API.
+
+    def ask(self, method, path, body=None, headers=None, check=True):
+        """A request on a connection of its own; the answer is held against
+        the document, and the request where it was not refused."""
+        connection = Connection(self.socket)
+        try:
+            connection.request(method, path,
+                               None if body is None else json.dumps(body),
+                               headers or {})
+            answer = Answer(connection.getresponse())
+        finally:
+            connection.close()
+        if check:
+            check_answer(method, path, answer)
+            if body is not None and answer.status < 400:
+                check_request(method, path, body)
+        return answer
+
+    def make(self, name, **config):
+        answer = self.ask("POST", "/v1/vms", {"name": name, "config": config})
+        assert answer.status == 201, answer.text
+        return answer
+
+    def say(self, name, verb, body=None, wait=LIMIT):
+        return self.ask("POST", f"/v1/vms/{name}/{verb}?wait={wait}", body)
+
+    def vm(self, name):
+        return self.ask("GET", f"/v1/vms/{name}").json
+
+    def state(self, name):
+        return self.vm(name)["state"]
+
+    def wait_state(self, name, *states):
+        return wait_for(lambda: self.state(name) in states)
+
+    def events(self, **more):
+        args = "&".join(f"{k}={v}" for k, v in {"limit": 1000, **more}.items())
+        return self.ask("GET", f"/v1/events?{args}")["events"]
+
+    def kinds(self, name):
+        return [e["kind"] for e in self.events() if e.get("name") == name]

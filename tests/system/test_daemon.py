@@ -1,0 +1,520 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lodged: its API by its document, the states of machines, its commands."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+
+import tiny
+from conftest import ENGINE, LODGE
+from daemon import (LODGED, Connection, Daemon, check_schema, DOCUMENT,
+                    wait_for)
+
+pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
+
+IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
+CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    daemon = Daemon(tmp_path)
+    yield daemon
+    daemon.clear()
+
+
+@pytest.fixture
+def lodged(daemon):
+    assert daemon.start() == "ok"
+    return daemon
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    """The path of a tiny kernel that does nothing, or of other code."""
+    def make(code=IDLE, name="idle"):
+        path = tmp_path / f"{name}.elf"
+        path.write_bytes(tiny.kernel(code))
+        return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
+    return make
+
+
+# --- the document -----------------------------------------------------------------
+
+def test_the_document_itself():
+    """Every reference leads somewhere, every operation has a name."""
+    text = json.dumps(DOCUMENT)
+    names = []
+    for part in DOCUMENT["paths"].values():
+        for method, operation in part.items():
+            if method == "parameters":
+                continue
+            names.append(operation["operationId"])
+            assert "default" in operation["responses"]
+    assert len(set(names)) == len(names)
+    for reference in set(text.split('"$ref": "#/')[1:]):
+        part = DOCUMENT
+        for name in reference.split('"')[0].split("/"):
+            part = part[name]
+
+
+# --- one machine's life -------------------------------------------------------------
+
+def test_a_life(lodged, kernel):
+    made = lodged.make("web", **kernel(), labels={"tier": "front"})
+    assert made["state"] == "stopped"
+    assert made.location == "/v1/vms/" + made["id"]
+    assert lodged.say("web", "start")["state"] == "done"
+    vm = lodged.vm("web")
+    assert vm["state"] == "running"
+    assert lodged.processes() == {vm["pid"]}
+    assert lodged.say("web", "pause")["state"] == "done"
+    lodged.wait_state("web", "paused")
+    assert lodged.vm("web")["reason"] == "by lodge pause"
+    assert lodged.say("web", "resume")["state"] == "done"
+    lodged.wait_state("web", "running")
+    assert lodged.say("web", "reset")["state"] == "done"
+    assert lodged.say("web", "stop", {"force": True})["state"] == "done"
+    vm = lodged.vm(made["id"])
+    assert vm["state"] == "stopped" and vm["reason"] == "stopped"
+    assert "pid" not in vm
+    assert lodged.ask("DELETE", "/v1/vms/web?wait=60")["state"] == "done"
+    assert lodged.ask("GET", "/v1/vms/web").status == 404
+    assert not lodged.processes()
+    assert not list((lodged.data / "vms").iterdir())
+    assert [e["kind"] for e in lodged.events(vm=made["id"])] == [
+        "created", "starting", "running", "paused", "resumed", "stopping",
+        "stopped", "deleting", "deleted"]
+
+
+def test_each_verb_in_each_state(lodged, kernel):
+    """What the table refuses is refused, with the verb that would work."""
+    lodged.make("web", **kernel())
+
+    def refused(verb, words, body=None):
+        answer = lodged.say("web", verb, body)
+        assert answer.status == 409 and answer["code"] == "wrong-state"
+        assert words in answer["detail"]
+
+    for verb in "stop", "reset", "pause", "resume":
+        refused(verb, "lodge start web")
+    assert lodged.say("web", "start").status == 200
+    refused("start", "runs already")
+    refused("resume", "lodge pause web")
+    assert lodged.ask("DELETE", "/v1/vms/web").status == 409
+    assert lodged.ask("PATCH", "/v1/vms/web", {"name": "db"}).status == 409
+    lodged.say("web", "pause")
+    lodged.wait_state("web", "paused")
+    refused("pause", "lodge resume web")
+    refused("start", "lodge resume web")
+    refused("stop", "lodge stop --force web")
+    assert lodged.say("web", "stop", {"force": True}).status == 200
+    assert lodged.ask("PATCH", "/v1/vms/web", {"name": "db"}).status == 200
+    assert lodged.say("db", "start").status == 200
+
+
+def test_a_guest_that_does_not_heed(lodged, kernel):
+    lodged.make("web", **kernel())
+    lodged.say("web", "start")
+    answer = lodged.say("web", "stop", {"timeout": 1})
+    assert answer.status == 504 and answer["code"] == "not-heeded"
+    assert "lodge stop --force web" in answer["detail"]
+    assert lodged.state("web") == "running"
+    assert lodged.say("web", "stop",
+                      {"timeout": 1, "then": "force"}).status == 200
+    assert lodged.state("web") == "stopped"
+
+
+def test_a_guest_that_powers_off(lodged, linux):
+    """Linux heeds the power button."""
+    options = dict(zip(linux[1::2], map(str, linux[2::2])))
+    lodged.make("web", kernel=options["--kernel"],
+                initrd=options["--initrd"], engine=ENGINE,
+                append=options["--append"])
+    assert lodged.say("web", "start").status == 200
+
+    def pressed():
+        """Before Linux listens, the button is pressed in vain."""
+        answer = lodged.say("web", "stop", {"timeout": 2})
+        return answer.status == 200
+    wait_for(pressed)
+    assert lodged.vm("web")["reason"] == "power-off"
+
+
+def test_a_start_that_fails(lodged, kernel, tmp_path):
+    config = {**kernel(), "disks": [{"path": str(tmp_path / "none.img")}]}
+    lodged.make("web", **config)
+    answer = lodged.say("web", "start")
+    assert answer.status == 500 and "none.img" in answer["detail"]
+    vm = lodged.vm("web")
+    assert vm["state"] == "stopped" and "none.img" in vm["reason"]
+    assert lodged.ask("PATCH", "/v1/vms/web",
+                      {"config": {"disks": None}}).status == 200
+    assert lodged.say("web", "start").status == 200
+
+
+def test_stopped_while_it_starts(lodged, kernel):
+    lodged.make("web", **kernel())
+    for _ in range(5):
+        start = lodged.say("web", "start", wait=0)
+        assert start.status in (200, 202)
+        assert lodged.say("web", "stop", {"force": True}).status == 200
+        assert lodged.state("web") == "stopped"
+        assert not lodged.processes()
+        job = lodged.ask("GET", f"/v1/jobs/{start['id']}")
+        assert job["state"] in ("done", "failed")
+
+
+def test_restart_policies(lodged, kernel):
+    lodged.make("never", **kernel(CRASH, "crash"))
+    lodged.make("crash", **kernel(CRASH, "crash"), restart="on-failure")
+    lodged.make("off", **kernel(tiny.power_off(), "off"),
+                restart="on-failure")
+    lodged.make("always", **kernel(tiny.power_off(), "off"),
+                restart="always")
+    for name in "never", "crash", "off", "always":
+        lodged.say(name, "start")
+    wait_for(lambda: lodged.kinds("crash").count("restarting") >= 2)
+    wait_for(lambda: lodged.kinds("always").count("restarting") >= 2)
+    lodged.wait_state("crash", "waiting")
+    assert "triple fault" in lodged.vm("crash")["reason"]
+    assert lodged.say("crash", "stop").status == 200
+    assert lodged.state("crash") == "stopped"
+    assert lodged.vm("never")["state"] == "stopped"
+    assert "restarting" not in lodged.kinds("never")
+    assert lodged.vm("off")["reason"] == "power-off"
+    assert "restarting" not in lodged.kinds("off")
+
+
+# --- around lodged's own end --------------------------------------------------------------
+
+def test_machines_outlive_it(lodged, kernel):
+    lodged.make("web", **kernel())
+    lodged.make("db", **kernel())
+    lodged.say("web", "start")
+    lodged.say("db", "start")
+    before = lodged.processes()
+    for end in lodged.kill, lodged.end, lodged.kill:
+        end()
+        assert lodged.processes() == before
+        assert lodged.start() == "ok"
+        assert {lodged.vm("web")["pid"], lodged.vm("db")["pid"]} == before
+        assert lodged.state("web") == "running"
+    # What becomes of one while nobody looks is seen afterwards.
+    lodged.kill()
+    pid, = before - {lodged.ps()["db"]["pid"]}
+    os.kill(pid, signal.SIGKILL)
+    for other in lodged.daemons():
+        os.kill(other, signal.SIGKILL)
+    wait_for(lambda: not lodged.daemons() and pid not in lodged.processes())
+    assert lodged.start() == "ok"
+    assert lodged.state("web") == "stopped"
+    assert lodged.state("db") == "running"
+    assert not (lodged.runtime / "web.sock").exists()
+    assert lodged.say("web", "start").status == 200
+
+
+def test_a_damaged_registry(lodged, kernel):
+    lodged.make("web", **kernel())
+    lodged.make("off", **kernel())
+    lodged.say("web", "start")
+    pid = lodged.vm("web")["pid"]
+    lodged.kill()
+    for name in "registry.db", "registry.db-wal":
+        path = lodged.data / name
+        if path.exists():
+            path.write_bytes(b"\xa5" * path.stat().st_size)
+    assert lodged.start() == "ok"
+    assert list(lodged.data.glob("registry.db.damaged-*"))
+    lodged.wait_state("web", "running")
+    assert lodged.vm("web")["pid"] == pid
+    assert lodged.state("off") == "stopped"
+    assert "registry-replaced" in [e["kind"] for e in lodged.events()]
+    assert lodged.say("web", "stop", {"force": True}).status == 200
+
+
+def test_one_for_a_folder(lodged):
+    other = Daemon(lodged.base)
+    assert "in use" in other.start()
+    other.gone()
+    other.env["XDG_RUNTIME_DIR"] = str(lodged.base)
+    lodged.base.chmod(0o700)
+    assert "another lodged" in other.start()
+    assert other.gone()[0] == 1
+
+
+def test_autostart(daemon, kernel):
+    assert daemon.start() == "ok"
+    daemon.make("late", **kernel(), autostart=True, autostart_order=2)
+    daemon.make("early", **kernel(), autostart=True, autostart_order=1)
+    daemon.make("not", **kernel())
+    daemon.kill()
+    # The host has not started since.
+    assert daemon.start() == "ok"
+    assert daemon.state("late") == "stopped"
+    daemon.kill()
+    with contextlib.closing(
+            sqlite3.connect(daemon.data / "registry.db")) as registry:
+        registry.execute("UPDATE settings SET value = 'other' "
+                         "WHERE name = 'boot'")
+        registry.commit()
+    assert daemon.start() == "ok"
+    daemon.wait_state("late", "running")
+    daemon.wait_state("early", "running")
+    assert daemon.state("not") == "stopped"
+    starts = [e["name"] for e in daemon.events() if e["kind"] == "starting"]
+    assert starts == ["early", "late"]
+
+
+def test_handed_a_socket(daemon):
+    """As systemd does it."""
+    path = daemon.base / "handed"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    script = ('import os, sys; os.dup2(int(sys.argv[1]), 3); '
+              'os.environ.update(LISTEN_PID=str(os.getpid()), '
+              'LISTEN_FDS="1"); os.execv(sys.argv[2], ["lodged"])')
+    daemon.child = subprocess.Popen(
+        ["/usr/bin/python3", "-c", script, str(listener.fileno()),
+         str(LODGED)], env=daemon.env, pass_fds=[listener.fileno()],
+        stderr=subprocess.PIPE, text=True)
+    daemon.socket = path
+    assert daemon.ask("GET", "/v1")["pid"] == daemon.child.pid
+
+
+# --- the API ------------------------------------------------------------------------------
+
+def test_versions_and_keys(lodged, kernel):
+    body = {"name": "web", "config": kernel()}
+    key = {"Idempotency-Key": "abc"}
+    first = lodged.ask("POST", "/v1/vms", body, key)
+    again = lodged.ask("POST", "/v1/vms", body, key)
+    assert (first.status, again.status) == (201, 200)
+    assert first["id"] == again["id"]
+    lodged.kill()
+    assert lodged.start() == "ok"
+    assert lodged.ask("POST", "/v1/vms", body, key)["id"] == first["id"]
+    assert lodged.ask("POST", "/v1/vms", body).status == 409
+    change = {"config": {"cpus": 2}}
+    assert lodged.ask("PATCH", "/v1/vms/web", change,
+                      {"If-Match": first.etag}).status == 200
+    assert lodged.ask("PATCH", "/v1/vms/web", change,
+                      {"If-Match": first.etag}).status == 412
+    assert lodged.vm("web")["config"]["cpus"] == 2
+
+
+def test_what_is_wrong_is_told(lodged):
+    answer = lodged.ask("POST", "/v1/vms", {"name": "a", "config":
+                                            {"memroy": 1}})
+    assert answer.status == 400 and "memory" in answer["detail"]
+    lodged.make("web")
+    answer = lodged.ask("GET", "/v1/vms/wbe")
+    assert answer.status == 404 and "web" in answer["detail"]
+    for path in "/", "/v1/", "/v2", "/v1/vms/web/fly":
+        answer = lodged.ask("GET", path, check=False)
+        assert answer.status in (404, 405), path
+        check_schema(DOCUMENT["components"]["schemas"]["Problem"],
+                     answer.json)
+
+
+def test_pages_and_labels(lodged):
+    for i in range(7):
+        lodged.make(f"vm{i}", labels={"odd": str(i % 2)})
+    seen, after = [], ""
+    while True:
+        page = lodged.ask("GET", f"/v1/vms?limit=3&after={after}").json
+        seen += [vm["name"] for vm in page["vms"]]
+        after = page.get("next")
+        if not after:
+            break
+    assert seen == [f"vm{i}" for i in range(7)]
+    odd = lodged.ask("GET", "/v1/vms?label=odd=1")["vms"]
+    assert [vm["name"] for vm in odd] == ["vm1", "vm3", "vm5"]
+
+
+def test_events_as_they_come(lodged, kernel):
+    last = lodged.ask("GET", "/v1")["last_event"]
+    got = []
+
+    def watch():
+        since = last
+        while len(got) < 3:
+            page = lodged.ask("GET", f"/v1/events?since={since}&wait=60")
+            got.extend(e["kind"] for e in page["events"])
+            since = page["last"]
+    thread = threading.Thread(target=watch)
+    thread.start()
+    lodged.make("web", **kernel())
+    lodged.say("web", "start")
+    thread.join(60)
+    assert got[:3] == ["created", "starting", "running"]
+
+
+def raw(lodged, data, end=True):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(60)
+    client.connect(str(lodged.socket))
+    try:
+        client.sendall(data)
+        if end:
+            client.shutdown(socket.SHUT_WR)
+        return client.recv(65536)
+    except (BrokenPipeError, ConnectionResetError):
+        return b""
+    finally:
+        client.close()
+
+
+def test_clients_that_are_wrong(lodged):
+    """They harm nobody, themselves perhaps."""
+    lodged.make("web")
+    long = b"x" * 100000
+    for data in (b"", b"\0", b"GET", b"GET /v1\r\n", b"\r\n\r\n", long,
+                 b"GET /" + long + b" HTTP/1.1\r\n\r\n",
+                 b"GET /v1 HTTP/1.1\r\nHost: x\r\nX: " + long + b"\r\n\r\n",
+                 b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nContent-Length: 9999"
+                 b"\r\n\r\n{",
+                 b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nContent-Length: -1"
+                 b"\r\n\r\n{}",
+                 b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                 b"99999999999999999999\r\n\r\n{}",
+                 b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                 b"chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                 b"BREW /v1 HTTP/1.1\r\nHost: x\r\n\r\n",
+                 b"GET /v1/vms/%00%ff HTTP/1.1\r\nHost: x\r\n\r\n",
+                 b"GET /v1?" + b"a=b&" * 500 + b" HTTP/1.1\r\nHost: x"
+                 b"\r\n\r\n"):
+        raw(lodged, data)
+        assert lodged.ask("GET", "/v1")["vms"] == 1
+    big = b"{" + b" " * (1 << 20) + b"}"
+    answer = raw(lodged, b"POST /v1/vms HTTP/1.1\r\nHost: x\r\n"
+                 b"Content-Length: %d\r\n\r\n" % len(big) + big)
+    assert b" 413" in answer or not answer
+    assert lodged.ask("GET", "/v1")["vms"] == 1
+
+
+def test_clients_that_hang(lodged):
+    """Half a request each, and others are served."""
+    hanging = []
+    for i in range(100):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(lodged.socket))
+        client.sendall(b"GET /v1/vms HTTP/1.1\r\nHost" if i % 2 else
+                       b"POST /v1/vms HTTP/1.1\r\nHost: x\r\n"
+                       b"Content-Length: 10\r\n\r\n{")
+        hanging.append(client)
+    assert lodged.ask("GET", "/v1")["vms"] == 0
+    for client in hanging:
+        client.close()
+    assert lodged.ask("GET", "/v1")["vms"] == 0
+
+
+def test_many_requests_on_one_connection(lodged):
+    connection = Connection(lodged.socket)
+    for i in range(50):
+        connection.request("POST", "/v1/vms", json.dumps({"name": f"a{i}"}))
+        response = connection.getresponse()
+        assert response.status == 201
+        response.read()
+        connection.request("POST", f"/v1/vms/a{i}/stop")
+        response = connection.getresponse()
+        assert response.status == 409
+        response.read()
+    connection.close()
+    assert lodged.ask("GET", "/v1")["vms"] == 50
+
+
+# --- the commands ---------------------------------------------------------------------------
+
+def test_commands(daemon, kernel, tmp_path):
+    """From nothing: a private lodged comes by itself."""
+    path = kernel()["kernel"]
+    assert daemon.ps() == {} and not daemon.daemons()
+    result = daemon.cli("create", "web", "--kernel", path, "--memory", "16M",
+                        "--engine", ENGINE, "--label", "a=b")
+    assert result.returncode == 0, result.stderr
+    assert len(daemon.daemons()) == 1
+    assert daemon.ps()["web"]["state"] == "stopped"
+    assert daemon.cli("start", "web").returncode == 0
+    row = daemon.ps()["web"]
+    assert row["state"] == "running" and row["memory"] == 16 << 20
+    assert row["labels"] == {"a": "b"}
+    text = daemon.cli("ps").stdout
+    assert "running" in text and str(row["pid"]) in text
+    assert daemon.cli("pause", "web").returncode == 0
+    assert wait_for(lambda: daemon.ps()["web"]["state"] == "paused")
+    result = daemon.cli("start", "web")
+    assert result.returncode == 1 and "lodge resume web" in result.stderr
+    assert daemon.cli("resume", "web").returncode == 0
+    assert daemon.cli("reset", "web").returncode == 0
+    result = daemon.cli("rm", "web")
+    assert result.returncode == 1 and "lodge stop web" in result.stderr
+    assert daemon.cli("stop", "--force", "web").returncode == 0
+    assert daemon.ps()["web"]["state"] == "stopped"
+    result = daemon.cli("stop", "wbe")
+    assert result.returncode == 1 and "did you mean web?" in result.stderr
+    assert daemon.cli("start", "web").returncode == 0
+    assert daemon.cli("rm", "--force", "web").returncode == 0
+    assert daemon.ps() == {} and not daemon.processes()
+
+
+def test_plain_machines_are_listed(daemon, kernel):
+    config = kernel()
+    daemon.cli("create", "kept", "--kernel", config["kernel"])
+    plain = subprocess.Popen(
+        [LODGE, "run", "--kernel", config["kernel"], "--memory", "16M",
+         "--engine", ENGINE, "--serial", "none", "--name", "plain"],
+        env=daemon.env, stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: "plain" in daemon.ps())
+        rows = daemon.ps()
+        assert rows["plain"]["managed"] is False
+        assert rows["plain"]["pid"] == plain.pid
+        assert rows["kept"]["managed"] is True
+        assert "(not kept)" in daemon.cli("ps").stdout
+        assert daemon.cli("stop", "--force", "plain").returncode == 0
+        plain.wait(60)
+        assert "plain" not in daemon.ps()
+    finally:
+        plain.kill()
+        plain.wait()
+
+
+def test_the_same_name_twice(daemon, kernel):
+    """A plain machine has the name of a kept one, which then cannot start."""
+    config = kernel()
+    daemon.cli("create", "web", "--kernel", config["kernel"], "--engine",
+               ENGINE, "--memory", "16M")
+    plain = subprocess.Popen(
+        [LODGE, "run", "--kernel", config["kernel"], "--memory", "16M",
+         "--engine", ENGINE, "--serial", "none", "--name", "web"],
+        env=daemon.env, stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: daemon.cli("status", "web").returncode == 0)
+        result = daemon.cli("start", "web")
+        assert result.returncode == 1 and "name web" in result.stderr
+        assert daemon.cli("stop", "--force", "web").returncode == 0
+        plain.wait(60)
+        assert daemon.cli("start", "web").returncode == 0
+    finally:
+        plain.kill()
+        plain.wait()
+
+
+def test_bad_commands(daemon):
+    for words, status in ((["create"], 2), (["create", "a", "b", "c"], 2),
+                          (["create", "a", "--cpus", "x"], 2),
+                          (["create", "a", "--cpus", "1000"], 2),
+                          (["create", "a", "--restart", "no"], 2),
+                          (["create", ".a"], 2), (["start"], 2),
+                          (["start", "none"], 1), (["rm", "none"], 1)):
+        result = daemon.cli(*words)
+        assert result.returncode == status, (words, result.stderr)
+        assert len(result.stderr.splitlines()) == 1
