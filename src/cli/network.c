@@ -8,7 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/option.h"
-#include "net/network_store.h"
+#include "net/fabric.h"
 #include "vmm/machine.h"
 
 #define SET_MAX 64
@@ -106,6 +106,20 @@ static void add_user(void *ctx, const char *machine, const char *mac)
 					     "mac", mac));
 }
 
+/* What there is of a bridge while machines use it. */
+static void describe_bridge(json_t *json, struct network_store *store,
+			    const struct network *network)
+{
+	json_t *drops = fabric_drops(store, network);
+	struct fabric fabric;
+
+	if (!drops)
+		return;
+	fabric_name(&fabric, network, store->path);
+	json_object_set_new(json, "bridge", json_string(fabric.bridge));
+	json_object_set_new(json, "dropped", drops);
+}
+
 static json_t *describe(struct network_store *store,
 			const struct network *network)
 {
@@ -118,6 +132,8 @@ static json_t *describe(struct network_store *store,
 			    json_boolean(network->created < 0));
 	network_store_users(store, network->name, add_user, users);
 	json_object_set_new(json, "users", users);
+	if (network->created >= 0)
+		describe_bridge(json, store, network);
 	return json;
 }
 
@@ -144,10 +160,26 @@ static const char *text_of(const json_t *json, const char *name)
 	return text ? text : "";
 }
 
+/* "dropped    3 in, 2 mac of one": how many, why, of which machine. */
+static void print_drops(const json_t *drops, const char *machine)
+{
+	const json_t *value;
+	const char *name;
+
+	json_object_foreach((json_t *)drops, name, value)
+		if (json_is_object(value))
+			print_drops(value, name);
+		else if (json_integer_value(value))
+			printf("%-10s %lld %s%s%s\n", "dropped",
+			       (long long)json_integer_value(value), name,
+			       machine ? ", of " : "", machine ? machine : "");
+}
+
 static void print_network(const json_t *json)
 {
 	static const char *const texts[] = { "kind", "backing", "dhcp",
-					     "domain", "uplink" };
+					     "domain", "uplink",
+					     "bridge" };
 	static const char *const numbers[] = { "mtu", "vlan", "vxlan" };
 	const json_t *user;
 	size_t i;
@@ -172,6 +204,7 @@ static void print_network(const json_t *json)
 	json_array_foreach(json_object_get(json, "users"), i, user)
 		printf("%-10s %s (%s)\n", "machine", text_of(user, "machine"),
 		       text_of(user, "mac"));
+	print_drops(json_object_get(json, "dropped"), NULL);
 }
 
 /* 0, or the exit status after cli_error(). */
@@ -464,6 +497,7 @@ static int run_part(const struct part *part, int argc, char **argv)
 		cli_error("net: %s", error.text);
 		return MACHINE_FAILED;
 	}
+	fabric_sweep();
 	status = part->run(&store, &args);
 	network_store_close(&store);
 	return status;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "host/linux/thread.h"
+#include "net/bridged.h"
 #include "net/vnet.h"
 #include "vm/host.h"
 
@@ -42,6 +43,7 @@ struct tap_queue {
 struct tap_net {
 	struct net net;
 	struct tap_device device;
+	struct bridged *bridged; /* NULL: on no network of ours */
 	_Atomic bool ending;
 	bool up; /* the first thread's: what the card was told */
 	struct tap_queue queue[NIC_QUEUES_MAX];
@@ -290,6 +292,7 @@ static void close_net(struct net *net)
 		free(t->queue[i].data);
 	}
 	tap_device_close(&t->device);
+	bridged_leave(t->bridged);
 	free(t);
 }
 
@@ -313,6 +316,22 @@ static int make_queues(struct tap_net *t)
 	return 0;
 }
 
+static int open_device(struct tap_net *t, const struct net_config *config,
+		       struct net_error *error)
+{
+	struct tap_plan plan;
+	int joined = config->mode == &net_bridge_mode ?
+			     bridged_join(&t->bridged, config, &plan, error) :
+			     1;
+
+	if (joined < 0 || tap_device_open(&t->device, config,
+					  joined ? NULL : &plan, error))
+		return -1;
+	if (t->bridged)
+		bridged_watch(t->bridged);
+	return 0;
+}
+
 static int open_net(struct net **out, const struct net_config *config,
 		    struct net_error *error)
 {
@@ -326,7 +345,8 @@ static int open_net(struct net **out, const struct net_config *config,
 		t->queue[i].number = i;
 		t->queue[i].wake = -1;
 	}
-	if (tap_device_open(&t->device, config, error)) {
+	if (open_device(t, config, error)) {
+		bridged_leave(t->bridged);
 		free(t);
 		return -1;
 	}

@@ -7,12 +7,12 @@
  *
  * tap=NAME is one that is there; tap alone makes one, which is gone with its
  * descriptors, and so with this process however it ends; bridge=NAME makes that
- * a port of a bridge.
+ * a port of a bridge, or of a network of that name (net/fabric.h).
  */
 #ifndef LODGE_NET_TAP_H
 #define LODGE_NET_TAP_H
 
-#include <linux/if.h>
+#include <net/if.h>
 
 #include "net/net.h"
 
@@ -28,11 +28,16 @@ struct tap_device {
 	int watch; /* readable when some interface has changed; -1: none */
 };
 
+/* How a new one is to be, if not as its mode says. */
+struct tap_plan {
+	char name[IFNAMSIZ], bridge[IFNAMSIZ];
+};
+
 /* --- tap_device.c: between the kernel's interfaces and us -------------------- */
 
-/* -1 with the error, and nothing open. */
+/* `plan` may be NULL. -1 with the error, and nothing open. */
 int tap_device_open(struct tap_device *device, const struct net_config *config,
-		    struct net_error *error);
+		    const struct tap_plan *plan, struct net_error *error);
 
 /* Whether it is up. Forgets what `watch` has told. */
 bool tap_device_up(struct tap_device *device);

@@ -271,9 +271,9 @@ static int join(struct tap_device *d, const struct net_config *config,
 }
 
 static int open_new(struct tap_device *d, const struct net_config *config,
-		    struct net_error *error)
+		    const struct tap_plan *plan, struct net_error *error)
 {
-	const char *bridge = config->subject;
+	const char *bridge = plan ? plan->bridge : config->subject;
 	int err;
 
 	if (bridge && !index_of(bridge))
@@ -283,7 +283,7 @@ static int open_new(struct tap_device *d, const struct net_config *config,
 	if (bridge && !is_a(bridge, "bridge", ""))
 		return net_error_set(error, "bridge=%s: is no bridge; give "
 				     "tap=NAME for a tap", bridge);
-	err = attach_all(d, PATTERN, config->queues, config->queues > 1);
+	err = attach_all(d, plan ? plan->name : PATTERN, config->queues, config->queues > 1);
 	if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
 		return refuse_device(err, error);
 	if (err)
@@ -358,7 +358,7 @@ static int set_header(struct tap_device *d, struct net_error *error)
 }
 
 int tap_device_open(struct tap_device *d, const struct net_config *config,
-		    struct net_error *error)
+		    const struct tap_plan *plan, struct net_error *error)
 {
 	int failed;
 
@@ -368,7 +368,7 @@ int tap_device_open(struct tap_device *d, const struct net_config *config,
 	else if (config->subject && config->mode == &net_tap_mode)
 		failed = open_given(d, config, error);
 	else
-		failed = open_new(d, config, error);
+		failed = open_new(d, config, plan, error);
 	if (!failed) {
 		d->index = own_index(d);
 		d->watch = d->index ? open_watch() : -1;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/address.h"
+#include "net/fabric.h"
 
 const char *const nets_models[BOARD_NIC_MODELS] = {
 	[BOARD_NIC_VIRTIO] = "virtio",
@@ -38,6 +39,7 @@ int nets_open(struct nets *nets, const struct machine_net *given,
 {
 	struct net_error why;
 
+	fabric_sweep();
 	nets->count = 0;
 	for (unsigned int i = 0; i < count; i++) {
 		nets->given[i] = given[i];

@@ -59,6 +59,12 @@ class Namespace:
         child.delaybeforesend = None
         return Shell(child)
 
+    def pids(self):
+        """What runs in it."""
+        return [int(pid) for pid in subprocess.run(
+            ["ip", "netns", "pids", self.name], check=True, text=True,
+            capture_output=True).stdout.split()]
+
     def links(self):
         return self.run("ip", "-o", "link")
 
@@ -76,11 +82,9 @@ def namespace():
         ns.run("ip", "link", "set", "lo", "up")
         yield ns
     finally:
-        pids = subprocess.run(["ip", "netns", "pids", ns.name], check=False,
-                              capture_output=True, text=True).stdout.split()
-        for pid in pids:
+        for pid in ns.pids():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), 9)
+                os.kill(pid, 9)
         subprocess.run(["ip", "netns", "del", ns.name], check=False)
 
 

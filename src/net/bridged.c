@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/bridged.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/linux/thread.h"
+#include "net/fabric.h"
+#include "net/tap.h"
+#include "vm/host.h"
+
+#define RETRY_MS 2000 /* while its name server cannot be started */
+
+struct bridged {
+	struct network_store store;
+	struct network_use use;
+	struct fabric fabric; /* its names */
+	struct thread thread;
+	_Atomic bool ending;
+	int wake;  /* eventfd */
+	int links; /* netlink: readable when some interface has changed */
+};
+
+static bool may_administer(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
+						 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	return !syscall(SYS_capget, &head, data) &&
+	       (data[0].effective & 1u << CAP_NET_ADMIN);
+}
+
+/* --- the thread ------------------------------------------------------------------ */
+
+static void mend(struct bridged *b)
+{
+	struct net_error error;
+
+	if (fabric_reconcile(&b->store, b->fabric.network.name, &error))
+		host_log(HOST_LOG_WARN, "network %s: %s",
+			 b->fabric.network.name, error.text);
+}
+
+static void forget(int fd)
+{
+	char bytes[4096];
+
+	while (fd >= 0 && (recv(fd, bytes, sizeof(bytes), 0) >= 0 ||
+			   errno == ENOBUFS))
+		;
+}
+
+static void watch(void *ctx)
+{
+	struct bridged *b = ctx;
+
+	while (!atomic_load(&b->ending)) {
+		int server = fabric_names_watch(&b->fabric);
+		struct pollfd fd[] = {
+			{ .fd = b->wake, .events = POLLIN },
+			{ .fd = server, .events = POLLIN },
+			{ .fd = b->links, .events = POLLIN },
+		};
+
+		if (poll(fd, 3, server < 0 ? RETRY_MS : -1) < 0)
+			fd[2].revents = 0;
+		if (server >= 0)
+			close(server);
+		if (fd[2].revents)
+			forget(b->links);
+		if (!atomic_load(&b->ending) &&
+		    (server < 0 || fd[1].revents ||
+		     !if_nametoindex(b->fabric.bridge)))
+			mend(b);
+	}
+}
+
+static int open_links(void)
+{
+	const struct sockaddr_nl links = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK,
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_ROUTE);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&links,
+			    sizeof(links))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+void bridged_watch(struct bridged *b)
+{
+	int err;
+
+	b->links = open_links();
+	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = b->wake < 0 ? -errno : thread_start(&b->thread, "net-bridged",
+						  watch, b);
+	if (err)
+		host_log(HOST_LOG_ERROR, "network %s: %s",
+			 b->fabric.network.name, strerror(-err));
+}
+
+/* --- joining and leaving ------------------------------------------------------------ */
+
+static int check(struct bridged *b, const struct net_config *config,
+		 struct net_error *error)
+{
+	struct network network;
+	int found = network_store_find(&b->store, config->subject, &network,
+				       error);
+
+	if (found > 0)
+		return 1;
+	if (found < 0)
+		return -1;
+	if (network.backing != NETWORK_BRIDGE)
+		return net_error_set(error, "bridge=%s: that network is no "
+				     "bridge; give --net switch=%s",
+				     network.name, network.name);
+	if (!may_administer())
+		return net_error_set(error, "network %s is a bridge, which "
+				     "takes CAP_NET_ADMIN (root); without it: "
+				     "--net user, or a network with --backing "
+				     "switch", network.name);
+	return 0;
+}
+
+static void plan_tap(const struct bridged *b, const struct net_config *config,
+		     struct tap_plan *plan)
+{
+	fabric_tap(&b->fabric, config->mac, plan->name);
+	memcpy(plan->bridge, b->fabric.bridge, IFNAMSIZ);
+}
+
+int bridged_join(struct bridged **out, const struct net_config *config,
+		 struct tap_plan *plan, struct net_error *error)
+{
+	struct bridged *b = calloc(1, sizeof(*b));
+	struct network network;
+	int failed;
+
+	if (!b)
+		return net_error_set(error, "out of memory");
+	b->use.fd = b->use.folder = b->links = b->wake = -1;
+	if (network_store_open(&b->store, error)) {
+		free(b);
+		return 1; /* nobody's records */
+	}
+	failed = check(b, config, error);
+	if (!failed)
+		failed = network_use_begin(&b->store, config->subject,
+					   config->machine, config->mac,
+					   &network, &b->use, error);
+	if (!failed) {
+		fabric_name(&b->fabric, &network, b->store.path);
+		failed = fabric_reconcile(&b->store, network.name, error);
+	}
+	if (!failed) {
+		plan_tap(b, config, plan);
+		*out = b;
+		return 0;
+	}
+	bridged_leave(b);
+	return failed;
+}
+
+void bridged_leave(struct bridged *b)
+{
+	const uint64_t one = 1;
+	bool used;
+
+	if (!b)
+		return;
+	atomic_store(&b->ending, true);
+	if (b->wake >= 0 && write(b->wake, &one, sizeof(one)) < 0)
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	thread_join(&b->thread);
+	used = b->use.fd >= 0;
+	network_use_end(&b->use);
+	if (used)
+		mend(b);
+	if (b->wake >= 0)
+		close(b->wake);
+	if (b->links >= 0)
+		close(b->links);
+	network_store_close(&b->store);
+	free(b);
+}
