@@ -63,6 +63,7 @@ IDLE_SECONDS = 5
 SETTLE_SECONDS = 2
 STARTS = 5  # to the first instruction
 FIRMWARE_STARTS = 3
+COMMANDS = 21
 
 
 def default_append():
@@ -277,6 +278,25 @@ def step(setup):
                                          setup.append, 256), setup.folder)
 
 
+def command_seconds(setup):
+    """Seconds of `lodge exec`, a command in a guest that waits at its prompt;
+    the median of some behind the first."""
+    name = f'bench-{os.getpid()}'
+    command = setup.lodge.command(setup.kernel, setup.shell, setup.append, 256)
+    words = [setup.lodge.program, 'exec', name, '--', 'true']
+    seconds = []
+    with guests.Process('lodge', command + ['--name', name]) as process:
+        process.wait_for(PROMPT, BOOT_LIMIT)
+        time.sleep(SETTLE_SECONDS)
+        for _ in range(COMMANDS):
+            start = time.monotonic()
+            run_tool(words, 'a command in the guest')
+            seconds.append(time.monotonic() - start)
+        process.send('poweroff\n')
+        process.finish(BOOT_LIMIT)
+    return statistics.median(seconds[1:])
+
+
 def busy_ratio(output):
     """What two processes get done beside each other, by what one does."""
     rates = [[float(rate) for rate in
@@ -346,6 +366,8 @@ def measure_figures(setup, rounds):
         figure('host code by guest code', 'x', '5', '', {'lodge': growth}),
         figure('a debugger\'s step', 'ms', '1', '',
                {'lodge': step(setup) * 1e3}),
+        figure('lodge exec of `true` in a running guest', 'ms', '20', '',
+               {'lodge': command_seconds(setup) * 1e3}),
         figure('work of two busy processors', 'x one', 'from 1.8', '',
                two_busy(setup)),
         figure(AT_PROMPT, 'MiB', '64', '12',

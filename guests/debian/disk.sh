@@ -51,6 +51,16 @@ trim() {
 	touch "$root/etc/.updated" "$root/var/.updated"
 }
 
+# What mmdebstrap keeps until its end, which comes after the disk: that no
+# service starts, and the packages.
+clear_up() {
+	rm -f "$root/usr/sbin/policy-rc.d"
+	[ ! -e "$root/sbin/start-stop-daemon.REAL" ] ||
+		mv "$root/sbin/start-stop-daemon.REAL" \
+			"$root/sbin/start-stop-daemon"
+	rm -rf "$root"/var/cache/apt/archives/*.deb
+}
+
 # The settings that depend on the disk, and what a copy must not share.
 configure() {
 	on_demand=noauto,x-systemd.automount,x-systemd.idle-timeout=60
@@ -236,6 +246,7 @@ make)
 	step="set the system up"
 	configure
 	trim
+	clear_up
 	make_disk
 	step="write the kernel"
 	tell

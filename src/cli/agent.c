@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/exec.h"
 #include "cli/option.h"
+#include "vmm/facts.h"
 #include "vmm/machine.h"
 
 #define FACTS_MAX 1000
@@ -54,55 +55,9 @@ static int fail(const struct vmm_error *error)
 
 /* --- facts ---------------------------------------------------------------------- */
 
-/* Those that we know: a guest says what it likes. */
-static const struct fact {
-	const char *name, *shown;
-	bool bytes, repeats;
-} facts[] = {
-	{ "agent", "agent", false, false },
-	{ "name", "name", false, false },
-	{ "system", "system", false, false },
-	{ "kernel", "kernel", false, false },
-	{ "uptime", "runs for s", false, false },
-	{ "load", "load", false, false },
-	{ "memory", "memory", true, false },
-	{ "available", "available", true, false },
-	{ "swap", "swap", true, false },
-	{ "address", "address", false, true },
-};
-
-/* NAME=VALUE, kept as text or a number, or a list of text. */
-static void keep_fact(json_t *all, const struct frame *frame)
-{
-	char text[AGENT_TEXT_MAX], *value;
-
-	agent_printable(text, sizeof(text), frame->data, frame->size);
-	value = strchr(text, '=');
-	if (!value)
-		return;
-	*value++ = '\0';
-	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
-		const struct fact *fact = &facts[i];
-
-		if (strcmp(fact->name, text))
-			continue;
-		if (fact->repeats)
-			json_array_append_new(json_object_get(all, text),
-					      json_string(value));
-		else if (fact->bytes)
-			json_object_set_new(
-				all, text,
-				json_integer((json_int_t)(strtoull(value, NULL,
-								   10) &
-							  INT64_MAX)));
-		else
-			json_object_set_new(all, text, json_string(value));
-	}
-}
-
 static void print_facts(const json_t *all)
 {
-	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+	for (size_t i = 0; i < fact_count; i++) {
 		const json_t *value = json_object_get(all, facts[i].name);
 		const json_t *item;
 		char bytes[CLI_BYTES];
@@ -123,7 +78,7 @@ static void print_facts(const json_t *all)
 
 static int show(struct request *request)
 {
-	json_t *all = json_pack("{s[]}", "address");
+	json_t *all = facts_new();
 	struct vmm_error error;
 	struct frame frame = { 0 };
 	int rc = agent_send(&request->agent, AGENT_FACTS, NULL, 0, &error);
@@ -131,7 +86,7 @@ static int show(struct request *request)
 	for (unsigned int i = 0; !rc && frame.type != AGENT_DONE; i++) {
 		rc = agent_receive(&request->agent, &frame, &error);
 		if (!rc && frame.type == AGENT_FACT && i < FACTS_MAX)
-			keep_fact(all, &frame);
+			facts_keep(all, &frame);
 		else if (!rc && frame.type != AGENT_DONE)
 			rc = agent_refuse(&request->agent, &frame, &error);
 	}
@@ -147,28 +102,13 @@ static int show(struct request *request)
 
 /* --- what is done --------------------------------------------------------------- */
 
-/* A request that DONE answers. -1 with `error`. */
-static int call(struct request *request, uint8_t type, const void *data,
-		size_t size, uint32_t *count, struct vmm_error *error)
-{
-	struct frame frame;
-
-	if (agent_send(&request->agent, type, data, size, error) ||
-	    agent_receive(&request->agent, &frame, error))
-		return -1;
-	if (frame.type != AGENT_DONE || frame.size != 4)
-		return agent_refuse(&request->agent, &frame, error);
-	*count = frame_get32(frame.data);
-	return 0;
-}
-
 static int power(struct request *request, uint8_t how)
 {
 	struct vmm_error error;
 	uint32_t count;
 
-	return call(request, AGENT_POWER, &how, 1, &count, &error) ?
-		       fail(&error) : MACHINE_OK;
+	return agent_call(&request->agent, AGENT_POWER, &how, 1, &count,
+			  &error) ? fail(&error) : MACHINE_OK;
 }
 
 static int do_power_off(struct request *request, char **command)
@@ -191,8 +131,8 @@ static int do_set_time(struct request *request, char **command)
 	clock_gettime(CLOCK_REALTIME, &now);
 	frame_put64(ns, (uint64_t)now.tv_sec * 1000000000u +
 			(uint64_t)now.tv_nsec);
-	return call(request, AGENT_SET_TIME, ns, sizeof(ns), &count, &error) ?
-		       fail(&error) : MACHINE_OK;
+	return agent_call(&request->agent, AGENT_SET_TIME, ns, sizeof(ns),
+			  &count, &error) ? fail(&error) : MACHINE_OK;
 }
 
 /* The status of our own command, as a shell gives it. */
@@ -221,10 +161,11 @@ static int do_freeze(struct request *request, char **command)
 	uint32_t count, thawed;
 	int status;
 
-	if (call(request, AGENT_FREEZE, NULL, 0, &count, &error))
+	if (agent_call(&request->agent, AGENT_FREEZE, NULL, 0, &count, &error))
 		return fail(&error);
 	status = run_here(command);
-	if (call(request, AGENT_THAW, NULL, 0, &thawed, &error)) {
+	if (agent_call(&request->agent, AGENT_THAW, NULL, 0, &thawed,
+		       &error)) {
 		cli_error("agent: the file systems did not stay frozen: %s",
 			  error.text);
 		return MACHINE_FAILED;
@@ -299,23 +240,16 @@ static int with_words(struct request *request, int words, char **word)
 static int run(const struct command_context *context, int argc, char **argv)
 {
 	struct request *request = calloc(1, sizeof(*request));
-	int status = MACHINE_USAGE, words;
+	int status, words;
 
 	if (!request)
 		return MACHINE_FAILED;
 	request->timeout = EXEC_TIMEOUT;
-	switch (option_parse_words("agent", options, OPTIONS, argc, argv,
-				   request, &words)) {
-	case OPTION_HELP:
-		help();
-		status = MACHINE_OK;
-		break;
-	case OPTION_BAD:
-		break;
-	case OPTION_GO_ON:
+	status = option_take_words("agent", options, OPTIONS, argc, argv,
+				   request, &words, help);
+	if (status < 0) {
 		argv[words] = NULL;
 		status = with_words(request, words, argv);
-		break;
 	}
 	free(request);
 	return status;

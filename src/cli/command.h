@@ -41,6 +41,7 @@ extern const struct command command_insert;
 extern const struct command command_eject;
 extern const struct command command_exec;
 extern const struct command command_shell;
+extern const struct command command_ssh;
 extern const struct command command_cp;
 extern const struct command command_agent;
 extern const struct command command_proxy;

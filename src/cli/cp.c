@@ -307,7 +307,7 @@ static int run(const struct command_context *context, int argc, char **argv)
 {
 	struct copy *copy = calloc(1, sizeof(*copy));
 	static char recursive[] = "--recursive";
-	int status = MACHINE_USAGE, words;
+	int status, words;
 	bool from_guest;
 
 	if (!copy)
@@ -316,20 +316,12 @@ static int run(const struct command_context *context, int argc, char **argv)
 	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
 		if (!strcmp(argv[i], "-r"))
 			argv[i] = recursive;
-	switch (option_parse_words("cp", options, OPTIONS, argc, argv, copy,
-				   &words)) {
-	case OPTION_HELP:
-		help();
-		status = MACHINE_OK;
-		break;
-	case OPTION_BAD:
-		break;
-	case OPTION_GO_ON:
+	status = option_take_words("cp", options, OPTIONS, argc, argv, copy,
+				   &words, help);
+	if (status < 0)
 		status = check(copy, words, argv, &from_guest);
-		if (status < 0)
-			status = copy_with(copy, from_guest);
-		break;
-	}
+	if (status < 0)
+		status = copy_with(copy, from_guest);
 	free(copy);
 	return status;
 }

@@ -111,31 +111,25 @@ static int take_speed(void *config, const char *value)
 #define OPTION_JSON                                                        \
 	{ .name = "json", .help = "print a JSON object", .take = take_json }
 
-/* Takes them; MACHINE_OK: go on. *end: or end with what is returned. */
+/* Takes them. -1: go on; else the exit status. */
 static int parse(struct target *target, struct request *request,
 		 const struct command *command,
 		 const struct option_spec *options, size_t count, int argc,
-		 char **argv, bool *end)
+		 char **argv)
 {
-	*end = true;
-	switch (option_parse_words(command->name, options, count, argc, argv,
-				   request, &target->words)) {
-	case OPTION_HELP:
-		command->help();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
+	int status = option_take_words(command->name, options, count, argc,
+				       argv, request, &target->words,
+				       command->help);
+
+	if (status >= 0)
+		return status;
 	if (target->words != target->words_max) {
 		cli_error("%s: usage: lodge %s [OPTIONS] NAME%s", command->name,
 			  command->name,
 			  target->words_max > 1 ? " TARGET" : "");
 		return MACHINE_USAGE;
 	}
-	*end = false;
-	return MACHINE_OK;
+	return -1;
 }
 
 /* --- following it ----------------------------------------------------------- */
@@ -279,12 +273,11 @@ static int run_mirror(const struct command_context *context, int argc,
 	struct target target = { .command = "mirror", .word = argv,
 				 .words_max = 2 };
 	struct request request = { 0 };
-	bool end;
 	int status = parse(&target, &request, &command_mirror, mirror_options,
-			   MIRROR_OPTIONS, argc, argv, &end);
+			   MIRROR_OPTIONS, argc, argv);
 	char *path;
 
-	if (end)
+	if (status >= 0)
 		return status;
 	path = target_path(target.word[1]);
 	status = begin(&target, &request,
@@ -343,12 +336,11 @@ static int run_commit(const struct command_context *context, int argc,
 	struct target target = { .command = "commit", .word = argv,
 				 .words_max = 1 };
 	struct request request = { 0 };
-	bool end;
 	int status = parse(&target, &request, &command_commit, commit_options,
-			   COMMIT_OPTIONS, argc, argv, &end);
+			   COMMIT_OPTIONS, argc, argv);
 	char *base;
 
-	if (end)
+	if (status >= 0)
 		return status;
 	base = request.base ? target_path(request.base) : NULL;
 	status = begin(&target, &request,
@@ -407,11 +399,10 @@ static int run_rebase(const struct command_context *context, int argc,
 	struct target target = { .command = "rebase", .word = argv,
 				 .words_max = 1 };
 	struct request request = { 0 };
-	bool end;
 	int status = parse(&target, &request, &command_rebase, rebase_options,
-			   REBASE_OPTIONS, argc, argv, &end);
+			   REBASE_OPTIONS, argc, argv);
 
-	if (end)
+	if (status >= 0)
 		return status;
 	if (!request.backing == !request.none) {
 		cli_error("rebase: give --backing PATH or --none");
@@ -491,11 +482,10 @@ static int run_job(const struct command_context *context, int argc,
 				 .words_max = 1 };
 	struct request request = { 0 };
 	json_t *more = NULL, *job;
-	bool end;
 	int status = parse(&target, &request, &command_job, job_options,
-			   JOB_OPTIONS, argc, argv, &end);
+			   JOB_OPTIONS, argc, argv);
 
-	if (end)
+	if (status >= 0)
 		return status;
 	if (request.cancel + request.finish + request.limited > 1) {
 		cli_error("job: give one of --cancel, --finish and --speed");

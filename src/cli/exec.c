@@ -165,28 +165,18 @@ static int parse(struct exec *exec, const struct option_spec *specs,
 		 size_t count, int argc, char **argv, void (*help)(void))
 {
 	char **ours = calloc(2 * (size_t)argc + 1, sizeof(*ours));
-	int used, words, status = -1;
+	int used, words = 0, status;
 	int n = ours ? split(argc, argv, ours, &used) : 0;
 
 	if (!ours) {
 		cli_error("%s: out of memory", exec->command);
 		return MACHINE_FAILED;
 	}
-	switch (option_parse_words(exec->command, specs, count, n, ours, exec,
-				   &words)) {
-	case OPTION_HELP:
-		help();
-		status = MACHINE_OK;
-		break;
-	case OPTION_BAD:
-		status = MACHINE_USAGE;
-		break;
-	case OPTION_GO_ON:
-		exec->machine = words ? ours[0] : NULL;
-		exec->word = argv + used;
-		exec->words = argc - used;
-		break;
-	}
+	status = option_take_words(exec->command, specs, count, n, ours, exec,
+				   &words, help);
+	exec->machine = words ? ours[0] : NULL;
+	exec->word = argv + used;
+	exec->words = argc - used;
 	free(ours);
 	if (status < 0 && !exec->machine) {
 		cli_error("%s: a machine's name is missing; see lodge help %s",

@@ -184,15 +184,11 @@ static void help(void)
 static int run_host(const struct command_context *context, int argc,
 		    char **argv)
 {
-	switch (option_parse("host", NULL, 0, argc, argv, NULL)) {
-	case OPTION_HELP:
-		help();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
+	int status = option_take_words("host", NULL, 0, argc, argv, NULL, NULL,
+				       help);
+
+	if (status >= 0)
+		return status;
 	show_processors();
 	show_memory();
 	show_huge_pages();

@@ -192,17 +192,11 @@ static int run_limit(const struct command_context *context, int argc,
 	struct target target = { .command = "limit", .word = argv };
 	struct request request = { 0 };
 	json_t *more, *result;
+	int status = option_take_words("limit", options, OPTIONS, argc, argv,
+				       &request, &target.words, help_limit);
 
-	switch (option_parse_words("limit", options, OPTIONS, argc, argv,
-				   &request, &target.words)) {
-	case OPTION_HELP:
-		help_limit();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
+	if (status >= 0)
+		return status;
 	if (!target.words) {
 		cli_error("limit: usage: lodge limit [OPTIONS] NAME [iops=N] "
 			  "[bps=SIZE] [burst=TIME]");

@@ -4,17 +4,22 @@
  * pause, resume, stop, reset.
  */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cli/command.h"
 #include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/target.h"
+#include "vmm/agent.h"
+#include "vmm/facts.h"
 #include "vmm/machine.h"
 #include "vmm/remote.h"
 
-#define PATIENCE     30 /* seconds for an answer */
-#define STOP_TIMEOUT 60 /* seconds for a guest to power off */
-#define REASON_MAX   200
+#define PATIENCE       30 /* seconds for an answer */
+#define STOP_TIMEOUT   60 /* seconds for a guest to power off */
+#define BUTTON_TIMEOUT 10 /* of them before its agent is asked */
+#define REASON_MAX     200
 
 /* The text and number of a status, "" and 0 when missing. */
 static const char *text_of(const json_t *status, const char *name)
@@ -40,11 +45,27 @@ static void print_age(double seconds)
 
 /* --- list ------------------------------------------------------------------- */
 
+/* The first address that others than its neighbours may use. */
+static void find_address(const json_t *status, char address[FACTS_ADDRESS])
+{
+	const json_t *guest = json_object_get(status, "guest"), *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest, "address"), i, item)
+		if (facts_address(json_string_value(item), address))
+			return;
+	strcpy(address, "-");
+}
+
 static void print_row(const json_t *status)
 {
-	printf("%-20s %-6s %4lld %6lld MiB %8lld  ", text_of(status, "name"),
-	       text_of(status, "engine"), number_of(status, "cpus"),
-	       number_of(status, "memory") >> 20, number_of(status, "pid"));
+	char address[FACTS_ADDRESS];
+
+	find_address(status, address);
+	printf("%-20s %-6s %4lld %6lld MiB %8lld  %-15s  ",
+	       text_of(status, "name"), text_of(status, "engine"),
+	       number_of(status, "cpus"), number_of(status, "memory") >> 20,
+	       number_of(status, "pid"), address);
 	print_age(json_real_value(json_object_get(status, "seconds")));
 	printf("%s\n", *text_of(status, "reason") ? " (paused)" : "");
 }
@@ -60,8 +81,9 @@ static void print_list(const json_t *list)
 	size_t i;
 
 	if (json_array_size(list))
-		printf("%-20s %-6s %4s %10s %8s  %s\n", "NAME", "ENGINE",
-		       "CPUS", "MEMORY", "PID", "RUNS FOR");
+		printf("%-20s %-6s %4s %10s %8s  %-15s  %s\n", "NAME",
+		       "ENGINE", "CPUS", "MEMORY", "PID", "ADDRESS",
+		       "RUNS FOR");
 	json_array_foreach(list, i, status)
 		print_row(status);
 }
@@ -122,6 +144,15 @@ static void print_disks(const json_t *disks)
 	}
 }
 
+static void print_addresses(const json_t *guest)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest, "address"), i, item)
+		printf("address    %s\n", json_string_value(item));
+}
+
 static void print_status(const json_t *status)
 {
 	printf("name       %s\nengine     %s\nprocessors %lld\n"
@@ -139,6 +170,9 @@ static void print_status(const json_t *status)
 		printf("balloon    has %lld MiB, is to have %lld MiB\n",
 		       number_of(status, "memory_size") >> 20,
 		       number_of(status, "memory_target") >> 20);
+	if (*text_of(status, "account"))
+		printf("account    %s\n", text_of(status, "account"));
+	print_addresses(json_object_get(status, "guest"));
 	print_disks(json_object_get(status, "disks"));
 	target_print_drives(json_object_get(status, "drives"), "");
 	target_print_nets(json_object_get(status, "nets"), "net        ");
@@ -252,11 +286,39 @@ const struct command command_resume = {
 
 /* --- stop, reset ------------------------------------------------------------ */
 
+/*
+ * A guest that does not heed the button has an agent perhaps, and its system
+ * ends in the same order.
+ */
+static void power_off_by_agent(const char *name)
+{
+	static const struct agent_patience patience = { BUTTON_TIMEOUT, NULL };
+	struct agent *agent = malloc(sizeof(*agent));
+	struct vmm_error error;
+	const uint8_t off = 0;
+
+	if (agent && !agent_open(agent, name, &patience, &error)) {
+		agent_send(agent, AGENT_POWER, &off, sizeof(off), &error);
+		agent_close(agent);
+	}
+	free(agent);
+}
+
+static int wait_end(struct target *target)
+{
+	if (!remote_wait_end(&target->remote, BUTTON_TIMEOUT))
+		return 0;
+	power_off_by_agent(target->word[0]);
+	return remote_wait_end(&target->remote,
+			       STOP_TIMEOUT - BUTTON_TIMEOUT);
+}
+
 static void help_stop(void)
 {
 	printf("usage: lodge stop [--force] NAME\n\n"
 	       "Presses a machine's power button and waits up to %d seconds "
-	       "for its guest to\npower off.\n\n"
+	       "for its guest to\npower off. A guest that does not heed the "
+	       "button is told by its agent.\n\n"
 	       "  --force               end it at once, whatever the guest "
 	       "does\n", STOP_TIMEOUT);
 }
@@ -278,7 +340,7 @@ static int run_stop(const struct command_context *context, int argc,
 	result = target_call(&target, "stop",
 			     json_pack("{sb}", "force", (int)target.force),
 			     PATIENCE, NULL);
-	if (result && remote_wait_end(&target.remote, STOP_TIMEOUT))
+	if (result && wait_end(&target))
 		cli_error("stop: %s still runs: its guest does not heed the "
 			  "power button; lodge stop --force %s ends it",
 			  target.word[0], target.word[0]);

@@ -55,6 +55,7 @@ static const struct command *const commands[] = {
 	&command_eject,
 	&command_exec,
 	&command_shell,
+	&command_ssh,
 	&command_cp,
 	&command_agent,
 	&command_proxy,
@@ -104,15 +105,11 @@ static const struct command *find_command(const char *name)
 static int run_version(const struct command_context *context, int argc,
 		       char **argv)
 {
-	switch (option_parse("version", NULL, 0, argc, argv, NULL)) {
-	case OPTION_HELP:
-		help_version();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
+	int status = option_take_words("version", NULL, 0, argc, argv, NULL,
+				       NULL, help_version);
+
+	if (status >= 0)
+		return status;
 	printf("lodge %s\n", LODGE_VERSION);
 	return MACHINE_OK;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "vmm/machine.h"
 #include "vmm/nearest.h"
 
 #define WORD_MAX    32
@@ -239,6 +240,23 @@ enum option_outcome option_parse(const char *command,
 {
 	return option_parse_words(command, options, count, argc, argv, config,
 				  NULL);
+}
+
+int option_take_words(const char *command, const struct option_spec *options,
+		      size_t count, int argc, char **argv, void *config,
+		      int *words, void (*help)(void))
+{
+	switch (option_parse_words(command, options, count, argc, argv, config,
+				   words)) {
+	case OPTION_HELP:
+		help();
+		return MACHINE_OK;
+	case OPTION_BAD:
+		return MACHINE_USAGE;
+	case OPTION_GO_ON:
+		break;
+	}
+	return -1;
 }
 
 void option_print(const struct option_spec *options, size_t count)

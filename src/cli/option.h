@@ -49,6 +49,14 @@ enum option_outcome option_parse_words(const char *command,
 				       size_t count, int argc, char **argv,
 				       void *config, int *words);
 
+/*
+ * The same with --help and errors dealt with: -1, go on; else the exit status
+ * (`help` printed it all, or cli_error() was told what is wrong).
+ */
+int option_take_words(const char *command, const struct option_spec *options,
+		      size_t count, int argc, char **argv, void *config,
+		      int *words, void (*help)(void));
+
 /* The options with their help, a line or more each, to stdout. */
 void option_print(const struct option_spec *options, size_t count);
 

@@ -5,26 +5,37 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <signal.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/exec.h"
 #include "cli/option.h"
+#include "cli/ssh_guest.h"
 #include "vmm/machine.h"
 
-#define CHUNK	 65536
-#define PORT_MAX 65535
+/* What came behind the answer, which a frame's buffer holds, at the least. */
+#define FLOW_BYTES sizeof(((struct frame_in *)0)->bytes)
+#define PORT_MAX   65535
+
+/* Bytes [start, used) wait to be written. */
+struct flow {
+	int from, to;
+	bool over; /* nothing more comes */
+	size_t start, used;
+	uint8_t data[FLOW_BYTES];
+};
 
 struct proxy {
 	unsigned int timeout;
+	const char *user; /* NULL: not for ssh */
 	struct agent agent;
-	uint8_t data[CHUNK];
+	struct flow out, back;
 };
 
 static int take_timeout(void *config, const char *value)
@@ -33,60 +44,94 @@ static int take_timeout(void *config, const char *value)
 				 &((struct proxy *)config)->timeout);
 }
 
+static int take_ssh(void *config, const char *value)
+{
+	if (!ssh_user_valid(value)) {
+		cli_error("proxy: --ssh %s: is no account's name", value);
+		return -1;
+	}
+	((struct proxy *)config)->user = value;
+	return 0;
+}
+
 static const struct option_spec options[] = {
+	{ "ssh", "USER", "first do what lodge ssh does for this account",
+	  false, take_ssh },
 	{ "timeout", "SECONDS",
 	  "how long to wait for a guest that still starts (60)", false,
 	  take_timeout },
 };
 
-static bool write_all(int fd, const uint8_t *data, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, data, size);
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
 
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0) {
-			data += n;
-			size -= (size_t)n;
-		}
-	}
-	return true;
+/* --- both ways --------------------------------------------------------------- */
+
+/* A pipe that takes some takes as much as this. */
+static void write_some(struct flow *flow)
+{
+	size_t size = flow->used - flow->start;
+	ssize_t n = write(flow->to, flow->data + flow->start,
+			  size < PIPE_BUF ? size : PIPE_BUF);
+
+	if (n > 0)
+		flow->start += (size_t)n;
+	else if (errno != EAGAIN && errno != EINTR)
+		flow->over = true; /* nobody takes what is left */
+	if (flow->over || flow->start == flow->used)
+		flow->start = flow->used = 0;
 }
 
-static void pass(struct proxy *proxy, int from, int to)
+static void read_some(struct flow *flow)
 {
-	ssize_t n;
+	ssize_t n = read(flow->from, flow->data, sizeof(flow->data));
 
-	do
-		n = read(from, proxy->data, sizeof(proxy->data));
-	while (n > 0 ? write_all(to, proxy->data, (size_t)n) :
-		       n < 0 && errno == EINTR);
+	if (n > 0)
+		flow->used = (size_t)n;
+	else if (!n || (errno != EAGAIN && errno != EINTR))
+		flow->over = true;
 }
 
-/* A process for each way; it is over when the guest's end is. */
+/* What it waits for: to write first what it has read. */
+static struct pollfd wait_of(const struct flow *flow)
+{
+	if (flow->used)
+		return (struct pollfd){ flow->to, POLLOUT, 0 };
+	return (struct pollfd){ flow->over ? -1 : flow->from, POLLIN, 0 };
+}
+
+static bool ended(const struct flow *flow)
+{
+	return flow->over && !flow->used;
+}
+
+/* One process for both, so that none is left alone; until the guest's end. */
 static int pass_both(struct proxy *proxy)
 {
 	const struct frame_in *in = &proxy->agent.in;
-	const int fd = proxy->agent.fd;
-	pid_t sender = fork();
+	struct flow *out = &proxy->out, *back = &proxy->back;
 
-	if (!sender) {
-		pass(proxy, STDIN_FILENO, fd);
-		shutdown(fd, SHUT_WR);
-		_exit(0);
+	out->from = STDIN_FILENO;
+	out->to = back->from = proxy->agent.fd;
+	back->to = STDOUT_FILENO;
+	back->used = in->used - in->start;
+	memcpy(back->data, in->bytes + in->start, back->used);
+	while (!ended(back)) {
+		bool went = ended(out);
+		struct pollfd ready[] = { wait_of(out), wait_of(back) };
+
+		if (poll(ready, 2, -1) < 0 && errno != EINTR)
+			return MACHINE_FAILED;
+		if (ready[0].revents)
+			out->used ? write_some(out) : read_some(out);
+		if (ready[1].revents)
+			back->used ? write_some(back) : read_some(back);
+		if (ended(out) && !went)
+			shutdown(out->to, SHUT_WR);
 	}
-	if (sender < 0) {
-		cli_error("proxy: %s", strerror(errno));
-		return MACHINE_FAILED;
-	}
-	if (write_all(STDOUT_FILENO, in->bytes + in->start,
-		      in->used - in->start))
-		pass(proxy, fd, STDOUT_FILENO);
-	kill(sender, SIGKILL);
-	waitpid(sender, NULL, 0);
 	return MACHINE_OK;
 }
+
+/* --- the guest ---------------------------------------------------------------- */
 
 static int connect_to(struct proxy *proxy, uint16_t port,
 		      struct vmm_error *error)
@@ -103,6 +148,20 @@ static int connect_to(struct proxy *proxy, uint16_t port,
 		       0 : agent_refuse(&proxy->agent, &frame, error);
 }
 
+static int prepare_ssh(const struct proxy *proxy, const char *name)
+{
+	struct ssh_guest guest = {
+		.command = "proxy",
+		.machine = name,
+		.user = proxy->user,
+		.timeout = proxy->timeout,
+	};
+
+	if (!proxy->user)
+		return 0;
+	return ssh_guest_open(&guest) ? -1 : ssh_guest_prepare(&guest);
+}
+
 static int proxy_with(struct proxy *proxy, const char *name, uint16_t port)
 {
 	const struct agent_patience patience = { proxy->timeout,
@@ -110,6 +169,8 @@ static int proxy_with(struct proxy *proxy, const char *name, uint16_t port)
 	struct vmm_error error;
 	int status = MACHINE_FAILED;
 
+	if (prepare_ssh(proxy, name))
+		return status;
 	if (agent_open(&proxy->agent, name, &patience, &error)) {
 		cli_error("proxy: %s", error.text);
 		return status;
@@ -127,9 +188,9 @@ static void help(void)
 	printf("usage: lodge proxy [OPTIONS] NAME PORT\n\n"
 	       "Connects our standard input and output to a TCP port of the "
 	       "guest of a running\nmachine (127.0.0.1 there), without a "
-	       "network (see lodge help agent). For ssh:\n\n"
-	       "  ssh -o ProxyCommand='lodge proxy NAME 22' lodge@NAME\n\n");
-	option_print(options, 1);
+	       "network (see lodge help agent). lodge ssh "
+	       "--config\nprints settings of ssh that use it.\n\n");
+	option_print(options, OPTIONS);
 }
 
 static bool parse_port(const char *text, uint16_t *port)
@@ -145,27 +206,20 @@ static bool parse_port(const char *text, uint16_t *port)
 static int run(const struct command_context *context, int argc, char **argv)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
-	int status = MACHINE_USAGE, words;
+	int status, words;
 	uint16_t port;
 
 	if (!proxy)
 		return MACHINE_FAILED;
 	proxy->timeout = EXEC_TIMEOUT;
-	switch (option_parse_words("proxy", options, 1, argc, argv, proxy,
-				   &words)) {
-	case OPTION_HELP:
-		help();
-		status = MACHINE_OK;
-		break;
-	case OPTION_BAD:
-		break;
-	case OPTION_GO_ON:
-		if (words == 2 && parse_port(argv[1], &port))
-			status = proxy_with(proxy, argv[0], port);
-		else
-			cli_error("proxy: give a machine's name and a port; "
-				  "see lodge help proxy");
-		break;
+	status = option_take_words("proxy", options, OPTIONS, argc, argv, proxy,
+				   &words, help);
+	if (status < 0 && words == 2 && parse_port(argv[1], &port)) {
+		status = proxy_with(proxy, argv[0], port);
+	} else if (status < 0) {
+		cli_error("proxy: give a machine's name and a port; see lodge "
+			  "help proxy");
+		status = MACHINE_USAGE;
 	}
 	free(proxy);
 	return status;

@@ -742,16 +742,10 @@ static int run_with(struct run *run, int argc, char **argv)
 	char append[2048];
 	int status, words;
 
-	switch (option_parse_words("run", run_options, RUN_OPTIONS, argc, argv,
-				   run, &words)) {
-	case OPTION_HELP:
-		help();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
+	status = option_take_words("run", run_options, RUN_OPTIONS, argc, argv,
+				   run, &words, help);
+	if (status >= 0)
+		return status;
 	if (check_image(run, words, argv))
 		return MACHINE_USAGE;
 	if (check_cache(run) || check_consoles(run))

@@ -11,6 +11,7 @@
 #include "cli/image.h"
 #include "cli/option.h"
 #include "disk/driver.h"
+#include "image/ssh_key.h"
 
 #define MIB	       ((uint64_t)1 << 20)
 #define MEMORY_DEFAULT (1024 * MIB)
@@ -98,6 +99,18 @@ static void find_keys(struct seed *seed)
 		closedir(dir);
 }
 
+/* That of lodge ssh, where this host has one or can make one. */
+static void add_own_key(struct run_image *run)
+{
+	char key[PATH_MAX], public[PATH_MAX + 8];
+	struct disk_error error;
+
+	if (ssh_key_find(&run->store, key, &error))
+		return;
+	snprintf(public, sizeof(public), "%s.pub", key);
+	seed_read_keys(&run->seed, public, &error);
+}
+
 /*
  * What the seed says. Who brings user-data makes accounts there, and gets one
  * of ours only when asked for.
@@ -121,6 +134,8 @@ static int fill_seed(struct run_image *run)
 					   USER_DEFAULT;
 	if (run->seed.user && !run->keys_given)
 		find_keys(&run->seed);
+	if (run->seed.user)
+		add_own_key(run);
 	return 0;
 }
 
@@ -227,6 +242,8 @@ int run_image_open(struct run_image *run, struct machine_config *machine,
 	machine->name = wish.name;
 	/* A kept machine is known by its name, others by what is free. */
 	machine->any_name &= run->ephemeral;
+	if (*run->instance.user)
+		machine->account = run->instance.user;
 	add_disks(run, machine, disk);
 	fill_machine(run, machine);
 	return 0;

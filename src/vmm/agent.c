@@ -84,6 +84,20 @@ int agent_receive(struct agent *agent, struct frame *frame,
 			     rc ? ": " : "", rc ? strerror(-rc) : "");
 }
 
+int agent_call(struct agent *agent, uint8_t type, const void *data, size_t size,
+	       uint32_t *count, struct vmm_error *error)
+{
+	struct frame frame;
+
+	if (agent_send(agent, type, data, size, error) ||
+	    agent_receive(agent, &frame, error))
+		return -1;
+	if (frame.type != AGENT_DONE || frame.size != 4)
+		return agent_refuse(agent, &frame, error);
+	*count = frame_get32(frame.data);
+	return 0;
+}
+
 /* --- connecting -------------------------------------------------------------- */
 
 enum outcome { THERE, NOT_YET, WRONG };

@@ -43,6 +43,10 @@ int agent_send(struct agent *agent, uint8_t type, const void *data, size_t size,
 int agent_receive(struct agent *agent, struct frame *frame,
 		  struct vmm_error *error);
 
+/* A request that DONE answers, with *count. -1 with `error`. */
+int agent_call(struct agent *agent, uint8_t type, const void *data, size_t size,
+	       uint32_t *count, struct vmm_error *error);
+
 /*
  * What a frame of AGENT_FAILED says, printable: its errno (0: none); `text` is
  * empty when the frame makes no sense.

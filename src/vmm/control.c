@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/control_impl.h"
+#include "vmm/guest_agent.h"
 #include "vmm/runtime.h"
 #include "vmm/stall.h"
 
@@ -266,6 +267,8 @@ static void wait_over(struct control *control, unsigned int what,
 				&control->machine.target);
 		else if (what == CONTROL_STATE)
 			reply.result = control_state(&control->machine);
+		else if (what == CONTROL_STATUS)
+			reply.result = control_status_json(&control->machine);
 		else
 			reply.result = json_object();
 		client->waits = 0;
@@ -285,6 +288,12 @@ static void typing_done(void *ctx, bool taken)
 static void balloon_done(void *ctx)
 {
 	wait_over(ctx, CONTROL_BALLOON, NULL, NULL);
+}
+
+/* The guest has told of itself, or takes its time. */
+static void facts_done(void *ctx)
+{
+	wait_over(ctx, CONTROL_STATUS, NULL, NULL);
 }
 
 static void slot_done(void *ctx, unsigned int slot, bool released)
@@ -394,6 +403,7 @@ int control_start(struct control *control, struct loop *loop,
 	control->loop = loop;
 	control->machine.target = *target;
 	hotplug_on_gone(target->hotplug, slot_done, control);
+	guest_agent_on_answer(target->agent, facts_done, control);
 	rc = typing_open(&control->machine.typing, loop, target->board,
 			 typing_done, control);
 	if (!rc)
@@ -412,6 +422,9 @@ void control_close(struct control *control)
 	for (unsigned int i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		if (control->client[i].fd >= 0)
 			drop(&control->client[i]);
+	if (control->loop)
+		guest_agent_on_answer(control->machine.target.agent, NULL,
+				      NULL);
 	typing_close(control->machine.typing);
 	balloon_wait_close(control->machine.balloon);
 	if (control->loop)

@@ -25,6 +25,7 @@ struct board;
 struct control;
 struct disks;
 struct drives;
+struct guest_agent;
 struct hotplug;
 struct nets;
 struct pause;
@@ -41,7 +42,9 @@ struct control_target {
 	struct disks *disks;
 	const struct nets *nets;
 	struct vsock_unix *vsock; /* NULL: none */
+	struct guest_agent *agent;
 	const char *engine;
+	const char *account; /* in the guest; NULL: unknown */
 	uint64_t memory; /* bytes */
 	const char *identity; /* NULL: none */
 	uint64_t start;	 /* host_monotonic_ns() time */

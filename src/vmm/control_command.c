@@ -15,6 +15,7 @@
 #include "vmm/control_impl.h"
 #include "vmm/disks.h"
 #include "vmm/drives.h"
+#include "vmm/guest_agent.h"
 #include "vmm/nets.h"
 #include "vmm/pause.h"
 #include "vmm/stall.h"
@@ -22,17 +23,16 @@
 
 #define NS_PER_S 1e9
 
-static void do_status(struct control_machine *machine, const json_t *request,
-		      struct control_reply *reply)
+json_t *control_status_json(const struct control_machine *machine)
 {
 	const struct control_target *target = &machine->target;
 	struct vm *vm = board_vm(target->board);
 	uint64_t run = host_monotonic_ns() - target->start;
 	const char *reason = stall_reason(target->stall);
-	json_t *balloon = control_balloon_json(target);
+	json_t *balloon = control_balloon_json(target), *status;
 
-	reply->result = json_pack(
-		"{sssssisIsfsisOsOsOsososossss*ss*}", "name", machine->name, "engine",
+	status = json_pack(
+		"{sssssisIsfsisOsOsOsososossss*ss*ss*so}", "name", machine->name, "engine",
 		target->engine, "cpus", (int)vm->cpu_count, "memory",
 		(json_int_t)target->memory, "seconds", (double)run / NS_PER_S,
 		"pid", (int)getpid(), "memory_target",
@@ -43,8 +43,20 @@ static void do_status(struct control_machine *machine, const json_t *request,
 		disks_json(target->disks), "nets",
 		nets_inspect(target->nets, target->board), "state",
 		reason ? "paused" : "running", "reason", reason, "identity",
-		target->identity);
+		target->identity, "account", target->account, "guest",
+		guest_agent_json(target->agent));
 	json_decref(balloon);
+	return status;
+}
+
+static void do_status(struct control_machine *machine, const json_t *request,
+		      struct control_reply *reply)
+{
+	if (!(machine->target.pause->held) &&
+	    guest_agent_ask(machine->target.agent))
+		reply->later = CONTROL_STATUS;
+	else
+		reply->result = control_status_json(machine);
 }
 
 static void do_inspect(struct control_machine *machine, const json_t *request,

@@ -33,7 +33,8 @@ struct control_reply {
 #define CONTROL_TYPING	1u
 #define CONTROL_BALLOON 2u
 #define CONTROL_STATE	3u
-#define CONTROL_SLOT	4u /* and more, one for each */
+#define CONTROL_STATUS	4u
+#define CONTROL_SLOT	5u /* and more, one for each */
 
 /* What `watch` answers: state and reason. */
 json_t *control_state(const struct control_machine *machine);
@@ -46,6 +47,9 @@ void control_command(struct control_machine *machine, const char *command,
 void control_refuse(struct control_reply *reply, const char *code,
 		    const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* What the command status answers. */
+json_t *control_status_json(const struct control_machine *machine);
 
 /* Devices, PCI, interrupt routes, memory map (control_inspect.c). */
 json_t *control_inspect(const struct control_target *target);

@@ -19,6 +19,7 @@
 #include "vmm/control.h"
 #include "vmm/disks.h"
 #include "vmm/drives.h"
+#include "vmm/guest_agent.h"
 #include "vmm/hotplug.h"
 #include "vmm/media.h"
 #include "vmm/outfile.h"
@@ -51,6 +52,7 @@ struct machine {
 	struct hotplug *hotplug;
 	struct drives drives;
 	struct vsock_unix *vsock; /* NULL: none */
+	struct guest_agent *agent;
 	struct nets nets;
 	const char *name;
 	struct consoles *consoles;
@@ -390,6 +392,26 @@ static int open_vsock(struct machine *machine)
 	return vsock_unix_open(&machine->vsock, where, machine->error);
 }
 
+/* The guest's clock has stood still. */
+static void let_go(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	guest_agent_set_time(machine->agent);
+}
+
+static int start_agent(struct machine *machine)
+{
+	int rc = guest_agent_open(&machine->agent, machine->loop,
+				  machine->vsock);
+
+	if (!rc) {
+		machine->pause.let_go = let_go;
+		machine->pause.let_go_ctx = machine;
+	}
+	return rc;
+}
+
 static int start_control(struct machine *machine)
 {
 	const struct control_target target = {
@@ -401,7 +423,9 @@ static int start_control(struct machine *machine)
 		.disks = &machine->disks,
 		.nets = &machine->nets,
 		.vsock = machine->vsock,
+		.agent = machine->agent,
 		.engine = machine->engine->name,
+		.account = machine->config->account,
 		.memory = machine->config->memory,
 		.identity = machine->config->identity,
 		.start = machine->config->process_start,
@@ -461,6 +485,8 @@ static int set_up_loop(struct machine *machine)
 	if (!rc && machine->vsock)
 		rc = vsock_unix_start(machine->vsock, machine->loop,
 				      board_vsock(machine->board));
+	if (!rc)
+		rc = start_agent(machine);
 	if (!rc)
 		rc = start_control(machine);
 	if (rc)
@@ -662,6 +688,7 @@ static void tear_down(struct machine *machine)
 {
 	consoles_close(machine->consoles);
 	control_close(machine->control);
+	guest_agent_close(machine->agent);
 	if (machine->signals >= 0) {
 		loop_remove(machine->loop, machine->signals);
 		close(machine->signals);

@@ -49,6 +49,7 @@ struct machine_disk {
 struct machine_config {
 	const char *name;
 	bool any_name; /* or one like it that no running machine has */
+	const char *account; /* that was made in the guest; NULL: unknown */
 	const char *kernel; /* NULL: firmware boots from a medium */
 	const char *initrd; /* NULL: none */
 	const char *append; /* NULL: empty */

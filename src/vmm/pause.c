@@ -144,6 +144,7 @@ void pause_end(struct pause *pause, uint64_t cpus)
 void pause_hold(struct pause *pause, unsigned int who, bool hold)
 {
 	unsigned int held = hold ? pause->held | who : pause->held & ~who;
+	bool ends = pause->held && !held;
 
 	if (!held && pause->open)
 		start_clock(pause);
@@ -156,4 +157,6 @@ void pause_hold(struct pause *pause, unsigned int who, bool hold)
 	}
 	pthread_cond_broadcast(&pause->changed);
 	pthread_mutex_unlock(&pause->lock);
+	if (ends && pause->let_go)
+		pause->let_go(pause->let_go_ctx);
 }

@@ -33,6 +33,9 @@ struct pause {
 	bool released;	 /* all are to end, whatever is open */
 	bool began;	 /* between pause_begin() and pause_finish() */
 	uint64_t tsc;	 /* of the host, when the clock stopped */
+	/* Nobody holds them any more: time has passed unseen. May be NULL. */
+	void (*let_go)(void *ctx);
+	void *let_go_ctx;
 };
 
 /* Every processor may run. */

@@ -5,9 +5,11 @@
 #include "vmm/remote.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -135,6 +137,8 @@ static int open_in(struct remote *remote, int folder, const char *name,
 {
 	*remote = (struct remote){ .fd = runtime_connect(folder, name) };
 	strncpy(remote->name, name, sizeof(remote->name) - 1);
+	if (remote->fd == -ECONNREFUSED)
+		runtime_sweep(folder, name, "vsock");
 	if (remote->fd == -ECONNREFUSED || remote->fd == -ENOENT)
 		return vmm_error_set(error, "no machine \"%s\" runs; see "
 				     "lodge list", name);
@@ -230,9 +234,22 @@ json_t *remote_call(struct remote *remote, const char *command, json_t *more,
 	return result;
 }
 
+/* Of the process that listens; -1: it is not to be had. */
+static int process_of(const struct remote *remote)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(remote->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ||
+	    peer.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
 int remote_wait_end(struct remote *remote, unsigned int seconds)
 {
-	int stray = -1;
+	struct pollfd process = { process_of(remote), POLLIN, 0 };
+	int stray = -1, rc;
 	ssize_t n;
 
 	set_limit(remote, seconds);
@@ -241,7 +258,13 @@ int remote_wait_end(struct remote *remote, unsigned int seconds)
 	while (n > 0);
 	if (stray >= 0)
 		close(stray);
-	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? -1 : 0;
+	rc = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? -1 : 0;
+	/* It ends soon after its socket, and only then its disks are free. */
+	if (!rc && process.fd >= 0)
+		poll(&process, 1, seconds ? (int)seconds * 1000 : -1);
+	if (process.fd >= 0)
+		close(process.fd);
+	return rc;
 }
 
 struct each {

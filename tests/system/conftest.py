@@ -4,11 +4,14 @@
 LODGE_BUILD names the build folder (default: build in the source tree),
 LODGE_ENGINE the engine (default: soft), LODGE_APPEND what more Linux is told.
 """
+import fcntl
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import sys
 
 import pexpect
 import pytest
@@ -20,6 +23,9 @@ BUILD = pathlib.Path(os.environ.get("LODGE_BUILD", SOURCE / "build")).resolve()
 LODGE = BUILD / "lodge"
 ENGINE = os.environ.get("LODGE_ENGINE", "soft")
 APPEND = os.environ.get("LODGE_APPEND", "")
+
+sys.path.insert(0, str(SOURCE / "guests"))
+from recipe import digest  # noqa: E402
 
 # Meson names folders with libraries of tests; programs use the system's own.
 os.environ.pop("LD_LIBRARY_PATH", None)
@@ -100,3 +106,31 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.write_sep("-", f"once more: {report.nodeid}")
         terminalreporter.write_line(report.longreprtext)
+
+
+def store(folder):
+    """How to name a store of images to lodge."""
+    return {"env": {**os.environ, "XDG_DATA_HOME": str(folder)}}
+
+
+@pytest.fixture(scope="session")
+def debian():
+    """A store with the image debian, and how to name it to lodge. It is built
+    once and kept in the build folder, under a name that comes from the recipe's
+    content, so that only another recipe makes another one."""
+    if not shutil.which("mmdebstrap"):
+        pytest.skip("mmdebstrap is missing")
+    images = BUILD / "guest" / "images"
+    folder = images / digest(SOURCE / "guests" / "debian")
+    images.mkdir(parents=True, exist_ok=True)
+    with open(images.parent / "images.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if run("image", "info", "debian", **store(folder)).returncode:
+            shutil.rmtree(images, ignore_errors=True)
+            result = run("image", "build", "debian", timeout=1200,
+                         **store(folder))
+            assert result.returncode == 0, result.stderr
+            assert result.stderr == ""
+            assert all(line.startswith("image: ")
+                       for line in result.stdout.splitlines())
+    return store(folder)

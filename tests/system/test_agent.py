@@ -385,6 +385,50 @@ def test_set_time(guest):
     assert abs(int(output(guest, "date +%s")) - time.time()) < 60
 
 
+def guest_time(guest):
+    return int(output(guest, "date +%s"))
+
+
+def test_the_clock_after_a_pause(guest):
+    output(guest, "date -s 2001-01-01")
+    assert run("pause", guest).returncode == 0
+    assert run("resume", guest).returncode == 0
+    until(lambda: abs(guest_time(guest) - time.time()) < 60)
+
+
+def known(guest):
+    """What lodge status tells of the guest itself."""
+    result = run("status", "--json", guest)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)["guest"]
+
+
+def test_addresses(guest):
+    output(guest, "ifconfig lo:1 10.9.8.7 netmask 255.255.0.0")
+    until(lambda: any(" 10.0.2.15/24" in a
+                      for a in (known(guest) or {"address": []})["address"]))
+    assert known(guest)["kernel"].startswith("Linux ")
+    until(lambda: " 10.0.2.15/24\n" in run("status", guest).stdout)
+    row = [line.split() for line in run("list").stdout.splitlines()]
+    column = row[0].index("ADDRESS")
+    assert {r[0]: r[column + 1] for r in row[1:]}["guest"] == "10.0.2.15"
+
+
+def test_status_does_not_wait_for_an_agent_that_hangs(guest):
+    until(lambda: known(guest))
+    # Whoever serves a connection goes on without the one that takes them.
+    child = subprocess.Popen(
+        [LODGE, "exec", "-i", guest, "--", "sh", "-c",
+         "set -- $(cat /proc/$PPID/stat); kill -STOP $4; echo stopped; read x;"
+         " kill -CONT $4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"stopped\n"
+    until(lambda: known(guest)["age"] > 2)
+    assert run("list").returncode == 0
+    child.communicate(b"\n")
+    assert child.returncode == 0
+    until(lambda: known(guest)["age"] < 1)
+
+
 def test_freeze(guest):
     """The default guest has no file system that can be frozen; the command
     runs all the same, and its status is ours."""
@@ -405,6 +449,42 @@ def test_proxy(guest):
     assert result.returncode == 0
     refused(run("proxy", guest, "7001"), 1, "7001", "refused")
     refused(run("proxy", guest, "0"), 2, "port")
+
+
+def test_a_killed_proxy(guest):
+    """Its caller hears of it, and the guest's end goes."""
+    output(guest, "nc -l -p 7002 -e cat >/dev/null 2>&1 & "
+           "until netstat -lnt | grep -q :7002; do sleep 0.1; done")
+    child = subprocess.Popen([LODGE, "proxy", guest, "7002"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdin.write(b"here\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == b"here\n"
+    child.kill()
+    assert child.stdout.read() == b""
+    child.wait()
+    child.stdin.close()
+    child.stdout.close()
+    until(lambda: sh(guest, "pidof nc").returncode == 1)
+
+
+def test_a_guest_without_an_ssh_server(guest, tmp_path):
+    where = {"env": {**os.environ, "XDG_DATA_HOME": str(tmp_path)}}
+    refused(run("ssh", guest, **where), 1, "no ssh server",
+            f"lodge shell {guest}")
+    assert (tmp_path / "lodge/ssh/id_ed25519").stat().st_mode & 0o777 == 0o600
+    config = run("ssh", "--config", guest, **where).stdout
+    for line in (f"Host {guest}.lodge", "\tUser root",
+                 f"proxy --ssh %r {guest} 22", "StrictHostKeyChecking yes",
+                 f'"{tmp_path}/lodge/ssh/{guest}.known_hosts"'):
+        assert line in config
+    refused(run("ssh", "--config", guest, "true", **where), 2, "unexpected")
+    refused(run("ssh", "--user", "a b", guest, **where), 2, "--user a b")
+    refused(run("ssh", **where), 2, "name is missing")
+    refused(run("ssh", "nowhere", **where), 1, "nowhere", "lodge list")
+    where["env"]["PATH"] = str(tmp_path)
+    (tmp_path / "lodge/ssh/id_ed25519").unlink()
+    refused(run("ssh", guest, **where), 1, "no ssh client", "openssh-client")
 
 
 # --- guests without ----------------------------------------------------------
@@ -438,6 +518,34 @@ def test_without_sockets(runtime, make_kernel):
     finally:
         child.kill()
         child.wait()
+
+
+def test_stop_without_a_button(linux, runtime):
+    """Whoever does not heed the power button is told by its agent."""
+    child = start(*linux, "--name", "deaf", "--serial", "none")
+    try:
+        until((runtime / "deaf.sock").exists)
+        result = run("exec", "--timeout", LIMIT, "deaf", "--", "sh", "-c",
+                     "until pidof acpid; do sleep 0.1; done; killall acpid",
+                     timeout=LIMIT + 10)
+        assert result.returncode == 0, result.stderr
+        assert run("stop", "deaf", timeout=LIMIT + 30).returncode == 0
+        assert child.wait(LIMIT) == 0
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_nothing_is_left_of_a_killed_machine(runtime, make_kernel):
+    child = start(*make_kernel(IDLE), "--serial", "none", "--name", "killed",
+                  "--vsock", "5")
+    until((runtime / "killed.vsock").exists)
+    until(lambda: run("status", "killed").returncode == 0)
+    child.kill()
+    child.wait()
+    assert "killed" not in run("list").stdout
+    assert not (runtime / "killed.sock").exists()
+    assert not (runtime / "killed.vsock").exists()
 
 
 def test_wrong_words(runtime):

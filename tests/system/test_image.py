@@ -1,43 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images: made, kept, listed, and a real Debian that boots from one.
-
-Debian is built once; it is kept in the build folder under a name that comes
-from the recipe's content, so that only another recipe makes another one.
-"""
+"""Images: made, kept, listed, and a real Debian that boots from one."""
 import json
 import os
 import shutil
 import signal
-import sys
 
 import pytest
 
-from conftest import BUILD, ENGINE, SOURCE, run, spawn, status_of
-
-sys.path.insert(0, str(SOURCE / "guests"))
-from recipe import digest  # noqa: E402
-
-RECIPE = SOURCE / "guests" / "debian"
-
-
-def store(folder):
-    return {"env": {**os.environ, "XDG_DATA_HOME": str(folder)}}
-
-
-@pytest.fixture(scope="session")
-def debian():
-    """A store with the image debian, and how to name it to lodge."""
-    if not shutil.which("mmdebstrap"):
-        pytest.skip("mmdebstrap is missing")
-    folder = BUILD / "guest" / "images" / digest(RECIPE)
-    if run("image", "info", "debian", **store(folder)).returncode:
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        result = run("image", "build", "debian", timeout=1200, **store(folder))
-        assert result.returncode == 0, result.stderr
-        assert result.stderr == ""
-        assert all(line.startswith("image: ")
-                   for line in result.stdout.splitlines())
-    return store(folder)
+from conftest import ENGINE, run, spawn, status_of, store
 
 
 def info(where, name="debian"):

@@ -15,7 +15,7 @@ import pexpect
 import pytest
 
 from conftest import ENGINE, SOURCE, run, spawn, status_of
-from test_image import Machine, debian  # noqa: F401
+from test_image import Machine
 
 LOG = SOURCE / "tests" / "system" / "firmware" / "log.asm"
 OVMF = [pathlib.Path("/usr/share/OVMF") / f"OVMF_{part}_4M.fd"

@@ -159,6 +159,18 @@ def test_a_stored_image_is_not_committed_to(place):
     assert run("disk", "check", disk).returncode == 0
 
 
+def test_what_was_stopped_can_be_forgotten(place):
+    place.image("tiny", tiny.HALT)
+    for _ in range(5):
+        child = subprocess.Popen([LODGE, "run", "tiny", *OFF], **place.env,
+                                 stderr=subprocess.DEVNULL)
+        while run("status", "tiny", **place.env).returncode:
+            assert child.poll() is None
+        assert run("stop", "--force", "tiny", **place.env).returncode == 0
+        assert place.image_command("forget", "tiny").returncode == 0
+        child.wait()
+
+
 def test_an_ephemeral_machine_leaves_nothing(place):
     place.image("tiny", tiny.power_off())
     assert place.run("tiny", "--ephemeral", *OFF).returncode == 0
@@ -243,7 +255,9 @@ def test_the_seed(place):
     meta = json.loads(place.seed("my_box.1", "meta-data"))
     assert meta["local-hostname"] == "my-box-1"
     config = settings(place.seed("my_box.1", "user-data"))
-    assert config["ssh_authorized_keys"] == [KEY]
+    # The user's own, and that of lodge ssh.
+    own = (place.data / "lodge" / "ssh" / "id_ed25519.pub").read_text()
+    assert config["ssh_authorized_keys"] == [KEY, own.strip()]
     assert config["user"]["name"] == "lodge"
     assert not config["user"]["lock_passwd"]
     assert place.seed("my_box.1", "vendor-data") is None
