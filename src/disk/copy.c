@@ -250,9 +250,13 @@ static int outcome(const struct copy *copy, struct disk_error *error)
 	if (copy->error == -ENOSPC)
 		return disk_error_set(error, -ENOSPC, "no room for it; free "
 				      "some, or take another file system");
+	if (copy->error && copy->reading)
+		return disk_error_set(error, copy->error, "%s cannot be read "
+				      "(%s); see lodge disk check",
+				      copy->how->from->name,
+				      strerror(-copy->error));
 	if (copy->error)
-		return disk_error_set(error, copy->error, "%s: %s",
-				      copy->reading ? "reading" : "writing",
+		return disk_error_set(error, copy->error, "writing: %s",
 				      strerror(-copy->error));
 	if (atomic_load(&copy->job->cancel))
 		return disk_error_set(error, -ECANCELED, "interrupted");

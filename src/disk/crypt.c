@@ -7,6 +7,7 @@
 #include "disk/crypt.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <libcryptsetup.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "disk/cipher.h"
+#include "disk/wire.h"
 #include "disk/zeros.h"
 
 #define BLOCK	   4096u
@@ -24,6 +26,9 @@
 #define VOLUME	   (1ull << 40) /* the copy's length: enough to be believed */
 #define KEY_MAX	   128u
 #define ARGON_KIB  (1u << 20) /* more memory than that is not given */
+#define ARGON_WORK (64ull << 20) /* KiB that are gone through, all rounds */
+#define ROUNDS_MAX 100000000u	 /* of a hash: half a minute or so */
+#define LUKS1_ROUNDS 164	 /* place in its header */
 
 struct disk_crypt {
 	struct disk_node *file;
@@ -169,11 +174,66 @@ static int begin(struct disk_crypt **made, struct disk_node *file,
 	return result;
 }
 
-/* A hostile header could ask for all memory to derive one key. */
-static int check_memory(struct disk_crypt *crypt, struct disk_error *error)
+static int too_long(const char *what, struct disk_error *error)
+{
+	return disk_error_set(error, -EINVAL, "its LUKS header wants minutes "
+			      "of work for %s; a damaged or hostile one", what);
+}
+
+/* How often the key is hashed to see that it is the right one. */
+static uint64_t digest_rounds(struct disk_crypt *crypt)
+{
+	const char *text = NULL, *id;
+	json_t *header, *digest;
+	uint8_t number[4] = { 0 };
+	uint64_t most = 0;
+
+	if (!strcmp(crypt_get_type(crypt->device), CRYPT_LUKS1)) {
+		if (pread(crypt->fd, number, sizeof(number), LUKS1_ROUNDS) < 0)
+			return 0;
+		return get_be32(number);
+	}
+	if (crypt_dump_json(crypt->device, &text, 0))
+		return 0;
+	header = json_loads(text, 0, NULL);
+	json_object_foreach(json_object_get(header, "digests"), id, digest) {
+		json_int_t rounds = json_integer_value(
+			json_object_get(digest, "iterations"));
+
+		if (rounds > 0 && (uint64_t)rounds > most)
+			most = (uint64_t)rounds;
+	}
+	json_decref(header);
+	return most;
+}
+
+static int check_slot(const struct crypt_pbkdf_type *pbkdf, int slot,
+		      struct disk_error *error)
+{
+	char what[24];
+
+	snprintf(what, sizeof(what), "key slot %d", slot);
+	if (pbkdf->max_memory_kb > ARGON_KIB)
+		return disk_error_set(error, -EINVAL, "%s wants %u MiB of "
+				      "memory; the most is %u", what,
+				      pbkdf->max_memory_kb >> 10,
+				      ARGON_KIB >> 10);
+	return pbkdf->iterations > ROUNDS_MAX ||
+			       (uint64_t)pbkdf->iterations *
+					       pbkdf->max_memory_kb >
+				       ARGON_WORK
+		       ? too_long(what, error)
+		       : 0;
+}
+
+/* A hostile header could ask for all memory to derive one key, or for hours. */
+static int check_work(struct disk_crypt *crypt, struct disk_error *error)
 {
 	int slots = crypt_keyslot_max(crypt_get_type(crypt->device));
+	int result;
 
+	if (digest_rounds(crypt) > ROUNDS_MAX)
+		return too_long("its key", error);
 	for (int i = 0; i < slots; i++) {
 		struct crypt_pbkdf_type pbkdf = { 0 };
 
@@ -181,12 +241,9 @@ static int check_memory(struct disk_crypt *crypt, struct disk_error *error)
 			    CRYPT_SLOT_ACTIVE ||
 		    crypt_keyslot_get_pbkdf(crypt->device, i, &pbkdf))
 			continue;
-		if (pbkdf.max_memory_kb > ARGON_KIB)
-			return disk_error_set(error, -EINVAL, "key slot %d "
-					      "wants %u MiB of memory; the "
-					      "most is %u", i,
-					      pbkdf.max_memory_kb >> 10,
-					      ARGON_KIB >> 10);
+		result = check_slot(&pbkdf, i, error);
+		if (result)
+			return result;
 	}
 	return 0;
 }
@@ -245,7 +302,7 @@ static int load_header(struct disk_crypt *crypt, uint64_t room,
 	result = load(crypt, end, crypt->header);
 	return result ? disk_error_set(error, result, "reading: %s",
 				       strerror(-result))
-		      : check_memory(crypt, error);
+		      : check_work(crypt, error);
 }
 
 int disk_crypt_open(struct disk_crypt **crypt, struct disk_node *file,

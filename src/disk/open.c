@@ -376,9 +376,14 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 	below.readonly = true;
 	below.above = how;
 	result = disk_open(backing, &below, &why);
-	return result ? disk_error_set(error, result, "its backing file %s: %s",
-				       below.path, why.text)
-		      : 0;
+	if (!result)
+		return 0;
+	/* Down a long chain only the last one's reason is told. */
+	return strlen(below.path) + strlen(why.text) + 24 < sizeof(why.text)
+		       ? disk_error_set(error, result,
+					"its backing file %s: %s", below.path,
+					why.text)
+		       : disk_error_set(error, result, "%s", why.text);
 }
 
 int disk_open_data(struct disk_node **data, const struct disk_node *file,

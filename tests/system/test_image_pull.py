@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -382,6 +383,29 @@ def test_packed_images(server, place, kind):
                 "packed" if bad == b"no such thing" else "unpacked")
     assert place.images() == ["disk"]
     assert place.partial() == []
+
+
+def greedy(kind):
+    """A file of some bytes that wants gigabytes of memory to be unpacked."""
+    if kind == "zst":  # one block of 'x' in a frame with a window of 2 GiB
+        return b"\x28\xb5\x2f\xfd\0" + bytes([21 << 3]) + \
+            (600 << 3 | 1).to_bytes(3, "little") + b"x" * 600
+    data = bytearray(lzma.compress(bytes(4096)))
+    head = 12  # of the first block, behind the stream's
+    size = (data[head] + 1) * 4
+    at = data.index(b"\x21\x01", head) + 2
+    data[at] = 40  # a dictionary of 4 GiB less one byte
+    data[head + size - 4:head + size] = zlib.crc32(
+        data[head:head + size - 4]).to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["xz", "zst"])
+def test_packed_files_that_want_all_memory(server, place, kind):
+    server.files[f"/disk.img.{kind}"] = greedy(kind)
+    refused(place.pull(f"{server.url}/disk.img.{kind}", "--unchecked"), 1,
+            "unpacked")
+    assert place.images() == [] and place.partial() == []
 
 
 @pytest.fixture

@@ -231,6 +231,16 @@ def test_damaged_headers_are_refused(tmp_path, word, version):
         assert len(result.stderr.splitlines()) == result.returncode
 
 
+@pytest.mark.parametrize("at", [164, 208 + 4])
+def test_work_for_hours_is_refused(tmp_path, word, at):
+    """Of LUKS1 the header has no checksum: rounds of the digest, of a slot."""
+    _, target = encrypted(tmp_path, word, 1)
+    with open(target, "r+b") as image:
+        image.seek(at)
+        image.write(b"\xf0\0\0\0")
+    refused(disk("map", target, "--secret", word("right")), 1, "minutes")
+
+
 @pytest.mark.parametrize("size", [9, 512, 4096, 100_000, 2 * MIB - 1])
 def test_cut_files_are_refused(tmp_path, word, size):
     _, target = encrypted(tmp_path, word, 1)
