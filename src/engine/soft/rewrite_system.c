@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * System instructions that a kernel's entries and exits are made of, in host
- * code: SYSCALL, SYSRET, SWAPGS, CLI, STI, PUSHF, STAC, CLAC, RDTSC, RDTSCP. Each
- * does what its handler in src/x86 does in the usual case, and leaves every
- * other case to that handler: another CPL than 0 or 3, a register that
- * forbids it, TF or AC set by a system call.
+ * code: SYSCALL, SYSRET, SWAPGS, CLI, STI, PUSHF, STAC, CLAC, RDTSC, RDTSCP,
+ * RDPKRU. Each does what its handler in src/x86 does in the usual case, and
+ * leaves every other case to that handler: another CPL than 0 or 3, a register
+ * that forbids it, TF or AC set by a system call.
  *
  * Those that change the mode do what x86_update_mode() and rewrite_set_key()
  * would: the mode is known when the block is rewritten, and the key and
@@ -465,6 +465,25 @@ static void put_rdtsc(struct rewrite *t, bool p)
 		emit_rm_mem(e, 0, false, 0x8b, HOST_RCX, &aux);
 }
 
+/* Linux asks for each page that a transfer past its cache is to reach. */
+static bool put_rdpkru(struct rewrite *t)
+{
+	const struct emit_mem cr4 = STATE(cr4);
+	const struct emit_mem pkru =
+		emit_gs(offsetof(struct x86_state, xsave) + X86_XSAVE_PKRU);
+	struct emit *e = &t->e;
+
+	if (t->flags_live)
+		return false;
+	with_imm(e, 0xf7, 0, &cr4, X86_CR4_PKE); /* test */
+	rewrite_miss(t, emit_jcc(e, 4, 0), HOST_RCX);
+	emit_rm_reg(e, 0, false, false, 0x85, HOST_RCX, HOST_RCX); /* test */
+	rewrite_miss(t, emit_jcc(e, 5, 0), HOST_RCX);
+	emit_rm_mem(e, 0, false, 0x8b, HOST_RAX, &pkru);
+	emit_const(e, HOST_RDX, 0);
+	return true;
+}
+
 /* --- which ones --------------------------------------------------------------- */
 
 struct rewrite_class rewrite_system_class(const struct x86_insn *insn,
@@ -491,7 +510,7 @@ struct rewrite_class rewrite_system_class(const struct x86_insn *insn,
 		return none;
 	switch (insn->opcode) {
 	case 0x01:
-		if (insn->modrm == 0xf9)
+		if (insn->modrm == 0xf9 || insn->modrm == 0xee)
 			return simple;
 		return !at_3 && (insn->modrm == 0xf8 || insn->modrm == 0xca ||
 				 insn->modrm == 0xcb) ?
@@ -555,6 +574,8 @@ bool rewrite_system(struct rewrite *t, const struct x86_insn *insn)
 	}
 	if (insn->modrm == 0xf9 && !t->rw->rdtscp)
 		return false;
+	if (insn->modrm == 0xee)
+		return put_rdpkru(t);
 	if (insn->modrm == 0xf8)
 		put_swapgs(t);
 	else if (insn->modrm == 0xf9)

@@ -2,8 +2,8 @@
  *
  * Hot system calls and interrupt flags: SYSCALL and SYSRET under changing
  * masks, flags and enables, traps that SYSRET sets off, STI's shadow with and
- * without a waiting interrupt, STAC and CLAC, SWAPGS, RDTSC and CR4.TSD, PUSH
- * from memory.
+ * without a waiting interrupt, STAC and CLAC, SWAPGS, RDTSC and CR4.TSD, RDPKRU
+ * and CR4.PKE, PUSH from memory.
  */
 #include "chips.h"
 #include "map.h"
@@ -228,6 +228,46 @@ static void clocks(void)
 	}
 }
 
+/* Sums of what it gives, high halves and all; for both rings. */
+static __user ulong user_keys(ulong rcx)
+{
+	ulong sum = 0, low, high;
+
+	for (u32 i = 0; i < 300; i++) {
+		asm volatile("mov $-1, %%rax; mov $-1, %%rdx; stc\n\t"
+			     ".globl at_rdpkru\nat_rdpkru: rdpkru"
+			     : "=a"(low), "=d"(high)
+			     : "c"(rcx)
+			     : "memory", "cc");
+		sum += low + high;
+	}
+	return sum;
+}
+extern u8 at_rdpkru[];
+
+static void keys(void)
+{
+	if (!(cpuid(7, 0).c >> 3 & 1))
+		return;
+	write_cr4(read_cr4() | 1UL << 22);
+	for (u32 i = 0; i < 20; i++) {
+		u32 v = 0x54545450 + i * 0x1000004;
+
+		asm volatile("wrpkru" ::"a"(v), "c"(0), "d"(0) : "memory");
+		check("PKRU", user_keys(1UL << 32), 300UL * v);
+		check("PKRU in ring 3", user_call(user_keys, 0), 300UL * v);
+		check_no_trap("RDPKRU");
+		user_call(user_keys, 1);
+		check_vector("hot RDPKRU with RCX", GP, 0);
+		check("its RIP", caught.ip, (ulong)at_rdpkru);
+		write_cr4(read_cr4() & ~(1UL << 22));
+		user_call(user_keys, 0);
+		check_vector("hot RDPKRU without PKE", UD, 0);
+		write_cr4(read_cr4() | 1UL << 22);
+	}
+	write_cr4(read_cr4() & ~(1UL << 22));
+}
+
 static void pushes(void)
 {
 	static volatile u64 word;
@@ -251,5 +291,6 @@ void guest_main(void)
 	access_control();
 	swap();
 	clocks();
+	keys();
 	pushes();
 }
