@@ -9,7 +9,8 @@
 
 #include "disk/crypt.h"
 
-#define PART (256u << 10) /* bytes that go through memory at once */
+#define PART  (256u << 10) /* bytes that go through memory at once */
+#define ALIGN 4096u	   /* what goes past the page cache begins at these */
 
 /* A volume, and where it lies. */
 struct place {
@@ -84,7 +85,7 @@ static int write_part(const struct place *p, uint64_t first, uint64_t offset,
 static int in_parts(const struct place *p, uint64_t offset, uint64_t length,
 		    struct disk_vec vec, part_fn *call)
 {
-	uint8_t *buf = malloc(PART);
+	uint8_t *buf = aligned_alloc(ALIGN, PART);
 	int error = buf ? 0 : -ENOMEM;
 
 	while (length && !error) {

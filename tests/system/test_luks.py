@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted images, beside cryptsetup and QEMU."""
+import ctypes
 import hashlib
+import mmap
 import os
 import random
 import shutil
@@ -261,6 +263,40 @@ def test_a_guest_uses_it(tmp_path, word, linux):
     good("convert", "--secret", secret, target, tmp_path / "c.img")
     data = (tmp_path / "c.img").read_bytes()
     assert hashlib.md5(data).hexdigest() == wrote
+
+
+def pages_cached(path):
+    """How many of a file's pages the host holds in memory."""
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as view:
+        count = (len(view) + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+        held = ctypes.create_string_buffer(count)
+        at = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(view)))
+        libc = ctypes.CDLL(None, use_errno=True)
+        result = libc.mincore(at, ctypes.c_size_t(len(view)), held)
+    assert result == 0, os.strerror(ctypes.get_errno())
+    return sum(byte & 1 for byte in held.raw)
+
+
+def test_past_the_page_cache(tmp_path, word, linux):
+    """With cache=none neither reads nor writes leave pages of it."""
+    _, target = encrypted(tmp_path, word)
+    try:
+        os.close(os.open(target, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip(f"no O_DIRECT in {tmp_path}")
+    secret = word("right")
+    shell = boot(linux, "--disk", f"{target},secret={secret},cache=none")
+    shell.run("dd if=/dev/urandom of=/tmp/r bs=1M count=2 2>/dev/null")
+    # What there is from making and opening it.
+    with open(target, "rb") as file:
+        os.fsync(file)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    shell.run("dd if=/tmp/r of=/dev/vda bs=256k seek=8 conv=fsync "
+              "2>/dev/null")
+    shell.run("echo 3 > /proc/sys/vm/drop_caches")
+    shell.run("cat /dev/vda > /dev/null")
+    assert pages_cached(target) < MIB // mmap.PAGESIZE
+    assert shell.power_off() == 0
 
 
 def test_a_guest_without_its_secret(tmp_path, word):
