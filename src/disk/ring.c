@@ -4,6 +4,9 @@
  * thread when it sleeps, by an eventfd that it reads through the ring. The
  * thread alone uses the ring, so it needs no lock, and completions interrupt
  * nobody else (IORING_SETUP_DEFER_TASKRUN, where the kernel has it).
+ *
+ * Before it sleeps it looks for a while, if the last wait of the kind was
+ * short: for a completion, or for a request when nothing is under way.
  */
 #include "disk/ring.h"
 
@@ -14,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/linux/eager.h"
 #include "host/linux/thread.h"
 
 #define ENTRIES 256
@@ -28,6 +32,8 @@ struct disk_ring {
 	/* The thread's. */
 	bool armed; /* a read of `wake` is under way */
 	uint64_t wakes;
+	unsigned int busy; /* entries under way besides */
+	bool eager[2];	   /* in the next wait with nothing, something busy */
 };
 
 static void wake(struct disk_ring *ring)
@@ -79,6 +85,7 @@ static void prepare(struct disk_ring *ring, struct disk_io *io)
 		io_uring_prep_readv(entry, ring->fd, iov, io->vec.spans,
 				    io->offset);
 	io_uring_sqe_set_data(entry, io);
+	ring->busy++;
 }
 
 /* Takes what was pushed, oldest first. */
@@ -135,16 +142,61 @@ static void take_completions(struct disk_ring *ring)
 		int result = entry->res;
 
 		io_uring_cqe_seen(&ring->uring, entry);
-		if (io)
+		if (io) {
+			ring->busy--;
 			complete(io, result);
-		else
+		} else {
 			ring->armed = false;
+		}
 		/* What the guest asks for meanwhile is not to wait for us. */
 		if (atomic_load_explicit(&ring->fresh, memory_order_relaxed)) {
 			take_fresh(ring);
 			io_uring_submit(&ring->uring);
 		}
 	}
+}
+
+/* Looks for a while; true: there is something. */
+static bool look(struct disk_ring *ring)
+{
+	uint64_t end = eager_now() + EAGER_LOOK_NS;
+	struct io_uring_cqe *entry;
+
+	do {
+		for (int i = 0; i < EAGER_PAUSES; i++) {
+			if (atomic_load_explicit(&ring->fresh,
+						 memory_order_acquire) ||
+			    !io_uring_peek_cqe(&ring->uring, &entry))
+				return true;
+			__builtin_ia32_pause();
+		}
+	} while (eager_now() < end);
+	return false;
+}
+
+/* Sleeps until something is over or was pushed. */
+static void sleep_until(struct disk_ring *ring)
+{
+	arm(ring);
+	atomic_store(&ring->asleep, true);
+	/* What was pushed before that may have woken nobody. */
+	if (atomic_load(&ring->fresh) || atomic_load(&ring->end))
+		atomic_store(&ring->asleep, false);
+	else
+		io_uring_submit_and_wait(&ring->uring, 1);
+	atomic_store(&ring->asleep, false);
+}
+
+static void wait(struct disk_ring *ring)
+{
+	bool *eager = &ring->eager[ring->busy > 0];
+	uint64_t start = eager_now();
+
+	if (*eager)
+		io_uring_submit(&ring->uring);
+	if (!*eager || !look(ring))
+		sleep_until(ring);
+	*eager = eager_next(*eager, eager_now() - start, 0);
 }
 
 static void serve(void *ctx)
@@ -156,14 +208,7 @@ static void serve(void *ctx)
 		IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	while (!atomic_load(&ring->end)) {
 		take_fresh(ring);
-		arm(ring);
-		atomic_store(&ring->asleep, true);
-		/* What was pushed before that may have woken nobody. */
-		if (atomic_load(&ring->fresh) || atomic_load(&ring->end))
-			atomic_store(&ring->asleep, false);
-		else
-			io_uring_submit_and_wait(&ring->uring, 1);
-		atomic_store(&ring->asleep, false);
+		wait(ring);
 		take_completions(ring);
 	}
 }
@@ -173,7 +218,8 @@ static void serve(void *ctx)
 static int init_uring(struct io_uring *uring)
 {
 	const unsigned int flags = IORING_SETUP_SINGLE_ISSUER |
-				   IORING_SETUP_DEFER_TASKRUN;
+				   IORING_SETUP_DEFER_TASKRUN |
+				   IORING_SETUP_TASKRUN_FLAG;
 	int result = io_uring_queue_init(ENTRIES, uring,
 					 flags | IORING_SETUP_R_DISABLED);
 

@@ -8,9 +8,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define LOOK_NS	 100000u
 #define SHORT_NS 200000u /* with the sleep and the waking */
-#define PAUSES	 16	 /* between two looks at the clock */
 
 uint64_t eager_now(void)
 {
@@ -22,10 +20,10 @@ uint64_t eager_now(void)
 
 bool eager_look(const _Atomic uint32_t *word)
 {
-	uint64_t end = eager_now() + LOOK_NS;
+	uint64_t end = eager_now() + EAGER_LOOK_NS;
 
 	do {
-		for (int i = 0; i < PAUSES; i++) {
+		for (int i = 0; i < EAGER_PAUSES; i++) {
 			if (atomic_load_explicit(word, memory_order_acquire))
 				return true;
 			__builtin_ia32_pause();

@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define EAGER_LOOK_NS 100000u
+#define EAGER_PAUSES  16 /* between two looks at the clock */
+
 /* CLOCK_MONOTONIC in ns, whatever clock the VM goes by. */
 uint64_t eager_now(void);
 
