@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/option.h"
@@ -26,7 +27,8 @@ struct part {
 	const char *synopsis, *summary;
 	const struct option_spec *options;
 	size_t option_count;
-	bool named; /* its one word is a network's name */
+	bool named; /* its first word is a network's name */
+	bool machine; /* and its second a machine's */
 	int (*run)(struct network_store *store, struct args *args);
 };
 
@@ -66,6 +68,8 @@ TAKE(uplink)
 TAKE(vlan)
 TAKE(vxlan)
 TAKE(peer)
+TAKE(rule)
+TAKE(clear)
 
 static const struct option_spec properties[] = {
 	{ "kind", "KIND",
@@ -98,6 +102,16 @@ static const struct option_spec properties[] = {
 #define PROPERTIES (sizeof(properties) / sizeof(properties[0]))
 #define JSON_OPTION (&properties[PROPERTIES - 1])
 
+static const struct option_spec rule_options[] = {
+	{ "rule", "RULE",
+	  "\"DIRECTION ACTION [PROTOCOL [WHOM [PORT[-PORT]]]]\": in or out;\n"
+	  "allow or deny; any, tcp, udp or icmp; an address, a network, a\n"
+	  "DNS name or any. The first that fits counts; a direction with\n"
+	  "rules none of which fits is closed", true, take_rule },
+	{ "clear", NULL, "takes the machine's rules away", false, take_clear },
+	{ "json", NULL, "print JSON", false, take_json },
+};
+
 /* --- printing ------------------------------------------------------------------- */
 
 static void add_user(void *ctx, const char *machine, const char *mac)
@@ -106,13 +120,17 @@ static void add_user(void *ctx, const char *machine, const char *mac)
 					     "mac", mac));
 }
 
-/* What there is of a bridge while machines use it. */
+/* Its machines' rules, and what there is of it while they use it. */
 static void describe_bridge(json_t *json, struct network_store *store,
 			    const struct network *network)
 {
+	int folder = network_store_folder(store, network->name);
 	json_t *drops = fabric_drops(store, network);
 	struct fabric fabric;
 
+	json_object_set_new(json, "rules", rules_load(folder));
+	if (folder >= 0)
+		close(folder);
 	if (!drops)
 		return;
 	fabric_name(&fabric, network, store->path);
@@ -132,7 +150,7 @@ static json_t *describe(struct network_store *store,
 			    json_boolean(network->created < 0));
 	network_store_users(store, network->name, add_user, users);
 	json_object_set_new(json, "users", users);
-	if (network->created >= 0)
+	if (network->created >= 0 && network->backing == NETWORK_BRIDGE)
 		describe_bridge(json, store, network);
 	return json;
 }
@@ -181,6 +199,8 @@ static void print_network(const json_t *json)
 					     "domain", "uplink",
 					     "bridge" };
 	static const char *const numbers[] = { "mtu", "vlan", "vxlan" };
+	json_t *rules;
+	const char *name;
 	const json_t *user;
 	size_t i;
 
@@ -204,6 +224,10 @@ static void print_network(const json_t *json)
 	json_array_foreach(json_object_get(json, "users"), i, user)
 		printf("%-10s %s (%s)\n", "machine", text_of(user, "machine"),
 		       text_of(user, "mac"));
+	json_object_foreach(json_object_get(json, "rules"), name, rules)
+		json_array_foreach(rules, i, user)
+			printf("%-10s %s: %s\n", "rule", name,
+			       json_string_value(user));
 	print_drops(json_object_get(json, "dropped"), NULL);
 }
 
@@ -415,10 +439,95 @@ static const struct part part_delete = {
 	.run = run_delete,
 };
 
+static void print_rules(const json_t *list, bool json)
+{
+	const json_t *text;
+	size_t i;
+
+	if (json) {
+		print_json(list ? json_copy((json_t *)list) : json_array());
+		return;
+	}
+	json_array_foreach(list, i, text)
+		printf("%s\n", json_string_value(text));
+}
+
+static int show_rules(struct network_store *store, const struct args *args)
+{
+	int folder = network_store_folder(store, args->word[0]);
+	json_t *all = rules_load(folder);
+
+	print_rules(json_object_get(all, args->word[1]), args->json);
+	json_decref(all);
+	if (folder >= 0)
+		close(folder);
+	return MACHINE_OK;
+}
+
+/* A list of what the options say; NULL after cli_error(). */
+static json_t *take_rules(const struct args *args)
+{
+	json_t *list = json_array();
+	struct net_error error;
+	struct rule rule;
+
+	for (unsigned int i = 0; i < args->sets; i++) {
+		if (!strcmp(args->set[i].name, "clear"))
+			continue;
+		if (rule_parse(&rule, args->set[i].value, &error)) {
+			cli_error("net rules: %s", error.text);
+			json_decref(list);
+			return NULL;
+		}
+		json_array_append_new(list, json_string(args->set[i].value));
+	}
+	return list;
+}
+
+static int run_rules(struct network_store *store, struct args *args)
+{
+	struct network network;
+	struct net_error error;
+	int status = find(store, args->word[0], &network);
+	json_t *list;
+
+	if (status)
+		return status;
+	if (network.backing != NETWORK_BRIDGE) {
+		cli_error("net rules: network %s is no bridge of the kernel's; "
+			  "rules take --backing bridge", network.name);
+		return MACHINE_FAILED;
+	}
+	if (!args->sets)
+		return show_rules(store, args);
+	list = take_rules(args);
+	if (!list)
+		return MACHINE_USAGE;
+	if (fabric_set_rules(store, network.name, args->word[1], list, &error))
+		status = failed("rules", &error);
+	else if (args->json)
+		print_rules(list, true);
+	json_decref(list);
+	return status;
+}
+
+static const struct part part_rules = {
+	.name = "rules",
+	.synopsis = "NAME MACHINE [--rule RULE]... [--clear] [--json]",
+	.summary = "Says what a machine of a network may reach, and who it; or "
+		   "shows that.",
+	.options = rule_options,
+	.option_count = sizeof(rule_options) / sizeof(rule_options[0]),
+	.named = true,
+	.machine = true,
+	.run = run_rules,
+};
+
 /* --- the command -------------------------------------------------------------------- */
 
 static const struct part *const parts[] = {
 	&part_create, &part_list, &part_show, &part_edit, &part_delete,
+	&part_rules,
 };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
@@ -454,12 +563,15 @@ static const struct part *find_part(const char *name)
 /* -1 after cli_error(). */
 static int check_words(const struct part *part, const struct args *args)
 {
-	if (args->words > part->named) {
+	const int words = part->named + part->machine;
+
+	if (args->words > words) {
 		cli_error("net %s: unexpected argument \"%s\"; see lodge net %s "
-			  "--help", part->name, args->word[part->named],
+			  "--help", part->name, args->word[words],
 			  part->name);
-	} else if (args->words < part->named) {
-		cli_error("net %s: a network's name is missing", part->name);
+	} else if (args->words < words) {
+		cli_error("net %s: a %s's name is missing", part->name,
+			  args->words ? "machine" : "network");
 	} else if (part->named && !network_name_valid(args->word[0])) {
 		cli_error("net %s: %s: give 1 to %d letters, digits and - _ . "
 			  "with no . or - first", part->name, args->word[0],

@@ -60,6 +60,12 @@ void fabric_tap(const struct fabric *fabric, const uint8_t mac[NIC_MAC],
 		 (unsigned long long)(id ^ id >> 48) & 0xffffffffffff);
 }
 
+void fabric_name_set(const char *name, bool six, char set[FABRIC_NAME])
+{
+	snprintf(set, FABRIC_NAME, "name%c-%016llx", six ? '6' : '4',
+		 (unsigned long long)hash(HASH, name, strlen(name)));
+}
+
 /* --- what is wanted -------------------------------------------------------------------- */
 
 /* The address that a card makes itself of its own (RFC 4291, appendix A). */
@@ -239,6 +245,16 @@ static int take_turn(struct network_store *store)
 	return fd;
 }
 
+static json_t *load_rules(struct network_store *store, const char *name)
+{
+	int folder = network_store_folder(store, name);
+	json_t *rules = rules_load(folder);
+
+	if (folder >= 0)
+		close(folder);
+	return rules;
+}
+
 /* With `mend` one that is in use is made so; without, it is left alone. */
 static int reconcile(struct network_store *store, const char *name, bool mend,
 		     struct net_error *error)
@@ -254,12 +270,14 @@ static int reconcile(struct network_store *store, const char *name, bool mend,
 	fabric_name(&fabric, &network, store->path);
 	network_store_users(store, name, add_port, &fabric);
 	if (fabric.ports && network.backing == NETWORK_BRIDGE && mend) {
+		fabric.rules = load_rules(store, name);
 		if (network.has4 && network.dhcp)
 			give_addresses(store, &fabric);
 		failed = make(&fabric, error);
 	} else if (!fabric.ports && was_made(&fabric)) {
 		take_away(&fabric);
 	}
+	json_decref(fabric.rules);
 	free(fabric.port);
 	if (turn >= 0)
 		close(turn);
@@ -270,6 +288,24 @@ int fabric_reconcile(struct network_store *store, const char *name,
 		     struct net_error *error)
 {
 	return reconcile(store, name, true, error);
+}
+
+int fabric_set_rules(struct network_store *store, const char *name,
+		     const char *machine, json_t *list,
+		     struct net_error *error)
+{
+	int turn = take_turn(store), folder, err;
+
+	folder = network_store_folder(store, name);
+	err = folder < 0 ? -ENOENT : rules_save(folder, machine, list);
+	if (folder >= 0)
+		close(folder);
+	if (turn >= 0)
+		close(turn);
+	if (err)
+		return net_error_set(error, "network %s: %s", name,
+				     strerror(-err));
+	return fabric_reconcile(store, name, error);
 }
 
 void fabric_sweep(void)

@@ -15,6 +15,7 @@
 #define LODGE_NET_FABRIC_H
 
 #include "net/network_store.h"
+#include "net/rule.h"
 
 #define FABRIC_PORTS_MAX 1024
 #define FABRIC_NAME	 32
@@ -39,6 +40,7 @@ struct fabric {
 	char folder[FABRIC_PATH]; /* of its name server's files */
 	unsigned int ports;
 	struct fabric_port *port;
+	json_t *rules; /* as rules_load() gives them; NULL: none */
 };
 
 /* The names; without ports. */
@@ -49,11 +51,22 @@ void fabric_name(struct fabric *fabric, const struct network *network,
 void fabric_tap(const struct fabric *fabric, const uint8_t mac[NIC_MAC],
 		char tap[IFNAMSIZ]);
 
+/* The set of a DNS name's addresses. */
+void fabric_name_set(const char *name, bool six, char set[FABRIC_NAME]);
+
 /*
  * Makes the network what it is to be: there while a machine uses it, and else
  * gone. 0, or -1 with the error: then as much as could be is as it should.
  */
 int fabric_reconcile(struct network_store *store, const char *name,
+		     struct net_error *error);
+
+/*
+ * Machine `machine` has these rules from now on (net/rule.h), also while it
+ * runs; none: no rules. 0, or -1 with the error.
+ */
+int fabric_set_rules(struct network_store *store, const char *name,
+		     const char *machine, json_t *list,
 		     struct net_error *error);
 
 /* Takes away what killed machines have left of networks that nobody uses. */

@@ -83,6 +83,40 @@ static void write_six(FILE *to, const struct fabric *fabric)
 			n->kind == NETWORK_ISOLATED ? ",0" : "");
 }
 
+static bool is_here(const struct fabric *fabric, const char *machine)
+{
+	for (unsigned int i = 0; i < fabric->ports; i++)
+		if (!strcmp(fabric->port[i].machine, machine))
+			return true;
+	return false;
+}
+
+/* The addresses of names that rules are about, as they are asked for. */
+static void write_sets(FILE *to, const struct fabric *fabric)
+{
+	const json_t *list, *text;
+	const char *machine;
+	struct net_error error;
+	struct rule rule;
+	size_t i;
+
+	json_object_foreach((json_t *)fabric->rules, machine, list)
+		json_array_foreach(is_here(fabric, machine) ? list : NULL, i,
+				   text) {
+			char set4[FABRIC_NAME], set6[FABRIC_NAME];
+
+			if (!json_is_string(text) ||
+			    rule_parse(&rule, json_string_value(text),
+				       &error) || rule.whom != RULE_NAME)
+				continue;
+			fabric_name_set(rule.name, false, set4);
+			fabric_name_set(rule.name, true, set6);
+			fprintf(to, "nftset=/%s/4#bridge#%s#%s,6#bridge#%s#%s"
+				"\n", rule.name, fabric->table, set4,
+				fabric->table, set6);
+		}
+}
+
 /* Its sockets stay bound to an interface: for another one it begins anew. */
 static void write_config(FILE *to, const struct fabric *fabric)
 {
@@ -100,6 +134,7 @@ static void write_config(FILE *to, const struct fabric *fabric)
 		fprintf(to, "no-resolv\n");
 	write_four(to, n);
 	write_six(to, fabric);
+	write_sets(to, fabric);
 }
 
 /* A machine's name as a host's (RFC 1123): _ is none of its letters. */

@@ -16,88 +16,29 @@
 
 #include "net/address.h"
 #include "net/fabric.h"
+#include "net/fabric_words.h"
 
 #define ND_BITS 64 /* of ICMPv6: where the address it is about begins */
 
-struct rules {
-	json_t *list;
-	const struct fabric *fabric;
-	const char *family;
-};
-
-/* --- words ---------------------------------------------------------------------- */
-
-static json_t *payload(const char *protocol, const char *field)
+static json_t *subnet4(const struct network *network)
 {
-	return json_pack("{s{ssss}}", "payload", "protocol", protocol, "field",
-			 field);
+	return words_net4(network->net4, network->bits4);
+}
+
+static json_t *subnet6(const struct network *network)
+{
+	return words_net6(&network->net6, 64);
+}
+
+static json_t *is_not(json_t *left, const char *right)
+{
+	return words_test("!=", left, json_string(right));
 }
 
 static json_t *bits(int offset, int size)
 {
 	return json_pack("{s{sssisi}}", "payload", "base", "th", "offset",
 			 offset, "len", size);
-}
-
-static json_t *meta(const char *key)
-{
-	return json_pack("{s{ss}}", "meta", "key", key);
-}
-
-static json_t *test(const char *op, json_t *left, json_t *right)
-{
-	return json_pack("{s{sssoso}}", "match", "op", op, "left", left,
-			 "right", right);
-}
-
-static json_t *is(json_t *left, const char *right)
-{
-	return test("==", left, json_string(right));
-}
-
-static json_t *is_not(json_t *left, const char *right)
-{
-	return test("!=", left, json_string(right));
-}
-
-static json_t *is_number(json_t *left, int right)
-{
-	return test("==", left, json_integer(right));
-}
-
-static json_t *subnet4(const struct network *network)
-{
-	struct in_addr in = { htonl(network->net4) };
-	char text[NET_ADDRESS];
-
-	inet_ntop(AF_INET, &in, text, sizeof(text));
-	return json_pack("{s{sssi}}", "prefix", "addr", text, "len",
-			 (int)network->bits4);
-}
-
-static json_t *subnet6(const struct network *network)
-{
-	char text[NET_ADDRESS];
-
-	inet_ntop(AF_INET6, &network->net6, text, sizeof(text));
-	return json_pack("{s{sssi}}", "prefix", "addr", text, "len", 64);
-}
-
-static json_t *text4(uint32_t address)
-{
-	struct in_addr in = { htonl(address) };
-	char text[NET_ADDRESS];
-
-	inet_ntop(AF_INET, &in, text, sizeof(text));
-	return json_string(text);
-}
-
-static json_t *text6(const struct in6_addr *address)
-{
-	char text[NET_ADDRESS];
-
-	inet_ntop(AF_INET6, address, text, sizeof(text));
-	return json_string(text);
 }
 
 /* Raw bytes as the number they are. */
@@ -108,73 +49,6 @@ static json_t *hex(const void *bytes, unsigned int count)
 	for (unsigned int i = 0; i < count; i++)
 		sprintf(text + 2 + 2 * i, "%02x", ((const uint8_t *)bytes)[i]);
 	return json_string(text);
-}
-
-/* --- commands --------------------------------------------------------------------- */
-
-static void command(struct rules *r, const char *verb, const char *kind,
-		    json_t *object)
-{
-	json_object_set_new(object, "family", json_string(r->family));
-	if (!json_object_get(object, "table"))
-		json_object_set_new(object, strcmp(kind, "table") ? "table"
-								  : "name",
-				    json_string(r->fabric->table));
-	json_array_append_new(r->list, json_pack("{s{so}}", verb, kind,
-						 object));
-}
-
-static void chain(struct rules *r, const char *name)
-{
-	command(r, "add", "chain", json_pack("{ss}", "name", name));
-}
-
-static void hook(struct rules *r, const char *name, const char *type,
-		 const char *where, int priority)
-{
-	command(r, "add", "chain",
-		json_pack("{sssssssiss}", "name", name, "type", type, "hook",
-			  where, "prio", priority, "policy", "accept"));
-}
-
-static void counter(struct rules *r, const char *owner, const char *why)
-{
-	command(r, "add", "counter",
-		json_pack("{ss++}", "name", owner, "-", why));
-}
-
-/* The parts of the rule are an array that this takes. */
-static void rule(struct rules *r, const char *chain_name, json_t *parts)
-{
-	command(r, "add", "rule",
-		json_pack("{ssso}", "chain", chain_name, "expr", parts));
-}
-
-static json_t *verdict(const char *what)
-{
-	return json_pack("{sn}", what);
-}
-
-/* If all of `parts` hold: counted as `why`, and dropped. */
-static void drop(struct rules *r, const char *chain_name, const char *owner,
-		 const char *why, json_t *parts)
-{
-	json_array_append_new(parts, json_pack("{ss++}", "counter", owner, "-",
-					       why));
-	json_array_append_new(parts, verdict("drop"));
-	rule(r, chain_name, parts);
-}
-
-static void accept_if(struct rules *r, const char *chain_name, json_t *parts)
-{
-	json_array_append_new(parts, verdict("accept"));
-	rule(r, chain_name, parts);
-}
-
-static void return_if(struct rules *r, const char *chain_name, json_t *parts)
-{
-	json_array_append_new(parts, verdict("return"));
-	rule(r, chain_name, parts);
 }
 
 /* --- what a machine sends ------------------------------------------------------------ */
@@ -188,36 +62,36 @@ struct port {
 
 static void check_frame(struct rules *r, const struct port *p)
 {
-	drop(r, p->chain, p->tap, "mac",
-	     json_pack("[o]", is_not(payload("ether", "saddr"), p->mac)));
-	drop(r, p->chain, p->tap, "mac",
-	     json_pack("[o]", test("!=", payload("ether", "type"),
+	words_drop(r, p->chain, p->tap, "mac",
+	     json_pack("[o]", is_not(words_payload("ether", "saddr"), p->mac)));
+	words_drop(r, p->chain, p->tap, "mac",
+	     json_pack("[o]", words_test("!=", words_payload("ether", "type"),
 				   json_pack("{s[sss]}", "set", "ip", "ip6",
 					     "arp"))));
 }
 
 static void check_arp(struct rules *r, const struct port *p)
 {
-	json_t *own = p->port->ip4 ? text4(p->port->ip4)
+	json_t *own = p->port->ip4 ? words_address4(p->port->ip4)
 				   : subnet4(&r->fabric->network);
 
-	drop(r, p->chain, p->tap, "arp",
-	     json_pack("[o]", is_not(payload("arp", "saddr ether"), p->mac)));
-	drop(r, p->chain, p->tap, "arp",
-	     json_pack("[o]", test("!=", payload("arp", "saddr ip"),
+	words_drop(r, p->chain, p->tap, "arp",
+	     json_pack("[o]", is_not(words_payload("arp", "saddr ether"), p->mac)));
+	words_drop(r, p->chain, p->tap, "arp",
+	     json_pack("[o]", words_test("!=", words_payload("arp", "saddr ip"),
 				   json_pack("{s[so]}", "set", "0.0.0.0",
 					     own))));
 	if (!p->port->ip4)
-		drop(r, p->chain, p->tap, "arp",
+		words_drop(r, p->chain, p->tap, "arp",
 		     json_pack("[o]",
-			       test("==", payload("arp", "saddr ip"),
+			       words_test("==", words_payload("arp", "saddr ip"),
 				    json_pack("{s[oo]}", "set",
-					      text4(network_router4(
+					      words_address4(network_router4(
 						      &r->fabric->network)),
-					      text4(network_names4(
+					      words_address4(network_names4(
 						      &r->fabric->network))))));
-	return_if(r, p->chain,
-		  json_pack("[o]", is(payload("ether", "type"), "arp")));
+	words_rule_ends(r, p->chain, "return",
+		  json_pack("[o]", words_is(words_payload("ether", "type"), "arp")));
 }
 
 static void check_ip4(struct rules *r, const struct port *p)
@@ -225,26 +99,26 @@ static void check_ip4(struct rules *r, const struct port *p)
 	const struct network *network = &r->fabric->network;
 
 	/* A DHCP client has no address yet; nobody is a server. */
-	return_if(r, p->chain,
-		  json_pack("[ooo]", is(payload("ip", "saddr"), "0.0.0.0"),
-			    is_number(payload("udp", "sport"), 68),
-			    is_number(payload("udp", "dport"), 67)));
-	drop(r, p->chain, p->tap, "ip",
-	     json_pack("[oo]", is(payload("ether", "type"), "ip"),
-		       is_number(payload("udp", "sport"), 67)));
-	drop(r, p->chain, p->tap, "ip",
+	words_rule_ends(r, p->chain, "return",
+		  json_pack("[ooo]", words_is(words_payload("ip", "saddr"), "0.0.0.0"),
+			    words_is_number(words_payload("udp", "sport"), 68),
+			    words_is_number(words_payload("udp", "dport"), 67)));
+	words_drop(r, p->chain, p->tap, "ip",
+	     json_pack("[oo]", words_is(words_payload("ether", "type"), "ip"),
+		       words_is_number(words_payload("udp", "sport"), 67)));
+	words_drop(r, p->chain, p->tap, "ip",
 	     json_pack("[o]",
-		       test("!=", payload("ip", "saddr"),
-			    p->port->ip4 ? text4(p->port->ip4) :
+		       words_test("!=", words_payload("ip", "saddr"),
+			    p->port->ip4 ? words_address4(p->port->ip4) :
 			    network->has4 ? subnet4(network) :
 					    json_string("0.0.0.0"))));
 	if (!p->port->ip4 && network->has4)
-		drop(r, p->chain, p->tap, "ip",
+		words_drop(r, p->chain, p->tap, "ip",
 		     json_pack("[o]",
-			       test("==", payload("ip", "saddr"),
+			       words_test("==", words_payload("ip", "saddr"),
 				    json_pack("{s[oo]}", "set",
-					      text4(network_router4(network)),
-					      text4(network_names4(
+					      words_address4(network_router4(network)),
+					      words_address4(network_names4(
 						      network))))));
 }
 
@@ -252,21 +126,21 @@ static json_t *own6(const struct rules *r, const struct port *p)
 {
 	return r->fabric->network.has6 ?
 		       json_pack("{s[soo]}", "set", "::",
-				 text6(&p->port->local6),
-				 text6(&p->port->ip6)) :
+				 words_address6(&p->port->local6),
+				 words_address6(&p->port->ip6)) :
 		       json_pack("{s[so]}", "set", "::",
-				 text6(&p->port->local6));
+				 words_address6(&p->port->local6));
 }
 
 /* A message of that type whose option at `at` is another's address. */
 static void check_option(struct rules *r, const struct port *p, int type,
 			 int at, const char *kind)
 {
-	drop(r, p->chain, p->tap, "nd",
-	     json_pack("[oooo]", is(meta("l4proto"), "ipv6-icmp"),
-		       is_number(payload("icmpv6", "type"), type),
-		       is(bits(at, 16), kind),
-		       test("!=", bits(at + 16, 48), hex(p->port->mac, 6))));
+	words_drop(r, p->chain, p->tap, "nd",
+	     json_pack("[oooo]", words_is(words_meta("l4proto"), "ipv6-icmp"),
+		       words_is_number(words_payload("icmpv6", "type"), type),
+		       words_is(bits(at, 16), kind),
+		       words_test("!=", bits(at + 16, 48), hex(p->port->mac, 6))));
 }
 
 static void check_nd(struct rules *r, const struct port *p)
@@ -277,27 +151,27 @@ static void check_nd(struct rules *r, const struct port *p)
 		json_array_append_new(json_object_get(own, "set"),
 				      hex(&p->port->ip6, 16));
 	/* A router's messages are not a machine's. */
-	drop(r, p->chain, p->tap, "nd",
-	     json_pack("[oo]", is(meta("l4proto"), "ipv6-icmp"),
-		       test("==", payload("icmpv6", "type"),
+	words_drop(r, p->chain, p->tap, "nd",
+	     json_pack("[oo]", words_is(words_meta("l4proto"), "ipv6-icmp"),
+		       words_test("==", words_payload("icmpv6", "type"),
 			    json_pack("{s[ii]}", "set", 134, 137))));
-	drop(r, p->chain, p->tap, "nd",
+	words_drop(r, p->chain, p->tap, "nd",
 	     json_pack("[oo]",
-		       test("==", json_pack("{s{ss}}", "exthdr", "name",
+		       words_test("==", json_pack("{s{ss}}", "exthdr", "name",
 					    "frag"), json_true()),
-		       test("==", payload("icmpv6", "type"),
+		       words_test("==", words_payload("icmpv6", "type"),
 			    json_pack("{s[iiiii]}", "set", 133, 134, 135, 136,
 				      137))));
-	drop(r, p->chain, p->tap, "nd",
-	     json_pack("[ooo]", is(meta("l4proto"), "ipv6-icmp"),
-		       test("==", payload("icmpv6", "type"),
+	words_drop(r, p->chain, p->tap, "nd",
+	     json_pack("[ooo]", words_is(words_meta("l4proto"), "ipv6-icmp"),
+		       words_test("==", words_payload("icmpv6", "type"),
 			    json_pack("{s[ii]}", "set", 135, 136)),
-		       test("!=", payload("ip6", "length"),
+		       words_test("!=", words_payload("ip6", "length"),
 			    json_pack("{s[ii]}", "set", 24, 32))));
-	drop(r, p->chain, p->tap, "nd",
-	     json_pack("[ooo]", is(meta("l4proto"), "ipv6-icmp"),
-		       is_number(payload("icmpv6", "type"), 136),
-		       test("!=", bits(ND_BITS, 128), own)));
+	words_drop(r, p->chain, p->tap, "nd",
+	     json_pack("[ooo]", words_is(words_meta("l4proto"), "ipv6-icmp"),
+		       words_is_number(words_payload("icmpv6", "type"), 136),
+		       words_test("!=", bits(ND_BITS, 128), own)));
 	check_option(r, p, 133, 64, "0x0101");
 	check_option(r, p, 135, 192, "0x0101");
 	check_option(r, p, 136, 192, "0x0201");
@@ -305,12 +179,12 @@ static void check_nd(struct rules *r, const struct port *p)
 
 static void check_ip6(struct rules *r, const struct port *p)
 {
-	drop(r, p->chain, p->tap, "ip",
-	     json_pack("[o]", test("!=", payload("ip6", "saddr"),
+	words_drop(r, p->chain, p->tap, "ip",
+	     json_pack("[o]", words_test("!=", words_payload("ip6", "saddr"),
 				   own6(r, p))));
-	drop(r, p->chain, p->tap, "ip",
-	     json_pack("[oo]", is(payload("ether", "type"), "ip6"),
-		       is_number(payload("udp", "sport"), 547)));
+	words_drop(r, p->chain, p->tap, "ip",
+	     json_pack("[oo]", words_is(words_payload("ether", "type"), "ip6"),
+		       words_is_number(words_payload("udp", "sport"), 547)));
 	check_nd(r, p);
 }
 
@@ -322,12 +196,13 @@ static void add_port(struct rules *r, const struct fabric_port *port)
 	address_mac(p.mac, port->mac);
 	snprintf(p.chain, sizeof(p.chain), "from-%.15s", port->tap);
 	for (unsigned int i = 0; i < sizeof(why) / sizeof(why[0]); i++)
-		counter(r, port->tap, why[i]);
-	chain(r, p.chain);
+		words_counter(r, port->tap, why[i]);
+	words_chain(r, p.chain);
 	check_frame(r, &p);
 	check_arp(r, &p);
 	check_ip4(r, &p);
 	check_ip6(r, &p);
+	filter_port(r, port, p.chain);
 }
 
 /* Each tap to its chain. */
@@ -344,8 +219,8 @@ static void dispatch(struct rules *r, const char *from, const char *key,
 						     tap));
 	}
 	if (json_array_size(set))
-		rule(r, from, json_pack("[{s{soso}}]", "vmap", "key",
-					meta(key), "data",
+		words_rule(r, from, json_pack("[{s{soso}}]", "vmap", "key",
+					words_meta(key), "data",
 					json_pack("{so}", "set", set)));
 	else
 		json_decref(set);
@@ -355,17 +230,17 @@ static void dispatch(struct rules *r, const char *from, const char *key,
 
 static json_t *from(const struct rules *r)
 {
-	return is(meta("iifname"), r->fabric->bridge);
+	return words_is(words_meta("iifname"), r->fabric->bridge);
 }
 
 static json_t *towards(const struct rules *r)
 {
-	return is(meta("oifname"), r->fabric->bridge);
+	return words_is(words_meta("oifname"), r->fabric->bridge);
 }
 
 static json_t *answers(void)
 {
-	return test("in", json_pack("{s{ss}}", "ct", "key", "state"),
+	return words_test("in", json_pack("{s{ss}}", "ct", "key", "state"),
 		    json_pack("[ss]", "established", "related"));
 }
 
@@ -375,20 +250,20 @@ static void forwarding(struct rules *r)
 	const enum network_kind kind = r->fabric->network.kind;
 
 	/* Bridged frames come here too where br_netfilter is on. */
-	accept_if(r, "forward", json_pack("[oo]", from(r), towards(r)));
+	words_rule_ends(r, "forward", "accept", json_pack("[oo]", from(r), towards(r)));
 	if (kind == NETWORK_ISOLATED) {
-		drop(r, "forward", r->fabric->bridge, "out",
+		words_drop(r, "forward", r->fabric->bridge, "out",
 		     json_pack("[o]", from(r)));
-		drop(r, "forward", r->fabric->bridge, "in",
+		words_drop(r, "forward", r->fabric->bridge, "in",
 		     json_pack("[o]", towards(r)));
 		return;
 	}
-	drop(r, "forward", r->fabric->bridge, "other",
-	     json_pack("[oo]", is(meta("iifname"), FABRIC_PREFIX "*"),
+	words_drop(r, "forward", r->fabric->bridge, "other",
+	     json_pack("[oo]", words_is(words_meta("iifname"), FABRIC_PREFIX "*"),
 		       towards(r)));
-	accept_if(r, "forward", json_pack("[oo]", towards(r), answers()));
+	words_rule_ends(r, "forward", "accept", json_pack("[oo]", towards(r), answers()));
 	if (kind == NETWORK_NAT)
-		drop(r, "forward", r->fabric->bridge, "in",
+		words_drop(r, "forward", r->fabric->bridge, "in",
 		     json_pack("[o]", towards(r)));
 }
 
@@ -398,52 +273,52 @@ static void input(struct rules *r)
 	const struct network *network = &r->fabric->network;
 
 	if (network->has4)
-		drop(r, "input", r->fabric->bridge, "other",
-		     json_pack("[ooo]", is(meta("iifname"), FABRIC_PREFIX "*"),
-			       is_not(meta("iifname"), r->fabric->bridge),
-			       test("==", payload("ip", "daddr"),
+		words_drop(r, "input", r->fabric->bridge, "other",
+		     json_pack("[ooo]", words_is(words_meta("iifname"), FABRIC_PREFIX "*"),
+			       is_not(words_meta("iifname"), r->fabric->bridge),
+			       words_test("==", words_payload("ip", "daddr"),
 				    subnet4(network))));
 	if (network->has6)
-		drop(r, "input", r->fabric->bridge, "other",
-		     json_pack("[ooo]", is(meta("iifname"), FABRIC_PREFIX "*"),
-			       is_not(meta("iifname"), r->fabric->bridge),
-			       test("==", payload("ip6", "daddr"),
+		words_drop(r, "input", r->fabric->bridge, "other",
+		     json_pack("[ooo]", words_is(words_meta("iifname"), FABRIC_PREFIX "*"),
+			       is_not(words_meta("iifname"), r->fabric->bridge),
+			       words_test("==", words_payload("ip6", "daddr"),
 				    subnet6(network))));
 	if (network->kind != NETWORK_ISOLATED)
 		return;
-	accept_if(r, "input", json_pack("[oo]", from(r), answers()));
-	accept_if(r, "input",
+	words_rule_ends(r, "input", "accept", json_pack("[oo]", from(r), answers()));
+	words_rule_ends(r, "input", "accept",
 		  json_pack("[oo]", from(r),
-			    test("==", meta("l4proto"),
+			    words_test("==", words_meta("l4proto"),
 				 json_pack("{s[ss]}", "set", "icmp",
 					   "ipv6-icmp"))));
-	accept_if(r, "input",
-		  json_pack("[ooo]", from(r), is(meta("l4proto"), "udp"),
-			    test("==", payload("udp", "dport"),
+	words_rule_ends(r, "input", "accept",
+		  json_pack("[ooo]", from(r), words_is(words_meta("l4proto"), "udp"),
+			    words_test("==", words_payload("udp", "dport"),
 				 json_pack("{s[iii]}", "set", 53, 67, 547))));
-	accept_if(r, "input",
+	words_rule_ends(r, "input", "accept",
 		  json_pack("[oo]", from(r),
-			    is_number(payload("tcp", "dport"), 53)));
-	drop(r, "input", r->fabric->bridge, "out", json_pack("[o]", from(r)));
+			    words_is_number(words_payload("tcp", "dport"), 53)));
+	words_drop(r, "input", r->fabric->bridge, "out", json_pack("[o]", from(r)));
 }
 
 static void masquerade(struct rules *r)
 {
 	const struct network *network = &r->fabric->network;
 
-	hook(r, "nat", "nat", "postrouting", 100);
+	words_hook(r, "nat", "nat", "postrouting", 100);
 	if (network->has4)
-		rule(r, "nat",
-		     json_pack("[ooo]", test("==", payload("ip", "saddr"),
+		words_rule(r, "nat",
+		     json_pack("[ooo]", words_test("==", words_payload("ip", "saddr"),
 					     subnet4(network)),
-			       is_not(meta("oifname"), r->fabric->bridge),
-			       verdict("masquerade")));
+			       is_not(words_meta("oifname"), r->fabric->bridge),
+			       json_pack("{sn}", "masquerade")));
 	if (network->has6)
-		rule(r, "nat",
-		     json_pack("[ooo]", test("==", payload("ip6", "saddr"),
+		words_rule(r, "nat",
+		     json_pack("[ooo]", words_test("==", words_payload("ip6", "saddr"),
 					     subnet6(network)),
-			       is_not(meta("oifname"), r->fabric->bridge),
-			       verdict("masquerade")));
+			       is_not(words_meta("oifname"), r->fabric->bridge),
+			       json_pack("{sn}", "masquerade")));
 }
 
 /* --- all of it --------------------------------------------------------------------------- */
@@ -452,12 +327,14 @@ static void masquerade(struct rules *r)
 static void begin(struct rules *r, const char *family)
 {
 	r->family = family;
-	command(r, "add", "table", json_object());
-	command(r, "flush", "table", json_object());
+	words_command(r, "add", "table", json_object());
+	words_command(r, "flush", "table", json_object());
 }
 
-static bool is_port(const struct fabric *fabric, const char *name)
+static bool is_ours(const struct fabric *fabric, const char *name)
 {
+	if (!strncmp(name, "keep-", 5) || !strncmp(name, "known-", 6))
+		return true;
 	for (unsigned int i = 0; i < fabric->ports; i++)
 		if (strstr(name, fabric->port[i].tap))
 			return true;
@@ -465,14 +342,14 @@ static bool is_port(const struct fabric *fabric, const char *name)
 }
 
 /* Chains and counters of machines that have left. */
-static void forget(struct rules *r, const json_t *present)
+static void forget(struct rules *r)
 {
 	static const char *const kinds[] = { "chain", "counter" };
 	const json_t *object, *of;
 	size_t i;
 
 	r->family = "bridge";
-	json_array_foreach(json_object_get(present, "nftables"), i, object)
+	json_array_foreach(json_object_get(r->present, "nftables"), i, object)
 		for (unsigned int k = 0; k < 2; k++) {
 			const char *name, *table, *family;
 
@@ -483,9 +360,9 @@ static void forget(struct rules *r, const json_t *present)
 			    strcmp(family, "bridge") ||
 			    strcmp(table, r->fabric->table) ||
 			    json_object_get(of, "hook") ||
-			    is_port(r->fabric, name))
+			    is_ours(r->fabric, name))
 				continue;
-			command(r, "delete", kinds[k],
+			words_command(r, "delete", kinds[k],
 				json_pack("{ss}", "name", name));
 		}
 }
@@ -498,20 +375,27 @@ static json_t *finish(struct rules *r)
 json_t *fabric_rules(const struct fabric *fabric, const json_t *present)
 {
 	static const char *const why[] = { "in", "out", "other" };
-	struct rules r = { .list = json_array(), .fabric = fabric };
+	struct rules r = {
+		.list = json_array(),
+		.fabric = fabric,
+		.present = present,
+	};
 
 	begin(&r, "bridge");
-	hook(&r, "prerouting", "filter", "prerouting", -400);
+	words_hook(&r, "prerouting", "filter", "prerouting", -400);
+	words_hook(&r, "postrouting", "filter", "postrouting", 400);
+	filter_begin(&r);
 	for (unsigned int i = 0; i < fabric->ports; i++)
 		add_port(&r, &fabric->port[i]);
 	dispatch(&r, "prerouting", "iifname", "from-");
-	forget(&r, present);
+	dispatch(&r, "postrouting", "oifname", "to-");
+	forget(&r);
 
 	begin(&r, "inet");
 	for (unsigned int i = 0; i < sizeof(why) / sizeof(why[0]); i++)
-		counter(&r, fabric->bridge, why[i]);
-	hook(&r, "forward", "filter", "forward", 0);
-	hook(&r, "input", "filter", "input", 0);
+		words_counter(&r, fabric->bridge, why[i]);
+	words_hook(&r, "forward", "filter", "forward", 0);
+	words_hook(&r, "input", "filter", "input", 0);
 	forwarding(&r);
 	input(&r);
 	if (fabric->network.kind == NETWORK_NAT)
@@ -526,8 +410,8 @@ json_t *fabric_no_rules(const struct fabric *fabric)
 
 	for (unsigned int i = 0; i < 2; i++) {
 		r.family = family[i];
-		command(&r, "add", "table", json_object());
-		command(&r, "delete", "table", json_object());
+		words_command(&r, "add", "table", json_object());
+		words_command(&r, "delete", "table", json_object());
 	}
 	return finish(&r);
 }

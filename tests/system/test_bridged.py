@@ -7,14 +7,18 @@ Each test has network namespaces and records of its own.
 import contextlib
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
+import subprocess
 import time
 
 import pytest
 
 from conftest import run
 from namespace import namespace, needed, stay, wait_for
+from test_net import guest, peer  # noqa: F401, fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +177,77 @@ def test_isolated(outside, linux):
     nothing_left(ns)
 
 
+@pytest.fixture
+def served(outside, peer):  # noqa: F811
+    """The same with a name server and two servers' addresses outside; this
+    computer's resolv.conf names it."""
+    ns, world = outside
+    world.run("ip", "addr", "add", "192.0.2.3/24", "dev", "down0")
+    etc = pathlib.Path("/etc/netns") / ns.name
+    etc.mkdir(parents=True)
+    (etc / "resolv.conf").write_text("nameserver 192.0.2.2\n")
+    servers = [world.popen(
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
+        "--no-resolv", "--no-hosts", "--pid-file=", "--bind-interfaces",
+        "--listen-address=192.0.2.2", "--address=/open.test/192.0.2.2",
+        "--address=/other.test/192.0.2.3", stderr=subprocess.DEVNULL)]
+    for port in "7000", "7001":
+        servers.append(world.popen(peer, "serve", port,
+                                   stdout=subprocess.PIPE))
+        assert servers[-1].stdout.readline() == b"ready\n"
+    yield ns
+    for server in servers:
+        server.kill()
+        server.wait()
+    shutil.rmtree(etc)
+
+
+def test_rules(served, guest):  # noqa: F811
+    """By name, address and port, each way; changed while machines run."""
+    ns = served
+    lab = Network(ns, "lab", "--subnet", "10.7.0.0/24")
+
+    def rules(*texts):
+        words = [word for text in texts for word in ("--rule", text)]
+        done = ns.lodge("net", "rules", "lab", "one", *words or ["--clear"])
+        assert done.returncode == 0, done.stderr
+
+    rules("out allow tcp open.test 7000", "out allow udp 192.0.2.2",
+          "in allow icmp", "in allow tcp two.internal 7000")
+    one = lab.boot(guest, "one")
+    two = lab.boot(guest, "two")
+    for shell in one, two:
+        wait_for(shell, "grep -q nameserver /etc/resolv.conf", 900)
+    assert "in allow icmp" in ns.lodge("net", "rules", "lab", "one").stdout
+    # Names are asked for, and their addresses are then reached.
+    one.run("! timeout 2 peer conn 192.0.2.2 7000 1")
+    assert "192.0.2.2" in one.run("nslookup -type=a open.test")
+    wait_for(one, "timeout 9 peer conn 192.0.2.2 7000 3")
+    one.run("peer udp 192.0.2.2 7000 5 1400")
+    one.run("nslookup -type=a other.test")
+    for words in ("192.0.2.2 7001", "192.0.2.3 7000"):
+        one.run(f"! timeout 2 peer conn {words} 1")
+    no_answer(one, "192.0.2.2")
+    assert lab.dropped("one", "out") > 0
+    # From the other one: answers to it pass, by its name and by the protocol.
+    one.run("peer serve 7000 >/tmp/said & peer serve 7001 >/tmp/more & "
+            "until grep -q ready /tmp/said && grep -q ready /tmp/more; do "
+            "sleep 0.1; done")
+    wait_for(two, "ping -c 1 -W 2 10.7.0.16")
+    two.run("peer conn 10.7.0.16 7000 3")
+    two.run("! timeout 2 peer conn 10.7.0.16 7001 1")
+    assert lab.dropped("one", "in") > 0
+    rules("in deny tcp any 7000", "in allow")
+    two.run("! timeout 2 peer conn 10.7.0.16 7000 1")
+    two.run("peer conn 10.7.0.16 7001 1")
+    one.run("peer conn 192.0.2.3 7000 1")
+    rules()
+    two.run("peer conn 10.7.0.16 7000 1")
+    for shell in one, two:
+        assert shell.power_off() == 0
+    nothing_left(ns)
+
+
 def test_mended(outside, linux):
     """What goes under a machine comes back; of a killed one nothing stays."""
     ns, _ = outside
@@ -260,6 +335,13 @@ def test_refused(linux, options, said):
         nothing_left(ns)
     made = run("net", "create", "mine", "--subnet", "10.10.0.0/24")
     assert made.returncode == 0
+    for words, told in ((["mine"], "a machine's name is missing"),
+                        (["mine", "one", "--rule", "in"], "rules take"),
+                        (["bad", "one", "--rule", "in"], "give in or out"),
+                        (["bad", "one", "--rule", "in allow tcp any x"],
+                         "x: give a port")):
+        result = run("net", "rules", *words)
+        assert result.returncode and told in result.stderr
     result = run(*linux, "--net", "bridge=mine")
     assert "that network is no bridge; give --net switch=mine" in \
         result.stderr

@@ -97,6 +97,22 @@ static void test_kinds(void **state)
 	}
 }
 
+/* By address, port and name; a direction that is closed, one that is open. */
+static void test_rules(void **state)
+{
+	struct fabric fabric = make(NETWORK_NAT);
+
+	fabric.rules = json_pack(
+		"{s[sssss]s[s]s[s]}", "machine0",
+		"out allow tcp example.org 443", "out deny any 10.0.0.0/8",
+		"out allow udp fd00::/8 1000-2000", "in allow icmp",
+		"in allow any machine1.internal", "machine1",
+		"in allow tcp any 22", "elsewhere", "in allow");
+	assert_non_null(fabric.rules);
+	check("rules", fabric_rules(&fabric, NULL));
+	json_decref(fabric.rules);
+}
+
 static void test_no_rules(void **state)
 {
 	struct fabric fabric = make(NETWORK_NAT);
@@ -104,7 +120,8 @@ static void test_no_rules(void **state)
 	check("none", fabric_no_rules(&fabric));
 }
 
-static unsigned int deletions(const json_t *rules, const char *name)
+static unsigned int commands(const json_t *rules, const char *verb,
+			     const char *name)
 {
 	const json_t *one, *kind;
 	unsigned int count = 0;
@@ -112,10 +129,18 @@ static unsigned int deletions(const json_t *rules, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(rules, "nftables"), i, one)
-		json_object_foreach(json_object_get(one, "delete"), key, kind)
-			count += !strcmp(name, json_string_value(json_object_get(
-						       kind, "name")));
+		json_object_foreach(json_object_get(one, verb), key, kind) {
+			const char *its = json_string_value(
+				json_object_get(kind, "name"));
+
+			count += its && !strcmp(name, its);
+		}
 	return count;
+}
+
+static unsigned int deletions(const json_t *rules, const char *name)
+{
+	return commands(rules, "delete", name);
 }
 
 /* Who has left is forgotten; others' things are not touched. */
@@ -129,6 +154,8 @@ static void test_forgotten(void **state)
 		"{'chain': {'family': 'bridge', 'table': 'T', 'hook': 'a',"
 		"'name': 'prerouting'}},"
 		"{'counter': {'family': 'bridge', 'table': 'T', 'name': 'x-ip'}},"
+		"{'set': {'family': 'bridge', 'table': 'T', 'name': 'flows4'}},"
+		"{'set': {'family': 'inet', 'table': 'T', 'name': 'flows6'}},"
 		"{'counter': {'family': 'bridge', 'table': 'U', 'name': 'y-ip'}}"
 		"]}";
 	struct fabric fabric = make(NETWORK_NAT);
@@ -146,6 +173,8 @@ static void test_forgotten(void **state)
 	json = json_loads(text, 0, NULL);
 	assert_non_null(json);
 	rules = fabric_rules(&fabric, json);
+	assert_int_equal(commands(rules, "add", "flows4"), 0);
+	assert_int_equal(commands(rules, "add", "flows6"), 1);
 	assert_int_equal(deletions(rules, "from-x"), 1);
 	assert_int_equal(deletions(rules, "x-ip"), 1);
 	assert_int_equal(deletions(rules, "y-ip"), 0);
@@ -183,6 +212,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_no_rules),
 		cmocka_unit_test(test_forgotten),
 		cmocka_unit_test(test_names),
