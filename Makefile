@@ -7,6 +7,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 SEQUENCES ?= 2000000
 LOSSES ?= 10000
+CONNECTIONS ?= 100000
 KILLS ?= 300
 # Arguments for `lodge run`, `meson test`, the benchmark and the soak test.
 ARGS ?=
@@ -15,7 +16,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses trips install clean
+.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses trips connections install clean
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
@@ -90,6 +91,13 @@ trips:
 	@LODGE_TRIPS=1 LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
 		-p no:cacheprovider tests/system/test_image_trips.py $(ARGS)
 
+connections:
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory all guest
+	@LODGE_CONNECTIONS=$(CONNECTIONS) LODGE_BUILD=$(BUILD) \
+		/usr/bin/python3 -m pytest -q -p no:cacheprovider \
+		-k many_connections tests/system/test_net.py
+
 fuzz:
 	@$(SETUP) build test
 	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
@@ -128,6 +136,8 @@ help:
 	@echo "                LOSSES=$(LOSSES) times in each; kill KILLS=$(KILLS)"
 	@echo "                writers of each, and lodge disk at each step"
 	@echo "make trips      send a Debian to QEMU and back in each format"
+	@echo "make connections  open CONNECTIONS=$(CONNECTIONS) short ones"
+	@echo "                from a guest, and as many to it"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make clean      remove all that was built, the guest too"
 	@echo

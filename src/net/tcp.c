@@ -165,3 +165,26 @@ bool tcp_is_reply(const struct tcp_segment *segment,
 	       !memcmp(a + segment->at, ports + 2, 2) &&
 	       !memcmp(a + segment->at + 2, ports, 2);
 }
+
+bool tcp_is_same(const struct tcp_segment *segment,
+		 const struct tcp_plain *plain)
+{
+	const uint8_t *a = segment->frame, *b = plain->frame;
+	const bool v6 = is_v6(a);
+	const uint32_t at = ETHERNET + (v6 ? IP6_SOURCE : IP4_SOURCE);
+	const uint8_t *ports = b + plain->size - TCP_MIN;
+
+	return is_v6(b) == v6 && !memcmp(a + at, b + at, v6 ? 32 : 8) &&
+	       !memcmp(a + segment->at, ports, 4);
+}
+
+unsigned int tcp_hash(const struct tcp_segment *segment)
+{
+	const uint8_t *frame = segment->frame;
+	const bool v6 = is_v6(frame);
+	const uint32_t at = ETHERNET + (v6 ? IP6_SOURCE : IP4_SOURCE);
+	uint32_t sum = sum_of(frame + at, v6 ? 32 : 8) +
+		       sum_of(frame + segment->at, 4);
+
+	return sum ^ sum >> 8 ^ sum >> 16;
+}

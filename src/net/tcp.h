@@ -38,8 +38,13 @@ struct tcp_plain {
 void tcp_answer(struct tcp_plain *plain, const struct tcp_segment *segment,
 		uint32_t sequence, uint32_t ack, unsigned int flags);
 
-/* Whether `segment` goes the other way of the same connection. */
+/* Whether `segment` goes the other way of the same connection, or the same. */
 bool tcp_is_reply(const struct tcp_segment *segment,
 		  const struct tcp_plain *plain);
+bool tcp_is_same(const struct tcp_segment *segment,
+		 const struct tcp_plain *plain);
+
+/* Of the connection, the same both ways. */
+unsigned int tcp_hash(const struct tcp_segment *segment);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/closing.h"
 #include "net/user.h"
 #include "net/window.h"
 #include "vm/host.h"
@@ -34,6 +35,7 @@ struct user_stack {
 	struct pollfd *fd; /* 0: not ours */
 	unsigned int fds, room;
 	struct windows windows;
+	struct closings closings;
 };
 
 /* --- what libslirp calls ----------------------------------------------------- */
@@ -43,8 +45,10 @@ static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 	struct user_stack *stack = opaque;
 	struct tcp_segment segment;
 
-	if (tcp_parse(&segment, frame, size))
+	if (tcp_parse(&segment, frame, size)) {
 		window_note(&stack->windows, &segment);
+		closing_note_stack(&stack->closings, &segment);
+	}
 	stack->deliver(stack->ctx, frame, size);
 	return (ssize_t)size;
 }
@@ -185,9 +189,22 @@ static int forward(struct user_stack *stack, const struct sockaddr *host,
 
 /* --- working ----------------------------------------------------------------- */
 
+static void forget_ended(struct user_stack *stack)
+{
+	struct tcp_plain reset;
+
+	while (closing_next(&stack->closings, &reset))
+		slirp_input(stack->slirp, reset.frame, (int)reset.size);
+}
+
 static void input(struct user_stack *stack, const void *frame, size_t size)
 {
+	struct tcp_segment segment;
+
+	if (tcp_parse(&segment, frame, size))
+		closing_note_guest(&stack->closings, &segment);
 	slirp_input(stack->slirp, frame, (int)size);
+	forget_ended(stack);
 }
 
 static int add_poll(int fd, int events, void *opaque)

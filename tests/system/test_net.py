@@ -6,12 +6,14 @@ LODGE_CONNECTIONS: how many of the short ones, 50 without it.
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import struct
 import subprocess
 import sys
 import textwrap
+import time
 
 import pexpect
 import pytest
@@ -173,6 +175,36 @@ def test_to_this_computer(guest, server, address):
     # Several at the same time.
     shell.run(f"for i in 1 2 3 4; do peer get {address} {server} {MIB} & "
               f"peer put {address} {server} {MIB} & done; wait", timeout=300)
+    assert shell.power_off() == 0
+
+
+def held(pid):
+    """Descriptors of a process, and KiB of memory of its own."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return (len(os.listdir(f"/proc/{pid}/fd")),
+            int(re.search(r"RssAnon:\s*(\d+)", status)[1]))
+
+
+def test_many_connections(guest, server, peer):
+    """Short ones, both ways: nothing of them stays."""
+    port = free_port()
+    shell = boot(guest, "--publish", f"{port}:7000")
+    serve(shell)
+    both = (lambda count: shell.run(
+                f"peer conn 10.0.2.2 {server} {count}", timeout=1800),
+            lambda count: subprocess.run(
+                [peer, "conn", "127.0.0.1", str(port), str(count)],
+                check=True, timeout=1800))
+    for connect in both:
+        connect(CONNECTIONS)
+    fds, memory = held(shell.child.pid)
+    for connect in both:
+        connect(CONNECTIONS)
+    deadline = time.monotonic() + 60
+    while held(shell.child.pid)[0] > fds and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert held(shell.child.pid)[0] <= fds
+    assert held(shell.child.pid)[1] < memory + 32768
     assert shell.power_off() == 0
 
 

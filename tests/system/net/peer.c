@@ -11,7 +11,8 @@
  *   peer udp ADDRESS PORT COUNT SIZE   datagrams there and back, checked
  *
  * A connection's first byte says what it is for: 'g' and 8 bytes of a number,
- * 'p', 'e' (echo). A client prints "COUNT SECONDS" and is content, or says
+ * 'p', 'e' (echo), 'c': the byte after it comes back, and that was all, so that
+ * nothing of the connection stays at the client. A client prints "COUNT SECONDS" and is content, or says
  * what is wrong and gives 1.
  */
 #include <arpa/inet.h>
@@ -119,6 +120,8 @@ static void serve_one(int fd)
 	} else if (what == 'p') {
 		answer[0] = take_pattern(fd, UINT64_MAX, &answer[1]);
 		send_all(fd, answer, sizeof(answer));
+	} else if (what == 'c' && !take_all(fd, &what, 1)) {
+		send_all(fd, &what, 1);
 	} else if (what == 'e') {
 		while ((n = read(fd, data, PIECE)) > 0)
 			if (send_all(fd, data, (size_t)n))
@@ -260,10 +263,13 @@ static void conn(uint64_t count)
 {
 	while (count--) {
 		int fd = call(SOCK_STREAM);
+		char byte;
 
-		if (send_all(fd, "e", 1))
+		if (send_all(fd, "c", 1))
 			fail("send");
 		echo(fd);
+		if (read(fd, &byte, 1))
+			fail("no end");
 		close(fd);
 	}
 }
