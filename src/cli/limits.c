@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits of disks, as users write them; and lodge limit, which shows and sets
- * those of a running machine's disk.
+ * Limits of disks and network cards, as users write them; and lodge limit, which
+ * shows and sets those of a running machine's.
  */
 #include "cli/limits.h"
 
@@ -27,34 +27,30 @@ static bool take_number(const char *value, uint64_t *number, char **end)
 	       *number <= INT64_MAX;
 }
 
-static int take_iops(const char *what, struct disk_limits *limits,
-		     const char *value)
+static int take_count(const char *what, const char *name, const char *value,
+		      const char *unit, uint64_t *count)
 {
 	char *end;
 
-	if (take_number(value, &limits->iops, &end) && !*end)
+	if (take_number(value, count, &end) && !*end)
 		return 0;
-	cli_error("%s: iops=%s: give a number of requests a second", what,
-		  value);
+	cli_error("%s: %s%s: give a number of %s a second", what, name, value,
+		  unit);
 	return -1;
 }
 
-static int take_bps(const char *what, struct disk_limits *limits,
-		    const char *value)
+static int take_size(const char *what, const char *name, const char *value,
+		     uint64_t *size)
 {
-	if (!strcmp(value, "0")) {
-		limits->bps = 0;
+	*size = 0;
+	if (!strcmp(value, "0") || cli_parse_bytes(value, true, size))
 		return 0;
-	}
-	if (cli_parse_bytes(value, true, &limits->bps))
-		return 0;
-	cli_error("%s: bps=%s: give a number of bytes a second, as 100M",
-		  what, value);
+	cli_error("%s: %s%s: give a number of bytes a second, as 100M", what,
+		  name, value);
 	return -1;
 }
 
-static int take_burst(const char *what, struct disk_limits *limits,
-		      const char *value)
+static int take_time(const char *what, const char *value, uint32_t *ms)
 {
 	uint64_t number;
 	char *end;
@@ -64,13 +60,31 @@ static int take_burst(const char *what, struct disk_limits *limits,
 			number *= 1000;
 		if ((!strcmp(end, "s") || !strcmp(end, "ms")) && number &&
 		    number <= BURST_MAX) {
-			limits->burst_ms = (uint32_t)number;
+			*ms = (uint32_t)number;
 			return 0;
 		}
 	}
 	cli_error("%s: burst=%s: give a time such as 500ms or 2s, %ds at most",
 		  what, value, BURST_MAX / 1000);
 	return -1;
+}
+
+static int take_iops(const char *what, struct disk_limits *limits,
+		     const char *value)
+{
+	return take_count(what, "iops=", value, "requests", &limits->iops);
+}
+
+static int take_bps(const char *what, struct disk_limits *limits,
+		    const char *value)
+{
+	return take_size(what, "bps=", value, &limits->bps);
+}
+
+static int take_burst(const char *what, struct disk_limits *limits,
+		      const char *value)
+{
+	return take_time(what, value, &limits->burst_ms);
 }
 
 static const struct {
@@ -95,16 +109,53 @@ int limits_take(const char *what, struct disk_limits *limits,
 	return 1;
 }
 
+static const struct {
+	const char *name;
+	enum net_way way;
+	bool bytes;
+} net_words[] = {
+	{ "pps-out=", NET_OUT, false },
+	{ "bps-out=", NET_OUT, true },
+	{ "pps-in=", NET_IN, false },
+	{ "bps-in=", NET_IN, true },
+};
+
+int limits_take_net(const char *what, struct net_limits *limits,
+		    const char *word)
+{
+	if (!strncmp(word, "burst=", 6))
+		return take_time(what, word + 6, &limits->burst_ms);
+	for (size_t i = 0; i < sizeof(net_words) / sizeof(net_words[0]); i++) {
+		const char *name = net_words[i].name;
+		struct net_rate *rate = &limits->rate[net_words[i].way];
+
+		if (strncmp(word, name, strlen(name)))
+			continue;
+		if (net_words[i].bytes)
+			return take_size(what, name, word + strlen(name),
+					 &rate->bps);
+		return take_count(what, name, word + strlen(name), "frames",
+				  &rate->pps);
+	}
+	return 1;
+}
+
 /* --- lodge limit ------------------------------------------------------------ */
 
 struct request {
-	const char *disk;
+	const char *disk, *net;
 	bool json;
 };
 
 static int take_disk(void *config, const char *value)
 {
 	((struct request *)config)->disk = value;
+	return 0;
+}
+
+static int take_net(void *config, const char *value)
+{
+	((struct request *)config)->net = value;
 	return 0;
 }
 
@@ -120,6 +171,11 @@ static const struct option_spec options[] = {
 	  .help = "which one: its path, or the name that lodge attach\n"
 		  "gave (the only one)",
 	  .take = take_disk },
+	{ .name = "net",
+	  .value = "CARD",
+	  .help = "a network card instead: its address or its number,\n"
+		  "from 0 on",
+	  .take = take_net },
 	{ .name = "json", .help = "print a JSON object", .take = take_json },
 };
 
@@ -131,31 +187,61 @@ static void help_limit(void)
 	       "[burst=TIME]\n\n"
 	       "Shows how many requests and bytes a disk of a running machine "
 	       "may do in a second,\nor sets it; 0 is no limit. After a rest a "
-	       "disk may make up for TIME, such as 500ms\nor 2s (100ms).\n\n");
+	       "disk may make up for TIME, such as 500ms\nor 2s (100ms).\n\n"
+	       "Of a network card they are pps-out=N, bps-out=SIZE (frames and "
+	       "bytes that the guest\nsends), pps-in=N and bps-in=SIZE.\n\n");
 	option_print(options, OPTIONS);
+}
+
+/* What a word sets: 0, 1: it is none of them, or -1 after an error. */
+static int value_of(const struct request *request, const char *word,
+		    uint64_t *value)
+{
+	struct disk_limits disk = { 0 };
+	struct net_limits net = { 0 };
+	int taken = request->net ? limits_take_net("limit", &net, word)
+				 : limits_take("limit", &disk, word);
+
+	*value = disk.iops + disk.bps + disk.burst_ms + net.burst_ms;
+	for (unsigned int i = 0; i < NET_WAYS; i++)
+		*value += net.rate[i].pps + net.rate[i].bps;
+	return taken;
+}
+
+/* The object of the request; NULL after an error has been told. */
+static json_t *subject_of(const struct request *request)
+{
+	char *disk = request->disk && strchr(request->disk, '/')
+			     ? target_path(request->disk)
+			     : NULL;
+	json_t *more = request->net
+			       ? json_pack("{ss}", "net", request->net)
+			       : json_pack("{ss*}", "disk",
+					   disk ? disk : request->disk);
+
+	free(disk);
+	if (!more)
+		cli_error("limit: names are written in UTF-8");
+	return more;
 }
 
 /* What the words set; NULL after an error has been told. */
 static json_t *members_of(const struct request *request, char **word,
 			  int count)
 {
-	char *disk = request->disk && strchr(request->disk, '/')
-			     ? target_path(request->disk)
-			     : NULL;
-	json_t *more = json_pack("{ss*}", "disk", disk ? disk : request->disk);
+	json_t *more = subject_of(request);
 
-	free(disk);
-	if (!more)
-		cli_error("limit: names are written in UTF-8");
 	for (int i = 0; i < count && more; i++) {
-		struct disk_limits limits = { 0 };
-		char name[8];
-		int taken = limits_take("limit", &limits, word[i]);
-		uint64_t value = limits.iops + limits.bps + limits.burst_ms;
+		char name[10];
+		uint64_t value;
+		int taken = value_of(request, word[i], &value);
 
 		if (taken > 0)
-			cli_error("limit: unknown word \"%s\"; there are "
-				  "iops=, bps= and burst=", word[i]);
+			cli_error("limit: unknown word \"%s\"; there are %s",
+				  word[i], request->net
+				  ? "pps-out=, bps-out=, pps-in=, bps-in= and "
+				    "burst="
+				  : "iops=, bps= and burst=");
 		if (taken) {
 			json_decref(more);
 			return NULL;
@@ -168,19 +254,39 @@ static json_t *members_of(const struct request *request, char **word,
 	return more;
 }
 
-static void print_limits(const json_t *limits)
+static void print_count(const char *head, const json_t *limits,
+			const char *name)
 {
-	json_int_t iops = json_integer_value(json_object_get(limits, "iops"));
-	json_int_t bps = json_integer_value(json_object_get(limits, "bps"));
+	json_int_t n = json_integer_value(json_object_get(limits, name));
+
+	if (n)
+		printf("%-11s%lld a second\n", head, (long long)n);
+	else
+		printf("%-11sno limit\n", head);
+}
+
+static void print_size(const char *head, const json_t *limits,
+		       const char *name)
+{
+	json_int_t n = json_integer_value(json_object_get(limits, name));
 	char bytes[CLI_BYTES];
 
-	if (iops)
-		printf("requests   %lld a second\n", (long long)iops);
-	else
-		printf("requests   no limit\n");
-	printf("bytes      %s%s\n",
-	       bps ? cli_bytes(bytes, (uint64_t)bps) : "no limit",
-	       bps ? " a second" : "");
+	printf("%-11s%s%s\n", head,
+	       n ? cli_bytes(bytes, (uint64_t)n) : "no limit",
+	       n ? " a second" : "");
+}
+
+static void print_limits(const json_t *limits, bool net)
+{
+	if (net) {
+		print_count("frames out", limits, "pps-out");
+		print_size("bytes out", limits, "bps-out");
+		print_count("frames in", limits, "pps-in");
+		print_size("bytes in", limits, "bps-in");
+	} else {
+		print_count("requests", limits, "iops");
+		print_size("bytes", limits, "bps");
+	}
 	printf("burst      %lld ms\n",
 	       (long long)json_integer_value(json_object_get(limits,
 							     "burst")));
@@ -202,14 +308,19 @@ static int run_limit(const struct command_context *context, int argc,
 			  "[bps=SIZE] [burst=TIME]");
 		return MACHINE_USAGE;
 	}
+	if (request.disk && request.net) {
+		cli_error("limit: give --disk or --net");
+		return MACHINE_USAGE;
+	}
 	more = members_of(&request, argv + 1, target.words - 1);
 	if (!more)
 		return MACHINE_USAGE;
-	result = target_call(&target, "limit", more, PATIENCE, NULL);
+	result = target_call(&target, request.net ? "limit-net" : "limit", more,
+			     PATIENCE, NULL);
 	if (result && request.json)
 		target_print_json(result);
 	else if (result && target.words == 1)
-		print_limits(result);
+		print_limits(result, request.net);
 	json_decref(result);
 	target_close(&target);
 	return result ? MACHINE_OK : MACHINE_FAILED;
@@ -217,7 +328,7 @@ static int run_limit(const struct command_context *context, int argc,
 
 const struct command command_limit = {
 	.name = "limit",
-	.summary = "show or set how much a machine's disk may do",
+	.summary = "show or set how much a machine's disk or card may do",
 	.run = run_limit,
 	.help = help_limit,
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/limits.h"
 #include "cli/option.h"
 #include "host/linux/extension.h"
 #include "net/address.h"
@@ -125,7 +126,11 @@ static int take_own(struct machine_net *net, char *name, char *value)
 
 static int take_word(struct machine_net *net, char *word)
 {
+	int taken = limits_take_net("run: --net", &net->config.limits, word);
 	char *value = strchr(word, '=');
+
+	if (taken <= 0)
+		return taken;
 
 	if (value)
 		*value++ = '\0';

@@ -526,9 +526,11 @@ static const struct option_spec run_options[] = {
 	{ "net", "MODE[,OPTION...]",
 	  "a network card; repeats. user: behind this computer\n"
 	  "(user[,restrict][,net=CIDR][,net6=CIDR]), tap (made, or\n"
-	  "tap=NAME, or tap,fd=N[:N...]), bridge=NAME, or none.\n"
+	  "tap=NAME, or tap,fd=N[:N...]), bridge=NAME,\n"
+	  "socket=PATH[,listen], or none.\n"
 	  "All: mac=ADDRESS, mtu=N, queues=N, model=virtio,\n"
-	  "pcap=FILE (user)", true, take_net },
+	  "pcap=FILE, bps-in=SIZE, bps-out=SIZE, pps-in=N,\n"
+	  "pps-out=N, burst=TIME (user)", true, take_net },
 	{ "publish", "[HOST:]PORT:GUESTPORT[/udp]",
 	  "a port of this computer that leads to the guest's;\n"
 	  "HOST: an address to listen at, * for any; repeats", true,

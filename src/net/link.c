@@ -18,6 +18,7 @@ struct net_link {
 	struct nic nic; /* to the backend */
 	struct net *backend;
 	struct capture *capture; /* NULL: none */
+	struct limiter *limiter;
 	struct bench to_backend, to_card;
 };
 
@@ -100,6 +101,8 @@ static bool send_frame(struct net *net, unsigned int queue,
 	const struct side side = { put_backend, link, queue };
 	bool over;
 
+	if (!limiter_take(link->limiter, NET_OUT, frame))
+		return false;
 	if (nic_frame_needs(frame) & ~link->backend->can)
 		over = finish(&link->to_backend, &side, frame);
 	else
@@ -129,7 +132,10 @@ static void start(struct net *net)
 {
 	struct net_link *link = of_net(net);
 	struct net *backend = link->backend;
+	int rc = limiter_start(link->limiter);
 
+	if (rc)
+		host_log(HOST_LOG_ERROR, "net: no limits: error %d", -rc);
 	/* All is taken; but what needs no work here is better. */
 	atomic_store(&link->nic.can, atomic_load(&net->nic->can));
 	if (backend->ops->start)
@@ -146,9 +152,10 @@ static void stop(struct net *net)
 
 static void part(struct net *net)
 {
-	struct net *backend = of_net(net)->backend;
+	struct net_link *link = of_net(net);
 
-	backend->ops->part(backend);
+	limiter_stop(link->limiter);
+	link->backend->ops->part(link->backend);
 }
 
 static void close_link(struct net *net)
@@ -157,6 +164,7 @@ static void close_link(struct net *net)
 
 	link->backend->ops->close(link->backend);
 	capture_close(link->capture);
+	limiter_destroy(link->limiter);
 	pthread_mutex_destroy(&link->to_backend.lock);
 	pthread_mutex_destroy(&link->to_card.lock);
 	free(link->to_backend.room);
@@ -191,6 +199,8 @@ static bool receive(struct nic *nic, const struct nic_frame *frame)
 	unsigned int can = atomic_load(&link->net.nic->can);
 	bool over;
 
+	if (!limiter_take(link->limiter, NET_IN, frame))
+		return false;
 	if (nic_frame_needs(frame) & ~can)
 		over = finish(&link->to_card, &side, frame);
 	else
@@ -238,12 +248,35 @@ static const struct nic_ops link_nic_ops = {
 	.announce = announce,
 };
 
+/* --- limits --------------------------------------------------------------------------- */
+
+/* Who was told to wait tries again. */
+static void after_limit(void *ctx, enum net_way way)
+{
+	struct net_link *link = ctx;
+
+	if (way == NET_OUT)
+		again(&link->nic);
+	else
+		room(&link->net);
+}
+
+struct limiter *net_link_limiter(struct net *net)
+{
+	return of_net(net)->limiter;
+}
+
 struct net *net_link_create(struct net *backend, struct capture *capture)
 {
 	struct net_link *link = calloc(1, sizeof(*link));
 
 	if (!link)
 		return NULL;
+	link->limiter = limiter_create(after_limit, link);
+	if (!link->limiter) {
+		free(link);
+		return NULL;
+	}
 	pthread_mutex_init(&link->to_backend.lock, NULL);
 	pthread_mutex_init(&link->to_card.lock, NULL);
 	link->net.ops = &link_net_ops;

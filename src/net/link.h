@@ -12,6 +12,7 @@
 #define LODGE_NET_LINK_H
 
 #include "net/capture.h"
+#include "net/limiter.h"
 #include "vm/nic.h"
 
 /*
@@ -19,5 +20,8 @@
  * the caller's.
  */
 struct net *net_link_create(struct net *backend, struct capture *capture);
+
+/* Of a net that is a link. */
+struct limiter *net_link_limiter(struct net *net);
 
 #endif

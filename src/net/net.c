@@ -49,11 +49,23 @@ int net_open(struct net **out, const struct net_config *config,
 		return -1;
 	}
 	*out = net_link_create(backend, capture);
-	if (*out)
+	if (*out) {
+		net_limit(*out, &config->limits); /* starts nothing yet */
 		return 0;
+	}
 	backend->ops->close(backend);
 	capture_close(capture);
 	return net_error_set(error, "out of memory");
+}
+
+int net_limit(struct net *net, const struct net_limits *limits)
+{
+	return limiter_set(net_link_limiter(net), limits);
+}
+
+void net_limits(struct net *net, struct net_limits *limits)
+{
+	limiter_get(net_link_limiter(net), limits);
 }
 
 void net_close(struct net *net)

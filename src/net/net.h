@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/limiter.h"
 #include "vm/nic.h"
 
 #define NET_WORDS_MAX	8
@@ -49,6 +50,7 @@ struct net_config {
 	bool mtu_given;
 	unsigned int queues; /* pairs */
 	const char *pcap;    /* file; NULL: none */
+	struct net_limits limits;
 	/* The mode's own. */
 	struct net_word word[NET_WORDS_MAX];
 	unsigned int words;
@@ -91,6 +93,10 @@ const char *net_word(const struct net_config *config, const char *name);
  */
 int net_open(struct net **net, const struct net_config *config,
 	     struct net_error *error);
+
+/* What its card may do from now on: 0 or a negative errno; and what it may. */
+int net_limit(struct net *net, const struct net_limits *limits);
+void net_limits(struct net *net, struct net_limits *limits);
 
 /* When its card is gone. NULL is fine. */
 void net_close(struct net *net);

@@ -396,6 +396,19 @@ static void do_connect(struct control_machine *machine, const json_t *request,
 			       "%s", strerror(-reply->fd));
 }
 
+bool control_number(const json_t *request, const char *name, bool *there,
+		    uint64_t *number, struct control_reply *reply)
+{
+	const json_t *value = json_object_get(request, name);
+
+	*there = value;
+	*number = (uint64_t)json_integer_value(value);
+	if (!value || (json_is_integer(value) && json_integer_value(value) >= 0))
+		return true;
+	control_refuse(reply, "bad-request", "\"%s\" is a number", name);
+	return false;
+}
+
 /* --- the list --------------------------------------------------------------- */
 
 static const struct {
@@ -420,6 +433,7 @@ static const struct {
 	{ "job-end", control_job_end },
 	{ "limit", control_limit },
 	{ "watch", do_watch },
+	{ "limit-net", control_limit_net },
 	{ "pause", do_pause },
 	{ "resume", do_resume },
 	{ "stop", do_stop },

@@ -140,20 +140,6 @@ void control_job(struct control_machine *machine, const json_t *request,
 		answer(reply, outcome, &error);
 }
 
-/* A number of a request, where it is; false with a refusal. */
-static bool take_number(const json_t *request, const char *name, bool *there,
-			uint64_t *number, struct control_reply *reply)
-{
-	const json_t *value = json_object_get(request, name);
-
-	*there = value;
-	*number = (uint64_t)json_integer_value(value);
-	if (!value || (json_is_integer(value) && json_integer_value(value) >= 0))
-		return true;
-	control_refuse(reply, "bad-request", "\"%s\" is a number", name);
-	return false;
-}
-
 void control_limit(struct control_machine *machine, const json_t *request,
 		   struct control_reply *reply)
 {
@@ -165,10 +151,10 @@ void control_limit(struct control_machine *machine, const json_t *request,
 	uint64_t burst;
 
 	if (!take_text(request, "disk", &disk, reply) ||
-	    !take_number(request, "iops", &change.iops, &change.to.iops,
+	    !control_number(request, "iops", &change.iops, &change.to.iops,
 			 reply) ||
-	    !take_number(request, "bps", &change.bps, &change.to.bps, reply) ||
-	    !take_number(request, "burst", &change.burst, &burst, reply))
+	    !control_number(request, "bps", &change.bps, &change.to.bps, reply) ||
+	    !control_number(request, "burst", &change.burst, &burst, reply))
 		return;
 	change.to.burst_ms = burst < BURST_MAX ? (uint32_t)burst : BURST_MAX;
 	outcome = disks_limit(machine->target.disks, disk, &change, &now,

@@ -51,6 +51,13 @@ void control_refuse(struct control_reply *reply, const char *code,
 /* What the command status answers. */
 json_t *control_status_json(const struct control_machine *machine);
 
+/*
+ * A member of a request that is a number, or is not there; else false, with a
+ * refusal.
+ */
+bool control_number(const json_t *request, const char *name, bool *there,
+		    uint64_t *number, struct control_reply *reply);
+
 /* Devices, PCI, interrupt routes, memory map (control_inspect.c). */
 json_t *control_inspect(const struct control_target *target);
 
@@ -84,5 +91,9 @@ void control_limit(struct control_machine *machine, const json_t *request,
 		   struct control_reply *reply);
 void control_job_end(struct control_machine *machine, const json_t *request,
 		     struct control_reply *reply);
+
+/* What a network card may do (control_nets.c). */
+void control_limit_net(struct control_machine *machine, const json_t *request,
+		       struct control_reply *reply);
 
 #endif

@@ -208,6 +208,35 @@ def test_many_connections(guest, server, peer):
     assert shell.power_off() == 0
 
 
+def test_limits(guest, server):
+    """No byte comes sooner than it may, and all do; then as they come."""
+    shell = boot(guest, "--net", "user,bps-out=1M,bps-in=1M,burst=500ms",
+                 "--name", "slow")
+    for way in "get", "put":
+        start = time.monotonic()
+        shell.run(f"peer {way} 10.0.2.2 {server} {2 * MIB}", timeout=300)
+        assert time.monotonic() - start > 1.4
+    limits = json.loads(run("limit", "--json", "--net", "0", "slow").stdout)
+    assert limits == {"pps-out": 0, "bps-out": MIB, "pps-in": 0,
+                      "bps-in": MIB, "burst": 500}
+    mac = inspect("slow")["nets"][0]["mac"]
+    result = run("limit", "--net", mac, "slow", "bps-in=0", "bps-out=0",
+                 "pps-out=100", "burst=100ms")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert run("limit", "--net", mac, "slow").stdout == (
+        "frames out 100 a second\nbytes out  no limit\n"
+        "frames in  no limit\nbytes in   no limit\nburst      100 ms\n")
+    start = time.monotonic()
+    shell.run(f"peer rr 10.0.2.2 {server} 100", timeout=300)
+    assert time.monotonic() - start > 0.85
+    run("limit", "--net", "0", "slow", "pps-out=0")
+    shell.run(f"peer put 10.0.2.2 {server} {8 * MIB}", timeout=300)
+    result = run("limit", "--net", "1", "slow")
+    assert result.returncode == 1
+    assert 'slow has no network card "1"' in result.stderr
+    assert shell.power_off() == 0
+
+
 def test_offloads_off(guest, server):
     """A guest that does all the work itself, and one that leaves all."""
     shell = boot(guest, "--net", "user,mtu=576")
@@ -373,6 +402,9 @@ def test_reboot(guest, server):
     (["--net", "user,net=10.0.2.1/24"], "net=10.0.2.1/24: give a network"),
     (["--net", "user,net=10.0.0.0/28"], "of /8 to /27"),
     (["--net", "user,net6=fd00::/48"], "net6=fd00::/48: give a network"),
+    (["--net", "user,bps-in=fast"], "bps-in=fast: give a number of bytes"),
+    (["--net", "user,pps-out=-1"], "pps-out=-1: give a number of frames"),
+    (["--net", "user,burst=2"], "burst=2: give a time such as"),
     (["--net", "user,cable=red"], 'there is no option "cable"'),
     (["--net", "user,restrict=yes"], "--net user: give restrict"),
     (["--net", "user,net=10.0.2.0/24,net=10.0.3.0/24"], "net is there twice"),
