@@ -29,9 +29,10 @@ ROOMS = {
     'image': ['disk', 'host/linux'],
     'net': ['host/linux'],
     'agent': [],
+    'share': ['host/linux'],
     'vnc': [],
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
-            'engine', 'host/linux', 'net', 'vnc', 'agent'],
+            'engine', 'host/linux', 'net', 'share', 'vnc', 'agent'],
     'manage': ['image', 'disk', 'host/linux'],
     'cli': ['vmm', 'disk', 'image', 'net', 'agent'],
 }
@@ -46,6 +47,7 @@ HEADERS = {
     'host/metal': ['vm/host.h', 'vm/error.h'],
     'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
     'net': ['vm/host.h', 'vm/nic.h', 'vm/span.h'],
+    'share': ['vm/host.h', 'vm/share.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     # Names and sockets that it shares with the machines' processes.
     'manage': ['vm/host.h', 'vmm/error.h', 'vmm/nearest.h', 'vmm/runtime.h',

@@ -38,7 +38,7 @@ need_mib=150
 drivers="button evdev virtio_ring virtio virtio_pci_legacy_dev \
 virtio_pci_modern_dev virtio_pci virtio_blk virtio-rng virtio_console \
 virtio_balloon vsock vmw_vsock_virtio_transport_common \
-vmw_vsock_virtio_transport failover net_failover virtio_net"
+vmw_vsock_virtio_transport failover net_failover virtio_net fuse virtiofs"
 # For tests, likewise: disks and CDs on IDE.
 tested="scsi_common scsi_mod crct10dif_common crc-t10dif crc64 crc64-rocksoft \
 crc64_rocksoft_generic t10-pi cdrom libata ata_piix sd_mod sr_mod"

@@ -43,6 +43,12 @@ struct user {
 /* FAILED, with errno, for `what`. */
 void session_failed(struct session *session, const char *what);
 
+/*
+ * Mounts the folders that the machine shares; what cannot be mounted yet is
+ * tried again for a while, by a process of its own.
+ */
+void shares_mount(void);
+
 /* Serves the connection `fd` to its end. */
 void session_serve(int fd);
 

@@ -121,6 +121,8 @@ int main(int argc, char **argv)
 		       "copy files\nusage: lodge-agent\n", LODGE_VERSION);
 		return strcmp(argv[1], "--version") ? 2 : 0;
 	}
+	/* First, so that they are there when somebody asks for the guest. */
+	shares_mount();
 	listener = listen_at(AGENT_PORT);
 	if (listener < 0) {
 		fprintf(stderr, "lodge-agent: vsock port %d: %s\n", AGENT_PORT,

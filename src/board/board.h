@@ -26,6 +26,7 @@
 struct block;
 struct frame;
 struct frame_text;
+struct share;
 struct uart_sink;
 struct virtio_balloon;
 struct virtio_console;
@@ -39,6 +40,9 @@ struct vsock_host;
 #define BOARD_PORTS_MAX 8
 #define BOARD_FLOPPIES_MAX 2
 #define BOARD_NICS_MAX	8
+#define BOARD_SHARES_MAX 8
+#define BOARD_WORDS_MAX	8
+#define BOARD_WORD_MAX	255
 
 enum board_bus {
 	BOARD_VIRTIO, /* a controller of its own */
@@ -69,6 +73,12 @@ struct board_nic {
 	uint8_t mac[NIC_MAC];
 	uint16_t mtu;
 	unsigned int queues; /* pairs, as many as the model has at most */
+};
+
+/* A folder of the host's, which guests mount by its tag. */
+struct board_share {
+	struct share *share; /* stays the caller's, longer than the board */
+	const char *tag;     /* 1 to SHARE_TAG_MAX bytes */
 };
 
 /*
@@ -111,6 +121,14 @@ struct board_config {
 	uint32_t vsock_cid;
 	const struct board_nic *nic; /* BOARD_NICS_MAX at most */
 	unsigned int nics;
+	const struct board_share *share; /* BOARD_SHARES_MAX at most */
+	unsigned int shares;
+	/*
+	 * Told to the guest's programs, as SMBIOS's OEM strings; each has
+	 * BOARD_WORD_MAX bytes at most. The caller keeps them.
+	 */
+	const char *const *words; /* BOARD_WORDS_MAX at most */
+	unsigned int word_count;
 	unsigned int ports; /* PCI Express slots to plug devices into */
 	/*
 	 * Optional. What was in a place has been let go: board_clear() is

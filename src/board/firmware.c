@@ -101,6 +101,8 @@ static int write_tables(struct board *board, uint8_t *buffer)
 		.memory = board->memory,
 		.cpu_signature = cpu.eax,
 		.cpu_features = cpu.edx,
+		.words = board->words,
+		.word_count = board->word_count,
 	};
 	struct memory *mem = &board->vm.memory;
 	struct table table;

@@ -10,6 +10,7 @@
 #include "device/ahci.h"
 #include "device/nvme.h"
 #include "virtio/blk.h"
+#include "virtio/fs.h"
 #include "virtio/vsock.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
@@ -323,6 +324,23 @@ static int add_vsock(struct board *board, const struct board_config *config)
 				      PCI_DEVFN(LAYOUT_SLOT_VSOCK, 0));
 }
 
+static int add_share(struct board *board, const struct board_share *share,
+		     unsigned int index)
+{
+	const struct virtio_fs_config config = {
+		.share = share->share,
+		.tag = share->tag,
+		.queues = board->cpus < VIRTIO_FS_QUEUES_MAX ?
+				  board->cpus :
+				  VIRTIO_FS_QUEUES_MAX,
+	};
+	struct virtio_fs *fs;
+	int err = virtio_fs_create(&fs, &board->vm, &config);
+
+	return err ? err : pci_attach(&board->pci.root, virtio_fs_pci(fs),
+				      PCI_DEVFN(LAYOUT_SLOT_SHARES, index));
+}
+
 static int add_devices(struct board *board, const struct board_config *config)
 {
 	int err = virtio_rng_init(&board->rng, &board->vm);
@@ -347,6 +365,8 @@ static int add_devices(struct board *board, const struct board_config *config)
 		err = add_vsock(board, config);
 	if (!err)
 		err = nic_add_all(board, config);
+	for (unsigned int i = 0; i < config->shares && !err; i++)
+		err = add_share(board, &config->share[i], i);
 	for (unsigned int i = 0; i < config->disks && !err; i++)
 		if (config->disk[i].bus == BOARD_VIRTIO ||
 		    config->disk[i].bus == BOARD_NVME)
@@ -466,6 +486,8 @@ int board_build(const struct board_config *config, struct board **out)
 	    config->disks > BOARD_DISKS_MAX ||
 	    config->ports > BOARD_PORTS_MAX ||
 	    config->nics > BOARD_NICS_MAX ||
+	    config->shares > BOARD_SHARES_MAX ||
+	    config->word_count > BOARD_WORDS_MAX ||
 	    (config->firmware && rom_check(config->firmware)))
 		return -VM_EINVAL;
 	board = host_alloc(sizeof(*board));
@@ -476,6 +498,8 @@ int board_build(const struct board_config *config, struct board **out)
 	board->cpus = config->cpus;
 	board->memory = config->memory;
 	board->firmware = config->firmware;
+	board->words = config->words;
+	board->word_count = config->word_count;
 	board->display = config->display;
 	board->let_go = config->let_go;
 	board->let_go_ctx = config->let_go_ctx;

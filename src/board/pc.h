@@ -67,6 +67,8 @@ struct board {
 	char name[BOARD_NAME_MAX];
 	uint64_t memory;
 	unsigned int cpus;
+	const char *const *words;
+	unsigned int word_count;
 	const struct engine *engine;
 	void *engine_vm; /* NULL: not open */
 	bool engine_open;

@@ -145,6 +145,8 @@ static uint32_t build_smbios(struct rom *rom)
 		.memory = board->memory,
 		.cpu_signature = cpu.eax,
 		.cpu_features = cpu.edx,
+		.words = board->words,
+		.word_count = board->word_count,
 	};
 	struct table anchor, tables;
 

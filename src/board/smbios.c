@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SMBIOS 3.0 (DMTF DSP0134 3.0.0): 64-bit entry point 5.2.2, structures 7.1,
- * 7.2, 7.4, 7.5, 7.17, 7.18, 7.20, 7.33, 7.45. One socket with all cores, one
+ * 7.2, 7.4, 7.5, 7.12, 7.17, 7.18, 7.20, 7.33, 7.45. One socket with all cores, one
  * memory device. Left out: slots, ports, caches, the 32-bit entry point.
  */
 #include "board/smbios.h"
@@ -18,6 +18,7 @@ enum handle {
 	HANDLE_SYSTEM = 0x100,
 	HANDLE_CHASSIS = 0x300,
 	HANDLE_CPU = 0x400,
+	HANDLE_WORDS = 0xb00,
 	HANDLE_ARRAY = 0x1000,
 	HANDLE_DEVICE = 0x1100,
 	HANDLE_MAPPED_LOW = 0x1300,
@@ -145,6 +146,13 @@ static void processor(struct writer *w, const struct smbios_machine *m)
 	end(w, text, 2);
 }
 
+static void words(struct writer *w, const struct smbios_machine *m)
+{
+	begin(w, 11, HANDLE_WORDS);
+	table_u8(w->out, (uint8_t)m->word_count);
+	end(w, m->words, m->word_count);
+}
+
 static void memory_array(struct writer *w, uint64_t memory)
 {
 	uint64_t kib = memory >> 10;
@@ -212,6 +220,8 @@ static void structures(struct writer *w, const struct smbios_machine *m)
 	system_info(w, m->name && *m->name ? m->name : "lodge");
 	chassis(w);
 	processor(w, m);
+	if (m->word_count)
+		words(w, m);
 	memory_array(w, m->memory);
 	memory_device(w, m->memory);
 	memory_mapped(w, HANDLE_MAPPED_LOW, 0, low);

@@ -16,6 +16,8 @@ struct smbios_machine {
 	uint64_t memory;	/* bytes */
 	uint32_t cpu_signature; /* CPUID 1: EAX */
 	uint32_t cpu_features;	/* CPUID 1: EDX */
+	const char *const *words; /* for programs of the guest */
+	unsigned int word_count;  /* 255 at most */
 };
 
 /* The structures alone. False: they do not fit. */

@@ -110,6 +110,13 @@ static void print_nets(const json_t *list)
 	target_print_nets(list, "  ");
 }
 
+static void print_shares(const json_t *list)
+{
+	if (json_array_size(list))
+		printf("\nshared folders:\n");
+	target_print_shares(list, "  ");
+}
+
 /* Numbers in hexadecimal, as registers are read. */
 static void format_value(const json_t *value, char *text, size_t size)
 {
@@ -202,6 +209,7 @@ static int run_inspect(const struct command_context *context, int argc,
 		print_attached(json_object_get(result, "attached"));
 		print_drives(json_object_get(result, "drives"));
 		print_nets(json_object_get(result, "nets"));
+		print_shares(json_object_get(result, "shares"));
 		print_devices(json_object_get(result, "devices"));
 	}
 	json_decref(result);

@@ -176,6 +176,7 @@ static void print_status(const json_t *status)
 	print_disks(json_object_get(status, "disks"));
 	target_print_drives(json_object_get(status, "drives"), "");
 	target_print_nets(json_object_get(status, "nets"), "net        ");
+	target_print_shares(json_object_get(status, "shares"), "share      ");
 }
 
 static void help_status(void)

@@ -18,6 +18,7 @@
 #include "cli/net.h"
 #include "cli/option.h"
 #include "cli/run_image.h"
+#include "cli/share.h"
 #include "engine/engine.h"
 #include "host/linux/log.h"
 #include "vm/memory.h"
@@ -48,6 +49,7 @@ struct run {
 	struct machine_port port[MACHINE_PORTS_MAX];
 	struct run_image image;
 	struct cli_nets nets;
+	struct cli_shares shares;
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -353,6 +355,11 @@ static int take_publish(void *config, const char *value)
 	return net_take_publish(&((struct run *)config)->nets, value);
 }
 
+static int take_share(void *config, const char *value)
+{
+	return share_take(&((struct run *)config)->shares, value);
+}
+
 static int take_no_agent(void *config, const char *value)
 {
 	((struct run *)config)->no_agent = true;
@@ -535,6 +542,9 @@ static const struct option_spec run_options[] = {
 	  "a port of this computer that leads to the guest's;\n"
 	  "HOST: an address to listen at, * for any; repeats", true,
 	  take_publish },
+	{ "share", "FOLDER:GUESTFOLDER[,readonly]",
+	  "a folder of this computer in the guest, mounted by\n"
+	  "its agent (or by hand: see lodge(1)); repeats", true, take_share },
 	{ "no-agent", NULL,
 	  "no sockets for the guest's agent, so no lodge exec\n"
 	  "and lodge cp", false, take_no_agent },
@@ -658,6 +668,8 @@ static int complete(struct run *run, struct guest *guest, char *append,
 		machine->memory = MEMORY_DEFAULT;
 	machine->module = run->module;
 	machine->disk = run->disk;
+	machine->share = run->shares.share;
+	machine->shares = run->shares.count;
 	machine->floppy = run->floppy;
 	machine->display = run->display.given ?
 				   run->display.adapter :
@@ -784,6 +796,7 @@ static void free_words(struct run *run)
 	for (unsigned int i = 0; i < MACHINE_PORTS_MAX; i++)
 		free((char *)run->port[i].name);
 	net_free(&run->nets);
+	share_free(&run->shares);
 }
 
 static int run_run(const struct command_context *context, int argc,

@@ -186,3 +186,16 @@ void target_print_nets(const json_t *list, const char *before)
 		printf("\n");
 	}
 }
+
+void target_print_shares(const json_t *list, const char *before)
+{
+	const json_t *share;
+	size_t i;
+
+	json_array_foreach(list, i, share)
+		printf("%s%s: %s at %s%s%s\n", before, text_of(share, "tag"),
+		       text_of(share, "folder"), text_of(share, "at"),
+		       is(share, "readonly") ? ", readonly" : "",
+		       json_integer_value(json_object_get(share, "server")) ?
+			       "" : ", its server has ended");
+}

@@ -54,4 +54,7 @@ void target_print_drives(const json_t *list, const char *before);
 /* The same for network cards. */
 void target_print_nets(const json_t *list, const char *before);
 
+/* And for shared folders. */
+void target_print_shares(const json_t *list, const char *before);
+
 #endif

@@ -28,6 +28,7 @@ struct drives;
 struct guest_agent;
 struct hotplug;
 struct nets;
+struct shares;
 struct pause;
 struct stall;
 struct vsock_unix;
@@ -41,6 +42,7 @@ struct control_target {
 	struct pause *pause;
 	struct disks *disks;
 	const struct nets *nets;
+	const struct shares *shares;
 	struct vsock_unix *vsock; /* NULL: none */
 	struct guest_agent *agent;
 	const char *engine;

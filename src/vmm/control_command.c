@@ -17,6 +17,7 @@
 #include "vmm/drives.h"
 #include "vmm/guest_agent.h"
 #include "vmm/nets.h"
+#include "vmm/shares.h"
 #include "vmm/pause.h"
 #include "vmm/stall.h"
 #include "vmm/vsock_unix.h"
@@ -46,6 +47,8 @@ json_t *control_status_json(const struct control_machine *machine)
 		target->identity, "account", target->account, "guest",
 		guest_agent_json(target->agent));
 	json_decref(balloon);
+	json_object_set_new(status, "shares",
+			    shares_inspect(target->shares));
 	return status;
 }
 

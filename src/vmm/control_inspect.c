@@ -14,6 +14,7 @@
 #include "vmm/control_impl.h"
 #include "vmm/drives.h"
 #include "vmm/nets.h"
+#include "vmm/shares.h"
 #include "vmm/stall.h"
 
 #define ELEMENTS_MAX 64 /* of an array that is shown */
@@ -189,12 +190,13 @@ json_t *control_inspect(const struct control_target *target)
 	const char *reason = stall_reason(target->stall);
 	struct vm *vm = board_vm(target->board);
 
-	return json_pack("{ssss*sososososososo}", "state",
+	return json_pack("{ssss*sosososososososo}", "state",
 			 reason ? "paused" : "running", "reason", reason,
 			 "memory", memory(vm), "pci", pci(vm),
 			 "interrupts", routes(vm), "attached",
 			 hotplug_inspect(target->hotplug), "drives",
 			 drives_inspect(target->drives), "nets",
-			 nets_inspect(target->nets, target->board), "devices",
+			 nets_inspect(target->nets, target->board), "shares",
+			 shares_inspect(target->shares), "devices",
 			 devices(vm));
 }

@@ -54,6 +54,7 @@ struct machine {
 	struct vsock_unix *vsock; /* NULL: none */
 	struct guest_agent *agent;
 	struct nets nets;
+	struct shares shares;
 	const char *name;
 	struct consoles *consoles;
 	struct loop *loop;
@@ -257,6 +258,7 @@ static int build_board(struct machine *machine)
 	const struct machine_config *config = machine->config;
 	struct board_disk disk[BOARD_DISKS_MAX] = { 0 };
 	struct board_nic nic[BOARD_NICS_MAX];
+	struct board_share share[BOARD_SHARES_MAX];
 	struct board_config board_config = {
 		.name = machine->name,
 		.cpus = config->cpus,
@@ -277,6 +279,10 @@ static int build_board(struct machine *machine)
 		.disks = config->disk_count,
 		.nic = nic,
 		.nics = machine->nets.count,
+		.share = share,
+		.shares = machine->shares.count,
+		.words = machine->shares.words,
+		.word_count = machine->shares.count,
 		.ports = PORTS,
 		.vsock = machine->vsock ? vsock_unix_host(machine->vsock) :
 					  NULL,
@@ -297,6 +303,7 @@ static int build_board(struct machine *machine)
 	board_config.floppies = config->floppy_count;
 	memcpy(board_config.floppy, machine->media.floppy, sizeof(machine->media.floppy));
 	nets_cards(&machine->nets, nic);
+	shares_devices(&machine->shares, share);
 	rc = board_build(&board_config, &machine->board);
 
 	if (rc == -ENOMEM)
@@ -422,6 +429,7 @@ static int start_control(struct machine *machine)
 		.pause = &machine->pause,
 		.disks = &machine->disks,
 		.nets = &machine->nets,
+		.shares = &machine->shares,
 		.vsock = machine->vsock,
 		.agent = machine->agent,
 		.engine = machine->engine->name,
@@ -518,6 +526,8 @@ static int set_up(struct machine *machine)
 	    vnc_server_open(&machine->vnc, &config->vnc, machine->error))
 		return -1;
 	if (open_control(machine) || open_vsock(machine) ||
+	    shares_open(&machine->shares, config->share, config->shares,
+			config->cpus, machine->error) ||
 	    nets_open(&machine->nets, config->net, config->nets, machine->name,
 		      machine->error) ||
 	    media_open(&machine->media, config, machine->error) ||
@@ -706,6 +716,7 @@ static void tear_down(struct machine *machine)
 	drives_fini(&machine->drives);
 	vsock_unix_close(machine->vsock);
 	nets_close(&machine->nets);
+	shares_close(&machine->shares);
 	loop_destroy(machine->loop);
 	media_close(&machine->media);
 	free(machine);

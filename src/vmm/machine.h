@@ -17,6 +17,7 @@
 #include "vmm/nets.h"
 #include "vmm/profile.h"
 #include "vmm/rom.h"
+#include "vmm/shares.h"
 #include "vmm/vnc_server.h"
 
 /* An image that the guest sees as a disk, or as a CD. */
@@ -76,6 +77,8 @@ struct machine_config {
 	const char *vsock_path; /* NULL: by the machine's name */
 	const struct machine_net *net; /* BOARD_NICS_MAX at most */
 	unsigned int nets;
+	const struct machine_share *share; /* BOARD_SHARES_MAX at most */
+	unsigned int shares;
 	bool reboot; /* on a guest's reset; else it ends the run */
 	bool testdev;
 	const char *report; /* file; NULL: none */

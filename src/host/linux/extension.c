@@ -23,15 +23,17 @@ static void program_folder(char folder[PATH_MAX])
 }
 
 /* Where it is; false: nowhere. */
-static bool find(const char *name, char *path, size_t size)
+static bool find(const char *name, const char *ending, int access_mode,
+		 char *path, size_t size)
 {
 	char program[PATH_MAX];
 
 	program_folder(program);
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		snprintf(path, size, "%s%s/lodge-%s.so",
-			 folders[i][0] == '/' ? "" : program, folders[i], name);
-		if (!access(path, R_OK))
+		snprintf(path, size, "%s%s/lodge-%s%s",
+			 folders[i][0] == '/' ? "" : program, folders[i], name,
+			 ending);
+		if (!access(path, access_mode))
 			return true;
 	}
 	return false;
@@ -41,7 +43,12 @@ bool extension_present(const char *name)
 {
 	char path[2 * PATH_MAX];
 
-	return find(name, path, sizeof(path));
+	return find(name, ".so", R_OK, path, sizeof(path));
+}
+
+bool extension_program(const char *name, char *path, size_t size)
+{
+	return find(name, "", X_OK, path, size);
 }
 
 void *extension_symbol(const char *name, const char *symbol, char *error,
@@ -50,7 +57,7 @@ void *extension_symbol(const char *name, const char *symbol, char *error,
 	char path[2 * PATH_MAX];
 	void *handle, *found;
 
-	if (!find(name, path, sizeof(path))) {
+	if (!find(name, ".so", R_OK, path, sizeof(path))) {
 		snprintf(error, size, "needs lodge-%s.so, which is not "
 			 "installed: this lodge was built without it", name);
 		return NULL;

@@ -18,6 +18,12 @@
 void *extension_symbol(const char *name, const char *symbol, char *error,
 		       size_t size);
 
+/*
+ * The path of the program lodge-NAME, which lies where extensions do. False:
+ * it is not there.
+ */
+bool extension_program(const char *name, char *path, size_t size);
+
 /* Whether it is there to be loaded. */
 bool extension_present(const char *name);
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/share.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/option.h"
+
+static int bad(const char *value, const char *why)
+{
+	cli_error("run: --share %s: %s", value, why);
+	return -1;
+}
+
+static int take_tag(struct machine_share *share, const char *value,
+		    const char *tag)
+{
+	if (!*tag || strlen(tag) > SHARE_TAG_MAX || strchr(tag, ':'))
+		return bad(value, "a tag has 1 to 36 characters, and no :");
+	snprintf(share->tag, sizeof(share->tag), "%s", tag);
+	return 0;
+}
+
+static int take_word(struct machine_share *share, const char *value,
+		     const char *word)
+{
+	if (!strcmp(word, "readonly"))
+		share->readonly = true;
+	else if (!strcmp(word, "cache=auto"))
+		share->believe = 1;
+	else if (!strcmp(word, "cache=none"))
+		share->believe = 0;
+	else if (!strncmp(word, "tag=", 4))
+		return take_tag(share, value, word + 4);
+	else
+		return bad(value, "its options are readonly, cache=auto and "
+			   "tag=NAME");
+	return 0;
+}
+
+static int check(const struct cli_shares *shares, const char *value)
+{
+	const struct machine_share *share = &shares->share[shares->count];
+
+	if (!*share->folder || !share->at)
+		return bad(value, "give FOLDER:GUESTFOLDER[,readonly], such "
+			   "as .:/src");
+	if (share->at[0] != '/' || !share->at[1])
+		return bad(value, "the guest's folder is a path from / on, "
+			   "and not / itself");
+	if (strlen(share->at) > SHARES_AT_MAX)
+		return bad(value, "the guest's folder has 200 characters at "
+			   "most");
+	for (unsigned int i = 0; i < shares->count; i++) {
+		if (!strcmp(shares->share[i].at, share->at))
+			return bad(value, "two have that place in the guest");
+		if (!strcmp(shares->share[i].tag, share->tag))
+			return bad(value, "two have that tag");
+	}
+	return 0;
+}
+
+/* Only the last ":/" is none of the folder's name. */
+int share_take(struct cli_shares *shares, const char *value)
+{
+	struct machine_share *share = &shares->share[shares->count];
+	char *folder, *colon = NULL, *word, *rest;
+
+	if (shares->count == BOARD_SHARES_MAX)
+		return bad(value, "there are 8 already, which is all");
+	folder = strdup(value);
+	if (!folder)
+		return bad(value, "out of memory");
+	*share = (struct machine_share){ .folder = folder };
+	snprintf(share->tag, sizeof(share->tag), "share%u", shares->count);
+	for (char *at = folder; (at = strstr(at, ":/")); at++)
+		colon = at;
+	if (colon) {
+		*colon = '\0';
+		share->at = strtok_r(colon + 1, ",", &rest);
+	}
+	while (share->at && (word = strtok_r(NULL, ",", &rest)))
+		if (take_word(share, value, word)) {
+			free(folder);
+			return -1;
+		}
+	if (check(shares, value)) {
+		free(folder);
+		return -1;
+	}
+	shares->count++;
+	return 0;
+}
+
+void share_free(struct cli_shares *shares)
+{
+	for (unsigned int i = 0; i < shares->count; i++)
+		free((char *)shares->share[i].folder);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* --share. */
+#ifndef LODGE_CLI_SHARE_H
+#define LODGE_CLI_SHARE_H
+
+#include "vmm/shares.h"
+
+struct cli_shares {
+	struct machine_share share[BOARD_SHARES_MAX];
+	unsigned int count;
+};
+
+/* "FOLDER:GUESTFOLDER[,OPTION...]". -1 after cli_error(). */
+int share_take(struct cli_shares *shares, const char *value);
+
+void share_free(struct cli_shares *shares);
+
+#endif

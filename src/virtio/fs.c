@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File-system device (virtio 1.2, 5.11): queue 0 for what must not wait behind
+ * others, then queues of requests. A request goes to the share as it is; one
+ * without room for an answer (forgets) is over as soon as it was read. Left
+ * out: the notification queue, which no driver knows, and the DAX window.
+ *
+ * What the driver has open lives on the host's side and is not part of saved
+ * state.
+ */
+#include "virtio/fs.h"
+
+#include "vm/bytes.h"
+#include "vm/error.h"
+
+#define QUEUE_SIZE  256
+#define QUICK_TOTAL 65536u /* bytes that a processor's thread may copy */
+
+/* Configuration space (5.11.4) */
+#define CFG_TAG	    0
+#define CFG_QUEUES  36
+#define CFG_SIZE    40
+
+struct fs_request {
+	struct share_request share;
+	struct virtio_buffer buffer;
+	struct virtio_queue *queue;
+	struct fs_request *next; /* free list of the queue */
+};
+
+/* Requests of one queue, made when first needed; its lock. */
+struct fs_lane {
+	struct fs_request *free;
+	struct fs_request *all[QUEUE_SIZE];
+	unsigned int count;
+	bool starved; /* there was no memory for another one */
+};
+
+struct virtio_fs {
+	struct virtio_device virtio;
+	struct virtio_pci pci;
+	struct share *share;
+	struct fs_lane *lane; /* one a queue */
+	unsigned int queues;  /* all of them */
+};
+
+static struct virtio_fs *fs_of(struct virtio_queue *q)
+{
+	return (struct virtio_fs *)q->device;
+}
+
+/* --- requests; held: the queue's lock ------------------------------------------ */
+
+static struct fs_request *take_request(struct virtio_queue *q)
+{
+	struct fs_lane *lane = &fs_of(q)->lane[q->index];
+	struct fs_request *r = lane->free;
+
+	if (r) {
+		lane->free = r->next;
+		return r;
+	}
+	if (lane->count == QUEUE_SIZE)
+		return NULL;
+	r = host_alloc(sizeof(*r));
+	lane->starved = !r;
+	if (r) {
+		r->queue = q;
+		lane->all[lane->count++] = r;
+	}
+	return r;
+}
+
+static void free_request(struct fs_request *r)
+{
+	struct fs_lane *lane = &fs_of(r->queue)->lane[r->queue->index];
+
+	r->next = lane->free;
+	lane->free = r;
+	if (lane->starved)
+		virtio_queue_kick(r->queue);
+	lane->starved = false;
+}
+
+/* The next request, popped; NULL: there is none, or no place for it. */
+static struct fs_request *next_request(struct virtio_queue *q)
+{
+	struct fs_request *r = take_request(q);
+
+	if (r && !virtio_queue_pop(q, &r->buffer)) {
+		free_request(r);
+		return NULL;
+	}
+	return r;
+}
+
+static void end(struct fs_request *r)
+{
+	virtio_queue_push(r->queue, &r->buffer, r->share.written);
+	free_request(r);
+}
+
+/* Any thread, no lock held. */
+static void request_done(struct share_request *share)
+{
+	struct fs_request *r = share->ctx;
+	struct virtio_queue *q = r->queue;
+
+	host_lock(&q->lock);
+	end(r);
+	virtio_queue_signal(q);
+	host_unlock(&q->lock);
+}
+
+static void begin(struct fs_request *r)
+{
+	struct virtio_queue *q = r->queue;
+	struct virtio_buffer *b = &r->buffer;
+
+	r->share = (struct share_request){
+		.out = b->span,
+		.in = b->span + b->out_spans,
+		.outs = b->out_spans,
+		.ins = b->in_spans,
+		.out_size = b->out_size,
+		.in_size = b->in_size,
+		.done = request_done,
+		.ctx = r,
+	};
+	if (b->out_size < SHARE_HEAD) {
+		virtio_broken(q->device, "a request without a header");
+		end(r);
+	} else if (share_submit(fs_of(q)->share, &r->share)) {
+		end(r);
+	}
+}
+
+static void ready(struct virtio_device *device, struct virtio_queue *q)
+{
+	struct fs_request *r;
+
+	while ((r = next_request(q)))
+		begin(r);
+}
+
+/* Small requests spare a change of threads, as those of blk.c. */
+static bool quick(struct virtio_device *device, struct virtio_queue *q)
+{
+	for (uint64_t total = 0;;) {
+		struct fs_request *r = next_request(q);
+
+		if (!r)
+			return total;
+		total += r->buffer.out_size;
+		if (total > QUICK_TOTAL) {
+			virtio_queue_unpop(q, &r->buffer);
+			free_request(r);
+			return false;
+		}
+		begin(r);
+	}
+}
+
+/* --- making one ------------------------------------------------------------------ */
+
+static const struct virtio_class fs_class = {
+	.name = "fs",
+	.id = 26,
+	.pci_class = 0x018000, /* storage of another kind */
+	.config_size = CFG_SIZE,
+	.ready = ready,
+	.quick = quick,
+};
+
+static void fini(void *object)
+{
+	struct virtio_fs *fs = object;
+
+	for (unsigned int i = 0; i < fs->queues; i++)
+		for (unsigned int k = 0; k < fs->lane[i].count; k++)
+			host_free(fs->lane[i].all[k]);
+	host_free(fs->lane);
+	host_free(fs);
+}
+
+/* Added before its parts, so that it ends after them. */
+static const struct device_class fs_object_class = {
+	.name = "virtio-fs",
+	.fini = fini,
+};
+
+int virtio_fs_create(struct virtio_fs **out, struct vm *vm,
+		     const struct virtio_fs_config *config)
+{
+	struct virtio_fs *fs = host_alloc(sizeof(*fs));
+	int err;
+
+	if (!fs)
+		return -VM_ENOMEM;
+	fs->share = config->share;
+	fs->queues = 1 + config->queues;
+	fs->lane = host_alloc(fs->queues * sizeof(*fs->lane));
+	err = fs->lane ? vm_add_device(vm, &fs_object_class, fs)
+		       : -VM_ENOMEM;
+	if (err) {
+		host_free(fs->lane);
+		host_free(fs);
+		return err;
+	}
+	err = virtio_init(&fs->virtio, vm, &fs_class, fs->queues, QUEUE_SIZE);
+	if (err)
+		return err;
+	for (unsigned int i = 0; i < SHARE_TAG_MAX && config->tag[i]; i++)
+		virtio_config_put(&fs->virtio, CFG_TAG + i, 1,
+				  (uint8_t)config->tag[i]);
+	virtio_config_put(&fs->virtio, CFG_QUEUES, 4, config->queues);
+	err = virtio_pci_init(&fs->pci, &fs->virtio);
+	if (!err)
+		*out = fs;
+	return err;
+}
+
+struct pci_device *virtio_fs_pci(struct virtio_fs *fs)
+{
+	return &fs->pci.pci;
+}
