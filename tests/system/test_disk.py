@@ -163,7 +163,7 @@ def test_stops_while_writing(linux, image, report):
     (lambda p: p.write_bytes(b""), "empty"),
     (lambda p: p.write_bytes(b"x" * 1000), "multiple of 512"),
     (lambda p: p.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(504)), "qcow2"),
-    (lambda p: p.mkdir(), "directory"),
+    (lambda p: p.mkdir(), "folder"),
 ])
 def test_bad_images(linux, tmp_path, make, words):
     path = tmp_path / "disk.img"

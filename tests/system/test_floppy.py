@@ -149,7 +149,7 @@ def test_syslinux(tmp_path, size):
     (lambda p: p.write_bytes(b""), "empty"),
     (lambda p: p.write_bytes(b"x" * 1000), "multiple of 512"),
     (lambda p: p.write_bytes(bytes(1441 * KIB)), "1475584 bytes; give"),
-    (lambda p: p.mkdir(), "directory"),
+    (lambda p: p.mkdir(), "folder"),
 ])
 def test_what_is_no_floppy_disk(tmp_path, make, words):
     path = tmp_path / "disk.img"
