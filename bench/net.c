@@ -297,32 +297,51 @@ static void serve_datagrams(int fd)
 		       size);
 }
 
+/* A socket, and its address with the port; -1: somebody has that. */
 static int bind_at(struct sockaddr_in *at, int type)
 {
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof(*at);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)at, size) ||
-	    getsockname(fd, (struct sockaddr *)at, &size))
+	if (fd >= 0 && bind(fd, (struct sockaddr *)at, size) &&
+	    errno == EADDRINUSE) {
+		close(fd);
+		return -1;
+	}
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)at, &size) ||
+	    !at->sin_port)
 		fail("bind");
 	return fd;
 }
 
+/* Of TCP and UDP at the same port of this computer's own address. */
+static uint16_t bind_both(struct pollfd fd[2])
+{
+	for (;;) {
+		struct sockaddr_in at = {
+			.sin_family = AF_INET,
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		};
+
+		fd[0].fd = bind_at(&at, SOCK_STREAM);
+		fd[1].fd = fd[0].fd < 0 ? -1 : bind_at(&at, SOCK_DGRAM);
+		if (fd[1].fd >= 0)
+			return ntohs(at.sin_port);
+		close(fd[0].fd);
+	}
+}
+
 _Noreturn void net_serve(void)
 {
-	struct sockaddr_in at = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
 	struct pollfd fd[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	uint16_t port;
 
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	fd[0].fd = bind_at(&at, SOCK_STREAM);
-	fd[1].fd = bind_at(&at, SOCK_DGRAM);
+	port = bind_both(fd);
 	if (listen(fd[0].fd, 512))
 		fail("listen");
-	printf("serving %u\n", ntohs(at.sin_port));
+	printf("serving %u\n", port);
 	fflush(stdout);
 	for (;;) {
 		poll(fd, 2, -1);

@@ -4,6 +4,7 @@
  */
 #include "net/closing.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "fake/test.h"
@@ -154,6 +155,33 @@ static void many(void **state)
 	assert_int_equal(due, CLOSING_DUE);
 }
 
+/* Whatever a guest sends, of any length, is looked at within its bounds. */
+static void hostile(void **state)
+{
+	uint32_t random = 1;
+
+	for (unsigned int i = 0; i < 200000; i++) {
+		uint32_t size = i % 90;
+		uint8_t *data = malloc(size ? size : 1);
+		struct tcp_segment s;
+
+		make(i & 1, i & 2, (uint8_t)(i >> 4), i >> 3, i, i + 1);
+		for (unsigned int k = 0; k < 3 && i & 4; k++) {
+			random = random * 1664525 + 1013904223;
+			frame[(random >> 8) % 60] = (uint8_t)(random >> 24);
+		}
+		memcpy(data, frame, size < sizeof(frame) ? size
+							 : sizeof(frame));
+		if (tcp_parse(&s, data, size)) {
+			assert_true(s.at + 20 + s.size <= size);
+			closing_note_stack(&closings, &s);
+			closing_note_guest(&closings, &s);
+		}
+		free(data);
+	}
+	assert_in_range(closings.due_count, 0, CLOSING_DUE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +189,7 @@ int main(void)
 		cmocka_unit_test(twice),
 		cmocka_unit_test(forgets_not),
 		cmocka_unit_test(many),
+		cmocka_unit_test(hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
