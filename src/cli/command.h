@@ -25,6 +25,7 @@ extern const struct command command_create;
 extern const struct command command_start;
 extern const struct command command_ps;
 extern const struct command command_rm;
+extern const struct command command_console;
 extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_pause;

@@ -39,6 +39,7 @@ static const struct command *const commands[] = {
 	&command_start,
 	&command_ps,
 	&command_rm,
+	&command_console,
 	&command_list,
 	&command_status,
 	&command_pause,

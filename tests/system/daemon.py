@@ -140,13 +140,13 @@ class Daemon:
 
     def clear(self):
         """Ends all that it has started, whoever started it."""
-        if self.child:
-            self.kill()
-        for pid in self.processes() | self.daemons():
+        for pid in self.daemons() | self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        if self.child:
+            self.kill()
         wait_for(lambda: not self.processes())
 
     # What there is.

@@ -3,7 +3,9 @@
  * Runs a program and kills it, with all its threads, right before the N-th
  * system call that changes a file or a folder:
  *
- *	kill-at N PROGRAM ARGUMENT...
+ *	kill-at [--alone] N PROGRAM ARGUMENT...
+ *
+ * With --alone, processes that it has forked are left alone, and go on.
  *
  * Exit status: 137 when it was killed; else the program's own, since it made
  * fewer such calls; 77: processes may not be traced here.
@@ -15,6 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -106,9 +109,14 @@ static int follow(pid_t first, uint64_t left)
 
 int main(int argc, char **argv)
 {
+	bool alone = argc > 1 && !strcmp(argv[1], "--alone");
+	long forks = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+		     PTRACE_O_EXITKILL;
 	int status;
 	pid_t pid;
 
+	argc -= alone;
+	argv += alone;
 	if (argc < 3)
 		return 2;
 	pid = fork();
@@ -119,9 +127,8 @@ int main(int argc, char **argv)
 	if (!WIFSTOPPED(status))
 		return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 	if (ptrace(PTRACE_SETOPTIONS, pid, NULL,
-		   (long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE |
-			  PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-			  PTRACE_O_EXITKILL)))
+		   PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE |
+			   (alone ? 0 : forks)))
 		return CANNOT;
 	ptrace(PTRACE_SYSCALL, pid, NULL, 0L);
 	return follow(pid, strtoull(argv[1], NULL, 0));
