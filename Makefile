@@ -83,7 +83,8 @@ losses:
 	@$(BUILD)/tests/disk/test-disk-losses --points $(LOSSES)
 	@$(BUILD)/tests/disk/test-disk-kills --points $(KILLS)
 	@LODGE_KILLS=all LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
-		-p no:cacheprovider tests/system/test_kills.py
+		-p no:cacheprovider tests/system/test_kills.py \
+		tests/system/test_daemon_kills.py
 
 trips:
 	@$(SETUP) build test
@@ -134,7 +135,7 @@ help:
 	@echo "                interpreter, rewriter and this processor"
 	@echo "make losses     write images of all formats at random and lose power"
 	@echo "                LOSSES=$(LOSSES) times in each; kill KILLS=$(KILLS)"
-	@echo "                writers of each, and lodge disk at each step"
+	@echo "                writers of each, lodge disk and lodged at each step"
 	@echo "make trips      send a Debian to QEMU and back in each format"
 	@echo "make connections  open CONNECTIONS=$(CONNECTIONS) short ones"
 	@echo "                from a guest, and as many to it"

@@ -163,8 +163,10 @@ int api_open(struct api_client *client, enum api_start start,
 		return 0;
 	if (client->fd != -ENOENT && client->fd != -ECONNREFUSED) {
 		vmm_error_set(error, "lodged: %s", strerror(-client->fd));
+		client->fd = -1;
 		return -1;
 	}
+	client->fd = -1;
 	if (start == API_IF_KEPT && !machines_are_kept())
 		return 1;
 	client->fd = start_daemon(error);

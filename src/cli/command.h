@@ -22,10 +22,12 @@ struct command {
 
 extern const struct command command_run;
 extern const struct command command_create;
+extern const struct command command_edit;
 extern const struct command command_start;
 extern const struct command command_ps;
 extern const struct command command_rm;
 extern const struct command command_console;
+extern const struct command command_events;
 extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_pause;

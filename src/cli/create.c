@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lodge create: options, as lodge run has them, to a configuration of the API.
+ * lodge create and edit: options, as lodge run has them, to a configuration of
+ * the API.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -16,10 +17,17 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-/* The one that is being made. */
+/* The one that is being made, or what of one is to be changed. */
 struct create {
+	const char *command;
 	json_t *config;
+	const char *name; /* edit: its new name; NULL: as it is */
 };
+
+static const char *command_of(const void *config)
+{
+	return ((const struct create *)config)->command;
+}
 
 /* --- single values ------------------------------------------------------------------ */
 
@@ -29,7 +37,7 @@ static int put(void *config, const char *name, json_t *value)
 
 	if (!json_object_set_new(create->config, name, value))
 		return 0;
-	cli_error("create: --%s: the value is not UTF-8", name);
+	cli_error("%s: --%s: the value is not UTF-8", create->command, name);
 	return -1;
 }
 
@@ -50,7 +58,8 @@ static int put_number(void *config, const char *option, const char *name,
 
 	if (isdigit((unsigned char)*value) && !*end)
 		return put(config, name, json_integer(number));
-	cli_error("create: --%s %s: give a number", option, value);
+	cli_error("%s: --%s %s: give a number", command_of(config), option,
+		  value);
 	return -1;
 }
 
@@ -61,8 +70,8 @@ static int put_size(void *config, const char *option, const char *name,
 
 	if (cli_parse_size(value, &bytes) && bytes <= INT64_MAX)
 		return put(config, name, json_integer((json_int_t)bytes));
-	cli_error("create: --%s %s: give a size such as 512M or 2G", option,
-		  value);
+	cli_error("%s: --%s %s: give a size such as 512M or 2G",
+		  command_of(config), option, value);
 	return -1;
 }
 
@@ -161,7 +170,7 @@ static int append(void *config, const char *name, json_t *value)
 	}
 	if (!json_array_append_new(list, value))
 		return 0;
-	cli_error("create: a value is not UTF-8");
+	cli_error("%s: a value is not UTF-8", create->command);
 	return -1;
 }
 
@@ -203,8 +212,10 @@ static int append_thing(void *config, const char *name, const char *head,
 static int take_disk(void *config, const char *value)
 {
 	struct machine_disk disk;
+	char what[32];
 
-	if (disk_parse("create: --disk", value, &disk, NULL))
+	snprintf(what, sizeof(what), "%s: --disk", command_of(config));
+	if (disk_parse(what, value, &disk, NULL))
 		return -1;
 	free((char *)disk.path);
 	return append_thing(config, "disks", "path", value);
@@ -257,11 +268,44 @@ static int take_label(void *config, const char *value)
 		    -1;
 	free(name);
 	if (rc)
-		cli_error("create: --label %s: is not UTF-8", value);
+		cli_error("%s: --label %s: is not UTF-8", create->command,
+			  value);
 	return rc;
 }
 
+static int take_name(void *config, const char *value)
+{
+	((struct create *)config)->name = value;
+	return 0;
+}
+
+/* "disk-size" is the setting disk_size, and "disk" the list of all. */
+static int take_unset(void *config, const char *value)
+{
+	static const char *const lists[][2] = {
+		{ "disk", "disks" },	   { "cdrom", "cdroms" },
+		{ "floppy", "floppies" },  { "net", "networks" },
+		{ "ssh-key", "ssh_keys" }, { "label", "labels" },
+	};
+	char name[64];
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (!strcmp(lists[i][0], value))
+			return put(config, lists[i][1], json_null());
+	snprintf(name, sizeof(name), "%s", value);
+	for (char *at = name; *at; at++)
+		*at = *at == '-' ? '_' : *at;
+	return put(config, name, json_null());
+}
+
+/* The first ones are those of lodge edit alone. */
+#define EDIT_ALONE 2
+
 static const struct option_spec create_options[] = {
+	{ "name", "NAME", "another name, while it is stopped", false,
+	  take_name },
+	{ "unset", "OPTION", "as if that had not been given; repeats", true,
+	  take_unset },
 	{ "kernel", "FILE", "as for lodge run, as all below to --usb", false,
 	  take_kernel },
 	{ "initrd", "FILE", "the kernel's initial RAM disk", false,
@@ -307,50 +351,84 @@ static const struct option_spec create_options[] = {
 	  take_autostart_order },
 };
 
-#define CREATE_OPTIONS (sizeof(create_options) / sizeof(create_options[0]))
+#define EDIT_OPTIONS   (sizeof(create_options) / sizeof(create_options[0]))
+#define CREATE_OPTIONS (EDIT_OPTIONS - EDIT_ALONE)
 
-static void help(void)
+static void help_create(void)
 {
 	printf("usage: lodge create NAME [IMAGE] [OPTIONS]\n\n"
 	       "Makes a machine that is kept, for lodge start: of an image of "
 	       "lodge image, with a\ndisk of its own, of a kernel or of disks; "
 	       "else the default guest.\n\n");
-	option_print(create_options, CREATE_OPTIONS);
+	option_print(create_options + EDIT_ALONE, CREATE_OPTIONS);
 	printf("\nexamples:\n"
 	       "  lodge create web debian --memory 2G --publish 8080:80 "
 	       "--restart always\n"
 	       "  lodge create dos --firmware bios --disk c.img,bus=ide\n");
 }
 
-static int make(const char *name, json_t *config)
+static void help_edit(void)
+{
+	printf("usage: lodge edit NAME [OPTIONS]\n\n"
+	       "Changes a machine that is kept: what is given takes the place "
+	       "of what was. One that\nruns has it from its next start on.\n\n");
+	option_print(create_options, EDIT_OPTIONS);
+}
+
+/* The exit status of one request. */
+static int ask(const struct create *create, const char *method,
+	       const char *path, json_t *body)
 {
 	struct api_client client;
 	struct vmm_error error;
 	json_t *answer;
-	int status = managed_open(&client, "create", API_START);
+	int status = managed_open(&client, create->command, API_START);
 
-	if (status != MACHINE_OK)
+	if (status != MACHINE_OK) {
+		json_decref(body);
 		return status;
-	answer = api_call(&client, "POST", "/v1/vms",
-			  json_pack("{ss sO}", "name", name, "config", config),
-			  &status, &error);
+	}
+	answer = api_call(&client, method, path, body, &status, &error);
 	api_close(&client);
 	if (!answer) {
-		cli_error("create: %s", error.text);
+		cli_error("%s: %s", create->command, error.text);
 		return status == 400 ? MACHINE_USAGE : MACHINE_FAILED;
 	}
 	json_decref(answer);
 	return MACHINE_OK;
 }
 
-static int run_create(const struct command_context *context, int argc,
-		      char **argv)
+static int make(struct create *create, int words, char **argv)
 {
-	struct create create = { .config = json_object() };
+	if (words == 2)
+		put(create, "image", json_string(argv[1]));
+	return ask(create, "POST", "/v1/vms",
+		   json_pack("{ss sO}", "name", argv[0], "config",
+			     create->config));
+}
+
+static int change(struct create *create, int words, char **argv)
+{
+	char path[400];
+
+	api_vm_path(path, sizeof(path), argv[0], "");
+	return ask(create, "PATCH", path,
+		   json_pack("{ss* sO}", "name", create->name, "config",
+			     create->config));
+}
+
+/* Options and words, at most `most` of these, then `act`. */
+static int run_with(struct create *create, const struct option_spec *options,
+		    size_t count, int most, int argc, char **argv,
+		    void (*help)(void),
+		    int (*act)(struct create *create, int words, char **argv))
+{
+	const char *command = create->command;
 	int words, status = MACHINE_USAGE;
 
-	switch (option_parse_words("create", create_options, CREATE_OPTIONS,
-				   argc, argv, &create, &words)) {
+	create->config = json_object();
+	switch (option_parse_words(command, options, count, argc, argv, create,
+				   &words)) {
 	case OPTION_HELP:
 		help();
 		status = MACHINE_OK;
@@ -358,24 +436,47 @@ static int run_create(const struct command_context *context, int argc,
 	case OPTION_BAD:
 		break;
 	case OPTION_GO_ON:
-		if (words == 2)
-			put(&create, "image", json_string(argv[1]));
 		if (words < 1)
-			cli_error("create: a machine's name is missing; see "
-				  "lodge help create");
-		else if (words > 2)
-			cli_error("create: unexpected argument \"%s\"; see "
-				  "lodge help create", argv[2]);
+			cli_error("%s: a machine's name is missing; see lodge "
+				  "help %s", command, command);
+		else if (words > most)
+			cli_error("%s: unexpected argument \"%s\"; see lodge "
+				  "help %s", command, argv[most], command);
 		else
-			status = make(argv[0], create.config);
+			status = act(create, words, argv);
 	}
-	json_decref(create.config);
+	json_decref(create->config);
 	return status;
+}
+
+static int run_create(const struct command_context *context, int argc,
+		      char **argv)
+{
+	struct create create = { .command = "create" };
+
+	return run_with(&create, create_options + EDIT_ALONE, CREATE_OPTIONS, 2,
+			argc, argv, help_create, make);
+}
+
+static int run_edit(const struct command_context *context, int argc,
+		    char **argv)
+{
+	struct create create = { .command = "edit" };
+
+	return run_with(&create, create_options, EDIT_OPTIONS, 1, argc, argv,
+			help_edit, change);
 }
 
 const struct command command_create = {
 	.name = "create",
 	.summary = "make a machine that is kept",
 	.run = run_create,
-	.help = help,
+	.help = help_create,
+};
+
+const struct command command_edit = {
+	.name = "edit",
+	.summary = "change a machine that is kept",
+	.run = run_edit,
+	.help = help_edit,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands that look at running machines, stop and end them: list, status,
- * pause, resume, stop, reset.
+ * Commands that look at running machines and hold them: list, status, pause,
+ * resume, reset.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +16,8 @@
 #include "vmm/machine.h"
 #include "vmm/remote.h"
 
-#define PATIENCE       30 /* seconds for an answer */
-#define STOP_TIMEOUT   60 /* seconds for a guest to power off */
-#define BUTTON_TIMEOUT 10 /* of them before its agent is asked */
-#define REASON_MAX     200
+#define PATIENCE     30 /* seconds for an answer */
+#define REASON_MAX   200
 
 /* The text and number of a status, "" and 0 when missing. */
 static const char *text_of(const json_t *status, const char *name)
@@ -229,6 +227,17 @@ static void help_resume(void)
 	       "Lets a machine go on that lodge pause has stopped.\n");
 }
 
+/* A kept machine has done it; why it may be paused all the same. */
+static int why_paused(struct target *target, char *reason, size_t size)
+{
+	json_t *result = target_call(target, "status", NULL, PATIENCE, NULL);
+
+	target_close(target);
+	snprintf(reason, size, "%s", text_of(result, "reason"));
+	json_decref(result);
+	return result ? MACHINE_OK : MACHINE_FAILED;
+}
+
 /* Calls the command; *reason: why the machine is paused after it, or "". */
 static int hold(const char *command, void (*help)(void), int argc, char **argv,
 		char *reason, size_t size)
@@ -241,8 +250,10 @@ static int hold(const char *command, void (*help)(void), int argc, char **argv,
 	*reason = '\0';
 	if (target_parse(&target, 0, argc, argv))
 		return target_status(&target, help);
-	if (managed_say(command, target.word[0], command, NULL, &status))
-		return status;
+	if (managed_say(command, target.word[0], command, NULL, NULL,
+			&status))
+		return status == MACHINE_OK ? why_paused(&target, reason, size) :
+					      status;
 	result = target_call(&target, command, NULL, PATIENCE, NULL);
 	target_close(&target);
 	snprintf(reason, size, "%s", text_of(result, "reason"));
@@ -285,79 +296,7 @@ const struct command command_resume = {
 	.help = help_resume,
 };
 
-/* --- stop, reset ------------------------------------------------------------ */
-
-/*
- * A guest that does not heed the button has an agent perhaps, and its system
- * ends in the same order.
- */
-static void power_off_by_agent(const char *name)
-{
-	static const struct agent_patience patience = { BUTTON_TIMEOUT, NULL };
-	struct agent *agent = malloc(sizeof(*agent));
-	struct vmm_error error;
-	const uint8_t off = 0;
-
-	if (agent && !agent_open(agent, name, &patience, &error)) {
-		agent_send(agent, AGENT_POWER, &off, sizeof(off), &error);
-		agent_close(agent);
-	}
-	free(agent);
-}
-
-static int wait_end(struct target *target)
-{
-	if (!remote_wait_end(&target->remote, BUTTON_TIMEOUT))
-		return 0;
-	power_off_by_agent(target->word[0]);
-	return remote_wait_end(&target->remote,
-			       STOP_TIMEOUT - BUTTON_TIMEOUT);
-}
-
-static void help_stop(void)
-{
-	printf("usage: lodge stop [--force] NAME\n\n"
-	       "Presses a machine's power button and waits up to %d seconds "
-	       "for its guest to\npower off. A guest that does not heed the "
-	       "button is told by its agent.\n\n"
-	       "  --force               end it at once, whatever the guest "
-	       "does\n", STOP_TIMEOUT);
-}
-
-static int run_stop(const struct command_context *context, int argc,
-		    char **argv)
-{
-	struct target target = { .command = "stop", .words_min = 1,
-				 .words_max = 1 };
-	json_t *result;
-	int status = MACHINE_FAILED;
-
-	if (target_parse(&target, TARGET_FORCE, argc, argv))
-		return target_status(&target, help_stop);
-	if (managed_say("stop", target.word[0], "stop",
-			json_pack("{sb}", "force", (int)target.force),
-			&status))
-		return status;
-	result = target_call(&target, "stop",
-			     json_pack("{sb}", "force", (int)target.force),
-			     PATIENCE, NULL);
-	if (result && wait_end(&target))
-		cli_error("stop: %s still runs: its guest does not heed the "
-			  "power button; lodge stop --force %s ends it",
-			  target.word[0], target.word[0]);
-	else if (result)
-		status = MACHINE_OK;
-	json_decref(result);
-	target_close(&target);
-	return status;
-}
-
-const struct command command_stop = {
-	.name = "stop",
-	.summary = "press a machine's power button, or end it",
-	.run = run_stop,
-	.help = help_stop,
-};
+/* --- reset -------------------------------------------------------------------- */
 
 static void help_reset(void)
 {
@@ -375,7 +314,8 @@ static int run_reset(const struct command_context *context, int argc,
 
 	if (target_parse(&target, 0, argc, argv))
 		return target_status(&target, help_reset);
-	if (managed_say("reset", target.word[0], "reset", NULL, &status))
+	if (managed_say("reset", target.word[0], "reset", NULL, NULL,
+			&status))
 		return status;
 	result = target_call(&target, "reset", NULL, PATIENCE, NULL);
 	target_close(&target);

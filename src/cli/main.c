@@ -36,10 +36,12 @@ static const struct command command_help = {
 static const struct command *const commands[] = {
 	&command_run,
 	&command_create,
+	&command_edit,
 	&command_start,
 	&command_ps,
 	&command_rm,
 	&command_console,
+	&command_events,
 	&command_list,
 	&command_status,
 	&command_pause,

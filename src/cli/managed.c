@@ -8,7 +8,7 @@
 #include "vmm/machine.h"
 #include "vmm/remote.h"
 
-#define WAIT_SECONDS "3600"
+#define WAIT_SECONDS 3600
 #define PATH_SIZE    400
 
 int managed_open(struct api_client *client, const char *command,
@@ -32,17 +32,45 @@ json_t *managed_find(struct api_client *client, const char *name)
 	return api_call(client, "GET", path, NULL, &status, &error);
 }
 
+/* The job to its end; `answer` is what is known of it. */
+static json_t *wait_job(struct api_client *client, json_t *answer,
+			struct vmm_error *error)
+{
+	char path[PATH_SIZE];
+	const char *why;
+	int status;
+
+	snprintf(path, sizeof(path), "/v1/jobs/%lld?wait=%d",
+		 (long long)json_integer_value(json_object_get(answer, "id")),
+		 WAIT_SECONDS);
+	json_decref(answer);
+	answer = api_call(client, "GET", path, NULL, &status, error);
+	why = json_string_value(json_object_get(
+		json_object_get(answer, "error"), "detail"));
+	if (!why)
+		return answer;
+	vmm_error_set(error, "%s", why);
+	json_decref(answer);
+	return NULL;
+}
+
 int managed_verb(struct api_client *client, const char *command,
-		 const char *name, const char *verb, json_t *body)
+		 const char *name, const char *verb, json_t *body,
+		 const struct managed_late *late)
 {
 	struct vmm_error error;
 	char path[PATH_SIZE], more[64];
 	json_t *answer;
 	int status;
 
-	snprintf(more, sizeof(more), "/%s?wait=" WAIT_SECONDS, verb);
+	snprintf(more, sizeof(more), "/%s?wait=%u", verb,
+		 late ? late->seconds : WAIT_SECONDS);
 	api_vm_path(path, sizeof(path), name, more);
 	answer = api_call(client, "POST", path, body, &status, &error);
+	if (answer && status == 202 && late) {
+		late->call(name);
+		answer = wait_job(client, answer, &error);
+	}
 	if (!answer) {
 		cli_error("%s: %s", command, error.text);
 		return MACHINE_FAILED;
@@ -67,7 +95,7 @@ static bool runs_plainly(const char *name, const json_t *vm)
 }
 
 bool managed_say(const char *command, const char *name, const char *verb,
-		 json_t *body, int *status)
+		 json_t *body, const struct managed_late *late, int *status)
 {
 	struct api_client client;
 	struct vmm_error error;
@@ -80,7 +108,7 @@ bool managed_say(const char *command, const char *name, const char *verb,
 		ours = !runs_plainly(name, vm);
 		if (ours)
 			*status = managed_verb(&client, command, name, verb,
-					       json_incref(body));
+					       json_incref(body), late);
 		json_decref(vm);
 		api_close(&client);
 	}

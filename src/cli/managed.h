@@ -10,18 +10,25 @@
 
 #include "cli/api.h"
 
+/* What is done when a verb is not done after some seconds. */
+struct managed_late {
+	unsigned int seconds;
+	void (*call)(const char *name);
+};
+
 /*
  * Says `verb` ("stop") to the machine `name` when lodged keeps it, and waits
  * for the end of that; `command` begins the line of an error. The body's
- * reference is taken (NULL: none). False: it does not keep it, or a machine
+ * reference is taken (NULL: none); `late` may be NULL. False: it does not keep it, or a machine
  * of lodge run has that name now; else *status is the exit status.
  */
 bool managed_say(const char *command, const char *name, const char *verb,
-		 json_t *body, int *status);
+		 json_t *body, const struct managed_late *late, int *status);
 
 /* The same on a connection, for one that is kept. An exit status. */
 int managed_verb(struct api_client *client, const char *command,
-		 const char *name, const char *verb, json_t *body);
+		 const char *name, const char *verb, json_t *body,
+		 const struct managed_late *late);
 
 /* The machine as the API tells it; NULL: it is not kept, or is not reached. */
 json_t *managed_find(struct api_client *client, const char *name);

@@ -292,9 +292,12 @@ static bool lives(struct manager *manager, const char *id)
 static void look_at_folders(struct manager *manager, bool fresh)
 {
 	struct dirent **entry;
-	int count = scandirat(manager->vms_folder, ".", &entry, NULL,
-			      alphasort);
+	uint64_t bytes = 0;
+	int count;
 
+	/* What was being removed. */
+	folder_prune(manager->vms_folder, &bytes);
+	count = scandirat(manager->vms_folder, ".", &entry, NULL, alphasort);
 	for (int i = 0; i < count; i++) {
 		const char *id = entry[i]->d_name;
 

@@ -503,11 +503,18 @@ static void merge(json_t *into, const json_t *change)
 json_t *spec_change(const json_t *config, const json_t *change,
 		    struct problem *problem)
 {
-	json_t *changed;
+	json_t *changed, *value;
+	const char *name;
 
 	if (!json_is_object(change)) {
 		problem_set(problem, 400, "bad-config",
 			    "config: give an object");
+		return NULL;
+	}
+	json_object_foreach((json_t *)change, name, value) {
+		if (find(name))
+			continue;
+		refuse_name(name, problem);
 		return NULL;
 	}
 	changed = json_deep_copy(config);

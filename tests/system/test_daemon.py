@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import threading
 
+import pexpect
 import pytest
 
 import tiny
@@ -463,6 +464,94 @@ def test_commands(daemon, kernel, tmp_path):
     assert daemon.cli("start", "web").returncode == 0
     assert daemon.cli("rm", "--force", "web").returncode == 0
     assert daemon.ps() == {} and not daemon.processes()
+
+
+def test_several_at_once(daemon, kernel):
+    """By their names, or by a label."""
+    config = kernel()
+    for name, tier in ("a", "front"), ("b", "front"), ("c", "back"):
+        result = daemon.cli("create", name, "--kernel", config["kernel"],
+                            "--memory", "16M", "--engine", ENGINE,
+                            "--label", f"tier={tier}", "--label", "all")
+        assert result.returncode == 0, result.stderr
+
+    def states():
+        return [vm["state"] for _, vm in sorted(daemon.ps().items())]
+    assert daemon.cli("start", "--label", "tier=front").returncode == 0
+    assert states() == ["running", "running", "stopped"]
+    assert daemon.cli("stop", "--force", "a", "b").returncode == 0
+    assert states() == ["stopped"] * 3
+    assert daemon.cli("start", "--label", "all").returncode == 0
+    assert daemon.cli("stop", "--timeout", "1", "c").returncode == 0
+    assert states() == ["running", "running", "stopped"]
+    result = daemon.cli("start", "--label", "tier=none")
+    assert result.returncode == 1 and "tier=none" in result.stderr
+    # One that is refused does not keep the others.
+    result = daemon.cli("start", "a", "none", "c")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 2
+    assert states() == ["running"] * 3
+    assert daemon.cli("rm", "--force", "--label", "all").returncode == 0
+    assert states() == []
+
+
+def test_edit_and_events(daemon, kernel):
+    config = kernel()
+    daemon.cli("create", "web", "--kernel", config["kernel"], "--memory",
+               "16M", "--engine", ENGINE, "--disk", "/none.img")
+    result = daemon.cli("start", "web")
+    assert result.returncode == 1 and "/none.img" in result.stderr
+    assert daemon.cli("edit", "web", "--unset", "disk", "--cpus", "2",
+                      "--name", "db").returncode == 0
+    assert daemon.cli("start", "db").returncode == 0
+    assert daemon.ps()["db"]["cpus"] == 2
+    result = daemon.cli("edit", "db", "--name", "web")
+    assert result.returncode == 1 and "lodge stop db" in result.stderr
+    result = daemon.cli("edit", "db", "--unset", "cpuz")
+    assert result.returncode == 2 and "cpus" in result.stderr
+    lines = daemon.cli("events", "--json").stdout.splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds == ["created", "starting", "failed", "renamed", "starting",
+                     "running"]
+    text = daemon.cli("events", "web").stdout
+    assert "failed" in text and "/none.img" in text and "running" not in text
+    follower = subprocess.Popen([LODGE, "events", "--follow"],
+                                env=daemon.env, text=True,
+                                stdout=subprocess.PIPE)
+    try:
+        for kind in kinds:
+            assert kind in follower.stdout.readline()
+        daemon.cli("stop", "--force", "db")
+        assert "stopping" in follower.stdout.readline()
+        assert "stopped" in follower.stdout.readline()
+    finally:
+        follower.kill()
+        follower.communicate()
+
+
+def test_console(daemon, tmp_path):
+    """What it said is there for whoever comes, keys go to it."""
+    words = tiny.text("hello") + b"\xEB\xFE"  # then 1: jmp 1b
+    path = tmp_path / "words.elf"
+    path.write_bytes(tiny.kernel(words))
+    daemon.cli("create", "web", "--kernel", path, "--memory", "16M",
+               "--engine", ENGINE)
+    result = daemon.cli("console", "web")
+    assert result.returncode == 1 and "lodge ps" in result.stderr
+    daemon.cli("start", "web")
+    child = pexpect.spawn(str(LODGE), ["console", "web"], env=daemon.env,
+                          timeout=60)
+    child.expect("hello")
+    child.send("\x01x")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert daemon.ps()["web"]["state"] == "running"
+    other = subprocess.Popen([LODGE, "console", "web"], env=daemon.env,
+                             stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE)
+    daemon.cli("stop", "--force", "web")
+    other.communicate(timeout=60)
+    assert other.returncode == 0
 
 
 def test_plain_machines_are_listed(daemon, kernel):

@@ -35,13 +35,15 @@ def test_no_command_shows_usage():
 def test_help_lists_commands(args):
     result = run(*args)
     assert result.returncode == 0
-    for word in ("run", "create", "start", "ps", "rm", "list", "status", "stop", "reset", "screenshot",
+    for word in ("run", "create", "edit", "start", "ps", "rm", "events",
+                 "console", "list", "status", "stop", "reset", "screenshot",
                  "keys", "inspect", "host", "version", "help"):
         assert f"\n  {word} " in result.stdout
 
 
 @pytest.mark.parametrize("command", [
-    "run", "create", "start", "ps", "rm", "list", "status", "stop", "reset", "screenshot", "keys", "inspect",
+    "run", "create", "edit", "start", "ps", "rm", "events", "console",
+    "list", "status", "stop", "reset", "screenshot", "keys", "inspect",
     "host", "version", "help"])
 def test_help_of_a_command(command):
     by_name, by_option = run("help", command), run(command, "--help")

@@ -142,6 +142,8 @@ static void a_change_is_merged(void **state)
 	assert_string_equal(changed("{\"cpus\":1}", "{\"cpus\":100}"),
 			    "refused");
 	assert_string_equal(changed("{}", "7"), "refused");
+	assert_string_equal(changed("{}", "{\"cpuz\":null}"), "refused");
+	assert_non_null(strstr(problem.text, "did you mean cpus?"));
 }
 
 static void labels_choose(void **state)
