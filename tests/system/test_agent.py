@@ -468,6 +468,19 @@ def test_a_killed_proxy(guest):
     until(lambda: sh(guest, "pidof nc").returncode == 1)
 
 
+def test_a_killed_agent(guest):
+    """What it serves goes on, and another one takes its place."""
+    child = subprocess.Popen(
+        [LODGE, "exec", "-i", guest, "--", "sh", "-c",
+         "set -- $(cat /proc/$PPID/stat); kill -9 $4; echo $4; cat"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    killed = child.stdout.readline().strip()
+    until(lambda: output(guest, "cut -d ' ' -f 4 /proc/$PPID/stat").strip()
+          not in (killed, "1"))
+    assert child.communicate("still here")[0] == "still here"
+    assert child.returncode == 0
+
+
 def test_a_guest_without_an_ssh_server(guest, tmp_path):
     where = {"env": {**os.environ, "XDG_DATA_HOME": str(tmp_path)}}
     refused(run("ssh", guest, **where), 1, "no ssh server",
