@@ -29,6 +29,7 @@
 
 #include "disk.h"
 #include "net.h"
+#include "share.h"
 #include "work.h"
 
 /* A test works for this long at least. */
@@ -278,6 +279,16 @@ static const struct test net_tests[] = {
 	{ "net_conn", net_conn, 1e-3, "k/s" },
 };
 
+/* Of a folder that a guest shares with the host, or natively of any. */
+static const struct test share_tests[] = {
+	{ "share_read", share_read, 1, "MiB/s" },
+	{ "share_write", share_write, 1, "MiB/s" },
+	{ "share_stat", share_stat, 1e-3, "k/s" },
+	{ "share_open", share_open, 1e-3, "k/s" },
+	{ "share_create", share_create, 1e-3, "k/s" },
+	{ "share_list", share_list, SHARE_FILES * 1e-3, "k/s" },
+};
+
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 /* As often as `ios=N` on the kernel's command line says; 0: long enough. */
@@ -385,7 +396,15 @@ static void run_net_tests(const char *list, const char *peer)
 		printf("bench net_first %.6g ms\n", net_first());
 }
 
-static void run_tests(const char *list, const char *peer)
+static void run_share_tests(const char *list, const char *folder)
+{
+	for (unsigned int i = 0; i < COUNT(share_tests); i++)
+		if (listed(list, share_tests[i].name) &&
+		    share_there(share_tests[i].name, folder))
+			run_test(&share_tests[i]);
+}
+
+static void run_tests(const char *list, const char *peer, const char *folder)
 {
 	for (unsigned int i = 0; i < COUNT(tests); i++)
 		if (!list || listed(list, tests[i].name))
@@ -394,6 +413,8 @@ static void run_tests(const char *list, const char *peer)
 		run_disk_tests(list);
 	if (list)
 		run_net_tests(list, peer);
+	if (list)
+		run_share_tests(list, folder);
 	/* Two processors against one: only when asked for. */
 	if (list && listed(list, "busy"))
 		for (unsigned int i = 0; i < 2 * BUSY_ROUNDS; i++)
@@ -419,7 +440,7 @@ static void run_as_init(void)
 {
 	static char line[4096];
 	double boot = now();
-	char *list, *peer;
+	char *list, *peer, *folder;
 	ssize_t n;
 	int fd;
 
@@ -436,10 +457,12 @@ static void run_as_init(void)
 		fixed = strtoull(strstr(line, "ios=") + 4, NULL, 10);
 	list = word_of(line, "bench=");
 	peer = word_of(line, "peer=");
+	folder = word_of(line, "folder=");
 	cut_word(list);
 	cut_word(peer);
+	cut_word(folder);
 	if (!list || strcmp(list, "none"))
-		run_tests(list, peer);
+		run_tests(list, peer, folder);
 	sync();
 	reboot(RB_POWER_OFF);
 }
@@ -453,6 +476,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (getpid() == 1)
 		run_as_init();
-	run_tests(argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL);
+	run_tests(argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL,
+		  argc > 3 ? argv[3] : NULL);
 	return 0;
 }

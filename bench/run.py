@@ -30,6 +30,7 @@ import gdb  # noqa: E402
 import guests  # noqa: E402
 import images  # noqa: E402
 import nets  # noqa: E402
+import shares  # noqa: E402
 import table  # noqa: E402
 from guests import BenchError  # noqa: E402
 
@@ -51,11 +52,11 @@ QUICK = ['integer', 'calls', 'sort', 'loads', 'memcpy_16K', 'double',
          'avx2_copy', 'getpid', 'pagefault', 'fork']
 
 ALL_TESTS = (table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS +
-             table.NET_TESTS)
+             table.NET_TESTS + table.SHARE_TESTS)
 
 # What --only chooses from.
 PARTS = ['figures', 'debian', 'tests', 'disks', 'formats', 'images',
-         'nets']
+         'nets', 'shares']
 
 AT_PROMPT = 'memory beyond guest RAM, at the prompt'
 
@@ -102,9 +103,9 @@ def run_tool(command, what):
 def build_program(folder, compiler):
     program = folder / 'bench'
     sources = [HERE / name for name in ('guest.c', 'work.c', 'disk.c',
-                                          'net.c', 'module.c')]
+                                          'net.c', 'share.c', 'module.c')]
     headers = [HERE / name for name in ('work.h', 'disk.h', 'net.h',
-                                        'module.h')]
+                                        'share.h', 'module.h')]
     if not newer(program, sources + headers):
         run_tool([compiler, '-O2', '-static', '-o', str(program),
                   *map(str, sources), '-lm'],
@@ -466,6 +467,14 @@ def measure_nets(setup, tests, rounds):
                     first)])
 
 
+def measure_shares(setup, tests, rounds):
+    """Rows of the table of shared folders."""
+    rates = table.Rates()
+    shares.Bench(setup, run_tool, say).measure(
+        tests, rounds, lambda name, output: collect(rates, name, output))
+    return table.share_rows(rates)
+
+
 def measure_images(setup, rounds):
     """Rows of the table of conversions, and of the small ones."""
     with images.Images(setup.lodge.program, setup.folder) as bench:
@@ -482,6 +491,7 @@ def text_of(about, results):
             (table.DISK_HEAD, table.disk_lines(results['disks'])),
             (table.FORMAT_HEAD, table.format_lines(results['formats'])),
             (table.NET_HEAD, table.format_lines(results['nets'])),
+            (table.SHARE_HEAD, table.share_lines(results['shares'])),
             table.convert_table(results['conversions']),
             (table.SMALL_HEAD, table.small_lines(results['images']))):
         lines = list(lines)
@@ -580,7 +590,8 @@ def choose(args):
     if args.only is None:
         args.only = ['figures', 'tests'] if args.quick else list(PARTS)
         if args.tests:
-            args.only = ['figures', 'tests', 'disks', 'formats', 'nets']
+            args.only = ['figures', 'tests', 'disks', 'formats', 'nets',
+                         'shares']
     if args.no_figures and 'figures' in args.only:
         args.only.remove('figures')
     if not args.tests:
@@ -588,7 +599,8 @@ def choose(args):
             ('tests', QUICK if args.quick else table.TESTS),
             ('disks', table.DISK_TESTS),
             ('formats', table.FORMAT_TESTS),
-            ('nets', table.NET_TESTS)) if part in args.only
+            ('nets', table.NET_TESTS),
+            ('shares', table.SHARE_TESTS)) if part in args.only
                       for t in tests]
 
 
@@ -608,6 +620,9 @@ def measure(setup, args, about):
     net_rows, first = (measure_nets(setup, of_nets, rounds) if of_nets
                        else ([], []))
     figures += first
+    of_shares = chosen(table.SHARE_TESTS)
+    share_rows = (measure_shares(setup, of_shares, rounds) if of_shares
+                  else [])
     conversions, small = (measure_images(setup, rounds)
                           if 'images' in args.only else ([], []))
     rates, memory = run_tests(setup, tests, rounds if tests else 0)
@@ -626,8 +641,8 @@ def measure(setup, args, about):
     about['above the goal'] = ', '.join(missed) or 'nothing'
     about['slower than QEMU'] = ', '.join(behind) or 'nothing'
     return {'figures': figures, 'disks': disk_rows, 'formats': formats,
-            'nets': net_rows, 'conversions': conversions, 'images': small,
-            'rates': rates}
+            'nets': net_rows, 'shares': share_rows,
+            'conversions': conversions, 'images': small, 'rates': rates}
 
 
 def bench(args):

@@ -51,6 +51,10 @@ FORMAT_TESTS = fio.TESTS
 # The network "user": TCP both ways, datagrams, requests, connections.
 NET_TESTS = ['net_get', 'net_put', 'net_udp', 'net_rr', 'net_conn']
 
+# A shared folder: 1 MiB at a time past the guest's cache, and small files.
+SHARE_TESTS = ['share_read', 'share_write', 'share_stat', 'share_open',
+               'share_create', 'share_list']
+
 # What lodge's rate is to be by QEMU's.
 DISK_GOALS = {'virtio_4k_1': 1.5, 'virtio_4k_32': 1.5,
               **{test: 1.5 for test in FORMAT_TESTS},
@@ -61,6 +65,7 @@ DISK_HEAD = ['disk', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'goal',
 FORMAT_HEAD = ['image', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
                'goal']
 NET_HEAD = ['network', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU', 'goal']
+SHARE_HEAD = ['shared folder', 'unit', 'host', 'lodge', 'host/lodge']
 SMALL_HEAD = ['image', 'unit', 'QEMU', 'lodge', 'QEMU/lodge', 'goal']
 RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
              'QEMU slow-down', 'lodge slow-down', 'goal', 'aim']
@@ -215,6 +220,18 @@ def format_lines(rows):
         yield [row['test'], row['unit']] + [
             number(row[key]) for key in ('native', 'qemu', 'lodge',
                                          'lodge_to_qemu', 'goal')]
+
+
+def share_rows(rates):
+    return [dict(rates.row(test)) for test in SHARE_TESTS
+            if test in rates.units]
+
+
+def share_lines(rows):
+    for row in rows:
+        yield [row['test'], row['unit'], number(row['native']),
+               number(row['lodge']),
+               number(ratio(row['native'], row['lodge']))]
 
 
 def image_rows(conversions, small, goals):

@@ -2,7 +2,7 @@
 /*
  * The server's sandbox: no new privileges; of root's only those over files;
  * by Landlock (landlock(7)) no file but those of the folder, no network, no
- * signals to others.
+ * signals to others; of the kernel's calls those that it makes.
  */
 #include "share/server/sandbox.h"
 
@@ -109,5 +109,7 @@ int sandbox_enter(int fd, bool readonly)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	rc = drop_capabilities();
-	return rc ? rc : confine(fd, readonly);
+	if (!rc)
+		rc = confine(fd, readonly);
+	return rc ? rc : sandbox_limit_calls();
 }
