@@ -68,6 +68,7 @@ TAKE(uplink)
 TAKE(vlan)
 TAKE(vxlan)
 TAKE(peer)
+TAKE(allow)
 TAKE(rule)
 TAKE(clear)
 
@@ -96,6 +97,8 @@ static const struct option_spec properties[] = {
 	  take_vxlan },
 	{ "peer", "ADDRESS", "of another host of it; repeats", true,
 	  take_peer },
+	{ "allow", "NETWORK", "its machines may reach this one's; repeats; "
+	  "none: no\nnetwork's", true, take_allow },
 	{ "json", NULL, "print JSON", false, take_json },
 };
 
@@ -220,6 +223,9 @@ static void print_network(const json_t *json)
 	if (json_array_size(json_object_get(json, "peers")))
 		printf("\n%-10s ", "peers");
 	print_texts(json_object_get(json, "peers"), ", ");
+	if (json_array_size(json_object_get(json, "allow")))
+		printf("\n%-10s ", "allow");
+	print_texts(json_object_get(json, "allow"), ", ");
 	printf("\n");
 	json_array_foreach(json_object_get(json, "users"), i, user)
 		printf("%-10s %s (%s)\n", "machine", text_of(user, "machine"),

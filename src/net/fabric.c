@@ -31,17 +31,30 @@ static uint64_t hash(uint64_t from, const void *bytes, size_t size)
 
 #define HASH 0xcbf29ce484222325
 
+/* What the names of a network's things end in. */
+static uint64_t make_tail(char tail[12], const char *name, const char *store)
+{
+	uint64_t id = hash(HASH, store, strlen(store) + 1);
+
+	id = hash(id, name, strlen(name));
+	id ^= id >> 32;
+	snprintf(tail, 12, "%.5s-%05x", name, (unsigned int)(id & 0xfffff));
+	return id;
+}
+
 void fabric_name(struct fabric *fabric, const struct network *network,
 		 const char *store)
 {
-	uint64_t id = hash(HASH, store, strlen(store) + 1);
 	char tail[12];
+	uint64_t id;
 
 	*fabric = (struct fabric){ .network = *network };
-	id = hash(id, network->name, strlen(network->name));
-	id ^= id >> 32;
-	snprintf(tail, sizeof(tail), "%.5s-%05x", network->name,
-		 (unsigned int)(id & 0xfffff));
+	for (unsigned int i = 0; i < network->allows; i++) {
+		make_tail(tail, network->allow[i], store);
+		snprintf(fabric->allowed[i], IFNAMSIZ, FABRIC_PREFIX "%.11s",
+			 tail);
+	}
+	id = make_tail(tail, network->name, store);
 	snprintf(fabric->bridge, IFNAMSIZ, FABRIC_PREFIX "%.11s", tail);
 	snprintf(fabric->vxlan, IFNAMSIZ, "lx-%.11s", tail);
 	snprintf(fabric->vlan, IFNAMSIZ, "lv-%.11s", tail);
@@ -318,8 +331,13 @@ void fabric_sweep(void)
 	if (access(FOLDERS, W_OK) || network_store_open(&store, &error))
 		return;
 	count = network_store_list(&store, &list, &error);
-	for (int i = 0; i < count; i++)
-		reconcile(&store, list[i].name, false, &error);
+	for (int i = 0; i < count; i++) {
+		struct fabric fabric;
+
+		fabric_name(&fabric, &list[i], store.path);
+		if (was_made(&fabric))
+			reconcile(&store, list[i].name, false, &error);
+	}
 	if (count >= 0)
 		free(list);
 	network_store_close(&store);

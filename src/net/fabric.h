@@ -38,6 +38,7 @@ struct fabric {
 	char vlan[IFNAMSIZ];
 	char table[FABRIC_NAME]; /* of rules, in two families */
 	char folder[FABRIC_PATH]; /* of its name server's files */
+	char allowed[NETWORK_ALLOW_MAX][IFNAMSIZ]; /* bridges, of allow[] */
 	unsigned int ports;
 	struct fabric_port *port;
 	json_t *rules; /* as rules_load() gives them; NULL: none */

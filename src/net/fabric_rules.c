@@ -258,10 +258,17 @@ static void forwarding(struct rules *r)
 		     json_pack("[o]", towards(r)));
 		return;
 	}
+	words_rule_ends(r, "forward", "accept",
+			json_pack("[oo]", towards(r), answers()));
+	for (unsigned int i = 0; i < r->fabric->network.allows; i++)
+		words_rule_ends(r, "forward", "accept",
+				json_pack("[oo]",
+					  words_is(words_meta("iifname"),
+						   r->fabric->allowed[i]),
+					  towards(r)));
 	words_drop(r, "forward", r->fabric->bridge, "other",
-	     json_pack("[oo]", words_is(words_meta("iifname"), FABRIC_PREFIX "*"),
-		       towards(r)));
-	words_rule_ends(r, "forward", "accept", json_pack("[oo]", towards(r), answers()));
+		   json_pack("[oo]", words_is(words_meta("iifname"),
+					      FABRIC_PREFIX "*"), towards(r)));
 	if (kind == NETWORK_NAT)
 		words_drop(r, "forward", r->fabric->bridge, "in",
 		     json_pack("[o]", towards(r)));
@@ -272,6 +279,11 @@ static void input(struct rules *r)
 {
 	const struct network *network = &r->fabric->network;
 
+	for (unsigned int i = 0; i < network->allows; i++)
+		words_rule_ends(r, "input", "accept",
+				json_pack("[o]",
+					  words_is(words_meta("iifname"),
+						   r->fabric->allowed[i])));
 	if (network->has4)
 		words_drop(r, "input", r->fabric->bridge, "other",
 		     json_pack("[ooo]", words_is(words_meta("iifname"), FABRIC_PREFIX "*"),

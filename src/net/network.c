@@ -304,6 +304,25 @@ static int set_peer(struct network *network, struct network_change *change,
 	return 0;
 }
 
+/* "none" stands for none of them. */
+static int set_allow(struct network *network, struct network_change *change,
+		     const char *value, struct net_error *error)
+{
+	if (!change->allows)
+		network->allows = 0;
+	change->allows = true;
+	if (!strcmp(value, "none"))
+		return 0;
+	if (!network_name_valid(value))
+		return net_error_set(error, "allow %s: give the name of a "
+				     "network", value);
+	if (network->allows == NETWORK_ALLOW_MAX)
+		return net_error_set(error, "allow %s: more than %d of them",
+				     value, NETWORK_ALLOW_MAX);
+	strcpy(network->allow[network->allows++], value);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct network *network, struct network_change *change,
@@ -314,6 +333,7 @@ static const struct {
 	{ "domain", set_domain }, { "mtu", set_mtu },
 	{ "uplink", set_uplink }, { "vlan", set_vlan },
 	{ "vxlan", set_vxlan },	  { "peer", set_peer },
+	{ "allow", set_allow },
 };
 
 int network_set(struct network *network, struct network_change *change,
@@ -365,6 +385,7 @@ static const char *needs_bridge(const struct network *network)
 	       network->vxlan		       ? "vxlan" :
 	       network->vlan		       ? "vlan" :
 	       network->uplink[0]	       ? "uplink" :
+	       network->allows		       ? "allow" :
 						 NULL;
 }
 

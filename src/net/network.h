@@ -19,6 +19,7 @@
 #define NETWORK_NAME_MAX   63
 #define NETWORK_DOMAIN_MAX 63
 #define NETWORK_PEERS_MAX  16
+#define NETWORK_ALLOW_MAX  8
 #define NETWORK_BITS_MIN   8  /* of an IPv4 subnet */
 #define NETWORK_BITS_MAX   29
 
@@ -56,6 +57,8 @@ struct network {
 	uint32_t vxlan;	       /* the overlay's number; 0: none */
 	unsigned int peers;    /* its other ends */
 	char peer[NETWORK_PEERS_MAX][NET_ADDRESS];
+	unsigned int allows; /* networks whose machines may reach this one's */
+	char allow[NETWORK_ALLOW_MAX][NETWORK_NAME_MAX + 1];
 	int64_t created; /* seconds since 1970 */
 };
 
@@ -80,11 +83,11 @@ void network_init(struct network *network, const char *name);
 
 /* What a change has set so far. Zero at its beginning. */
 struct network_change {
-	bool subnets, dhcp, peers, backing;
+	bool subnets, dhcp, peers, allows, backing;
 };
 
 /*
- * Sets the property: "kind", "backing", "subnet" and "peer" (repeated; the
+ * Sets the property: "kind", "backing", "subnet", "peer" and "allow" (repeated; the
  * first of a change replaces those before it), "dhcp" (FIRST-LAST, "on",
  * "off"), "domain", "mtu", "uplink", "vlan", "vxlan". 0, or -1 with the error.
  */

@@ -36,6 +36,15 @@ static json_t *peers(const struct network *network)
 	return list;
 }
 
+static json_t *allows(const struct network *network)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < network->allows; i++)
+		json_array_append_new(list, json_string(network->allow[i]));
+	return list;
+}
+
 static json_t *dhcp(const struct network *network)
 {
 	struct in_addr first = { htonl(network->dhcp_first) };
@@ -57,7 +66,7 @@ json_t *network_pack(const struct network *network)
 
 	if (gmtime_r(&when, &utc))
 		strftime(created, sizeof(created), TIME_FORMAT, &utc);
-	return json_pack("{si ss ss ss so so ss si ss si sI so ss}", "version",
+	return json_pack("{si ss ss ss so so ss si ss si sI so so ss}", "version",
 			 VERSION, "name", network->name, "kind",
 			 network_kinds[network->kind], "backing",
 			 network_backings[network->backing], "subnets",
@@ -65,7 +74,7 @@ json_t *network_pack(const struct network *network)
 			 network->domain, "mtu", (int)network->mtu, "uplink",
 			 network->uplink, "vlan", (int)network->vlan, "vxlan",
 			 (json_int_t)network->vxlan, "peers", peers(network),
-			 "created", created);
+			 "allow", allows(network), "created", created);
 }
 
 /* A property that is there, and no default's. */
@@ -133,7 +142,9 @@ int network_unpack(struct network *network, const json_t *json,
 	if (take_list(network, &change, json_object_get(json, "subnets"),
 		      "subnet", error) ||
 	    take_list(network, &change, json_object_get(json, "peers"), "peer",
-		      error))
+		      error) ||
+	    take_list(network, &change, json_object_get(json, "allow"),
+		      "allow", error))
 		return -1;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (take(network, &change, json_object_get(json, texts[i]),

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ANSWER 16384 /* the kernel cuts lists to what is asked for */
+#define ANSWER 4096
 
 int rtnl_open(struct rtnl *r)
 {
@@ -121,29 +121,21 @@ static int send_out(struct rtnl *r)
 	return 0;
 }
 
-/* One answer of many messages. 1: more is to come. */
-static int take(struct rtnl *r, const void *answer, size_t size,
-		void (*use)(void *ctx, const struct nlmsghdr *message),
-		void *ctx)
+/* What the kernel says. 1: nothing yet. */
+static int take(struct rtnl *r, const void *answer, size_t size)
 {
 	const struct nlmsghdr *m = answer;
 
 	for (; NLMSG_OK(m, size); m = NLMSG_NEXT(m, size)) {
 		if (m->nlmsg_seq != r->sequence)
 			continue;
-		if (m->nlmsg_type == NLMSG_DONE)
-			return 0;
 		if (m->nlmsg_type == NLMSG_ERROR)
 			return ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
-		if (use)
-			use(ctx, m);
 	}
 	return 1;
 }
 
-static int exchange(struct rtnl *r,
-		    void (*use)(void *ctx, const struct nlmsghdr *message),
-		    void *ctx)
+int rtnl_talk(struct rtnl *r)
 {
 	_Alignas(struct nlmsghdr) uint8_t answer[ANSWER];
 	int err = send_out(r);
@@ -157,58 +149,9 @@ static int exchange(struct rtnl *r,
 			err = 1;
 		else
 			err = got < 0 ? -errno :
-				take(r, answer, (size_t)got, use, ctx);
+				take(r, answer, (size_t)got);
 	} while (err > 0);
 	return err;
-}
-
-int rtnl_talk(struct rtnl *r)
-{
-	return exchange(r, NULL, NULL);
-}
-
-int rtnl_list(struct rtnl *r,
-	      void (*use)(void *ctx, const struct nlmsghdr *message),
-	      void *ctx)
-{
-	return exchange(r, use, ctx);
-}
-
-/* --- reading ------------------------------------------------------------------- */
-
-static const struct nlattr *find(const uint8_t *at, size_t size, uint16_t type)
-{
-	while (size >= NLA_HDRLEN) {
-		const struct nlattr *a = (const void *)at;
-		size_t step = NLA_ALIGN(a->nla_len);
-
-		if (a->nla_len < NLA_HDRLEN || a->nla_len > size)
-			return NULL;
-		if ((a->nla_type & NLA_TYPE_MASK) == type)
-			return a;
-		if (step > size)
-			return NULL;
-		at += step;
-		size -= step;
-	}
-	return NULL;
-}
-
-const struct nlattr *rtnl_find(const struct nlmsghdr *message, size_t size,
-			       uint16_t type)
-{
-	const size_t skip = NLMSG_HDRLEN + NLMSG_ALIGN(size);
-
-	if (message->nlmsg_len < skip)
-		return NULL;
-	return find((const uint8_t *)message + skip, message->nlmsg_len - skip,
-		    type);
-}
-
-const struct nlattr *rtnl_find_in(const struct nlattr *nest, uint16_t type)
-{
-	return find((const uint8_t *)nest + NLA_HDRLEN,
-		    nest->nla_len - (size_t)NLA_HDRLEN, type);
 }
 
 /* --- interfaces ------------------------------------------------------------------ */
@@ -228,5 +171,19 @@ int rtnl_change(struct rtnl *r, unsigned int index,
 		rtnl_put_u32(r, IFLA_MTU, change->mtu);
 	if (change->bridge)
 		rtnl_put_u32(r, IFLA_MASTER, change->bridge);
+	return rtnl_talk(r);
+}
+
+int rtnl_no_addresses(struct rtnl *r, unsigned int index)
+{
+	struct ifinfomsg *info = rtnl_begin(r, RTM_NEWLINK, 0, sizeof(*info));
+	struct nlattr *families, *six;
+
+	info->ifi_index = (int)index;
+	families = rtnl_nest(r, IFLA_AF_SPEC);
+	six = rtnl_nest(r, AF_INET6);
+	rtnl_put_u8(r, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	rtnl_nest_end(r, six);
+	rtnl_nest_end(r, families);
 	return rtnl_talk(r);
 }

@@ -46,20 +46,6 @@ void rtnl_nest_end(struct rtnl *r, struct nlattr *nest);
 /* Sends it, and waits for what the kernel says: 0 or a negative errno. */
 int rtnl_talk(struct rtnl *r);
 
-/*
- * Sends a request for a list (NLM_F_DUMP) and calls `use` for each message of
- * it. 0 or a negative errno.
- */
-int rtnl_list(struct rtnl *r,
-	      void (*use)(void *ctx, const struct nlmsghdr *message),
-	      void *ctx);
-
-/* An attribute of a message behind its fixed part of `size` bytes; or NULL. */
-const struct nlattr *rtnl_find(const struct nlmsghdr *message, size_t size,
-			       uint16_t type);
-/* And of an attribute that is a nest. */
-const struct nlattr *rtnl_find_in(const struct nlattr *nest, uint16_t type);
-
 /* --- interfaces -------------------------------------------------------------- */
 
 /* A change of an interface; 0 and NULL: as it is. */
@@ -73,5 +59,8 @@ struct rtnl_link {
 /* 0 or a negative errno. */
 int rtnl_change(struct rtnl *r, unsigned int index,
 		const struct rtnl_link *change);
+
+/* It makes itself no address of IPv6, once it is up. 0 or a negative errno. */
+int rtnl_no_addresses(struct rtnl *r, unsigned int index);
 
 #endif

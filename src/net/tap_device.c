@@ -260,6 +260,9 @@ static int join(struct tap_device *d, const struct net_config *config,
 		change.bridge = index_of(bridge);
 		change.mtu = config->mtu_given ? 0 : mtu_of(bridge);
 	}
+	/* A port is the bridge's; a host without IPv6 refuses. */
+	if (!err && bridge)
+		rtnl_no_addresses(&rtnl, d->index);
 	if (!err)
 		err = rtnl_change(&rtnl, d->index, &change);
 	rtnl_close(&rtnl);
@@ -279,7 +282,8 @@ static int open_new(struct tap_device *d, const struct net_config *config,
 	if (bridge && !index_of(bridge))
 		return net_error_set(error, "bridge=%s: there is none; as "
 				     "root: ip link add %s type bridge makes "
-				     "it", bridge, bridge);
+				     "it, lodge net create %s --backing bridge "
+				     "a network", bridge, bridge, bridge);
 	if (bridge && !is_a(bridge, "bridge", ""))
 		return net_error_set(error, "bridge=%s: is no bridge; give "
 				     "tap=NAME for a tap", bridge);

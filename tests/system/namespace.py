@@ -90,8 +90,9 @@ def namespace():
 
 def stay(shell, *addresses, card="eth0"):
     """The guest's card gets these addresses and asks for no others."""
-    shell.run(f"until [ -d /sys/class/net/{card} ] && pidof udhcpc; do "
-              "sleep 0.1; done; killall udhcpc; while ps | "
+    shell.run(f"until [ -d /sys/class/net/{card} ]; do sleep 0.1; done; "
+              "ps | grep '[/]etc/network' | while read pid more; do "
+              "kill $pid; done; killall udhcpc; while ps | "
               "grep -q '[/]etc/dhcp'; do sleep 0.1; done", timeout=120)
     shell.run("; ".join([f"ip link set {card} up", *(
         f"ip addr add {address} dev {card}" for address in addresses)]))

@@ -155,11 +155,17 @@ def test_isolated(outside, linux):
                    "10.8.0.0/24", "--subnet", "fd00:8::/64")
     lab = Network(ns, "lab", "--subnet", "10.7.0.0/24", "--subnet",
                   "fd00:7::/64")
-    one = cage.boot(linux, "one")
+    Network(ns, "free", "--subnet", "10.9.0.0/24", "--allow", "lab")
+    one = cage.boot(linux, "one", None, "--net", "bridge=free")
     two = lab.boot(linux, "two")
     for shell in one, two:
         has_addresses(shell)
-    assert "default" not in one.run("ip route")
+    wait_for(one, "ip route | grep -q 'default via 10.9.0.1'", 900)
+    assert "via 10.8.0.1" not in one.run("ip route")
+    # Where it is allowed, one reaches the other; not back.
+    wait_for(two, "ping -c 1 -W 2 10.9.0.16")
+    no_answer(one, "10.7.0.16")
+    one.run("ip link set eth1 down")
     wait_for(one, "ping -c 1 -W 2 10.8.0.1")
     wait_for(two, "ping -c 1 -W 2 192.0.2.2")
     for address in "10.8.0.1", "10.8.0.16":

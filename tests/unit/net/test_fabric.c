@@ -46,6 +46,9 @@ static struct fabric make(enum network_kind kind)
 				     "fd00:7::/64", &error), 0);
 	assert_int_equal(network_set(&network, &change, "backing", "bridge",
 				     &error), 0);
+	if (kind == NETWORK_NAT)
+		assert_int_equal(network_set(&network, &change, "allow",
+					     "other", &error), 0);
 	network.kind = kind;
 	assert_int_equal(network_complete(&network, &change, &error), 0);
 	fabric_name(&fabric, &network, "/nowhere");
