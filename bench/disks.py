@@ -24,6 +24,7 @@ COUNTED = 101000
 COUNTED_OFF = 1000
 
 LIMIT = 60
+TRIES = 10
 
 
 def build_initrd(drivers, program, initrd, run_tool):
@@ -83,11 +84,21 @@ class FormatImages:
                    'luks': ['--object', f'secret,id=key,file={self.secret}',
                             '-o', 'key-secret=key,iter-time=100']}
         for name, words in options.items():
-            self.run_tool(['qemu-img', 'convert', *words, '-f', 'raw',
-                           '-O', name, str(raw), self.paths[name]],
-                          'cannot make images')
+            self.make(['qemu-img', 'convert', *words, '-f', 'raw',
+                       '-O', name, str(raw), self.paths[name]])
         self.settle()
         return self
+
+    def make(self, command):
+        """qemu-img measures how long a passphrase takes; on a busy machine it
+        gives up now and then."""
+        for left in reversed(range(TRIES)):
+            try:
+                self.run_tool(command, 'cannot make images')
+                return
+            except BenchError:
+                if not left:
+                    raise
 
     def settle(self):
         """What was written goes to the disk now, not while something is

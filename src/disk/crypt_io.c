@@ -82,10 +82,21 @@ static int write_part(const struct place *p, uint64_t first, uint64_t offset,
 					end - first);
 }
 
+/* Memory for `length` bytes with the sectors around them, or for a part. */
+static uint8_t *take_memory(const struct place *p, uint64_t length)
+{
+	uint64_t size = PART;
+
+	if (length < PART / 2)
+		size = (length + 2 * (p->mask + 1) + ALIGN - 1) &
+		       ~(uint64_t)(ALIGN - 1);
+	return aligned_alloc(ALIGN, size);
+}
+
 static int in_parts(const struct place *p, uint64_t offset, uint64_t length,
 		    struct disk_vec vec, part_fn *call)
 {
-	uint8_t *buf = aligned_alloc(ALIGN, PART);
+	uint8_t *buf = take_memory(p, length);
 	int error = buf ? 0 : -ENOMEM;
 
 	while (length && !error) {

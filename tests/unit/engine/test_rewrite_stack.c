@@ -118,7 +118,8 @@ static void add_frame(struct drawing *d)
 		draw_maybe_other_size(&c);
 		draw_put(&c, 0xc8);
 		draw_put_value(&c, random_below(8) * slot_of(d), 2);
-		draw_put(&c, random_below(2) ? 0 : random_below(4));
+		/* What a fault leaves of several levels, varies. */
+		draw_put(&c, d->p->host ? 0 : random_below(8) / 2);
 		draw_add_piece(d, &c);
 		return;
 	}
