@@ -10,6 +10,8 @@
 #include "cli/command.h"
 #include "cli/option.h"
 #include "net/fabric.h"
+#include "net/switch/connect.h"
+#include "net/switch/serve.h"
 #include "vmm/machine.h"
 
 #define SET_MAX 64
@@ -144,7 +146,8 @@ static void describe_bridge(json_t *json, struct network_store *store,
 static json_t *describe(struct network_store *store,
 			const struct network *network)
 {
-	json_t *users = json_array(), *json;
+	int folder = network_store_folder(store, network->name);
+	json_t *users = json_array(), *json, *state;
 
 	json = network->created < 0 ? json_pack("{ss}", "name", network->name)
 				    : network_pack(network);
@@ -155,6 +158,10 @@ static json_t *describe(struct network_store *store,
 	json_object_set_new(json, "users", users);
 	if (network->created >= 0 && network->backing == NETWORK_BRIDGE)
 		describe_bridge(json, store, network);
+	state = folder < 0 ? NULL : connect_state(folder);
+	json_object_set_new(json, "switch", state ? state : json_null());
+	if (folder >= 0)
+		close(folder);
 	return json;
 }
 
@@ -196,15 +203,35 @@ static void print_drops(const json_t *drops, const char *machine)
 			       machine ? ", of " : "", machine ? machine : "");
 }
 
+static long long number_of(const json_t *json, const char *name)
+{
+	return json_integer_value(json_object_get(json, name));
+}
+
+static void print_port(const json_t *port)
+{
+	const json_t *sent = json_object_get(port, "sent");
+	const json_t *received = json_object_get(port, "received");
+
+	printf("%-10s %s: ", "port", text_of(port, "machine"));
+	print_texts(json_object_get(port, "addresses"), ", ");
+	printf("\n  sent     %lld frames, %lld bytes; %lld refused, %lld too "
+	       "many for all\n  received %lld frames, %lld bytes; %lld "
+	       "dropped\n", number_of(sent, "frames"),
+	       number_of(sent, "bytes"), number_of(port, "refused"),
+	       number_of(port, "stormed"), number_of(received, "frames"),
+	       number_of(received, "bytes"), number_of(port, "dropped"));
+}
+
 static void print_network(const json_t *json)
 {
 	static const char *const texts[] = { "kind", "backing", "dhcp",
 					     "domain", "uplink",
 					     "bridge" };
 	static const char *const numbers[] = { "mtu", "vlan", "vxlan" };
+	const json_t *user, *port;
 	json_t *rules;
 	const char *name;
-	const json_t *user;
 	size_t i;
 
 	printf("%-10s %s\n", "name", text_of(json, "name"));
@@ -212,11 +239,10 @@ static void print_network(const json_t *json)
 		if (*text_of(json, texts[i]))
 			printf("%-10s %s\n", texts[i], text_of(json, texts[i]));
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		json_int_t n =
-			json_integer_value(json_object_get(json, numbers[i]));
+		long long n = number_of(json, numbers[i]);
 
 		if (n)
-			printf("%-10s %lld\n", numbers[i], (long long)n);
+			printf("%-10s %lld\n", numbers[i], n);
 	}
 	printf("%-10s ", "subnets");
 	print_texts(json_object_get(json, "subnets"), ", ");
@@ -235,6 +261,9 @@ static void print_network(const json_t *json)
 			printf("%-10s %s: %s\n", "rule", name,
 			       json_string_value(user));
 	print_drops(json_object_get(json, "dropped"), NULL);
+	json_array_foreach(json_object_get(json_object_get(json, "switch"),
+					   "ports"), i, port)
+		print_port(port);
 }
 
 /* 0, or the exit status after cli_error(). */
@@ -304,7 +333,7 @@ static int run_create(struct network_store *store, struct args *args)
 static const struct part part_create = {
 	.name = "create",
 	.synopsis = "NAME [OPTIONS]",
-	.summary = "Makes a network between machines.",
+	.summary = "Makes a network; lodge run --net network=NAME joins it.",
 	.options = properties,
 	.option_count = PROPERTIES,
 	.named = true,
@@ -529,11 +558,39 @@ static const struct part part_rules = {
 	.run = run_rules,
 };
 
+static void tell_ready(void)
+{
+	printf("ready\n");
+	fflush(stdout);
+	/* Who started it waits for no more than that. */
+	if (!freopen("/dev/null", "w", stdout) ||
+	    !freopen("/dev/null", "w", stderr))
+		_exit(MACHINE_FAILED);
+}
+
+static int run_serve(struct network_store *store, struct args *args)
+{
+	struct net_error error;
+
+	if (!switch_serve(store, args->word[0], tell_ready, &error))
+		return MACHINE_OK;
+	return failed("serve", &error);
+}
+
+static const struct part part_serve = {
+	.name = "serve",
+	.synopsis = "NAME",
+	.summary = "Is the switch of a network until its last machine ends; "
+		   "the first one starts\nit.",
+	.named = true,
+	.run = run_serve,
+};
+
 /* --- the command -------------------------------------------------------------------- */
 
 static const struct part *const parts[] = {
-	&part_create, &part_list, &part_show, &part_edit, &part_delete,
-	&part_rules,
+	&part_create, &part_list,  &part_show,  &part_edit,
+	&part_delete, &part_rules, &part_serve,
 };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
@@ -541,7 +598,8 @@ static const struct part *const parts[] = {
 static void help(void)
 {
 	printf("usage: lodge net PART [OPTIONS]\n\n"
-	       "The networks that join machines.\n\n");
+	       "The networks that join machines: lodge run --net network=NAME."
+	       "\n\n");
 	for (size_t i = 0; i < PARTS; i++)
 		printf("  %s %s\n", parts[i]->name, parts[i]->synopsis);
 	printf("\nlodge net PART --help tells more about one.\n");

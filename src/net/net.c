@@ -5,6 +5,7 @@
 
 #include "net/link.h"
 #include "net/socket.h"
+#include "net/switch/mode.h"
 #include "net/tap.h"
 #include "net/user.h"
 
@@ -13,6 +14,8 @@ const struct net_mode *const net_modes[] = {
 	&net_tap_mode,
 	&net_bridge_mode,
 	&net_socket_mode,
+	&net_switch_mode,
+	&net_network_mode,
 };
 
 const unsigned int net_mode_count = sizeof(net_modes) / sizeof(net_modes[0]);

@@ -73,6 +73,8 @@ struct net_mode {
 	bool can_publish;
 	/* Optional. Whether the words can be: 0, or -1 with the error. */
 	int (*check)(const struct net_config *config, struct net_error *error);
+	/* Optional. The mode that it comes to: asked before it is opened. */
+	const struct net_mode *(*settle)(const struct net_config *config);
 	/* -1 with the error. `config` stays until the net is closed. */
 	int (*open)(struct net **net, const struct net_config *config,
 		    struct net_error *error);

@@ -551,8 +551,8 @@ static int publish_all(struct user_net *u, struct net_error *error)
 	return 0;
 }
 
-static int open_net(struct net **out, const struct net_config *config,
-		    struct net_error *error)
+int user_net_open(struct net **out, const struct net_config *config,
+		  const struct user_plan *plan, struct net_error *error)
 {
 	struct user_net *u = calloc(1, sizeof(*u));
 
@@ -563,17 +563,26 @@ static int open_net(struct net **out, const struct net_config *config,
 	u->net.link = true;
 	u->net.can = NIC_CAN_ALL; /* as large as they come */
 	u->config = config;
+	u->plan = *plan;
 	u->last = &u->first;
 	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (u->wake < 0)
 		net_error_set(error, "eventfd: %s", strerror(errno));
-	if (u->wake >= 0 && !make_plan(&u->plan, config, error) &&
-	    !publish_all(u, error)) {
+	if (u->wake >= 0 && !publish_all(u, error)) {
 		*out = &u->net;
 		return 0;
 	}
 	close_net(&u->net);
 	return -1;
+}
+
+static int open_net(struct net **out, const struct net_config *config,
+		    struct net_error *error)
+{
+	struct user_plan plan;
+
+	return make_plan(&plan, config, error) ||
+	       user_net_open(out, config, &plan, error) ? -1 : 0;
 }
 
 static const struct net_option user_options[] = {

@@ -24,7 +24,12 @@ struct user_plan {
 	struct in6_addr prefix6, host6, name_server6, guest6;
 	unsigned int prefix6_length;
 	bool restricted;
+	bool without4, without6; /* it has none of that family */
 };
+
+/* The same, with a plan that was made elsewhere and no published ports. */
+int user_net_open(struct net **net, const struct net_config *config,
+		  const struct user_plan *plan, struct net_error *error);
 
 /* --- what the extension gives ---------------------------------------------- */
 

@@ -45,6 +45,9 @@ int nets_open(struct nets *nets, const struct machine_net *given,
 		nets->given[i] = given[i];
 		nets->given[i].config.machine = name;
 		choose_mac(nets, i, name);
+		if (given[i].config.mode->settle)
+			nets->given[i].config.mode =
+				given[i].config.mode->settle(&given[i].config);
 		if (net_open(&nets->net[i], &nets->given[i].config, &why)) {
 			nets_close(nets);
 			return vmm_error_set(error, "%s", why.text);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/switch/connect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define START_LOCK "start.lock"
+#define TRIES	   5
+#define PATIENCE   10000 /* ms for an answer */
+
+static int connect_socket(int folder)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof(address.sun_path),
+		 "/proc/self/fd/%d/" WIRE_SOCKET, folder);
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* --- starting it ----------------------------------------------------------------- */
+
+/*
+ * In the child: a session of its own, so that no terminal's Ctrl-C reaches it,
+ * and no child of ours. Only calls that a fork of many threads may make.
+ */
+static _Noreturn void become_switch(const char *name, int out)
+{
+	char *const words[] = { (char *)"lodge", (char *)"net",
+				(char *)"serve", (char *)name, NULL };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	if (fork())
+		_exit(0);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||
+	    dup2(out, 2) < 0 || chdir("/"))
+		_exit(1);
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	execv("/proc/self/exe", words);
+	_exit(1);
+}
+
+/* Until it says that it is ready, or why it cannot be. */
+static int hear(int in, struct net_error *error)
+{
+	char text[sizeof(error->text)] = "";
+	size_t length = 0;
+	ssize_t n;
+
+	while (length < sizeof(text) - 1 && !strchr(text, '\n') &&
+	       ((n = read(in, text + length, sizeof(text) - 1 - length)) > 0 ||
+		(n < 0 && errno == EINTR)))
+		length += n > 0 ? (size_t)n : 0;
+	text[strcspn(text, "\n")] = '\0';
+	if (!strcmp(text, "ready"))
+		return 0;
+	return net_error_set(error, "%.200s",
+			     *text ? text : "its switch did not start");
+}
+
+static int start(const char *name, struct net_error *error)
+{
+	int out[2], err;
+	pid_t child;
+
+	if (pipe2(out, O_CLOEXEC))
+		return net_error_set(error, "pipe: %s", strerror(errno));
+	child = fork();
+	if (!child)
+		become_switch(name, out[1]);
+	close(out[1]);
+	if (child < 0) {
+		err = net_error_set(error, "fork: %s", strerror(errno));
+	} else {
+		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+			;
+		err = hear(out[0], error);
+	}
+	close(out[0]);
+	return err;
+}
+
+/* A connection; one machine at a time starts a switch. -1 with the error. */
+static int find_switch(int folder, const char *name, struct net_error *error)
+{
+	int fd = connect_socket(folder), lock, err = 0;
+
+	if (fd >= 0)
+		return fd;
+	lock = openat(folder, START_LOCK,
+		      O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lock < 0 || flock(lock, LOCK_EX)) {
+		net_error_set(error, START_LOCK ": %s", strerror(errno));
+	} else {
+		fd = connect_socket(folder);
+		if (fd < 0)
+			err = start(name, error);
+		if (fd < 0 && !err)
+			fd = connect_socket(folder);
+		if (fd < 0 && !err)
+			net_error_set(error, "its switch: %s", strerror(-fd));
+	}
+	if (lock >= 0)
+		close(lock);
+	return fd < 0 ? -1 : fd;
+}
+
+/* --- saying hello ------------------------------------------------------------------ */
+
+/* The answer and the descriptor with it (-1: none). 0; 1: the other ended. */
+static int receive(int fd, struct wire_welcome *answer, int *memory)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = { answer, sizeof(*answer) };
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	struct cmsghdr *rights;
+	ssize_t size;
+
+	*memory = -1;
+	if (poll(&wait, 1, PATIENCE) <= 0)
+		return 1;
+	size = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	rights = size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (rights && rights->cmsg_level == SOL_SOCKET &&
+	    rights->cmsg_type == SCM_RIGHTS &&
+	    rights->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(memory, CMSG_DATA(rights), sizeof(int));
+	answer->text[WIRE_TEXT - 1] = '\0';
+	return size != sizeof(*answer);
+}
+
+/* 0; 1: the switch was about to end; -1 with the error. */
+static int greet(struct connection *c, const struct wire_hello *hello,
+		 struct net_error *error)
+{
+	struct wire_welcome answer = { 0 };
+	int memory, err;
+
+	if (send(c->fd, hello, sizeof(*hello), MSG_NOSIGNAL) !=
+	    sizeof(*hello))
+		return 1;
+	if (receive(c->fd, &answer, &memory)) {
+		err = 1;
+	} else if (answer.refused) {
+		err = net_error_set(error, "%s", answer.text);
+	} else {
+		err = lane_map(&c->rings, memory);
+		if (err)
+			net_error_set(error, "its switch's memory: %s",
+				      strerror(-err));
+	}
+	if (memory >= 0)
+		close(memory);
+	c->address = answer.address;
+	return err < 0 ? -1 : err;
+}
+
+int connect_switch(struct connection *c, int folder, const char *name,
+		   const struct wire_hello *hello, struct net_error *error)
+{
+	int err = 1;
+
+	for (unsigned int i = 0; err > 0 && i < TRIES; i++) {
+		c->fd = find_switch(folder, name, error);
+		if (c->fd < 0)
+			return -1;
+		err = greet(c, hello, error);
+		if (err) {
+			close(c->fd);
+			c->fd = -1;
+		}
+	}
+	return err > 0 ? net_error_set(error, "its switch does not answer")
+		       : err;
+}
+
+void connect_end(struct connection *c)
+{
+	lane_unmap(&c->rings);
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+}
+
+json_t *connect_state(int folder)
+{
+	const struct wire_hello question = { .what = WIRE_STATUS };
+	struct pollfd wait = { .fd = connect_socket(folder),
+			       .events = POLLIN };
+	json_t *state = NULL;
+	char *text = malloc(WIRE_STATE);
+	ssize_t size;
+
+	if (text && wait.fd >= 0 &&
+	    send(wait.fd, &question, sizeof(question), MSG_NOSIGNAL) > 0 &&
+	    poll(&wait, 1, PATIENCE) > 0) {
+		size = recv(wait.fd, text, WIRE_STATE, MSG_DONTWAIT);
+		state = size > 0 ? json_loadb(text, (size_t)size, 0, NULL)
+				 : NULL;
+	}
+	if (wait.fd >= 0)
+		close(wait.fd);
+	free(text);
+	return state;
+}

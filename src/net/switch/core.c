@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/switch/core.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "net/address.h"
+#include "net/switch/service.h"
+
+#define GROUP 0x01u /* in the first byte of a MAC: of more than one */
+
+void core_init(struct core *core, const struct network *network)
+{
+	core->network = network;
+	core->guard.network = network;
+	core->leases.network = network;
+}
+
+void core_read(const struct core_frame *frame, uint8_t *to, uint32_t size)
+{
+	uint32_t first = size < frame->head_size ? size : frame->head_size;
+
+	memcpy(to, frame->head, first);
+	if (size > first)
+		memcpy(to + first, frame->rest, size - first);
+}
+
+/* --- ports ------------------------------------------------------------------------- */
+
+int core_plug(struct core *core, const uint8_t mac[NIC_MAC],
+	      const char *machine,
+	      bool (*give)(void *ctx, const struct core_frame *frame),
+	      void *ctx)
+{
+	unsigned int free = 0;
+	struct core_port *port;
+	uint32_t lease;
+
+	for (unsigned int i = CORE_PORTS; i-- > CORE_OWN + 1;) {
+		if (!core->port[i].used)
+			free = i;
+		else if (!memcmp(core->port[i].mac, mac, NIC_MAC))
+			return -EEXIST;
+	}
+	if (!free)
+		return -ENOSPC;
+	lease = leases_take(&core->leases, mac, machine);
+	if (!lease && core->network->has4 && core->network->dhcp)
+		return -EADDRNOTAVAIL;
+	port = &core->port[free];
+	*port = (struct core_port){
+		.used = true,
+		.lease = lease,
+		.give = give,
+		.ctx = ctx,
+		.flood = 1000 * CORE_FLOOD_BURST,
+	};
+	memcpy(port->mac, mac, NIC_MAC);
+	snprintf(port->machine, sizeof(port->machine), "%s", machine);
+	core->guard.port[free] = (struct guard_port){ .used = true,
+						      .lease = lease };
+	memcpy(core->guard.port[free].mac, mac, NIC_MAC);
+	return (int)free;
+}
+
+void core_unplug(struct core *core, unsigned int port)
+{
+	leases_drop(&core->leases, core->port[port].mac);
+	table_forget(&core->table, port);
+	core->guard.port[port].used = false;
+	core->port[port].used = false;
+}
+
+/* --- frames ------------------------------------------------------------------------- */
+
+static void give(struct core *core, unsigned int index,
+		 const struct core_frame *frame)
+{
+	struct core_port *port = &core->port[index];
+
+	if (!port->used)
+		return;
+	if (!port->give(port->ctx, frame)) {
+		port->dropped++;
+		return;
+	}
+	port->received.frames++;
+	port->received.bytes += frame->nic.size;
+}
+
+void core_send(struct core *core, unsigned int port, const uint8_t *bytes,
+	       uint32_t size)
+{
+	const struct core_frame frame = {
+		.nic = { .size = size, .sum = NIC_SUM_GOOD },
+		.head = bytes,
+		.head_size = size,
+	};
+
+	give(core, port, &frame);
+}
+
+/* Whether the port may send one more for all; the network's own always. */
+static bool may_flood(struct core_port *port, uint64_t now)
+{
+	uint64_t more = (now - port->flood_at) * CORE_FLOOD_RATE;
+
+	port->flood_at = now;
+	port->flood += more;
+	if (port->flood > 1000 * CORE_FLOOD_BURST)
+		port->flood = 1000 * CORE_FLOOD_BURST;
+	if (port->flood < 1000)
+		return false;
+	port->flood -= 1000;
+	return true;
+}
+
+static void flood(struct core *core, unsigned int from,
+		  const struct core_frame *frame, uint64_t now)
+{
+	struct core_port *port = &core->port[from];
+
+	if (from != CORE_OWN && !may_flood(port, now)) {
+		port->stormed++;
+		return;
+	}
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		if (i != from)
+			give(core, i, frame);
+}
+
+void core_input(struct core *core, unsigned int index,
+		const struct core_frame *frame, uint64_t now)
+{
+	struct core_port *port = &core->port[index];
+	unsigned int to;
+
+	port->sent.frames++;
+	port->sent.bytes += frame->nic.size;
+	if (index != CORE_OWN &&
+	    !guard_check(&core->guard, index, frame->head,
+			 frame->head_size)) {
+		port->refused++;
+		return;
+	}
+	table_learn(&core->table, frame->head + NIC_MAC, index, now);
+	if (index != CORE_OWN && service_input(core, index, frame))
+		return;
+	to = frame->head[0] & GROUP ? TABLE_NOWHERE :
+	     table_find(&core->table, frame->head, now);
+	if (to == TABLE_NOWHERE)
+		flood(core, index, frame, now);
+	else if (to != index)
+		give(core, to, frame);
+}
+
+/* --- looking at it ------------------------------------------------------------------- */
+
+static json_t *counts(const struct core_count *count)
+{
+	return json_pack("{sI sI}", "frames", (json_int_t)count->frames,
+			 "bytes", (json_int_t)count->bytes);
+}
+
+static json_t *port_state(const struct core *core, unsigned int index)
+{
+	const struct core_port *port = &core->port[index];
+	struct in_addr in = { htonl(port->lease) };
+	char mac[ADDRESS_MAC], text[NET_ADDRESS];
+	struct in6_addr six;
+	json_t *addresses = json_array();
+
+	if (port->lease)
+		json_array_append_new(addresses,
+				      json_string(inet_ntop(AF_INET, &in, text,
+							    sizeof(text))));
+	if (guard_address6(&core->guard, index, &six))
+		json_array_append_new(addresses,
+				      json_string(inet_ntop(AF_INET6, &six,
+							    text,
+							    sizeof(text))));
+	return json_pack("{ss ss so so so sI sI sI}", "machine", port->machine,
+			 "mac", address_mac(mac, port->mac), "addresses",
+			 addresses, "sent", counts(&port->sent), "received",
+			 counts(&port->received), "refused",
+			 (json_int_t)port->refused, "stormed",
+			 (json_int_t)port->stormed, "dropped",
+			 (json_int_t)port->dropped);
+}
+
+json_t *core_state(const struct core *core)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = CORE_OWN + 1; i < CORE_PORTS; i++)
+		if (core->port[i].used)
+			json_array_append_new(list, port_state(core, i));
+	return list;
+}

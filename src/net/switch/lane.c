@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/switch/lane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/switch/wire.h"
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
+static uint32_t room_of(uint32_t size)
+{
+	return ((uint32_t)sizeof(struct lane_record) + size + LANE_ALIGN - 1) &
+	       ~(LANE_ALIGN - 1);
+}
+
+static uint8_t *at(const struct lane *ring, uint32_t position)
+{
+	return ring->bytes + (position & (ring->size - 1));
+}
+
+/* Bytes in the ring by the positions; more than its size: nonsense. */
+static bool sane(struct lane *ring, uint32_t used)
+{
+	if (used > ring->size || used % LANE_ALIGN)
+		ring->broken = true;
+	return !ring->broken;
+}
+
+/* --- putting in ------------------------------------------------------------ */
+
+uint8_t *lane_place(struct lane *ring, uint32_t size)
+{
+	uint32_t used = ring->own - atomic_load_explicit(&ring->shared->tail,
+							 memory_order_acquire);
+
+	if (ring->broken || !sane(ring, used) ||
+	    room_of(size) > ring->size - used)
+		return NULL;
+	return at(ring, ring->own) + sizeof(struct lane_record);
+}
+
+void lane_put(struct lane *ring, const struct nic_frame *frame)
+{
+	const struct lane_record record = {
+		.size = frame->size,
+		.sum = (uint8_t)frame->sum,
+		.cut = (uint8_t)frame->cut,
+		.ecn = frame->ecn,
+		.sum_start = frame->sum_start,
+		.sum_offset = frame->sum_offset,
+		.header = frame->header,
+		.segment = frame->segment,
+	};
+
+	memcpy(at(ring, ring->own), &record, sizeof(record));
+	ring->own += room_of(frame->size);
+	atomic_store(&ring->shared->head, ring->own);
+}
+
+bool lane_wakes_reader(struct lane *ring)
+{
+	return atomic_load(&ring->shared->asleep) &&
+	       atomic_exchange(&ring->shared->asleep, 0);
+}
+
+bool lane_starve(struct lane *ring, uint32_t size)
+{
+	atomic_store(&ring->shared->starved, 1);
+	return lane_place(ring, size);
+}
+
+/* --- taking out ------------------------------------------------------------ */
+
+static bool sum_fits(const struct lane_record *record)
+{
+	return (uint32_t)record->sum_start + record->sum_offset + 2 <=
+	       record->size;
+}
+
+static bool fits(const struct lane_record *record)
+{
+	if (record->size < NIC_FRAME_MIN || record->size > NIC_FRAME_MAX ||
+	    record->sum > NIC_SUM_OPEN || record->cut > NIC_CUT_TCP6 ||
+	    record->ecn > 1)
+		return false;
+	if (record->sum == NIC_SUM_OPEN && !sum_fits(record))
+		return false;
+	return !record->cut ||
+	       (record->sum == NIC_SUM_OPEN && record->segment &&
+		record->header >= NIC_FRAME_MIN &&
+		record->header < record->size);
+}
+
+enum lane_state lane_peek(struct lane *ring, struct nic_frame *frame,
+			  const uint8_t **bytes)
+{
+	uint32_t used = atomic_load_explicit(&ring->shared->head,
+					     memory_order_acquire) - ring->own;
+	struct lane_record record;
+
+	if (ring->broken || !sane(ring, used))
+		return LANE_BROKEN;
+	if (!used)
+		return LANE_EMPTY;
+	memcpy(&record, at(ring, ring->own), sizeof(record));
+	/* The compiler must not look there again. */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!fits(&record) || room_of(record.size) > used) {
+		ring->broken = true;
+		return LANE_BROKEN;
+	}
+	*frame = (struct nic_frame){
+		.size = record.size,
+		.sum = (enum nic_sum)record.sum,
+		.cut = (enum nic_cut)record.cut,
+		.ecn = record.ecn,
+		.sum_start = record.sum_start,
+		.sum_offset = record.sum_offset,
+		.header = record.header,
+		.segment = record.segment,
+	};
+	*bytes = at(ring, ring->own) + sizeof(record);
+	return LANE_FRAME;
+}
+
+void lane_take(struct lane *ring, uint32_t size)
+{
+	ring->own += room_of(size);
+	atomic_store(&ring->shared->tail, ring->own);
+}
+
+bool lane_wakes_writer(struct lane *ring)
+{
+	uint32_t used;
+
+	if (!atomic_load(&ring->shared->starved))
+		return false;
+	used = atomic_load(&ring->shared->head) - ring->own;
+	return used <= ring->size / 2 &&
+	       atomic_exchange(&ring->shared->starved, 0);
+}
+
+bool lane_sleep(struct lane *ring)
+{
+	atomic_store(&ring->shared->asleep, 1);
+	return atomic_load(&ring->shared->head) != ring->own;
+}
+
+void lane_awake(struct lane *ring)
+{
+	atomic_store_explicit(&ring->shared->asleep, 0, memory_order_relaxed);
+}
+
+/* --- memory ------------------------------------------------------------------ */
+
+int lane_memory(void)
+{
+	int fd = memfd_create("lodge-switch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, WIRE_SIZE) &&
+	    !fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* `size` bytes of the file from `offset` on, twice in a row. */
+static uint8_t *map_twice(int fd, uint32_t offset, uint32_t size)
+{
+	uint8_t *room = mmap(NULL, 2 * (size_t)size, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0);
+
+	if (room == MAP_FAILED)
+		return NULL;
+	for (unsigned int i = 0; i < 2; i++) {
+		if (mmap(room + i * (size_t)size, size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd, offset) != MAP_FAILED)
+			continue;
+		munmap(room, 2 * (size_t)size);
+		return NULL;
+	}
+	return room;
+}
+
+static int map_ring(struct lane *ring, int fd, uint32_t offset, uint32_t size)
+{
+	ring->size = size;
+	ring->bytes = map_twice(fd, offset, size);
+	return ring->bytes ? 0 : -ENOMEM;
+}
+
+int lane_map(struct lane_pair *pair, int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS), err;
+	struct stat st;
+
+	memset(pair, 0, sizeof(*pair));
+	/* Memory that could shrink would end whoever reads it. */
+	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) ||
+	    st.st_size != WIRE_SIZE)
+		return -EINVAL;
+	pair->page = mmap(NULL, WIRE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  fd, 0);
+	if (pair->page == MAP_FAILED) {
+		pair->page = NULL;
+		return -ENOMEM;
+	}
+	pair->to_switch.shared = pair->page;
+	pair->to_machine.shared =
+		(void *)((uint8_t *)pair->page + WIRE_SECOND);
+	err = map_ring(&pair->to_switch, fd, WIRE_PAGE, WIRE_TO_SWITCH);
+	if (!err)
+		err = map_ring(&pair->to_machine, fd,
+			       WIRE_PAGE + WIRE_TO_SWITCH, WIRE_TO_MACHINE);
+	if (err)
+		lane_unmap(pair);
+	return err;
+}
+
+void lane_unmap(struct lane_pair *pair)
+{
+	if (pair->to_switch.bytes)
+		munmap(pair->to_switch.bytes, 2 * (size_t)WIRE_TO_SWITCH);
+	if (pair->to_machine.bytes)
+		munmap(pair->to_machine.bytes, 2 * (size_t)WIRE_TO_MACHINE);
+	if (pair->page)
+		munmap(pair->page, WIRE_PAGE);
+	memset(pair, 0, sizeof(*pair));
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/switch/mode.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "host/linux/thread.h"
+#include "net/network_store.h"
+#include "net/switch/connect.h"
+#include "net/tap.h"
+#include "vm/host.h"
+
+#define BATCH	  64  /* frames between two looks at whether to end */
+#define AGAIN_MS  500 /* between two tries to find a switch */
+
+struct switch_net {
+	struct net net;
+	const struct net_config *config;
+	struct network_use use;
+	struct wire_hello hello;
+	struct thread thread;
+	_Atomic bool ending;
+	_Atomic bool has_room; /* the card has said so */
+	int wake;	       /* eventfd, of this process alone */
+
+	pthread_mutex_t lock; /* sending, and which connection it is */
+	struct connection connection;
+	bool full; /* send() has said "later" */
+	bool told; /* the thread's: the card was given frames */
+};
+
+static struct switch_net *of_net(struct net *net)
+{
+	return (struct switch_net *)net;
+}
+
+static void wake_thread(struct switch_net *u)
+{
+	const uint64_t one = 1;
+
+	if (write(u->wake, &one, sizeof(one)) != sizeof(one))
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+}
+
+/* --- from the card ------------------------------------------------------------------ */
+
+/* Held: the lock; connected. */
+static void wake_switch(struct switch_net *u)
+{
+	const char byte = 0;
+
+	/* A full socket has enough to wake it. */
+	if (lane_wakes_reader(&u->connection.rings.to_switch) &&
+	    send(u->connection.fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    errno != EAGAIN)
+		shutdown(u->connection.fd, SHUT_RDWR);
+}
+
+static bool send_frame(struct net *net, unsigned int queue,
+		       const struct nic_frame *frame)
+{
+	struct switch_net *u = of_net(net);
+	struct lane *ring = &u->connection.rings.to_switch;
+	uint8_t *to = NULL;
+	bool over = true;
+
+	pthread_mutex_lock(&u->lock);
+	if (u->connection.fd >= 0) {
+		to = lane_place(ring, frame->size);
+		if (!to && lane_starve(ring, frame->size))
+			to = lane_place(ring, frame->size);
+		if (to) {
+			nic_frame_read(frame, 0, to, frame->size);
+			lane_put(ring, frame);
+		} else {
+			over = ring->broken;
+			u->full = !over;
+			wake_switch(u);
+		}
+	}
+	pthread_mutex_unlock(&u->lock);
+	return over;
+}
+
+static void flush(struct net *net, unsigned int queue)
+{
+	struct switch_net *u = of_net(net);
+
+	pthread_mutex_lock(&u->lock);
+	if (u->connection.fd >= 0)
+		wake_switch(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
+static void room(struct net *net)
+{
+	struct switch_net *u = of_net(net);
+
+	atomic_store(&u->has_room, true);
+	wake_thread(u);
+}
+
+/* --- to the card, on the thread ------------------------------------------------------- */
+
+/* The ring's frames. LANE_FRAME: the card has no room, or that were many. */
+static enum lane_state deliver(struct switch_net *u, bool *blocked)
+{
+	struct lane *ring = &u->connection.rings.to_machine;
+	struct nic *nic = u->net.nic;
+	enum lane_state state = LANE_EMPTY;
+	struct nic_frame frame;
+	const uint8_t *bytes;
+
+	*blocked = false;
+	for (unsigned int i = 0; i < BATCH && !*blocked; i++) {
+		struct span span;
+
+		state = lane_peek(ring, &frame, &bytes);
+		if (state != LANE_FRAME)
+			break;
+		span = (struct span){ (void *)bytes, frame.size };
+		frame.span = &span;
+		frame.spans = 1;
+		*blocked = !nic->ops->receive(nic, &frame);
+		if (*blocked)
+			break;
+		u->told = true;
+		lane_take(ring, frame.size);
+	}
+	if (u->told)
+		nic->ops->flush(nic);
+	u->told = false;
+	return state;
+}
+
+static void set_link(struct switch_net *u, bool up)
+{
+	u->net.link = up;
+	u->net.nic->ops->link(u->net.nic, up);
+}
+
+static void send_again(struct switch_net *u)
+{
+	bool again;
+
+	pthread_mutex_lock(&u->lock);
+	again = u->full;
+	u->full = false;
+	pthread_mutex_unlock(&u->lock);
+	if (again)
+		u->net.nic->ops->again(u->net.nic);
+}
+
+static void lose(struct switch_net *u)
+{
+	host_log(HOST_LOG_WARN, "net %s=%s: its switch is gone",
+		 u->config->mode->name, u->config->subject);
+	pthread_mutex_lock(&u->lock);
+	connect_end(&u->connection);
+	pthread_mutex_unlock(&u->lock);
+	set_link(u, false);
+	send_again(u);
+}
+
+static void drain(struct switch_net *u)
+{
+	uint64_t wakes;
+
+	if (read(u->wake, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
+		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+}
+
+static void reconnect(struct switch_net *u)
+{
+	struct pollfd fd = { .fd = u->wake, .events = POLLIN };
+	struct connection connection = { .fd = -1 };
+	struct net_error error;
+
+	if (connect_switch(&connection, u->use.folder, u->config->subject,
+			   &u->hello, &error)) {
+		host_log(HOST_LOG_DEBUG, "net: %s", error.text);
+		if (poll(&fd, 1, AGAIN_MS) > 0)
+			drain(u);
+		return;
+	}
+	pthread_mutex_lock(&u->lock);
+	u->connection = connection;
+	pthread_mutex_unlock(&u->lock);
+	set_link(u, true);
+}
+
+/* What the switch says: that there is news, or nothing any more. */
+static bool hear(struct switch_net *u)
+{
+	char bytes[16];
+	ssize_t size = recv(u->connection.fd, bytes, sizeof(bytes),
+			    MSG_DONTWAIT);
+
+	if (!size || (size < 0 && errno != EAGAIN && errno != EINTR))
+		return false;
+	if (size > 0)
+		send_again(u);
+	return true;
+}
+
+static void work(struct switch_net *u)
+{
+	struct pollfd fd[2] = { { .fd = u->wake, .events = POLLIN },
+				{ .fd = u->connection.fd, .events = POLLIN } };
+	struct lane *ring = &u->connection.rings.to_machine;
+	bool blocked, more;
+	enum lane_state state;
+
+	atomic_store(&u->has_room, false);
+	state = deliver(u, &blocked);
+	if (state == LANE_BROKEN) {
+		lose(u);
+		return;
+	}
+	more = state == LANE_FRAME && !blocked;
+	if (blocked)
+		more = atomic_load(&u->has_room);
+	else if (!more)
+		more = lane_sleep(ring);
+	if (poll(fd, 2, more || atomic_load(&u->ending) ? 0 : -1) < 0)
+		return;
+	lane_awake(ring);
+	if (fd[0].revents)
+		drain(u);
+	if (fd[1].revents && !hear(u))
+		lose(u);
+}
+
+static void run(void *ctx)
+{
+	struct switch_net *u = ctx;
+
+	while (!atomic_load(&u->ending)) {
+		if (u->connection.fd < 0)
+			reconnect(u);
+		else
+			work(u);
+	}
+}
+
+/* --- the net ----------------------------------------------------------------------------- */
+
+static void start(struct net *net)
+{
+	struct switch_net *u = of_net(net);
+	int rc;
+
+	if (u->thread.started)
+		return;
+	rc = thread_start(&u->thread, "net-switch", run, u);
+	if (rc)
+		host_log(HOST_LOG_ERROR, "net switch: %s", strerror(-rc));
+}
+
+static void part(struct net *net)
+{
+	struct switch_net *u = of_net(net);
+
+	atomic_store(&u->ending, true);
+	wake_thread(u);
+	thread_join(&u->thread);
+	atomic_store(&u->ending, false);
+	u->full = false;
+}
+
+static void close_net(struct net *net)
+{
+	struct switch_net *u = of_net(net);
+
+	connect_end(&u->connection);
+	network_use_end(&u->use);
+	if (u->wake >= 0)
+		close(u->wake);
+	pthread_mutex_destroy(&u->lock);
+	free(u);
+}
+
+static const struct net_ops switch_ops = {
+	.send = send_frame,
+	.flush = flush,
+	.room = room,
+	.start = start,
+	.part = part,
+	.close = close_net,
+};
+
+/* --- opening it --------------------------------------------------------------------------- */
+
+static int check(const struct net_config *config, struct net_error *error)
+{
+	if (network_name_valid(config->subject))
+		return 0;
+	return net_error_set(error, "%s: give the name of a network; lodge net "
+			     "list shows them", config->subject);
+}
+
+static const struct net_mode *settle(const struct net_config *config)
+{
+	const struct net_mode *mode = config->mode;
+	struct network_store store;
+	struct network network;
+	struct net_error error;
+
+	if (network_store_open(&store, &error))
+		return mode;
+	if (!network_store_find(&store, config->subject, &network, &error) &&
+	    network.backing == NETWORK_BRIDGE)
+		mode = &net_bridge_mode;
+	network_store_close(&store);
+	return mode;
+}
+
+/* With `u` zero but for its descriptors. */
+static int join(struct switch_net *u, struct net_error *error)
+{
+	const struct net_config *config = u->config;
+	struct network_store store;
+	struct network network;
+	int err;
+
+	if (network_store_open(&store, error))
+		return -1;
+	err = network_use_begin(&store, config->subject, config->machine,
+				config->mac, &network, &u->use, error);
+	network_store_close(&store);
+	if (err)
+		return -1;
+	if (network.backing != NETWORK_SWITCH)
+		return net_error_set(error, "it is a bridge of the kernel's; "
+				     "give --net network=%s", network.name);
+	if (!config->mtu_given)
+		u->net.mtu = network.mtu;
+	u->hello.what = WIRE_PORT;
+	memcpy(u->hello.mac, config->mac, NIC_MAC);
+	snprintf(u->hello.machine, sizeof(u->hello.machine), "%s",
+		 config->machine);
+	return connect_switch(&u->connection, u->use.folder, config->subject,
+			      &u->hello, error);
+}
+
+static int open_net(struct net **out, const struct net_config *config,
+		    struct net_error *error)
+{
+	struct switch_net *u = calloc(1, sizeof(*u));
+	struct net_error why;
+
+	if (!u)
+		return net_error_set(error, "out of memory");
+	pthread_mutex_init(&u->lock, NULL);
+	u->net.ops = &switch_ops;
+	u->net.link = true;
+	u->net.can = NIC_CAN_ALL;
+	u->net.device = config->subject;
+	u->config = config;
+	u->connection.fd = u->use.fd = u->use.folder = -1;
+	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (u->wake >= 0 && !join(u, &why)) {
+		*out = &u->net;
+		return 0;
+	}
+	if (u->wake < 0)
+		net_error_set(&why, "eventfd: %s", strerror(errno));
+	close_net(&u->net);
+	return net_error_set(error, "--net %s=%s: %.180s", config->mode->name,
+			     config->subject, why.text);
+}
+
+const struct net_mode net_switch_mode = {
+	.name = "switch",
+	.subject = "NAME",
+	.check = check,
+	.open = open_net,
+};
+
+const struct net_mode net_network_mode = {
+	.name = "network",
+	.subject = "NAME",
+	.check = check,
+	.settle = settle,
+	.open = open_net,
+};

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One thread looks at all rings in turn, some frames of each, and sleeps when
+ * all are empty. The router of a network with a way out is the mode "user"
+ * (net/user.h), a net whose card is the switch's port 0: it gives frames on a
+ * thread of its own. `lock` is held by whoever of the two is at the core.
+ */
+#include "net/switch/serve.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/switch/core.h"
+#include "net/switch/lane.h"
+#include "net/switch/service.h"
+#include "net/user.h"
+#include "vm/host.h"
+
+#define LOCK_FILE "switch.lock"
+#define BATCH	  64 /* frames of a ring in a row */
+#define ROUNDS	  64 /* of looking at rings, between two looks at sockets */
+#define GUESTS	  16 /* connections that have not said hello */
+#define PATIENCE  10000 /* ms for the first machine to come */
+#define NS_PER_MS 1000000u
+
+/* A machine's card. */
+struct line {
+	int fd; /* -1: none */
+	struct lane_pair rings;
+	bool told; /* it was given frames */
+};
+
+struct serve {
+	struct network network;
+	struct core core;
+	int folder, listener;
+	bool had; /* machines */
+	pthread_mutex_t lock;
+	struct line line[CORE_PORTS];
+	int guest[GUESTS];
+
+	/* Port 0. */
+	struct net_config config;
+	struct net *router; /* NULL: there is none */
+	struct nic nic;	    /* what the router takes for a card */
+	bool sent;	    /* to the router, since it was told */
+	unsigned int from;  /* whose frame is being taken */
+	uint8_t head[GUARD_HEAD];
+};
+
+static uint64_t now_ms(void)
+{
+	return host_monotonic_ns() / NS_PER_MS;
+}
+
+static void wake(int fd)
+{
+	const char byte = 0;
+
+	/* When its socket is full it has been woken. */
+	if (send(fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return;
+}
+
+/* --- giving frames -------------------------------------------------------------------- */
+
+static bool give_line(void *ctx, const struct core_frame *frame)
+{
+	struct line *line = ctx;
+	uint8_t *to = lane_place(&line->rings.to_machine, frame->nic.size);
+
+	if (!to)
+		return false;
+	core_read(frame, to, frame->nic.size);
+	lane_put(&line->rings.to_machine, &frame->nic);
+	line->told = true;
+	return true;
+}
+
+static bool give_router(void *ctx, const struct core_frame *frame)
+{
+	struct serve *s = ctx;
+	const struct span span[2] = {
+		{ (void *)frame->head, frame->head_size },
+		{ (void *)frame->rest, frame->nic.size - frame->head_size },
+	};
+	struct nic_frame nic = frame->nic;
+
+	nic.span = span;
+	nic.spans = span[1].size ? 2 : 1;
+	s->sent = true;
+	return s->router->ops->send(s->router, 0, &nic);
+}
+
+static bool give_host(void *ctx, const struct core_frame *frame)
+{
+	struct serve *s = ctx;
+	uint8_t bytes[2048];
+
+	if (frame->nic.size > sizeof(bytes))
+		return true;
+	core_read(frame, bytes, frame->nic.size);
+	service_host(&s->core, s->from, bytes, frame->nic.size);
+	return true;
+}
+
+/* Who was given frames learns of it. */
+static void tell(struct serve *s)
+{
+	for (unsigned int i = 0; i < CORE_PORTS; i++) {
+		struct line *line = &s->line[i];
+
+		if (!line->told)
+			continue;
+		line->told = false;
+		if (lane_wakes_reader(&line->rings.to_machine))
+			wake(line->fd);
+	}
+	if (s->sent)
+		s->router->ops->flush(s->router, 0);
+	s->sent = false;
+}
+
+/* --- the router ------------------------------------------------------------------------- */
+
+static struct serve *of_nic(struct nic *nic)
+{
+	return (struct serve *)((char *)nic - offsetof(struct serve, nic));
+}
+
+/* A machine that takes nothing must not hold up the others: always true. */
+static bool router_gives(struct nic *nic, const struct nic_frame *frame)
+{
+	struct serve *s = of_nic(nic);
+	struct core_frame core = { .nic = *frame };
+	uint8_t flat[2048], *bytes = flat;
+
+	if (frame->spans > 2 || frame->size > sizeof(flat))
+		bytes = malloc(frame->size);
+	if (!bytes)
+		return true;
+	nic_frame_read(frame, 0, bytes, frame->size);
+	core.head = bytes;
+	core.head_size = frame->size;
+	pthread_mutex_lock(&s->lock);
+	core_input(&s->core, CORE_OWN, &core, now_ms());
+	pthread_mutex_unlock(&s->lock);
+	if (bytes != flat)
+		free(bytes);
+	return true;
+}
+
+static void router_flushes(struct nic *nic)
+{
+	struct serve *s = of_nic(nic);
+
+	pthread_mutex_lock(&s->lock);
+	tell(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void router_again(struct nic *nic)
+{
+}
+
+static void router_link(struct nic *nic, bool up)
+{
+}
+
+static const struct nic_ops router_ops = {
+	.receive = router_gives,
+	.flush = router_flushes,
+	.again = router_again,
+	.link = router_link,
+	.announce = router_again,
+};
+
+static struct in_addr to_net(uint32_t address)
+{
+	return (struct in_addr){ htonl(address) };
+}
+
+static int open_router(struct serve *s, struct net_error *error)
+{
+	const struct network *n = &s->network;
+	struct network six = *n;
+	struct user_plan plan = {
+		.network = to_net(n->net4),
+		.mask = to_net(~(UINT32_MAX >> n->bits4)),
+		.host = to_net(network_router4(n)),
+		.name_server = to_net(network_names4(n)),
+		.first = to_net(n->net4 + 3), /* not asked: DHCP is ours */
+		.without4 = !n->has4,
+		.without6 = !n->has6,
+		.prefix6_length = 64,
+	};
+
+	if (!n->has6)
+		inet_pton(AF_INET6, "fd6c:6f64:6765::", &six.net6);
+	plan.prefix6 = six.net6;
+	plan.host6 = network_router6(&six);
+	plan.name_server6 = network_names6(&six);
+	s->config.mode = &net_user_mode;
+	s->config.mtu = n->mtu ? n->mtu : NIC_MTU_DEFAULT;
+	s->config.machine = n->name;
+	if (user_net_open(&s->router, &s->config, &plan, error))
+		return -1;
+	s->nic.ops = &router_ops;
+	atomic_store(&s->nic.can, NIC_CAN_ALL);
+	nic_connect(&s->nic, s->router);
+	s->router->ops->start(s->router);
+	return 0;
+}
+
+static int open_own_port(struct serve *s, struct net_error *error)
+{
+	struct core_port *own = &s->core.port[CORE_OWN];
+
+	own->used = true;
+	own->give = give_host;
+	own->ctx = s;
+	if (s->network.kind != NETWORK_NAT)
+		return 0;
+	own->give = give_router;
+	return open_router(s, error);
+}
+
+/* --- machines ----------------------------------------------------------------------------- */
+
+static void end_line(struct serve *s, unsigned int port)
+{
+	struct line *line = &s->line[port];
+
+	core_unplug(&s->core, port);
+	lane_unmap(&line->rings);
+	close(line->fd);
+	line->fd = -1;
+	line->told = false;
+}
+
+static void welcome(int fd, const struct wire_welcome *answer, int memory)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec part = { (void *)answer, sizeof(*answer) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *rights;
+
+	if (memory >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		rights = CMSG_FIRSTHDR(&message);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(rights), &memory, sizeof(int));
+	}
+	/* One who does not take it hears nothing more. */
+	if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return;
+}
+
+static void refuse(int fd, const char *why)
+{
+	struct wire_welcome answer = { .refused = 1 };
+
+	snprintf(answer.text, sizeof(answer.text), "%s", why);
+	welcome(fd, &answer, -1);
+	close(fd);
+}
+
+static const char *why_not(int err)
+{
+	return err == -EEXIST	      ? "another card of it has that address" :
+	       err == -ENOSPC	      ? "it has as many cards as it can" :
+	       err == -EADDRNOTAVAIL ? "it has no address left to lease; give "
+				       "it a larger --dhcp" :
+				       strerror(-err);
+}
+
+static void plug(struct serve *s, int fd, const struct wire_hello *hello)
+{
+	struct wire_welcome answer = { 0 };
+	struct lane_pair rings;
+	int memory, port;
+
+	if (!network_name_valid(hello->machine) || hello->mac[0] & 1) {
+		refuse(fd, "it does not understand this machine");
+		return;
+	}
+	memory = lane_memory();
+	port = memory < 0 ? memory : lane_map(&rings, memory);
+	if (port) {
+		refuse(fd, why_not(port));
+		goto done;
+	}
+	port = core_plug(&s->core, hello->mac, hello->machine, give_line, NULL);
+	if (port < 0) {
+		lane_unmap(&rings);
+		refuse(fd, why_not(port));
+		goto done;
+	}
+	s->core.port[port].ctx = &s->line[port];
+	s->line[port] = (struct line){ .fd = fd, .rings = rings };
+	s->had = true;
+	if (leases_write(&s->core.leases, s->folder))
+		host_log(HOST_LOG_ERROR, "net: leases cannot be written");
+	answer.address = s->core.port[port].lease;
+	welcome(fd, &answer, memory);
+done:
+	if (memory >= 0)
+		close(memory);
+}
+
+static void tell_state(struct serve *s, int fd)
+{
+	json_t *ports = core_state(&s->core);
+	json_t *state = json_pack("{sI so}", "pid", (json_int_t)getpid(),
+				  "ports", ports);
+	char *text = state ? json_dumps(state, JSON_COMPACT) : NULL;
+
+	if (text)
+		send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	free(text);
+	json_decref(state);
+	close(fd);
+}
+
+static void take_guest(struct serve *s)
+{
+	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (fd < 0)
+		return;
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
+	    (peer.uid == geteuid() || !peer.uid))
+		for (unsigned int i = 0; i < GUESTS; i++)
+			if (s->guest[i] < 0) {
+				s->guest[i] = fd;
+				return;
+			}
+	close(fd);
+}
+
+/* Its first packet says what it wants. */
+static void hear_guest(struct serve *s, int *guest)
+{
+	struct wire_hello hello = { 0 };
+	int fd = *guest;
+	ssize_t size = recv(fd, &hello, sizeof(hello), MSG_DONTWAIT);
+
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	*guest = -1;
+	hello.machine[WIRE_NAME - 1] = '\0';
+	if (size == sizeof(hello) && hello.what == WIRE_PORT)
+		plug(s, fd, &hello);
+	else if (size == sizeof(hello) && hello.what == WIRE_STATUS)
+		tell_state(s, fd);
+	else
+		close(fd);
+}
+
+/* What it says is no more than that there is something. */
+static void hear_line(struct serve *s, unsigned int port)
+{
+	char bytes[16];
+	ssize_t size = recv(s->line[port].fd, bytes, sizeof(bytes),
+			    MSG_DONTWAIT);
+
+	if (!size || (size < 0 && errno != EAGAIN && errno != EINTR))
+		end_line(s, port);
+}
+
+/* --- the work ------------------------------------------------------------------------------ */
+
+/* Some frames of one machine. True: there were any. */
+static bool serve_line(struct serve *s, unsigned int port, uint64_t now)
+{
+	struct lane *ring = &s->line[port].rings.to_switch;
+	enum lane_state state = LANE_EMPTY;
+	unsigned int count;
+
+	s->from = port;
+	for (count = 0; count < BATCH; count++) {
+		struct core_frame frame = { .head = s->head };
+		const uint8_t *bytes;
+
+		state = lane_peek(ring, &frame.nic, &bytes);
+		if (state != LANE_FRAME)
+			break;
+		frame.head_size = frame.nic.size < GUARD_HEAD ? frame.nic.size :
+								GUARD_HEAD;
+		frame.rest = bytes + frame.head_size;
+		memcpy(s->head, bytes, frame.head_size);
+		core_input(&s->core, port, &frame, now);
+		lane_take(ring, frame.nic.size);
+	}
+	if (state == LANE_BROKEN) {
+		host_log(HOST_LOG_ERROR, "net: machine %s breaks its ring",
+			 s->core.port[port].machine);
+		end_line(s, port);
+		return true;
+	}
+	if (count && lane_wakes_writer(ring))
+		wake(s->line[port].fd);
+	return count;
+}
+
+/* True: some ring had frames. */
+static bool serve_lines(struct serve *s)
+{
+	uint64_t now = now_ms();
+	bool any = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		if (s->line[i].fd >= 0 && serve_line(s, i, now)) {
+			any = true;
+			tell(s);
+		}
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
+/* True: one has frames by now. */
+static bool fall_asleep(struct serve *s)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		if (s->line[i].fd >= 0)
+			any |= lane_sleep(&s->line[i].rings.to_switch);
+	return any;
+}
+
+static void awake(struct serve *s)
+{
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		if (s->line[i].fd >= 0)
+			lane_awake(&s->line[i].rings.to_switch);
+}
+
+#define POLLS (1 + GUESTS + CORE_PORTS)
+
+static bool is_busy(const struct serve *s)
+{
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		if (s->line[i].fd >= 0)
+			return true;
+	for (unsigned int i = 0; i < GUESTS; i++)
+		if (s->guest[i] >= 0)
+			return true;
+	return false;
+}
+
+/* Looks at the sockets, for `timeout` ms. False: nobody came in time. */
+static bool look(struct serve *s, int timeout)
+{
+	struct pollfd fd[POLLS];
+	int count;
+
+	fd[0] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
+	for (unsigned int i = 0; i < GUESTS; i++)
+		fd[1 + i] = (struct pollfd){ .fd = s->guest[i],
+					     .events = POLLIN };
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		fd[1 + GUESTS + i] = (struct pollfd){ .fd = s->line[i].fd,
+						      .events = POLLIN };
+	count = poll(fd, POLLS, timeout);
+	if (count <= 0)
+		return count < 0;
+	pthread_mutex_lock(&s->lock);
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		if (fd[1 + GUESTS + i].revents)
+			hear_line(s, i);
+	for (unsigned int i = 0; i < GUESTS; i++)
+		if (fd[1 + i].revents)
+			hear_guest(s, &s->guest[i]);
+	if (fd[0].revents)
+		take_guest(s);
+	pthread_mutex_unlock(&s->lock);
+	return true;
+}
+
+static void work(struct serve *s)
+{
+	while (is_busy(s) || !s->had) {
+		bool more = true;
+
+		for (unsigned int i = 0; more && i < ROUNDS; i++)
+			more = serve_lines(s);
+		more = more || fall_asleep(s);
+		if (!look(s, more ? 0 : s->had ? -1 : PATIENCE) && !more)
+			return;
+		awake(s);
+	}
+}
+
+/* --- the process ------------------------------------------------------------------------------ */
+
+static int take_lock(struct serve *s, struct net_error *error)
+{
+	int fd = openat(s->folder, LOCK_FILE,
+			O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	/* One that ends still holds it: it has let go of its socket. */
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return net_error_set(error, "%s: %s", LOCK_FILE,
+				     strerror(errno));
+	return 0;
+}
+
+static int start_listening(struct serve *s, struct net_error *error)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path),
+		 "/proc/self/fd/%d/" WIRE_SOCKET, s->folder);
+	unlinkat(s->folder, WIRE_SOCKET, 0);
+	s->listener = socket(AF_UNIX,
+			     SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->listener < 0 ||
+	    bind(s->listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(s->listener, CORE_PORTS))
+		return net_error_set(error, WIRE_SOCKET ": %s",
+				     strerror(errno));
+	return 0;
+}
+
+static int begin(struct serve *s, struct network_store *store,
+		 const char *name, struct net_error *error)
+{
+	if (network_store_find(store, name, &s->network, error))
+		return -1;
+	if (s->network.backing != NETWORK_SWITCH)
+		return net_error_set(error, "network %s is no switch", name);
+	s->folder = network_store_folder(store, name);
+	if (s->folder < 0)
+		return net_error_set(error, "network %s is gone", name);
+	core_init(&s->core, &s->network);
+	if (take_lock(s, error))
+		return -1;
+	leases_read(&s->core.leases, s->folder);
+	return open_own_port(s, error) || start_listening(s, error) ? -1 : 0;
+}
+
+static void end(struct serve *s)
+{
+	/* Who is still to be heard sees its connection end, and tries again. */
+	if (s->listener >= 0) {
+		unlinkat(s->folder, WIRE_SOCKET, 0);
+		close(s->listener);
+	}
+	for (unsigned int i = 0; i < GUESTS; i++)
+		if (s->guest[i] >= 0)
+			close(s->guest[i]);
+	if (s->router) {
+		nic_part(&s->nic);
+		s->router->ops->close(s->router);
+	}
+	if (s->folder >= 0)
+		close(s->folder);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+int switch_serve(struct network_store *store, const char *name,
+		 void (*ready)(void), struct net_error *error)
+{
+	struct serve *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return net_error_set(error, "out of memory");
+	pthread_mutex_init(&s->lock, NULL);
+	s->folder = s->listener = -1;
+	for (unsigned int i = 0; i < CORE_PORTS; i++)
+		s->line[i].fd = -1;
+	for (unsigned int i = 0; i < GUESTS; i++)
+		s->guest[i] = -1;
+	err = begin(s, store, name, error);
+	if (!err) {
+		ready();
+		work(s);
+	}
+	end(s);
+	return err;
+}

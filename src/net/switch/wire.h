@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between a machine and its network's switch: a Unix socket of packets
+ * (SOCK_SEQPACKET) beside the network's record, and memory that both map.
+ *
+ * A machine says hello; the switch answers with a welcome and the descriptor
+ * of a memory file, of fixed size (memfd_create(2), F_SEAL_SHRINK and
+ * F_SEAL_GROW), or with a refusal. From then on a packet of one byte, either
+ * way, says "look at your ring", and the end of the socket is the end of all.
+ * Not an eventfd: whether writing to one waits belongs to both its holders.
+ *
+ * The memory file has a page with two struct lane_shared, the ring to the
+ * switch and the one to the machine, and then their bytes. See lane.h.
+ */
+#ifndef LODGE_NET_SWITCH_WIRE_H
+#define LODGE_NET_SWITCH_WIRE_H
+
+#include <stdint.h>
+
+#include "vm/nic.h"
+
+#define WIRE_SOCKET "switch.sock"
+#define WIRE_PORT   0x316c7377u /* "wsl1": a card's hello */
+#define WIRE_STATUS 0x326c7377u /* a question for the state, as JSON */
+
+#define WIRE_NAME  64
+#define WIRE_TEXT  160
+#define WIRE_STATE 65536 /* the most that an answer to WIRE_STATUS has */
+
+#define WIRE_PAGE	4096u
+#define WIRE_TO_SWITCH	(1u << 20) /* bytes of the rings */
+#define WIRE_TO_MACHINE (2u << 20)
+#define WIRE_SIZE	(WIRE_PAGE + WIRE_TO_SWITCH + WIRE_TO_MACHINE)
+#define WIRE_SECOND	2048u /* where the second lane_shared is */
+
+struct wire_hello {
+	uint32_t what;
+	uint8_t mac[NIC_MAC];
+	uint16_t reserved;
+	char machine[WIRE_NAME];
+};
+
+struct wire_welcome {
+	uint32_t refused;	/* 0: welcome */
+	uint32_t address;	/* leased, in the host's order; 0: none */
+	char text[WIRE_TEXT]; /* why it was refused */
+};
+
+#endif
