@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "net/fabric_run.h"
 
 #define FILE_MAX (FABRIC_PATH + 32)
+#define STOP_MS	 10000 /* to end after SIGKILL */
 
 static void file_of(const struct fabric *fabric, const char *name,
 		    char path[FILE_MAX])
@@ -294,14 +296,17 @@ static void send_signal(int pidfd, int number)
 	syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0);
 }
 
-/* It ends within milliseconds of SIGKILL, and has nothing to lose. */
+/* It has nothing to lose. Its addresses are free once it has ended. */
 static void stop(const struct fabric *fabric)
 {
 	int fd = fabric_names_watch(fabric);
 	char path[FILE_MAX];
 
 	if (fd >= 0) {
+		struct pollfd ended = { .fd = fd, .events = POLLIN };
+
 		send_signal(fd, SIGKILL);
+		poll(&ended, 1, STOP_MS);
 		close(fd);
 	}
 	file_of(fabric, "pid", path);
