@@ -96,6 +96,7 @@ struct disk_crypt_calls {
 		      struct disk_error *error);
 	void (*close)(struct disk_crypt *crypt);
 	uint64_t (*payload)(const struct disk_crypt *crypt);
+	uint32_t (*sector)(const struct disk_crypt *crypt);
 	int (*read)(struct disk_crypt *crypt, struct disk_node *in,
 		    uint64_t base, uint64_t offset, uint64_t length,
 		    struct disk_vec to);

@@ -138,6 +138,7 @@ const struct disk_crypt_calls disk_crypt_calls = {
 	.create = disk_crypt_create,
 	.close = disk_crypt_close,
 	.payload = disk_crypt_payload,
+	.sector = disk_crypt_sector,
 	.read = disk_crypt_read,
 	.write = disk_crypt_write,
 	.add_key = disk_crypt_add_key,

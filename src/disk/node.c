@@ -365,7 +365,16 @@ int disk_resize(struct disk_node *node, uint64_t size,
 
 json_t *disk_info(struct disk_node *node)
 {
-	return node->driver->info ? node->driver->info(node) : json_object();
+	json_t *info = node->driver->info ? node->driver->info(node)
+					  : json_object();
+	json_t *below = NULL;
+
+	if (node->encrypted && node->file && node->file->encrypted)
+		below = node->file->driver->info(node->file);
+	if (below)
+		json_object_update_missing(info, below);
+	json_decref(below);
+	return info;
 }
 
 int disk_check(struct disk_node *node, bool repair, struct disk_check *check,
@@ -514,15 +523,25 @@ static int change_keys(struct disk_node *node,
 	return result;
 }
 
+/* What has the passphrases of an encrypted image. */
+static struct disk_node *locked_by(struct disk_node *node)
+{
+	return node->encrypted && !node->driver->add_key && node->file
+		       ? node->file
+		       : node;
+}
+
 int disk_add_key(struct disk_node *node, const struct disk_secret *secret,
 		 struct disk_error *error)
 {
+	node = locked_by(node);
 	return change_keys(node, node->driver->add_key, secret, error);
 }
 
 int disk_remove_key(struct disk_node *node, const struct disk_secret *secret,
 		    struct disk_error *error)
 {
+	node = locked_by(node);
 	return change_keys(node, node->driver->remove_key, secret, error);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "disk/address.h"
+#include "disk/crypt_under.h"
 #include "disk/driver.h"
 #include "disk/file.h"
 
@@ -179,15 +180,40 @@ int disk_node_init(struct disk_node *node, const struct disk_driver *driver,
 	return 0;
 }
 
+/* Whether the format that the user says has to lie in a LUKS volume there. */
+static bool lies_under(struct disk_node *file, const struct disk_open *how)
+{
+	const struct disk_driver *driver =
+		how->format ? disk_driver_find(how->format)
+			    : disk_driver_by_path(how->path);
+
+	return driver && driver != &disk_raw && !driver->encrypts &&
+	       probe(file) == &disk_luks && !ends_as(driver, file);
+}
+
 int disk_open_on(struct disk_node **node, struct disk_node *file,
 		 const struct disk_open *how, struct disk_error *error)
 {
 	const struct disk_driver *driver = NULL;
-	int result = choose_driver(&driver, file, how, error);
+	struct disk_node *under = NULL;
+	int result = 0;
 
 	*node = NULL;
-	file->grows = !result && driver != &disk_raw && !how->readonly;
-	return result ? result : driver->open(node, file, how, error);
+	if (lies_under(file, how)) {
+		result = disk_crypt_under_open(&under, file, how, error);
+		file = under;
+	}
+	if (!result)
+		result = choose_driver(&driver, file, how, error);
+	if (!result) {
+		file->grows = driver != &disk_raw && !how->readonly;
+		result = driver->open(node, file, how, error);
+	}
+	if (!result && under)
+		(*node)->encrypted = true;
+	else if (under)
+		disk_crypt_under_leave(under);
+	return result;
 }
 
 int disk_open(struct disk_node **node, const struct disk_open *how,
@@ -372,6 +398,7 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 	if (result)
 		return result;
 	below.path = disk_is_address(path) ? path : real;
+	below.secret = disk_secret_below(file, how->secret);
 	below.format = format;
 	below.readonly = true;
 	below.above = how;
@@ -449,16 +476,17 @@ static int choose_maker(const struct disk_driver **driver,
 		return disk_error_set(error, -EINVAL, "%s images know no "
 				      "backing file; take qcow2",
 				      (*driver)->title);
-	if (how->secret && !(*driver)->encrypts)
-		return disk_error_set(error, -EINVAL, "%s images cannot be "
-				      "encrypted; take qcow2 or luks",
-				      (*driver)->title);
+	if (how->secret && *driver == &disk_raw)
+		return disk_error_set(error, -EINVAL, "raw images cannot be "
+				      "encrypted; take luks or qcow2");
 	if (how->size % 512 || (!how->size && !how->backing))
 		return disk_error_set(error, -EINVAL, "a size of %llu bytes; "
 				      "give a multiple of 512",
 				      (unsigned long long)how->size);
 	for (unsigned int i = 0; i < how->option_count; i++)
-		if (!knows_option(*driver, how->options[i]))
+		if (!knows_option(*driver, how->options[i]) &&
+		    !(how->secret && !(*driver)->encrypts &&
+		      knows_option(&disk_luks, how->options[i])))
 			return disk_error_set(error, -EINVAL, "unknown option "
 					      "\"%s\" of %s images; see lodge "
 					      "help disk", how->options[i],
@@ -474,9 +502,12 @@ static int create_on(const struct disk_driver *driver, struct disk_node *file,
 					 .sealed = true,
 					 .folders = how->folders,
 					 .folder_count = how->folder_count,
-					 .named = how->backing };
+					 .named = how->backing,
+					 .secret = how->secret
+							   ? how->secret->next
+							   : NULL };
 	struct disk_create sized = *how;
-	struct disk_node *backing;
+	struct disk_node *backing, *under;
 	int result;
 
 	if (how->backing) {
@@ -490,7 +521,15 @@ static int create_on(const struct disk_driver *driver, struct disk_node *file,
 			sized.backing_format = backing->driver->name;
 		disk_close(backing);
 	}
-	return driver->create(file, &sized, error);
+	if (!how->secret || driver->encrypts)
+		return driver->create(file, &sized, error);
+	result = disk_crypt_under_make(&under, file, how, error);
+	if (result)
+		return result;
+	under->grows = true;
+	result = driver->create(under, &sized, error);
+	disk_crypt_under_leave(under);
+	return result;
 }
 
 int disk_create_on(struct disk_node *file, const struct disk_create *how,

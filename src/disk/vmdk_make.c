@@ -305,6 +305,10 @@ static int take_options(struct plan *plan, const struct disk_create *how,
 					? (unsigned int)((how->size - 1) /
 							 SPLIT) + 1
 					: 1;
+	if (plan->extents && how->secret)
+		return disk_error_set(error, -EINVAL, "a %s image has files "
+				      "that would be plain; take "
+				      "monolithicSparse", plan->type);
 	if (plan->extents > VMDK_EXTENTS_MAX ||
 	    (!plan->flat && how->size > (2048ull << 30)))
 		return disk_error_set(error, -EFBIG, "a %s image has at most "

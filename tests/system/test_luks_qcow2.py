@@ -151,10 +151,9 @@ def test_formats_of_encrypt(tmp_path, word):
     good("encrypt", *QUICK, "--to", "qcow2", "--secret", secret, source,
          tmp_path / "b.image")
     good("map", "--format", "qcow2", "--secret", secret, tmp_path / "b.image")
-    for name in ("c.vmdk", "c.img", "c.vdi"):
-        refused(disk("create", "--secret", secret, tmp_path / name, "8M"), 1,
-                "cannot be encrypted")
-        assert not (tmp_path / name).exists()
+    refused(disk("create", "--secret", secret, tmp_path / "c.img", "8M"), 1,
+            "cannot be encrypted")
+    assert not (tmp_path / "c.img").exists()
     refused(disk("create", "--option", "iterations=1000",
                  tmp_path / "d.qcow2", "8M"), 1, "--secret")
 

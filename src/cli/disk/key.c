@@ -20,15 +20,9 @@ static int run_encrypt(struct tool *tool)
 			  tool->command);
 		return MACHINE_USAGE;
 	}
-	if (!tool->to && driver && !driver->encrypts &&
-	    strcmp(driver->name, "raw")) {
-		cli_error("%s: %s: %s images cannot be encrypted; take an "
-			  "ending .qcow2 or .luks", tool->command,
-			  tool->word[1], driver->title);
-		return MACHINE_USAGE;
-	}
 	if (!tool->to)
-		tool->to = driver && driver->encrypts ? driver->name : "luks";
+		tool->to = driver && strcmp(driver->name, "raw") ? driver->name
+								 : "luks";
 	return disk_command_convert.run(tool);
 }
 
