@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host/linux/data.h"
@@ -121,6 +122,7 @@ static int find_places(struct daemon *daemon)
 static int open_listener(struct daemon *daemon)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	const struct timespec pause = { .tv_nsec = MANAGER_TRY_NS };
 	char path[RUNTIME_PATH_MAX];
 	struct vmm_error error;
 	int folder;
@@ -138,10 +140,15 @@ static int open_listener(struct daemon *daemon)
 		return fail(daemon, error.text);
 	close(folder);
 	runtime_path(path, "lodged", "api");
-	if (unix_socket_listen(&daemon->socket, "api socket", path, &error))
-		return fail(daemon, error.text);
-	daemon->listener = daemon->socket.fd;
-	return 0;
+	for (int i = 0; i < MANAGER_TRIES; i++) {
+		if (!unix_socket_listen(&daemon->socket, "api socket", path,
+					&error)) {
+			daemon->listener = daemon->socket.fd;
+			return 0;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return fail(daemon, error.text);
 }
 
 static void signal_came(void *ctx, uint32_t events)

@@ -382,6 +382,18 @@ static void take_up_all(struct manager *manager, bool fresh, const char *kept)
 		autostart(manager);
 }
 
+static int take_lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = MANAGER_TRY_NS };
+
+	for (int i = 0; i < MANAGER_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return -1;
+}
+
 static int open_folders(struct manager *manager, struct problem *problem)
 {
 	char path[PATH_MAX];
@@ -402,7 +414,7 @@ static int open_folders(struct manager *manager, struct problem *problem)
 	if (manager->lock < 0)
 		return problem_set(problem, 500, "host", "%s: %s", path,
 				   strerror(errno));
-	if (flock(manager->lock, LOCK_EX | LOCK_NB))
+	if (take_lock(manager->lock))
 		return problem_set(problem, 409, "runs", "another lodged "
 				   "keeps %s; end it, or give this one another "
 				   "folder by XDG_DATA_HOME", manager->folder);

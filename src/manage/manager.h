@@ -66,6 +66,13 @@ int manager_store(struct manager *manager, struct vm *vm, const char *kind,
 void manager_renamed(struct manager *manager);
 void manager_forget(struct manager *manager, struct vm *vm);
 
+/*
+ * A process that a killed lodged had just forked holds what that had, until
+ * it becomes a machine's: so what is taken is tried this often.
+ */
+#define MANAGER_TRIES  50
+#define MANAGER_TRY_NS 20000000
+
 /* Machines with a process. */
 unsigned int manager_running(const struct manager *manager);
 
