@@ -149,8 +149,9 @@ def test_outside(guest, server):  # noqa: F811
     two.run(f"peer put fd00:7::1 {server} {MIB}", timeout=120)
     two.run("peer serve 7000 >/tmp/said & until grep -q ready /tmp/said; "
             "do sleep 0.1; done")
-    address = ports()["two"]["addresses"]
-    for to in address:
+    # Of IPv6, one that it has told the network of.
+    until(lambda: len(ports()["two"]["addresses"]) == 2)
+    for to in ports()["two"]["addresses"]:
         one.run(f"peer get {to} 7000 {30 * MIB}", timeout=300)
         one.run(f"peer put {to} 7000 {30 * MIB}", timeout=300)
         one.run(f"peer rr {to} 7000 100", timeout=120)
