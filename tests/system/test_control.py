@@ -311,7 +311,7 @@ def test_inspect(idle):
     result = run("inspect", "--json", "web")
     found = json.loads(result.stdout)
     assert {"state", "memory", "pci", "interrupts", "devices", "attached",
-            "drives", "nets"} == set(found)
+            "drives", "nets", "shares"} == set(found)
     assert any(r["base"] == 1 << 20 and r["kind"] == "ram"
                for r in found["memory"])
     assert any(r["kind"] == "device" and r["name"] == "vga"
