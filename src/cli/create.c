@@ -12,6 +12,7 @@
 #include "cli/disk.h"
 #include "cli/managed.h"
 #include "cli/option.h"
+#include "cli/share.h"
 #include "cli/target.h"
 #include "vmm/machine.h"
 
@@ -184,6 +185,19 @@ static json_t *option_value(const char *value)
 	return json_string(value);
 }
 
+#define SOCKET_MODE "socket="
+
+/* Mode socket of a network with its whole path; NULL: no memory. */
+static char *socket_mode(const char *path)
+{
+	char *whole = target_path(path), *mode = NULL;
+
+	if (whole && asprintf(&mode, SOCKET_MODE "%s", whole) < 0)
+		mode = NULL;
+	free(whole);
+	return mode;
+}
+
 /* "PATH,name=value,flag" to an object, whose `head` is what comes first. */
 static int append_thing(void *config, const char *name, const char *head,
 			const char *text)
@@ -195,6 +209,8 @@ static int append_thing(void *config, const char *name, const char *head,
 	piece = copy ? disk_next_piece(&rest) : NULL;
 	if (piece && path && strcmp(piece, "none"))
 		whole = target_path(piece);
+	else if (piece && !strncmp(piece, SOCKET_MODE, strlen(SOCKET_MODE)))
+		whole = socket_mode(piece + strlen(SOCKET_MODE));
 	json_object_set_new(thing, head,
 			    json_string(whole ? whole : piece ? piece : ""));
 	while (piece && (piece = disk_next_piece(&rest))) {
@@ -239,6 +255,28 @@ static int take_net(void *config, const char *value)
 static int take_publish(void *config, const char *value)
 {
 	return append(config, "publish", json_string(value));
+}
+
+/* The folder's whole path, and the rest as it is. */
+static int take_share(void *config, const char *value)
+{
+	struct cli_shares shares = { .count = 0 };
+	char *whole, *text = NULL;
+	size_t length;
+	int rc = -1;
+
+	if (share_take(&shares, value))
+		return -1;
+	length = strlen(shares.share[0].folder);
+	whole = target_path(shares.share[0].folder);
+	if (whole && asprintf(&text, "%s%s", whole, value + length) >= 0)
+		rc = append(config, "shares", json_string(text));
+	else
+		cli_error("%s: out of memory", command_of(config));
+	free(text);
+	free(whole);
+	share_free(&shares);
+	return rc;
 }
 
 static int take_ssh_key(void *config, const char *value)
@@ -286,6 +324,7 @@ static int take_unset(void *config, const char *value)
 		{ "disk", "disks" },	   { "cdrom", "cdroms" },
 		{ "floppy", "floppies" },  { "net", "networks" },
 		{ "ssh-key", "ssh_keys" }, { "label", "labels" },
+		{ "share", "shares" },
 	};
 	char name[64];
 
@@ -337,6 +376,9 @@ static const struct option_spec create_options[] = {
 	  take_net },
 	{ "publish", "[HOST:]PORT:GUESTPORT[/udp]",
 	  "a port that leads to the guest's; repeats", true, take_publish },
+	{ "share", "FOLDER:GUESTFOLDER[,readonly]",
+	  "a folder of this computer in the guest; repeats", true,
+	  take_share },
 	{ "display", "WHICH", "std, none or vnc=ADDRESS", false,
 	  take_display },
 	{ "usb", NULL, "a USB controller", false, take_usb },

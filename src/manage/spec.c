@@ -221,6 +221,9 @@ static bool labels_fit(const struct setting *setting, const json_t *value)
 
 /* --- lists of things with options ------------------------------------------------- */
 
+/* What may come first: a path is any text, "network=lab" has no comma. */
+#define HEAD_CHARS NAME_CHARS "=/:"
+
 /* The member that each has, then NAME=VALUE or NAME. */
 static const char *head_of(const struct setting *setting)
 {
@@ -247,7 +250,7 @@ static bool thing_fits(const struct setting *setting, const json_t *thing)
 	json_t *value;
 
 	if (!head || !*head || strlen(head) >= TEXT_MAX_ ||
-	    (!path && strspn(head, NAME_CHARS) != strlen(head)))
+	    (!path && strspn(head, HEAD_CHARS) != strlen(head)))
 		return false;
 	json_object_foreach((json_t *)thing, name, value)
 		if (strcmp(name, head_of(setting)) &&
@@ -377,6 +380,7 @@ static const struct setting settings[] = {
 	{ .name = "networks", .kind = &things_kind, .option = "net",
 	  .words = net_words },
 	{ .name = "publish", .kind = &texts_kind, .option = "publish" },
+	{ .name = "shares", .kind = &texts_kind, .option = "share" },
 	{ .name = "display", .kind = &text_kind, .option = "display" },
 	{ .name = "usb", .kind = &flag_kind, .option = "usb" },
 	{ .name = "labels", .kind = &labels_kind },

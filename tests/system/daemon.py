@@ -174,8 +174,8 @@ class Daemon:
     def daemons(self):
         return self.with_folder("lodged")
 
-    def cli(self, *args, timeout=LIMIT):
-        return subprocess.run([LODGE, *map(str, args)], env=self.env,
+    def cli(self, *args, timeout=LIMIT, cwd=None):
+        return subprocess.run([LODGE, *map(str, args)], env=self.env, cwd=cwd,
                               stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout, check=False)
 

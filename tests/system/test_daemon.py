@@ -527,6 +527,22 @@ def test_edit_and_events(daemon, kernel):
         follower.communicate()
 
 
+def test_networks_and_folders(daemon, kernel, tmp_path):
+    """What names a place here is kept as its whole path."""
+    made = daemon.cli("create", "web", "--kernel", kernel()["kernel"],
+                      "--net", "network=lab,mtu=1400", "--net", "socket=peer",
+                      "--share", "site:/srv,readonly", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    config = daemon.vm("web")["config"]
+    assert config["networks"] == [
+        {"mode": "network=lab", "mtu": 1400},
+        {"mode": f"socket={tmp_path}/peer"}]
+    assert config["shares"] == [f"{tmp_path}/site:/srv,readonly"]
+    (tmp_path / "site").mkdir()
+    started = daemon.cli("start", "web")
+    assert started.returncode == 1 and "no network lab" in started.stderr
+
+
 def test_console(daemon, tmp_path):
     """What it said is there for whoever comes, keys go to it."""
     words = tiny.text("hello") + b"\xEB\xFE"  # then 1: jmp 1b

@@ -112,6 +112,11 @@ static void they_become_arguments(void **state)
 				   "1400}],\"publish\":[\"1:2\",\"3:4/udp\"]}"),
 			    "run --net=user,mtu=1400 --publish=1:2 "
 			    "--publish=3:4/udp");
+	assert_string_equal(
+		joined("{\"networks\":[{\"mode\":\"network=lab\"},{\"mode\":"
+		       "\"socket=/a-b/c\"}],\"shares\":[\"/a:/b,readonly\"]}"),
+		"run --net=network=lab --net=socket=/a-b/c "
+		"--share=/a:/b,readonly");
 }
 
 static char *changed(const char *from, const char *with)
