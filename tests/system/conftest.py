@@ -4,6 +4,7 @@
 LODGE_BUILD names the build folder (default: build in the source tree),
 LODGE_ENGINE the engine (default: soft), LODGE_APPEND what more Linux is told.
 """
+import atexit
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pexpect
 import pytest
@@ -26,6 +28,10 @@ APPEND = os.environ.get("LODGE_APPEND", "")
 
 sys.path.insert(0, str(SOURCE / "guests"))
 from recipe import digest  # noqa: E402
+
+# The machines and images of whoever runs the tests are not theirs.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="lodge-data-")
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], True)
 
 # Meson names folders with libraries of tests; programs use the system's own.
 os.environ.pop("LD_LIBRARY_PATH", None)
