@@ -27,6 +27,7 @@
 #include "disk/driver.h"
 #include "disk/lock.h"
 #include "disk/ring.h"
+#include "disk/stage.h"
 
 #define SPANS_AT_ONCE 256
 #define PAGE	      4096u
@@ -47,6 +48,7 @@ struct file {
 	uint64_t data_from, data_end; /* the data that was found last */
 	_Atomic bool asked; /* for a ring, which there may not be */
 	struct disk_ring *ring;
+	struct disk_stage stage; /* of large transfers past the page cache */
 	bool device;   /* a block device, not a file */
 	_Atomic bool nowait; /* RWF_NOWAIT works here */
 	bool unnamed;  /* made, not yet kept: has no name */
@@ -225,9 +227,13 @@ static struct disk_ring *ring_of(struct file *file)
 	return file->ring;
 }
 
-static void direct_write_done(struct disk_io *io)
+static void direct_done(struct disk_io *io)
 {
-	disk_range_leave(&((struct file *)io->leaf)->pages, &io->range);
+	struct file *file = io->leaf;
+
+	if (io->write)
+		disk_range_leave(&file->pages, &io->range);
+	disk_stage_leave(&file->stage, io);
 	io->done = io->then;
 	io->done(io);
 }
@@ -249,13 +255,13 @@ static bool submit_ring(struct file *file, struct disk_io *io)
 	    (direct && !fits_direct(file, io->offset, io->length, io->vec)) ||
 	    !ring_of(file))
 		return false;
-	if (io->write) {
-		if (!disk_range_try(&file->pages, &io->range, io->offset,
-				    io->length, false))
-			return false;
+	if (io->write && !disk_range_try(&file->pages, &io->range, io->offset,
+					 io->length, false))
+		return false;
+	if (direct && (disk_stage_enter(&file->stage, io) || io->write)) {
 		io->leaf = file;
 		io->then = io->done;
-		io->done = direct_write_done;
+		io->done = direct_done;
 	}
 	disk_ring_submit(file->ring, io);
 	return true;
@@ -475,6 +481,7 @@ static void file_close(struct disk_node *node)
 	if (file->direct >= 0)
 		close(file->direct);
 	close(file->fd);
+	disk_stage_fini(&file->stage);
 	disk_ranges_destroy(&file->pages);
 	pthread_mutex_destroy(&file->mutex);
 }
@@ -593,6 +600,7 @@ static int make_node(struct file **file, int fd, const struct disk_open *how,
 	(*file)->fd = fd;
 	(*file)->direct = -1;
 	disk_ranges_init(&(*file)->pages);
+	disk_stage_init(&(*file)->stage);
 	pthread_mutex_init(&(*file)->mutex, NULL);
 	(*file)->nowait = true;
 	return 0;
