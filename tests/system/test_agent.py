@@ -258,6 +258,7 @@ def test_shell(guest):
     child.expect(r"lodge:\S*# ")
     child.sendline("echo $0 $((6 * 7)); tty")
     child.expect("-sh 42\r\n/dev/pts/[0-9]+\r\n")
+    child.expect(r"lodge:\S*# ")
     child.sendeof()
     child.expect(pexpect.EOF)
     child.close()
