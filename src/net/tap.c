@@ -16,8 +16,8 @@
 
 #include "host/linux/thread.h"
 #include "net/bridged.h"
-#include "net/vnet.h"
 #include "vm/host.h"
+#include "vm/nic_header.h"
 
 #define BATCH	64  /* frames between two interrupts of the guest's */
 #define SPANS	256 /* of a frame that is sent as it lies */
@@ -35,7 +35,7 @@ struct tap_queue {
 	bool gone;    /* somebody has taken the tap away */
 	bool waiting; /* a frame that the card had no room for is in `data` */
 	bool told;    /* the card was given frames */
-	struct virtio_net_hdr header;
+	struct nic_header header;
 	uint32_t size; /* of the frame */
 	uint8_t *data; /* NIC_FRAME_MAX of them */
 };
@@ -66,7 +66,7 @@ static void wake(struct tap_queue *q)
 /* --- from the card -------------------------------------------------------------- */
 
 /* The kernel takes IOV_MAX pieces; more than some are made one. */
-static ssize_t write_flat(int fd, const struct virtio_net_hdr *header,
+static ssize_t write_flat(int fd, const struct nic_header *header,
 			  size_t header_size, const struct nic_frame *frame)
 {
 	uint8_t *flat = malloc(frame->size);
@@ -86,7 +86,7 @@ static ssize_t write_flat(int fd, const struct virtio_net_hdr *header,
 static ssize_t write_frame(struct tap_net *t, int fd,
 			   const struct nic_frame *frame)
 {
-	const struct virtio_net_hdr header = vnet_header(frame);
+	const struct nic_header header = nic_header_of(frame);
 	const size_t header_size = t->device.header ? sizeof(header) : 0;
 	struct iovec iov[SPANS + 1];
 
@@ -143,7 +143,7 @@ static bool give(struct tap_queue *q)
 	struct span span = { q->data, q->size };
 	struct nic_frame frame = { .span = &span, .spans = 1, .size = q->size };
 
-	if (q->size < NIC_FRAME_MIN || !vnet_parse(&q->header, &frame)) {
+	if (q->size < NIC_FRAME_MIN || !nic_header_parse(&q->header, &frame)) {
 		nic_count_one(&nic->received.refused);
 		return true;
 	}

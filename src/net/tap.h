@@ -23,7 +23,7 @@ struct tap_device {
 	unsigned int index;	 /* 0: in another network namespace */
 	int fd[NIC_QUEUES_MAX];	 /* queues of them */
 	unsigned int queues;
-	bool header;		 /* before each frame, struct virtio_net_hdr */
+	bool header;		 /* before each frame, struct nic_header */
 	uint16_t mtu;
 	int watch; /* readable when some interface has changed; -1: none */
 };

@@ -19,7 +19,7 @@
 
 #include "net/rtnl.h"
 #include "net/tap.h"
-#include "net/vnet.h"
+#include "vm/nic_header.h"
 
 #define DEVICE	"/dev/net/tun"
 #define PATTERN "lodge%d" /* the kernel's: the first number that is free */
@@ -351,7 +351,7 @@ static unsigned int own_index(const struct tap_device *d)
 
 static int set_header(struct tap_device *d, struct net_error *error)
 {
-	int size = sizeof(struct virtio_net_hdr), little = 1;
+	int size = sizeof(struct nic_header), little = 1;
 
 	for (unsigned int i = 0; d->header && i < d->queues; i++)
 		if (ioctl(d->fd[i], TUNSETVNETHDRSZ, &size) ||

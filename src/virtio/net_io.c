@@ -8,24 +8,11 @@
 #include "virtio/net_impl.h"
 
 #include "vm/bytes.h"
-
-#define HDR_NEEDS_CSUM 1u
-#define HDR_DATA_VALID 2u
-
-#define GSO_NONE  0u
-#define GSO_TCPV4 1u
-#define GSO_TCPV6 4u
-#define GSO_ECN	  0x80u
-
-#define TCP_SUM	   16 /* the checksum's place in a TCP header */
-#define TCP_OFFSET 12 /* its length's, in words, in the upper 4 bits */
-#define TCP_MIN	   20
+#include "vm/nic_header.h"
 
 /* Before each frame (5.1.6). */
 struct header {
-	uint8_t flags, gso_type;
-	uint16_t hdr_len, gso_size;
-	uint16_t csum_start, csum_offset;
+	struct nic_header open;
 	uint16_t num_buffers;
 };
 
@@ -83,31 +70,6 @@ static unsigned int flow_of(const struct nic_frame *frame)
 
 /* --- sending ------------------------------------------------------------------- */
 
-/* What is to be cut: its header reaches to the end of TCP's. */
-static bool parse_cut(const struct header *h, struct nic_frame *frame)
-{
-	uint8_t kind = h->gso_type & (uint8_t)~GSO_ECN, words;
-	uint32_t header;
-
-	if (kind == GSO_NONE)
-		return true;
-	if ((kind != GSO_TCPV4 && kind != GSO_TCPV6) || !h->gso_size ||
-	    frame->sum != NIC_SUM_OPEN || frame->sum_offset != TCP_SUM ||
-	    (uint32_t)frame->sum_start + TCP_MIN > frame->size)
-		return false;
-	nic_frame_read(frame, frame->sum_start + TCP_OFFSET, &words, 1);
-	header = frame->sum_start + (words >> 4) * 4u;
-	if ((words >> 4) * 4u < TCP_MIN || header > frame->size ||
-	    header > UINT16_MAX)
-		return false;
-	frame->header = (uint16_t)header;
-	frame->segment = h->gso_size;
-	frame->ecn = h->gso_type & GSO_ECN;
-	if (header < frame->size)
-		frame->cut = kind == GSO_TCPV4 ? NIC_CUT_TCP4 : NIC_CUT_TCP6;
-	return true;
-}
-
 /* The driver's words are checked here, once. */
 static bool parse(struct net_lane *lane, struct nic_frame *frame)
 {
@@ -121,14 +83,8 @@ static bool parse(struct net_lane *lane, struct nic_frame *frame)
 	frame->span = lane->data;
 	frame->spans = span_cut(lane->data, b->span, b->out_spans, sizeof(h),
 				frame->size);
-	if (h.flags & HDR_NEEDS_CSUM) {
-		if ((uint32_t)h.csum_start + h.csum_offset + 2 > frame->size)
-			return false;
-		frame->sum = NIC_SUM_OPEN;
-		frame->sum_start = h.csum_start;
-		frame->sum_offset = h.csum_offset;
-	}
-	return parse_cut(&h, frame);
+	h.open.flags &= NIC_HEADER_NEEDS_SUM; /* 5.1.6.2: no other */
+	return nic_header_parse(&h.open, frame);
 }
 
 static void note_flow(struct virtio_net *v, unsigned int pair,
@@ -217,24 +173,10 @@ bool virtio_net_send_one(struct virtio_net *v, struct virtio_queue *q)
 static struct header header_of(const struct virtio_net *v,
 			       const struct nic_frame *frame)
 {
-	struct header h = { 0 };
+	struct header h = { .open = nic_header_of(frame) };
 
-	if (frame->sum == NIC_SUM_OPEN) {
-		h.flags = HDR_NEEDS_CSUM;
-		h.csum_start = frame->sum_start;
-		h.csum_offset = frame->sum_offset;
-	} else if (frame->sum == NIC_SUM_GOOD &&
-		   (atomic_load(&v->nic.can) & NIC_CAN_SUM)) {
-		h.flags = HDR_DATA_VALID;
-	}
-	if (frame->cut) {
-		h.gso_type = frame->cut == NIC_CUT_TCP4 ? GSO_TCPV4
-							: GSO_TCPV6;
-		if (frame->ecn)
-			h.gso_type |= GSO_ECN;
-		h.hdr_len = frame->header;
-		h.gso_size = frame->segment;
-	}
+	if (!(atomic_load(&v->nic.can) & NIC_CAN_SUM))
+		h.open.flags &= NIC_HEADER_NEEDS_SUM;
 	return h;
 }
 
