@@ -10,13 +10,13 @@
  */
 #include "virtio/blk.h"
 
+#include "virtio/lane.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
 
-#define QUEUE_SIZE  256
 #define SECTOR	    512u
 #define QUICK_TOTAL 1114112u /* 1 MiB, headers, states, and some room */
-#define SEGMENTS    (QUEUE_SIZE - 2) /* without header and status */
+#define SEGMENTS    (VIRTIO_LANE_MAX - 2) /* without header and status */
 
 #define F_SEG_MAX      VIRTIO_F(2)
 #define F_RO	       VIRTIO_F(5)
@@ -71,29 +71,19 @@ struct range {
 };
 
 struct blk_request {
+	struct virtio_request base;
 	struct block_request block;
-	struct virtio_buffer buffer;
-	struct virtio_queue *queue;
-	struct blk_request *next;   /* free list of the queue */
 	struct header header;
 	uint32_t written;	    /* bytes before the status */
 	struct span data[VIRTIO_SPANS_MAX];
 	bool then_flush;
 };
 
-/* Requests of one queue, made when first needed; its lock. */
-struct blk_lane {
-	struct blk_request *free;
-	struct blk_request *all[QUEUE_SIZE];
-	unsigned int count;
-	bool starved; /* there was no memory for another one */
-};
-
 struct virtio_blk {
 	struct virtio_device virtio;
 	struct virtio_pci pci;
 	struct block *block;
-	struct blk_lane *lane; /* one a queue */
+	struct virtio_lane *lane; /* one a queue */
 	unsigned int queues;
 	char serial[VIRTIO_BLK_SERIAL];
 };
@@ -105,43 +95,25 @@ static struct virtio_blk *blk_of(struct virtio_queue *q)
 
 /* --- requests -------------------------------------------------------------------- */
 
-static struct blk_request *take_request(struct virtio_queue *q)
+static struct blk_request *next_request(struct virtio_queue *q)
 {
-	struct blk_lane *lane = &blk_of(q)->lane[q->index];
-	struct blk_request *r = lane->free;
-
-	if (r) {
-		lane->free = r->next;
-		return r;
-	}
-	if (lane->count == QUEUE_SIZE)
-		return NULL;
-	r = host_alloc(sizeof(*r));
-	lane->starved = !r;
-	if (r) {
-		r->queue = q;
-		lane->all[lane->count++] = r;
-	}
-	return r;
+	return virtio_lane_next(&blk_of(q)->lane[q->index], q,
+				sizeof(struct blk_request));
 }
 
 static void free_request(struct blk_request *r)
 {
-	struct blk_lane *lane = &blk_of(r->queue)->lane[r->queue->index];
+	struct virtio_queue *q = r->base.queue;
 
-	r->next = lane->free;
-	lane->free = r;
-	if (lane->starved)
-		virtio_queue_kick(r->queue);
-	lane->starved = false;
+	virtio_lane_put(&blk_of(q)->lane[q->index], &r->base);
 }
 
 /* The status is the last byte that the driver lets us write (5.2.6). */
 static uint32_t put_status(struct blk_request *r, uint8_t status)
 {
-	uint32_t at = r->buffer.in_size - 1;
+	uint32_t at = r->base.buffer.in_size - 1;
 
-	virtio_buffer_write(r->queue, &r->buffer, at, &status, 1);
+	virtio_buffer_write(r->base.queue, &r->base.buffer, at, &status, 1);
 	/* The length counts what is written without a gap (2.7.8.2). */
 	if (status != S_OK)
 		r->written = 0;
@@ -151,7 +123,8 @@ static uint32_t put_status(struct blk_request *r, uint8_t status)
 /* Held: the queue's lock. */
 static void end_locked(struct blk_request *r, uint8_t status)
 {
-	virtio_queue_push(r->queue, &r->buffer, put_status(r, status));
+	virtio_queue_push(r->base.queue, &r->base.buffer,
+			  put_status(r, status));
 	free_request(r);
 }
 
@@ -178,7 +151,7 @@ static bool stepped(struct blk_request *r)
 			return true;
 		r->then_flush = false;
 		r->block.op = BLOCK_FLUSH;
-		if (!block_submit(blk_of(r->queue)->block, &r->block))
+		if (!block_submit(blk_of(r->base.queue)->block, &r->block))
 			return false;
 	}
 }
@@ -187,14 +160,14 @@ static bool stepped(struct blk_request *r)
 static void request_done(struct block_request *block)
 {
 	struct blk_request *r = block->ctx;
-	struct virtio_queue *q = r->queue;
+	struct virtio_queue *q = r->base.queue;
 	uint32_t written;
 
 	if (!stepped(r))
 		return;
 	written = put_status(r, status_of(block->error));
 	host_lock(&q->lock);
-	virtio_queue_push(q, &r->buffer, written);
+	virtio_queue_push(q, &r->base.buffer, written);
 	free_request(r);
 	virtio_queue_signal(q);
 	host_unlock(&q->lock);
@@ -204,7 +177,7 @@ static void submit(struct blk_request *r)
 {
 	r->block.done = request_done;
 	r->block.ctx = r;
-	if (block_submit(blk_of(r->queue)->block, &r->block) && stepped(r))
+	if (block_submit(blk_of(r->base.queue)->block, &r->block) && stepped(r))
 		end_locked(r, status_of(r->block.error));
 }
 
@@ -212,13 +185,13 @@ static void submit(struct blk_request *r)
 
 static void start_io(struct blk_request *r, bool write)
 {
-	struct virtio_buffer *b = &r->buffer;
+	struct virtio_buffer *b = &r->base.buffer;
 	const struct span *in = b->span + b->out_spans;
 	uint64_t length = write ? b->out_size - sizeof(r->header)
 				: b->in_size - 1;
 
 	if (length % SECTOR || r->header.sector > UINT64_MAX / SECTOR ||
-	    (write && (blk_of(r->queue)->virtio.features & F_RO))) {
+	    (write && (blk_of(r->base.queue)->virtio.features & F_RO))) {
 		end_locked(r, S_IOERR);
 		return;
 	}
@@ -232,7 +205,7 @@ static void start_io(struct blk_request *r, bool write)
 			       : span_cut(r->data, in, b->in_spans, 0, length),
 	};
 	r->written = write ? 0 : (uint32_t)length;
-	r->then_flush = write && write_through(r->queue->device);
+	r->then_flush = write && write_through(r->base.queue->device);
 	if (length)
 		submit(r);
 	else
@@ -248,7 +221,7 @@ static void start_flush(struct blk_request *r)
 /* One range a request: the configuration space says so. */
 static void start_range(struct blk_request *r, bool zero)
 {
-	struct virtio_device *dev = r->queue->device;
+	struct virtio_device *dev = r->base.queue->device;
 	uint64_t feature = zero ? F_WRITE_ZEROES : F_DISCARD;
 	struct range range;
 
@@ -256,8 +229,8 @@ static void start_range(struct blk_request *r, bool zero)
 		end_locked(r, S_UNSUPP);
 		return;
 	}
-	if (r->buffer.out_size != sizeof(r->header) + sizeof(range) ||
-	    virtio_buffer_read(&r->buffer, sizeof(r->header), &range,
+	if (r->base.buffer.out_size != sizeof(r->header) + sizeof(range) ||
+	    virtio_buffer_read(&r->base.buffer, sizeof(r->header), &range,
 			       sizeof(range)) != sizeof(range) ||
 	    range.sectors > RANGE_SECTORS_MAX ||
 	    range.sector > UINT64_MAX / SECTOR) {
@@ -281,12 +254,13 @@ static void start_range(struct blk_request *r, bool zero)
 
 static void get_id(struct blk_request *r)
 {
-	const struct virtio_blk *blk = blk_of(r->queue);
-	uint32_t room = r->buffer.in_size - 1;
+	const struct virtio_blk *blk = blk_of(r->base.queue);
+	uint32_t room = r->base.buffer.in_size - 1;
 	uint32_t size = room < sizeof(blk->serial) ? room
 						   : sizeof(blk->serial);
 
-	r->written = virtio_buffer_write(r->queue, &r->buffer, 0, blk->serial, size);
+	r->written = virtio_buffer_write(r->base.queue, &r->base.buffer, 0,
+					 blk->serial, size);
 	end_locked(r, S_OK);
 }
 
@@ -319,30 +293,19 @@ static void start(struct blk_request *r)
 	}
 }
 
-/* The next request, popped; NULL: there is none, or no place for it. */
-static struct blk_request *next_request(struct virtio_queue *q)
-{
-	struct blk_request *r = take_request(q);
-
-	if (r && !virtio_queue_pop(q, &r->buffer)) {
-		free_request(r);
-		return NULL;
-	}
-	return r;
-}
-
 static void begin(struct blk_request *r)
 {
-	struct virtio_queue *q = r->queue;
+	struct virtio_queue *q = r->base.queue;
 
-	if (r->buffer.in_size &&
-	    virtio_buffer_read(&r->buffer, 0, &r->header, sizeof(r->header)) ==
+	if (r->base.buffer.in_size &&
+	    virtio_buffer_read(&r->base.buffer, 0, &r->header,
+			       sizeof(r->header)) ==
 		    sizeof(r->header)) {
 		start(r);
 		return;
 	}
 	virtio_broken(q->device, "a request without a header");
-	virtio_queue_push(q, &r->buffer, 0);
+	virtio_queue_push(q, &r->base.buffer, 0);
 	free_request(r);
 }
 
@@ -367,9 +330,10 @@ static bool quick(struct virtio_device *device, struct virtio_queue *q)
 
 		if (!r)
 			return total;
-		total += (uint64_t)r->buffer.in_size + r->buffer.out_size;
+		total += (uint64_t)r->base.buffer.in_size +
+			 r->base.buffer.out_size;
 		if (total > QUICK_TOTAL) {
-			virtio_queue_unpop(q, &r->buffer);
+			virtio_queue_unpop(q, &r->base.buffer);
 			free_request(r);
 			return false;
 		}
@@ -458,8 +422,7 @@ static void fini(void *object)
 	struct virtio_blk *blk = object;
 
 	for (unsigned int i = 0; i < blk->queues; i++)
-		for (unsigned int k = 0; k < blk->lane[i].count; k++)
-			host_free(blk->lane[i].all[k]);
+		virtio_lane_fini(&blk->lane[i]);
 	host_free(blk->lane);
 	host_free(blk);
 }
@@ -489,7 +452,7 @@ int virtio_blk_create(struct virtio_blk **out, struct vm *vm,
 		return err;
 	}
 	err = virtio_init(&blk->virtio, vm, &blk_class, config->queues,
-			  QUEUE_SIZE);
+			  VIRTIO_LANE_MAX);
 	if (err)
 		return err;
 	describe(blk, config);

@@ -10,10 +10,10 @@
  */
 #include "virtio/fs.h"
 
+#include "virtio/lane.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
 
-#define QUEUE_SIZE  256
 #define QUICK_TOTAL 65536u /* bytes that a processor's thread may copy */
 
 /* Configuration space (5.11.4) */
@@ -22,25 +22,15 @@
 #define CFG_SIZE    40
 
 struct fs_request {
+	struct virtio_request base;
 	struct share_request share;
-	struct virtio_buffer buffer;
-	struct virtio_queue *queue;
-	struct fs_request *next; /* free list of the queue */
-};
-
-/* Requests of one queue, made when first needed; its lock. */
-struct fs_lane {
-	struct fs_request *free;
-	struct fs_request *all[QUEUE_SIZE];
-	unsigned int count;
-	bool starved; /* there was no memory for another one */
 };
 
 struct virtio_fs {
 	struct virtio_device virtio;
 	struct virtio_pci pci;
 	struct share *share;
-	struct fs_lane *lane; /* one a queue */
+	struct virtio_lane *lane; /* one a queue */
 	unsigned int queues;  /* all of them */
 };
 
@@ -51,52 +41,22 @@ static struct virtio_fs *fs_of(struct virtio_queue *q)
 
 /* --- requests; held: the queue's lock ------------------------------------------ */
 
-static struct fs_request *take_request(struct virtio_queue *q)
+static struct fs_request *next_request(struct virtio_queue *q)
 {
-	struct fs_lane *lane = &fs_of(q)->lane[q->index];
-	struct fs_request *r = lane->free;
-
-	if (r) {
-		lane->free = r->next;
-		return r;
-	}
-	if (lane->count == QUEUE_SIZE)
-		return NULL;
-	r = host_alloc(sizeof(*r));
-	lane->starved = !r;
-	if (r) {
-		r->queue = q;
-		lane->all[lane->count++] = r;
-	}
-	return r;
+	return virtio_lane_next(&fs_of(q)->lane[q->index], q,
+				sizeof(struct fs_request));
 }
 
 static void free_request(struct fs_request *r)
 {
-	struct fs_lane *lane = &fs_of(r->queue)->lane[r->queue->index];
+	struct virtio_queue *q = r->base.queue;
 
-	r->next = lane->free;
-	lane->free = r;
-	if (lane->starved)
-		virtio_queue_kick(r->queue);
-	lane->starved = false;
-}
-
-/* The next request, popped; NULL: there is none, or no place for it. */
-static struct fs_request *next_request(struct virtio_queue *q)
-{
-	struct fs_request *r = take_request(q);
-
-	if (r && !virtio_queue_pop(q, &r->buffer)) {
-		free_request(r);
-		return NULL;
-	}
-	return r;
+	virtio_lane_put(&fs_of(q)->lane[q->index], &r->base);
 }
 
 static void end(struct fs_request *r)
 {
-	virtio_queue_push(r->queue, &r->buffer, r->share.written);
+	virtio_queue_push(r->base.queue, &r->base.buffer, r->share.written);
 	free_request(r);
 }
 
@@ -104,7 +64,7 @@ static void end(struct fs_request *r)
 static void request_done(struct share_request *share)
 {
 	struct fs_request *r = share->ctx;
-	struct virtio_queue *q = r->queue;
+	struct virtio_queue *q = r->base.queue;
 
 	host_lock(&q->lock);
 	end(r);
@@ -114,8 +74,8 @@ static void request_done(struct share_request *share)
 
 static void begin(struct fs_request *r)
 {
-	struct virtio_queue *q = r->queue;
-	struct virtio_buffer *b = &r->buffer;
+	struct virtio_queue *q = r->base.queue;
+	struct virtio_buffer *b = &r->base.buffer;
 
 	r->share = (struct share_request){
 		.out = b->span,
@@ -151,9 +111,9 @@ static bool quick(struct virtio_device *device, struct virtio_queue *q)
 
 		if (!r)
 			return total;
-		total += r->buffer.out_size;
+		total += r->base.buffer.out_size;
 		if (total > QUICK_TOTAL) {
-			virtio_queue_unpop(q, &r->buffer);
+			virtio_queue_unpop(q, &r->base.buffer);
 			free_request(r);
 			return false;
 		}
@@ -177,8 +137,7 @@ static void fini(void *object)
 	struct virtio_fs *fs = object;
 
 	for (unsigned int i = 0; i < fs->queues; i++)
-		for (unsigned int k = 0; k < fs->lane[i].count; k++)
-			host_free(fs->lane[i].all[k]);
+		virtio_lane_fini(&fs->lane[i]);
 	host_free(fs->lane);
 	host_free(fs);
 }
@@ -207,7 +166,8 @@ int virtio_fs_create(struct virtio_fs **out, struct vm *vm,
 		host_free(fs);
 		return err;
 	}
-	err = virtio_init(&fs->virtio, vm, &fs_class, fs->queues, QUEUE_SIZE);
+	err = virtio_init(&fs->virtio, vm, &fs_class, fs->queues,
+			  VIRTIO_LANE_MAX);
 	if (err)
 		return err;
 	for (unsigned int i = 0; i < SHARE_TAG_MAX && config->tag[i]; i++)
