@@ -46,7 +46,7 @@ HEADERS = {
     'host/linux': ['vm/host.h', 'vm/error.h'],
     'host/metal': ['vm/host.h', 'vm/error.h'],
     'disk': ['vm/block.h', 'vm/host.h', 'vm/span.h'],
-    'net': ['vm/host.h', 'vm/nic.h', 'vm/span.h'],
+    'net': ['vm/host.h', 'vm/nic.h', 'vm/nic_header.h', 'vm/span.h'],
     'share': ['vm/host.h', 'vm/share.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     # Names and sockets that it shares with the machines' processes.
