@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands of the lodge program. Each gives the exit status.
+ * The commands of the lodge program, as tables: what each is called, takes and
+ * tells. Help, suggestions and completion are made of them. Some are nouns
+ * with verbs: lodge image list.
  */
 #ifndef LODGE_CLI_COMMAND_H
 #define LODGE_CLI_COMMAND_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "cli/option.h"
 
 /* What a command gets of the process that it runs in. */
 struct command_context {
@@ -14,11 +19,48 @@ struct command_context {
 
 struct command {
 	const char *name;
-	const char *summary; /* one line */
+	const char *summary;  /* one line, for lists */
+	const char *synopsis; /* behind the name: "NAME [OPTIONS]" */
+	const char *about;    /* lines; no newline at the end */
+	const char *examples; /* the same, without indentation; NULL: none */
+	const struct option_spec *options;
+	size_t option_count;
+
+	/* Its words: how many, what is missing when there are fewer, with |
+	 * between; NULL: the usage tells. */
+	int words_min, words_max;
+	const char *missing;
+	/* What completes each: kinds of completion.h, the last repeats. */
+	const char *words;
+
+	const struct command *const *verbs; /* NULL: it is no noun */
+	size_t verb_count;
+
+	/* The exit status. NULL: one of a noun, which runs it. */
 	int (*run)(const struct command_context *context, int argc,
 		   char **argv);
-	void (*help)(void); /* to stdout */
+	void (*more)(void); /* prints the help's end; NULL: nothing */
+	void (*help)(void); /* prints all of the help itself; or NULL */
 };
+
+#define OPTION_COUNT(options) (sizeof(options) / sizeof((options)[0]))
+
+/* The help, to stdout; `noun` is whose verb it is, or NULL. */
+void command_explain(const struct command *noun, const struct command *command);
+
+/*
+ * The verb that argv[0] names; NULL: the exit status is in *status, and the
+ * help or the error was told.
+ */
+const struct command *command_verb(const struct command *noun, int argc,
+				   char **argv, int *status);
+
+/*
+ * Options and words of a command, or of a noun's verb: *words of them are in
+ * front of argv. -1: go on; else the exit status, and all was told.
+ */
+int command_take(const struct command *noun, const struct command *command,
+		 int argc, char **argv, void *config, int *words);
 
 extern const struct command command_run;
 extern const struct command command_create;

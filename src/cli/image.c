@@ -148,11 +148,14 @@ static int run_list(struct store *store, const struct image_args *args)
 }
 
 static const struct image_part part_list = {
-	.name = "list",
-	.synopsis = "[--json]",
-	.summary = "Lists your images.",
-	.options = json_options,
-	.option_count = JSON_OPTIONS,
+	.command = {
+		.name = "list",
+		.synopsis = "[--json]",
+		.summary = "list your images",
+		.about = "Lists your images.",
+		.options = json_options,
+		.option_count = JSON_OPTIONS,
+	},
 	.run = run_list,
 };
 
@@ -210,14 +213,18 @@ static int run_info(struct store *store, const struct image_args *args)
 }
 
 static const struct image_part part_info = {
-	.name = "info",
-	.synopsis = "IMAGE [--json]",
-	.summary = "Tells about an image.",
-	.options = json_options,
-	.option_count = JSON_OPTIONS,
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "an image's name",
+	.command = {
+		.name = "info",
+		.synopsis = "IMAGE [--json]",
+		.summary = "tell about an image",
+		.about = "Tells about an image.",
+		.options = json_options,
+		.option_count = JSON_OPTIONS,
+		.words_min = 1,
+		.words_max = 1,
+		.words = "image",
+		.missing = "an image's name",
+	},
 	.run = run_info,
 };
 
@@ -242,14 +249,18 @@ static int run_remove(struct store *store, const struct image_args *args)
 }
 
 static const struct image_part part_remove = {
-	.name = "remove",
-	.synopsis = "IMAGE [--json]",
-	.summary = "Takes an image away that no machine stands on.",
-	.options = json_options,
-	.option_count = JSON_OPTIONS,
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "an image's name",
+	.command = {
+		.name = "remove",
+		.synopsis = "IMAGE [--json]",
+		.summary = "take an image away",
+		.about = "Takes an image away that no machine stands on.",
+		.options = json_options,
+		.option_count = JSON_OPTIONS,
+		.words_min = 1,
+		.words_max = 1,
+		.words = "image",
+		.missing = "an image's name",
+	},
 	.run = run_remove,
 };
 
@@ -271,11 +282,14 @@ static int run_prune(struct store *store, const struct image_args *args)
 }
 
 static const struct image_part part_prune = {
-	.name = "prune",
-	.synopsis = "[--json]",
-	.summary = "Clears away what commands left behind that were killed.",
-	.options = json_options,
-	.option_count = JSON_OPTIONS,
+	.command = {
+		.name = "prune",
+		.synopsis = "[--json]",
+		.summary = "clear away what killed commands left",
+		.about = "Clears away what commands left behind that were killed.",
+		.options = json_options,
+		.option_count = JSON_OPTIONS,
+	},
 	.run = run_prune,
 };
 
@@ -314,11 +328,14 @@ static int run_machines(struct store *store, const struct image_args *args)
 }
 
 static const struct image_part part_machines = {
-	.name = "machines",
-	.synopsis = "[--json]",
-	.summary = "Lists the machines that lodge run IMAGE made and keeps.",
-	.options = json_options,
-	.option_count = JSON_OPTIONS,
+	.command = {
+		.name = "machines",
+		.synopsis = "[--json]",
+		.summary = "list the machines that lodge run made",
+		.about = "Lists the machines that lodge run IMAGE made and keeps.",
+		.options = json_options,
+		.option_count = JSON_OPTIONS,
+	},
 	.run = run_machines,
 };
 
@@ -336,139 +353,66 @@ static int run_forget(struct store *store, const struct image_args *args)
 }
 
 static const struct image_part part_forget = {
-	.name = "forget",
-	.synopsis = "MACHINE [--json]",
-	.summary = "Takes a machine away that lodge run IMAGE made, with all "
-		   "that is on its disk.",
-	.options = json_options,
-	.option_count = JSON_OPTIONS,
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "a machine's name",
+	.command = {
+		.name = "forget",
+		.synopsis = "MACHINE [--json]",
+		.summary = "take such a machine away",
+		.about = "Takes a machine away that lodge run IMAGE made, with all "
+			   "that is on its disk.",
+		.options = json_options,
+		.option_count = JSON_OPTIONS,
+		.words_min = 1,
+		.words_max = 1,
+		.words = "instance",
+		.missing = "a machine's name",
+	},
 	.run = run_forget,
 };
 
 /* --- the command ------------------------------------------------------------- */
 
-static const struct image_part *const parts[] = {
-	&part_list,
-	&part_info,
-	&image_build,
-	&image_pull,
-	&image_catalogue,
-	&image_import,
-	&image_export,
-	&part_remove,
-	&part_prune,
-	&part_machines,
-	&part_forget,
+static const struct command *const verbs[] = {
+	&part_list.command,	 &part_info.command,
+	&image_build.command,	 &image_pull.command,
+	&image_catalogue.command, &image_import.command,
+	&image_export.command,	 &part_remove.command,
+	&part_prune.command,	 &part_machines.command,
+	&part_forget.command,
 };
-
-#define PARTS (sizeof(parts) / sizeof(parts[0]))
-
-static void help_part(const struct image_part *part)
-{
-	printf("usage: lodge image %s %s\n\n%s\n\n", part->name, part->synopsis,
-	       part->summary);
-	option_print(part->options, part->option_count);
-}
-
-static void help(void)
-{
-	printf("usage: lodge image PART [OPTIONS]\n\n"
-	       "The images that machines are made of: lodge run IMAGE. They "
-	       "are kept in\n$XDG_DATA_HOME/lodge or ~/.local/share/lodge.\n\n");
-	for (size_t i = 0; i < PARTS; i++)
-		printf("  %s %s\n", parts[i]->name, parts[i]->synopsis);
-	printf("\nlodge image PART --help tells more about one.\n");
-}
-
-static const struct image_part *find_part(const char *name)
-{
-	const char *names[PARTS], *like;
-
-	for (size_t i = 0; i < PARTS; i++) {
-		if (!strcmp(parts[i]->name, name))
-			return parts[i];
-		names[i] = parts[i]->name;
-	}
-	like = cli_nearest(name, names, PARTS, sizeof(names[0]));
-	if (like)
-		cli_error("image: there is no \"%s\"; did you mean %s?", name,
-			  like);
-	else
-		cli_error("image: there is no \"%s\"; see lodge help image",
-			  name);
-	return NULL;
-}
-
-/* The words fit; -1 after cli_error(). */
-static int check_words(const struct image_part *part,
-		       const struct image_args *args)
-{
-	if (args->words < part->words_min)
-		cli_error("image %s: %s is missing; see lodge image %s --help",
-			  part->name, part->missing, part->name);
-	else if (args->words > part->words_max)
-		cli_error("image %s: unexpected argument \"%s\"; see lodge "
-			  "image %s --help", part->name,
-			  args->word[part->words_max], part->name);
-	else
-		return 0;
-	return -1;
-}
-
-static int run_part(const struct image_part *part, int argc, char **argv)
-{
-	struct image_args args = { 0 };
-	struct disk_error error;
-	struct store store;
-	char command[32];
-	int status;
-
-	snprintf(command, sizeof(command), "image %s", part->name);
-	args.word = argv;
-	switch (option_parse_words(command, part->options, part->option_count,
-				   argc, argv, &args, &args.words)) {
-	case OPTION_HELP:
-		help_part(part);
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	if (check_words(part, &args))
-		return MACHINE_USAGE;
-	if (store_open(&store, &error)) {
-		cli_error("image: %s", error.text);
-		return MACHINE_FAILED;
-	}
-	status = part->run(&store, &args);
-	store_close(&store);
-	return status;
-}
 
 static int run_image(const struct command_context *context, int argc,
 		     char **argv)
 {
-	const struct image_part *part;
+	struct image_args args = { .word = argv + 1 };
+	const struct command *verb;
+	struct disk_error error;
+	struct store store;
+	int status;
 
-	if (argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
-		help();
-		return MACHINE_OK;
+	verb = command_verb(&command_image, argc, argv, &status);
+	if (!verb)
+		return status;
+	status = command_take(&command_image, verb, argc - 1, argv + 1, &args,
+			      &args.words);
+	if (status >= 0)
+		return status;
+	if (store_open(&store, &error)) {
+		cli_error("image: %s", error.text);
+		return MACHINE_FAILED;
 	}
-	if (!argc) {
-		cli_error("image: say what to do; see lodge help image");
-		return MACHINE_USAGE;
-	}
-	part = find_part(argv[0]);
-	return part ? run_part(part, argc - 1, argv + 1) : MACHINE_USAGE;
+	/* It is the part's first member. */
+	status = ((const struct image_part *)verb)->run(&store, &args);
+	store_close(&store);
+	return status;
 }
 
 const struct command command_image = {
 	.name = "image",
+	.synopsis = "VERB [OPTIONS]",
 	.summary = "make, list and remove images to run",
+	.about = "The images that machines are made of: lodge run IMAGE. They "
+		 "are kept in\n$XDG_DATA_HOME/lodge or ~/.local/share/lodge.",
+	.verbs = verbs,
+	.verb_count = OPTION_COUNT(verbs),
 	.run = run_image,
-	.help = help,
 };

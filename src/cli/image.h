@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/option.h"
+#include "cli/command.h"
 #include "image/checksum.h"
 #include "image/store.h"
 
@@ -28,13 +28,7 @@ struct image_args {
 };
 
 struct image_part {
-	const char *name;
-	const char *synopsis; /* "NAME [OPTIONS]" */
-	const char *summary;  /* lines; no newline at the end */
-	const struct option_spec *options;
-	size_t option_count;
-	int words_min, words_max;
-	const char *missing; /* what is missing with too few words */
+	struct command command;
 	int (*run)(struct store *store, const struct image_args *args);
 };
 

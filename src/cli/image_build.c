@@ -123,17 +123,20 @@ static int run_build(struct store *store, const struct image_args *args)
 }
 
 const struct image_part image_build = {
-	.name = "build",
-	.synopsis = "debian [OPTIONS]",
-	.summary =
-		"Makes an image of Debian out of its packages: a kernel, systemd, "
-		"an ssh\nserver, cloud-init, and GRUB for BIOS and UEFI. Needs "
-		"no privileges where the\nhost lets users have namespaces, and "
-		"some 2 GiB of room.",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(options[0]),
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "what to build (debian)",
+	.command = {
+		.name = "build",
+		.synopsis = "debian [OPTIONS]",
+		.summary = "make an image of Debian",
+		.about =
+			"Makes an image of Debian out of its packages: a kernel, systemd, "
+			"an ssh\nserver, cloud-init, and GRUB for BIOS and UEFI. Needs "
+			"no privileges where the\nhost lets users have namespaces, and "
+			"some 2 GiB of room.",
+		.options = options,
+		.option_count = OPTION_COUNT(options),
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "what to build (debian)",
+	},
 	.run = run_build,
 };

@@ -190,15 +190,19 @@ static const struct option_spec import_options[] = {
 };
 
 const struct image_part image_import = {
-	.name = "import",
-	.synopsis = "FILE [OPTIONS]",
-	.summary = "Makes an image of a disk image of any format, or of the "
-		   "disk in an OVA file.",
-	.options = import_options,
-	.option_count = sizeof(import_options) / sizeof(import_options[0]),
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "a file",
+	.command = {
+		.name = "import",
+		.synopsis = "FILE [OPTIONS]",
+		.summary = "make an image of a disk image",
+		.about = "Makes an image of a disk image of any format, or of the "
+			   "disk in an OVA file.",
+		.options = import_options,
+		.option_count = OPTION_COUNT(import_options),
+		.words_min = 1,
+		.words_max = 1,
+		.words = "file",
+		.missing = "a file",
+	},
 	.run = run_import,
 };
 
@@ -410,16 +414,20 @@ static const struct option_spec export_options[] = {
 };
 
 const struct image_part image_export = {
-	.name = "export",
-	.synopsis = "IMAGE FILE [OPTIONS]",
-	.summary = "Writes an image's disk to a file of any format: qcow2, "
-		   "vmdk, vhdx, vdi, raw,\nor to an OVA file for "
-		   "VirtualBox and VMware. After an interruption the same "
-		   "command goes on.",
-	.options = export_options,
-	.option_count = sizeof(export_options) / sizeof(export_options[0]),
-	.words_min = 2,
-	.words_max = 2,
-	.missing = "an image's name or a file",
+	.command = {
+		.name = "export",
+		.synopsis = "IMAGE FILE [OPTIONS]",
+		.summary = "write an image's disk to a file",
+		.about = "Writes an image's disk to a file of any format: qcow2, "
+			   "vmdk, vhdx, vdi, raw,\nor to an OVA file for "
+			   "VirtualBox and VMware. After an interruption the same "
+			   "command goes on.",
+		.options = export_options,
+		.option_count = OPTION_COUNT(export_options),
+		.words_min = 2,
+		.words_max = 2,
+		.words = "image file",
+		.missing = "an image's name|a file",
+	},
 	.run = run_export,
 };

@@ -79,12 +79,14 @@ static const struct option_spec catalogue_options[] = {
 };
 
 const struct image_part image_catalogue = {
-	.name = "catalogue",
-	.synopsis = "[OPTIONS]",
-	.summary = "Lists the images that lodge image pull knows by name.",
-	.options = catalogue_options,
-	.option_count =
-		sizeof(catalogue_options) / sizeof(catalogue_options[0]),
+	.command = {
+		.name = "catalogue",
+		.synopsis = "[OPTIONS]",
+		.summary = "list what pull knows by name",
+		.about = "Lists the images that lodge image pull knows by name.",
+		.options = catalogue_options,
+		.option_count = OPTION_COUNT(catalogue_options),
+	},
 	.run = run_catalogue,
 };
 
@@ -299,17 +301,20 @@ static const struct option_spec pull_options[] = {
 };
 
 const struct image_part image_pull = {
-	.name = "pull",
-	.synopsis = "NAME|URL [OPTIONS]",
-	.summary =
-		"Makes an image of one that a server has: of the catalogue, or "
-		"by its address.\nIts checksum is verified always. When it is "
-		"interrupted, the same command goes\non. Proxies are taken from "
-		"http_proxy, https_proxy and no_proxy.",
-	.options = pull_options,
-	.option_count = sizeof(pull_options) / sizeof(pull_options[0]),
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "a name or a URL",
+	.command = {
+		.name = "pull",
+		.synopsis = "NAME|URL [OPTIONS]",
+		.summary = "make an image of one that a server has",
+		.about =
+			"Makes an image of one that a server has: of the catalogue, or "
+			"by its address.\nIts checksum is verified always. When it is "
+			"interrupted, the same command goes\non. Proxies are taken from "
+			"http_proxy, https_proxy and no_proxy.",
+		.options = pull_options,
+		.option_count = OPTION_COUNT(pull_options),
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "a name or a URL",
+	},
 	.run = run_pull,
 };

@@ -127,6 +127,19 @@ static bool asks_for_help(const char *argument)
 	return !strcmp(argument, "--help") || !strcmp(argument, "-h");
 }
 
+/* "lodge help image list" */
+static int help_verb(const struct command *noun, int argc, char **argv)
+{
+	const struct command *verb;
+	int status;
+
+	verb = command_verb(noun, argc, argv, &status);
+	if (!verb)
+		return status;
+	command_explain(noun, verb);
+	return MACHINE_OK;
+}
+
 static int run_help(const struct command_context *context, int argc,
 		    char **argv)
 {
@@ -140,14 +153,16 @@ static int run_help(const struct command_context *context, int argc,
 		print_usage(stdout);
 		return MACHINE_OK;
 	}
+	command = find_command(argv[0]);
+	if (!command)
+		return MACHINE_USAGE;
+	if (argc > 1 && command->verbs)
+		return help_verb(command, argc - 1, argv + 1);
 	if (argc > 1) {
 		cli_error("help: one command at a time");
 		return MACHINE_USAGE;
 	}
-	command = find_command(argv[0]);
-	if (!command)
-		return MACHINE_USAGE;
-	command->help();
+	command_explain(NULL, command);
 	return MACHINE_OK;
 }
 

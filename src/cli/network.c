@@ -25,12 +25,7 @@ struct args {
 };
 
 struct part {
-	const char *name;
-	const char *synopsis, *summary;
-	const struct option_spec *options;
-	size_t option_count;
-	bool named; /* its first word is a network's name */
-	bool machine; /* and its second a machine's */
+	struct command command;
 	int (*run)(struct network_store *store, struct args *args);
 };
 
@@ -331,12 +326,17 @@ static int run_create(struct network_store *store, struct args *args)
 }
 
 static const struct part part_create = {
-	.name = "create",
-	.synopsis = "NAME [OPTIONS]",
-	.summary = "Makes a network; lodge run --net network=NAME joins it.",
-	.options = properties,
-	.option_count = PROPERTIES,
-	.named = true,
+	.command = {
+		.name = "create",
+		.synopsis = "NAME [OPTIONS]",
+		.summary = "make a network",
+		.about = "Makes a network; lodge run --net network=NAME joins it.",
+		.options = properties,
+		.option_count = PROPERTIES,
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "a network's name",
+	},
 	.run = run_create,
 };
 
@@ -383,11 +383,14 @@ static int run_list(struct network_store *store, struct args *args)
 }
 
 static const struct part part_list = {
-	.name = "list",
-	.synopsis = "[--json]",
-	.summary = "Lists your networks.",
-	.options = JSON_OPTION,
-	.option_count = 1,
+	.command = {
+		.name = "list",
+		.synopsis = "[--json]",
+		.summary = "list your networks",
+		.about = "Lists your networks.",
+		.options = JSON_OPTION,
+		.option_count = 1,
+	},
 	.run = run_list,
 };
 
@@ -409,12 +412,18 @@ static int run_show(struct network_store *store, struct args *args)
 }
 
 static const struct part part_show = {
-	.name = "show",
-	.synopsis = "NAME [--json]",
-	.summary = "Tells about a network, and which machines use it.",
-	.options = JSON_OPTION,
-	.option_count = 1,
-	.named = true,
+	.command = {
+		.name = "show",
+		.synopsis = "NAME [--json]",
+		.summary = "tell about a network",
+		.about = "Tells about a network, and which machines use it.",
+		.options = JSON_OPTION,
+		.option_count = 1,
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "a network's name",
+		.words = "network",
+	},
 	.run = run_show,
 };
 
@@ -438,13 +447,19 @@ static int run_edit(struct network_store *store, struct args *args)
 }
 
 static const struct part part_edit = {
-	.name = "edit",
-	.synopsis = "NAME [OPTIONS]",
-	.summary = "Changes what the options say of a network that no machine "
-		   "uses.",
-	.options = properties,
-	.option_count = PROPERTIES,
-	.named = true,
+	.command = {
+		.name = "edit",
+		.synopsis = "NAME [OPTIONS]",
+		.summary = "change a network that nobody uses",
+		.about = "Changes what the options say of a network that no machine "
+			   "uses.",
+		.options = properties,
+		.option_count = PROPERTIES,
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "a network's name",
+		.words = "network",
+	},
 	.run = run_edit,
 };
 
@@ -465,12 +480,18 @@ static int run_delete(struct network_store *store, struct args *args)
 }
 
 static const struct part part_delete = {
-	.name = "delete",
-	.synopsis = "NAME [--json]",
-	.summary = "Takes a network away that no machine uses.",
-	.options = JSON_OPTION,
-	.option_count = 1,
-	.named = true,
+	.command = {
+		.name = "delete",
+		.synopsis = "NAME [--json]",
+		.summary = "take a network away",
+		.about = "Takes a network away that no machine uses.",
+		.options = JSON_OPTION,
+		.option_count = 1,
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "a network's name",
+		.words = "network",
+	},
 	.run = run_delete,
 };
 
@@ -547,14 +568,19 @@ static int run_rules(struct network_store *store, struct args *args)
 }
 
 static const struct part part_rules = {
-	.name = "rules",
-	.synopsis = "NAME MACHINE [--rule RULE]... [--clear] [--json]",
-	.summary = "Says what a machine of a network may reach, and who it; or "
-		   "shows that.",
-	.options = rule_options,
-	.option_count = sizeof(rule_options) / sizeof(rule_options[0]),
-	.named = true,
-	.machine = true,
+	.command = {
+		.name = "rules",
+		.synopsis = "NAME MACHINE [--rule RULE]... [--clear] [--json]",
+		.summary = "say what a machine may reach",
+		.about = "Says what a machine of a network may reach, and who it; or "
+			   "shows that.",
+		.options = rule_options,
+		.option_count = OPTION_COUNT(rule_options),
+		.words_min = 2,
+		.words_max = 2,
+		.missing = "a network's name|a machine's name",
+		.words = "network vm",
+	},
 	.run = run_rules,
 };
 
@@ -578,127 +604,68 @@ static int run_serve(struct network_store *store, struct args *args)
 }
 
 static const struct part part_serve = {
-	.name = "serve",
-	.synopsis = "NAME",
-	.summary = "Is the switch of a network until its last machine ends; "
-		   "the first one starts\nit.",
-	.named = true,
+	.command = {
+		.name = "serve",
+		.synopsis = "NAME",
+		.summary = "be the switch of a network",
+		.about = "Is the switch of a network until its last machine ends; "
+			   "the first one starts\nit.",
+		.words_min = 1,
+		.words_max = 1,
+		.missing = "a network's name",
+		.words = "network",
+	},
 	.run = run_serve,
 };
 
 /* --- the command -------------------------------------------------------------------- */
 
-static const struct part *const parts[] = {
-	&part_create, &part_list,  &part_show,  &part_edit,
-	&part_delete, &part_rules, &part_serve,
+static const struct command *const verbs[] = {
+	&part_create.command, &part_list.command,   &part_show.command,
+	&part_edit.command,   &part_delete.command, &part_rules.command,
+	&part_serve.command,
 };
 
-#define PARTS (sizeof(parts) / sizeof(parts[0]))
-
-static void help(void)
+static int run_net(const struct command_context *context, int argc,
+		   char **argv)
 {
-	printf("usage: lodge net PART [OPTIONS]\n\n"
-	       "The networks that join machines: lodge run --net network=NAME."
-	       "\n\n");
-	for (size_t i = 0; i < PARTS; i++)
-		printf("  %s %s\n", parts[i]->name, parts[i]->synopsis);
-	printf("\nlodge net PART --help tells more about one.\n");
-}
-
-static const struct part *find_part(const char *name)
-{
-	const char *names[PARTS], *like;
-
-	for (size_t i = 0; i < PARTS; i++) {
-		if (!strcmp(parts[i]->name, name))
-			return parts[i];
-		names[i] = parts[i]->name;
-	}
-	like = cli_nearest(name, names, PARTS, sizeof(names[0]));
-	if (like)
-		cli_error("net: there is no \"%s\"; did you mean %s?", name,
-			  like);
-	else
-		cli_error("net: there is no \"%s\"; see lodge help net",
-			  name);
-	return NULL;
-}
-
-/* -1 after cli_error(). */
-static int check_words(const struct part *part, const struct args *args)
-{
-	const int words = part->named + part->machine;
-
-	if (args->words > words) {
-		cli_error("net %s: unexpected argument \"%s\"; see lodge net %s "
-			  "--help", part->name, args->word[words],
-			  part->name);
-	} else if (args->words < words) {
-		cli_error("net %s: a %s's name is missing", part->name,
-			  args->words ? "machine" : "network");
-	} else if (part->named && !network_name_valid(args->word[0])) {
-		cli_error("net %s: %s: give 1 to %d letters, digits and - _ . "
-			  "with no . or - first", part->name, args->word[0],
-			  NETWORK_NAME_MAX);
-	} else {
-		return 0;
-	}
-	return -1;
-}
-
-static int run_part(const struct part *part, int argc, char **argv)
-{
-	struct args args = { .word = argv };
+	struct args args = { .word = argv + 1 };
+	const struct command *verb;
 	struct network_store store;
 	struct net_error error;
-	char command[32];
 	int status;
 
-	snprintf(command, sizeof(command), "net %s", part->name);
-	switch (option_parse_words(command, part->options, part->option_count,
-				   argc, argv, &args, &args.words)) {
-	case OPTION_HELP:
-		printf("usage: lodge net %s %s\n\n%s\n\n", part->name,
-		       part->synopsis, part->summary);
-		option_print(part->options, part->option_count);
-		return MACHINE_OK;
-	case OPTION_BAD:
+	verb = command_verb(&command_net, argc, argv, &status);
+	if (!verb)
+		return status;
+	status = command_take(&command_net, verb, argc - 1, argv + 1, &args,
+			      &args.words);
+	if (status >= 0)
+		return status;
+	if (args.words && !network_name_valid(args.word[0])) {
+		cli_error("net %s: %s: give 1 to %d letters, digits and - _ . "
+			  "with no . or - first", verb->name, args.word[0],
+			  NETWORK_NAME_MAX);
 		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
 	}
-	if (check_words(part, &args))
-		return MACHINE_USAGE;
 	if (network_store_open(&store, &error)) {
 		cli_error("net: %s", error.text);
 		return MACHINE_FAILED;
 	}
 	fabric_sweep();
-	status = part->run(&store, &args);
+	/* It is the part's first member. */
+	status = ((const struct part *)verb)->run(&store, &args);
 	network_store_close(&store);
 	return status;
 }
 
-static int run_net(const struct command_context *context, int argc,
-		   char **argv)
-{
-	const struct part *part;
-
-	if (argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
-		help();
-		return MACHINE_OK;
-	}
-	if (!argc) {
-		cli_error("net: say what to do; see lodge help net");
-		return MACHINE_USAGE;
-	}
-	part = find_part(argv[0]);
-	return part ? run_part(part, argc - 1, argv + 1) : MACHINE_USAGE;
-}
-
 const struct command command_net = {
 	.name = "net",
+	.synopsis = "VERB [OPTIONS]",
 	.summary = "make, list and delete networks between machines",
+	.about = "The networks that join machines: lodge run --net "
+		 "network=NAME.",
+	.verbs = verbs,
+	.verb_count = OPTION_COUNT(verbs),
 	.run = run_net,
-	.help = help,
 };

@@ -231,18 +231,21 @@ static const struct option_spec bitmap_options[] = {
 };
 
 const struct disk_command disk_command_bitmap = {
-	.name = "bitmap",
-	.words_help = "list PATH | create|delete|clear|show PATH NAME | "
-		      "merge PATH NAME FROM",
-	.summary = "record which parts of a disk are written",
-	.about = "Bitmaps of a qcow2 image record what is written from their "
-		 "creation on, for\nbackups of what has changed: show tells "
-		 "the parts, clear begins anew, merge adds\nthe parts of FROM "
-		 "to NAME. One that was in use when its program was killed is\n"
-		 "lost: clear it, and take a full backup.",
-	.words_min = 2,
-	.words_max = 4,
-	.options = bitmap_options,
-	.option_count = sizeof(bitmap_options) / sizeof(bitmap_options[0]),
+	.command = {
+		.name = "bitmap",
+		.synopsis = "[OPTIONS] list PATH | create|delete|clear|show PATH NAME | "
+			      "merge PATH NAME FROM",
+		.summary = "record which parts of a disk are written",
+		.about = "Bitmaps of a qcow2 image record what is written from their "
+			 "creation on, for\nbackups of what has changed: show tells "
+			 "the parts, clear begins anew, merge adds\nthe parts of FROM "
+			 "to NAME. One that was in use when its program was killed is\n"
+			 "lost: clear it, and take a full backup.",
+		.words = "file",
+		.words_min = 2,
+		.words_max = 4,
+		.options = bitmap_options,
+		.option_count = OPTION_COUNT(bitmap_options),
+	},
 	.run = run_bitmap,
 };

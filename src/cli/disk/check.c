@@ -105,15 +105,18 @@ static const struct option_spec check_options[] = {
 };
 
 const struct disk_command disk_command_check = {
-	.name = "check",
-	.words_help = "PATH",
-	.summary = "look for damage, and mend it",
-	.about = "Looks through an image's tables. The exit status is 4 when "
-		 "there is something to\nmend (left).",
-	.words_min = 1,
-	.words_max = 1,
-	.options = check_options,
-	.option_count = sizeof(check_options) / sizeof(check_options[0]),
+	.command = {
+		.name = "check",
+		.synopsis = "[OPTIONS] PATH",
+		.summary = "look for damage, and mend it",
+		.about = "Looks through an image's tables. The exit status is 4 when "
+			 "there is something to\nmend (left).",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 1,
+		.options = check_options,
+		.option_count = OPTION_COUNT(check_options),
+	},
 	.run = run_check,
 };
 
@@ -182,15 +185,18 @@ static const struct option_spec compare_options[] = {
 };
 
 const struct disk_command disk_command_compare = {
-	.name = "compare",
-	.words_help = "PATH OTHER",
-	.summary = "tell whether two images have the same content",
-	.about = "Compares what two disks read as, whatever their formats; one "
-		 "may be longer by\nzeros. The exit status is 0 when they are "
-		 "alike, 1 when not, 2 for an error.",
-	.words_min = 2,
-	.words_max = 2,
-	.options = compare_options,
-	.option_count = sizeof(compare_options) / sizeof(compare_options[0]),
+	.command = {
+		.name = "compare",
+		.synopsis = "[OPTIONS] PATH OTHER",
+		.summary = "tell whether two images have the same content",
+		.about = "Compares what two disks read as, whatever their formats; one "
+			 "may be longer by\nzeros. The exit status is 0 when they are "
+			 "alike, 1 when not, 2 for an error.",
+		.words = "file",
+		.words_min = 2,
+		.words_max = 2,
+		.options = compare_options,
+		.option_count = OPTION_COUNT(compare_options),
+	},
 	.run = run_compare,
 };

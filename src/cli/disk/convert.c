@@ -345,17 +345,20 @@ static const struct option_spec convert_options[] = {
 };
 
 const struct disk_command disk_command_convert = {
-	.name = "convert",
-	.words_help = "SOURCE TARGET",
-	.summary = "copy an image into another format",
-	.about = "Makes TARGET with the content of SOURCE and all that it "
-		 "stands on. Zeros take no\nroom. TARGET gets its name when "
-		 "it is whole; until then it is TARGET.part, and\nafter an "
-		 "interruption the same command goes on with that. A block "
-		 "device is\nwritten to as it is.",
-	.words_min = 2,
-	.words_max = 2,
-	.options = convert_options,
-	.option_count = sizeof(convert_options) / sizeof(convert_options[0]),
+	.command = {
+		.name = "convert",
+		.synopsis = "[OPTIONS] SOURCE TARGET",
+		.summary = "copy an image into another format",
+		.about = "Makes TARGET with the content of SOURCE and all that it "
+			 "stands on. Zeros take no\nroom. TARGET gets its name when "
+			 "it is whole; until then it is TARGET.part, and\nafter an "
+			 "interruption the same command goes on with that. A block "
+			 "device is\nwritten to as it is.",
+		.words = "file",
+		.words_min = 2,
+		.words_max = 2,
+		.options = convert_options,
+		.option_count = OPTION_COUNT(convert_options),
+	},
 	.run = run_convert,
 };

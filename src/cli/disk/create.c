@@ -77,17 +77,20 @@ static const struct option_spec create_options[] = {
 };
 
 const struct disk_command disk_command_create = {
-	.name = "create",
-	.words_help = "PATH [SIZE]",
-	.summary = "make an image",
-	.about = "Makes an empty image. SIZE has a unit: 512M, 10G, 1T; a "
-		 "backing file gives it\nwhen it is left out. With --secret a "
-		 "qcow2 or luks image is encrypted. What\nformats and "
-		 "options there are: lodge help disk.",
-	.words_min = 1,
-	.words_max = 2,
-	.options = create_options,
-	.option_count = sizeof(create_options) / sizeof(create_options[0]),
+	.command = {
+		.name = "create",
+		.synopsis = "[OPTIONS] PATH [SIZE]",
+		.summary = "make an image",
+		.about = "Makes an empty image. SIZE has a unit: 512M, 10G, 1T; a "
+			 "backing file gives it\nwhen it is left out. With --secret a "
+			 "qcow2 or luks image is encrypted. What\nformats and "
+			 "options there are: lodge help disk.",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 2,
+		.options = create_options,
+		.option_count = OPTION_COUNT(create_options),
+	},
 	.run = run_create,
 };
 
@@ -186,14 +189,17 @@ static const struct option_spec resize_options[] = {
 };
 
 const struct disk_command disk_command_resize = {
-	.name = "resize",
-	.words_help = "PATH SIZE|+SIZE|-SIZE",
-	.summary = "make an image larger or smaller",
-	.about = "Gives a disk another size; what is added reads as zeros. A "
-		 "disk is not cut into\nits partitions.",
-	.words_min = 2,
-	.words_max = 2,
-	.options = resize_options,
-	.option_count = sizeof(resize_options) / sizeof(resize_options[0]),
+	.command = {
+		.name = "resize",
+		.synopsis = "[OPTIONS] PATH SIZE|+SIZE|-SIZE",
+		.summary = "make an image larger or smaller",
+		.about = "Gives a disk another size; what is added reads as zeros. A "
+			 "disk is not cut into\nits partitions.",
+		.words = "file",
+		.words_min = 2,
+		.words_max = 2,
+		.options = resize_options,
+		.option_count = OPTION_COUNT(resize_options),
+	},
 	.run = run_resize,
 };

@@ -209,15 +209,18 @@ static const struct option_spec export_options[] = {
 };
 
 const struct disk_command disk_command_export = {
-	.name = "export",
-	.words_help = "PATH",
-	.summary = "serve an image to other programs by NBD",
-	.about = "Serves a disk, whatever its format, by the Network Block "
-		 "Device protocol until\ninterrupted; prints the address that "
-		 "clients connect to.",
-	.words_min = 1,
-	.words_max = 1,
-	.options = export_options,
-	.option_count = sizeof(export_options) / sizeof(export_options[0]),
+	.command = {
+		.name = "export",
+		.synopsis = "[OPTIONS] PATH",
+		.summary = "serve an image to other programs by NBD",
+		.about = "Serves a disk, whatever its format, by the Network Block "
+			 "Device protocol until\ninterrupted; prints the address that "
+			 "clients connect to.",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 1,
+		.options = export_options,
+		.option_count = OPTION_COUNT(export_options),
+	},
 	.run = run_export,
 };

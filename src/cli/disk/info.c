@@ -145,15 +145,18 @@ static const struct option_spec info_options[] = {
 };
 
 const struct disk_command disk_command_info = {
-	.name = "info",
-	.words_help = "PATH",
-	.summary = "tell about an image",
-	.about = "Tells an image's format, size, room on the host and what its "
-		 "format knows, also\nof one in use.",
-	.words_min = 1,
-	.words_max = 1,
-	.options = info_options,
-	.option_count = sizeof(info_options) / sizeof(info_options[0]),
+	.command = {
+		.name = "info",
+		.synopsis = "[OPTIONS] PATH",
+		.summary = "tell about an image",
+		.about = "Tells an image's format, size, room on the host and what its "
+			 "format knows, also\nof one in use.",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 1,
+		.options = info_options,
+		.option_count = OPTION_COUNT(info_options),
+	},
 	.run = run_info,
 };
 
@@ -274,15 +277,18 @@ static const struct option_spec map_options[] = {
 };
 
 const struct disk_command disk_command_map = {
-	.name = "map",
-	.words_help = "PATH",
-	.summary = "tell which parts have data, and where it lies",
-	.about = "Lists the parts of a disk: data, packed (compressed or "
-		 "encrypted) or zero, the\nfile of the chain that has it, and "
-		 "the place in that.",
-	.words_min = 1,
-	.words_max = 1,
-	.options = map_options,
-	.option_count = sizeof(map_options) / sizeof(map_options[0]),
+	.command = {
+		.name = "map",
+		.synopsis = "[OPTIONS] PATH",
+		.summary = "tell which parts have data, and where it lies",
+		.about = "Lists the parts of a disk: data, packed (compressed or "
+			 "encrypted) or zero, the\nfile of the chain that has it, and "
+			 "the place in that.",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 1,
+		.options = map_options,
+		.option_count = OPTION_COUNT(map_options),
+	},
 	.run = run_map,
 };

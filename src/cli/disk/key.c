@@ -52,15 +52,18 @@ static const struct option_spec encrypt_options[] = {
 };
 
 const struct disk_command disk_command_encrypt = {
-	.name = "encrypt",
-	.words_help = "SOURCE TARGET",
-	.summary = "copy an image into an encrypted one",
-	.about = "Makes TARGET with the content of SOURCE: a LUKS volume, "
-		 "which cryptsetup opens,\ntoo, or a qcow2 image.",
-	.words_min = 2,
-	.words_max = 2,
-	.options = encrypt_options,
-	.option_count = sizeof(encrypt_options) / sizeof(encrypt_options[0]),
+	.command = {
+		.name = "encrypt",
+		.synopsis = "[OPTIONS] SOURCE TARGET",
+		.summary = "copy an image into an encrypted one",
+		.about = "Makes TARGET with the content of SOURCE: a LUKS volume, "
+			 "which cryptsetup opens,\ntoo, or a qcow2 image.",
+		.words = "file",
+		.words_min = 2,
+		.words_max = 2,
+		.options = encrypt_options,
+		.option_count = OPTION_COUNT(encrypt_options),
+	},
 	.run = run_encrypt,
 };
 
@@ -108,15 +111,18 @@ static const struct option_spec key_options[] = {
 };
 
 const struct disk_command disk_command_key = {
-	.name = "key",
-	.words_help = "add|remove PATH FILE",
-	.summary = "add or remove a passphrase of an encrypted image",
-	.about = "Adds the passphrase in FILE to those that open the image, or "
-		 "removes it; the last\none stays. --secret says one that "
-		 "opens it now.",
-	.words_min = 3,
-	.words_max = 3,
-	.options = key_options,
-	.option_count = sizeof(key_options) / sizeof(key_options[0]),
+	.command = {
+		.name = "key",
+		.synopsis = "[OPTIONS] add|remove PATH FILE",
+		.summary = "add or remove a passphrase of an encrypted image",
+		.about = "Adds the passphrase in FILE to those that open the image, or "
+			 "removes it; the last\none stays. --secret says one that "
+			 "opens it now.",
+		.words = "file",
+		.words_min = 3,
+		.words_max = 3,
+		.options = key_options,
+		.option_count = OPTION_COUNT(key_options),
+	},
 	.run = run_key,
 };

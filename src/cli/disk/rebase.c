@@ -106,16 +106,19 @@ static const struct option_spec commit_options[] = {
 };
 
 const struct disk_command disk_command_commit = {
-	.name = "commit",
-	.words_help = "PATH",
-	.summary = "move an overlay's content into its backing file",
-	.about = "Writes what an overlay has of its own to the image that it "
-		 "stands on. Every\nother overlay of that image is spoilt by "
-		 "it.",
-	.words_min = 1,
-	.words_max = 1,
-	.options = commit_options,
-	.option_count = sizeof(commit_options) / sizeof(commit_options[0]),
+	.command = {
+		.name = "commit",
+		.synopsis = "[OPTIONS] PATH",
+		.summary = "move an overlay's content into its backing file",
+		.about = "Writes what an overlay has of its own to the image that it "
+			 "stands on. Every\nother overlay of that image is spoilt by "
+			 "it.",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 1,
+		.options = commit_options,
+		.option_count = OPTION_COUNT(commit_options),
+	},
 	.run = run_commit,
 };
 
@@ -235,14 +238,17 @@ static const struct option_spec rebase_options[] = {
 };
 
 const struct disk_command disk_command_rebase = {
-	.name = "rebase",
-	.words_help = "PATH",
-	.summary = "let an overlay stand on another image",
-	.about = "Gives an overlay another backing file and copies what "
-		 "differs, so that it reads\nthe same.",
-	.words_min = 1,
-	.words_max = 1,
-	.options = rebase_options,
-	.option_count = sizeof(rebase_options) / sizeof(rebase_options[0]),
+	.command = {
+		.name = "rebase",
+		.synopsis = "[OPTIONS] PATH",
+		.summary = "let an overlay stand on another image",
+		.about = "Gives an overlay another backing file and copies what "
+			 "differs, so that it reads\nthe same.",
+		.words = "file",
+		.words_min = 1,
+		.words_max = 1,
+		.options = rebase_options,
+		.option_count = OPTION_COUNT(rebase_options),
+	},
 	.run = run_rebase,
 };

@@ -119,15 +119,18 @@ static const struct option_spec snapshot_options[] = {
 };
 
 const struct disk_command disk_command_snapshot = {
-	.name = "snapshot",
-	.words_help = "list PATH | create|apply|delete PATH NAME",
-	.summary = "keep states of a disk in its image, and go back to them",
-	.about = "Lists, takes, goes back to and forgets snapshots inside of a "
-		 "qcow2 image. To\napply one gives up what was written since; "
-		 "take another first to keep it.",
-	.words_min = 2,
-	.words_max = 3,
-	.options = snapshot_options,
-	.option_count = sizeof(snapshot_options) / sizeof(snapshot_options[0]),
+	.command = {
+		.name = "snapshot",
+		.synopsis = "[OPTIONS] list PATH | create|apply|delete PATH NAME",
+		.summary = "keep states of a disk in its image, and go back to them",
+		.about = "Lists, takes, goes back to and forgets snapshots inside of a "
+			 "qcow2 image. To\napply one gives up what was written since; "
+			 "take another first to keep it.",
+		.words = "file",
+		.words_min = 2,
+		.words_max = 3,
+		.options = snapshot_options,
+		.option_count = OPTION_COUNT(snapshot_options),
+	},
 	.run = run_snapshot,
 };

@@ -13,16 +13,6 @@
 #include "disk/secret.h"
 #include "vmm/machine.h"
 
-static const struct disk_command *const commands[] = {
-	&disk_command_create, &disk_command_info,     &disk_command_resize,
-	&disk_command_convert, &disk_command_check,   &disk_command_snapshot,
-	&disk_command_commit, &disk_command_rebase,   &disk_command_map,
-	&disk_command_compare, &disk_command_export,
-	&disk_command_encrypt, &disk_command_key,     &disk_command_bitmap,
-};
-
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
 /* --- options ---------------------------------------------------------------- */
 
 int tool_take_json(void *config, const char *value)
@@ -202,46 +192,6 @@ static void print_formats(void)
 	}
 }
 
-static void help_disk(void)
-{
-	printf("usage: lodge disk COMMAND [OPTIONS] WORDS\n\n"
-	       "Works on disk images that no running machine writes to.\n\n");
-	for (size_t i = 0; i < COMMANDS; i++)
-		printf("  %-10s %s\n", commands[i]->name,
-		       commands[i]->summary);
-	printf("\nlodge disk COMMAND --help tells more about one. An image's "
-	       "format is what\n--format says, else what its name's ending "
-	       "says, else raw; never what the\nimage itself says.\n");
-	print_formats();
-}
-
-static void help_command(const struct disk_command *command)
-{
-	printf("usage: lodge disk %s [OPTIONS] %s\n\n%s\n\n", command->name,
-	       command->words_help, command->about);
-	option_print(command->options, command->option_count);
-}
-
-static const struct disk_command *find_command(const char *name)
-{
-	const char *names[COMMANDS];
-	const char *like;
-
-	for (size_t i = 0; i < COMMANDS; i++) {
-		names[i] = commands[i]->name;
-		if (!strcmp(names[i], name))
-			return commands[i];
-	}
-	like = cli_nearest(name, names, COMMANDS, sizeof(names[0]));
-	if (like)
-		cli_error("disk: unknown command \"%s\"; did you mean %s?",
-			  name, like);
-	else
-		cli_error("disk: unknown command \"%s\"; see lodge help disk",
-			  name);
-	return NULL;
-}
-
 static int run_unlocked(const struct disk_command *command, struct tool *tool)
 {
 	struct disk_error error;
@@ -260,54 +210,45 @@ static int run_unlocked(const struct disk_command *command, struct tool *tool)
 	return status;
 }
 
-static int run_command(const struct disk_command *command, int argc,
-		       char **argv)
-{
-	char title[32];
-	struct tool tool = { .command = title, .word = argv };
-
-	snprintf(title, sizeof(title), "disk %s", command->name);
-	switch (option_parse_words(title, command->options,
-				   command->option_count, argc, argv, &tool,
-				   &tool.words)) {
-	case OPTION_HELP:
-		help_command(command);
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	if (tool.words < command->words_min ||
-	    tool.words > command->words_max) {
-		cli_error("%s: usage: lodge %s [OPTIONS] %s", title, title,
-			  command->words_help);
-		return MACHINE_USAGE;
-	}
-	return run_unlocked(command, &tool);
-}
+static const struct command *const verbs[] = {
+	&disk_command_create.command,  &disk_command_info.command,
+	&disk_command_resize.command,  &disk_command_convert.command,
+	&disk_command_check.command,   &disk_command_snapshot.command,
+	&disk_command_commit.command,  &disk_command_rebase.command,
+	&disk_command_map.command,     &disk_command_compare.command,
+	&disk_command_export.command,  &disk_command_encrypt.command,
+	&disk_command_key.command,     &disk_command_bitmap.command,
+};
 
 static int run_disk(const struct command_context *context, int argc,
 		    char **argv)
 {
-	const struct disk_command *command;
+	char title[32];
+	struct tool tool = { .command = title, .word = argv + 1 };
+	const struct command *verb;
+	int status;
 
-	if (!argc) {
-		cli_error("disk: a command is missing; see lodge help disk");
-		return MACHINE_USAGE;
-	}
-	if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
-		help_disk();
-		return MACHINE_OK;
-	}
-	command = find_command(argv[0]);
-	return command ? run_command(command, argc - 1, argv + 1)
-		       : MACHINE_USAGE;
+	verb = command_verb(&command_disk, argc, argv, &status);
+	if (!verb)
+		return status;
+	snprintf(title, sizeof(title), "disk %s", verb->name);
+	status = command_take(&command_disk, verb, argc - 1, argv + 1, &tool,
+			      &tool.words);
+	if (status >= 0)
+		return status;
+	/* It is the first member. */
+	return run_unlocked((const struct disk_command *)verb, &tool);
 }
 
 const struct command command_disk = {
 	.name = "disk",
+	.synopsis = "VERB [OPTIONS] WORDS",
 	.summary = "make, look at, convert and mend disk images",
+	.about = "Works on disk images that no running machine writes to. An "
+		 "image's format is what\n--format says, else what its name's "
+		 "ending says, else raw; never what the image\nitself says.",
+	.verbs = verbs,
+	.verb_count = OPTION_COUNT(verbs),
 	.run = run_disk,
-	.help = help_disk,
+	.more = print_formats,
 };

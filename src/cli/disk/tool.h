@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/option.h"
+#include "cli/command.h"
 #include "disk/job.h"
 #include "disk/node.h"
 
@@ -44,11 +44,7 @@ struct tool {
 };
 
 struct disk_command {
-	const char *name, *words_help, *summary;
-	const char *about; /* the help behind usage and options */
-	int words_min, words_max;
-	const struct option_spec *options;
-	size_t option_count;
+	struct command command;
 	int (*run)(struct tool *tool);
 };
 
