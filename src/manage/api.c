@@ -4,13 +4,16 @@
  */
 #include "manage/api.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "host/linux/loop.h"
 #include "manage/api_impl.h"
+#include "manage/flush.h"
 #include "vmm/nearest.h"
 
 #define WAIT_MAX 3600
@@ -81,29 +84,125 @@ json_t *api_body(const struct api_call *call, const char *const *members,
 
 /* --- answers ------------------------------------------------------------------------ */
 
+static void unlink_call(struct api_call **at, const struct api_call *call)
+{
+	while (*at && *at != call)
+		at = &(*at)->next;
+	if (*at)
+		*at = call->next;
+}
+
 /* It waits no more. */
 static void leave(struct api_call *call)
 {
-	struct api_call **at;
-
 	if (!call->api)
 		return;
 	timer_stop(&call->api->manager->timers, &call->limit);
-	for (at = &call->api->waiting; *at; at = &(*at)->next) {
-		if (*at != call)
-			continue;
-		*at = call->next;
-		break;
-	}
+	unlink_call(&call->api->waiting, call);
+	unlink_call(&call->api->held, call);
+}
+
+/* 64-bit FNV-1a: tells versions apart, whoever wants may make two alike. */
+static uint64_t hash_of(const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
+	return hash;
+}
+
+/* Whether a header's list has this entity tag, weakly compared. */
+static bool lists_etag(const char *list, const char *etag)
+{
+	return !strcmp(list, "*") || strstr(list, etag);
+}
+
+static void make_etag(struct api_call *call)
+{
+	uint64_t hash = hash_of(call->text);
+
+	if (call->generation)
+		snprintf(call->etag, sizeof(call->etag), "\"%lld-%016llx\"",
+			 (long long)call->generation, (unsigned long long)hash);
+	else if (!strcmp(call->method, "GET"))
+		snprintf(call->etag, sizeof(call->etag), "\"%016llx\"",
+			 (unsigned long long)hash);
+	if (strcmp(call->method, "GET") || !*call->if_none_match ||
+	    !lists_etag(call->if_none_match, call->etag))
+		return;
+	call->status = 304;
+	free(call->text);
+	call->text = NULL;
+}
+
+/* Makes what is sent, and hands it over. */
+static void deliver(struct api_call *call)
+{
+	struct api *api = call->api;
+
 	call->api = NULL;
+	if (call->answer)
+		call->text = json_dumps(call->answer, JSON_COMPACT);
+	if (call->answer)
+		call->type = call->problem ? "application/problem+json" :
+					     "application/json";
+	if (call->text && (call->status == 200 || call->status == 201))
+		make_etag(call);
+	if (call->status / 100 < 6)
+		api->answers[call->status / 100]++;
+	call->answered(call->ctx);
+}
+
+static bool changes(const struct api_call *call)
+{
+	return strcmp(call->method, "GET") != 0;
 }
 
 void api_answer(struct api_call *call, int status, json_t *answer)
 {
+	struct api *api = call->api;
+	struct flush *flush = registry_flush(api->manager->registry);
+
 	leave(call);
 	call->status = status;
 	call->answer = answer;
-	call->answered(call->ctx);
+	call->version = flush_made(flush);
+	if (!changes(call) || flush_kept(flush) >= call->version) {
+		deliver(call);
+		return;
+	}
+	call->next = api->held;
+	api->held = call;
+}
+
+void api_answer_text(struct api_call *call, const char *type, char *text)
+{
+	call->text = text;
+	call->type = type;
+	api_answer(call, 200, NULL);
+}
+
+bool api_if_match(const struct api_call *call, int64_t generation)
+{
+	const char *at = call->if_match;
+	char *end;
+
+	if (!*at || !strcmp(at, "*"))
+		return true;
+	/* A list of "GENERATION-HASH"; weak ones never match (RFC 9110, 13.1.1). */
+	while ((at += strspn(at, " ,")) && *at == '"') {
+		long long number = strtoll(at + 1, &end, 10);
+
+		if (number == generation && end > at + 1 &&
+		    (*end == '"' || *end == '-'))
+			return true;
+		at = strchr(at + 1, '"');
+		if (!at)
+			return false;
+		at++;
+	}
+	return false;
 }
 
 static json_t *problem_json(const struct problem *problem)
@@ -124,6 +223,45 @@ void api_refuse(struct api_call *call, const struct problem *problem)
 void api_cancel(struct api_call *call)
 {
 	leave(call);
+}
+
+/* What was changed is on the disk; or it could not be written there. */
+static void release(struct api *api)
+{
+	struct flush *flush = registry_flush(api->manager->registry);
+	uint64_t kept = flush_kept(flush);
+	int err = flush_error(flush);
+	struct api_call *call, *next;
+
+	for (call = api->held; call; call = next) {
+		struct problem problem;
+
+		next = call->next;
+		if (call->version > kept)
+			continue;
+		unlink_call(&api->held, call);
+		if (err && !call->problem) {
+			problem_set(&problem, err == ENOSPC ? 507 : 500,
+				    "registry", "done, but the registry "
+				    "cannot be written: %s; make room and try "
+				    "again", strerror(err));
+			json_decref(call->answer);
+			call->answer = problem_json(&problem);
+			call->status = problem.status;
+			call->problem = true;
+		}
+		deliver(call);
+		/* Whoever was told may have ended others. */
+		next = api->held;
+	}
+}
+
+static void more_is_kept(void *ctx, uint32_t events)
+{
+	struct api *api = ctx;
+
+	flush_seen(registry_flush(api->manager->registry));
+	release(api);
 }
 
 /* --- waiting -------------------------------------------------------------------------- */
@@ -263,9 +401,14 @@ static void get_job(struct api_call *call)
 static const struct api_route own_routes[] = {
 	{ "GET", "/v1", get_root },
 	{ "GET", "/v1/jobs/{job}", get_job },
+	{ 0 },
 };
 
-#define OWN_ROUTES (sizeof(own_routes) / sizeof(own_routes[0]))
+static const struct api_route *const tables[] = {
+	own_routes, api_vm_routes, api_metrics_routes,
+};
+
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
 
 /* Cuts the path into its parts. False: too many, or an empty one. */
 static bool cut_path(struct api_call *call)
@@ -304,10 +447,11 @@ static bool path_matches(const struct api_call *call, const char *pattern)
 
 static const struct api_route *route_at(unsigned int i)
 {
-	if (i < OWN_ROUTES)
-		return &own_routes[i];
-	i -= OWN_ROUTES;
-	return i < api_vm_route_count ? &api_vm_routes[i] : NULL;
+	for (unsigned int t = 0; t < TABLES; t++)
+		for (const struct api_route *at = tables[t]; at->method; at++)
+			if (!i--)
+				return at;
+	return NULL;
 }
 
 static const struct api_route *find_route(const struct api_call *call,
@@ -334,18 +478,33 @@ static const struct api_route *find_route(const struct api_call *call,
 	return NULL;
 }
 
+static void begin(struct api *api, struct api_call *call)
+{
+	call->api = api;
+	call->since = -1;
+	call->job = 0;
+	call->problem = false;
+	call->answer = NULL;
+	call->text = NULL;
+	call->type = NULL;
+	call->generation = 0;
+	call->etag[0] = call->location[0] = '\0';
+}
+
+void api_refuse_unread(struct api *api, struct api_call *call,
+		       const struct problem *problem)
+{
+	begin(api, call);
+	api_refuse(call, problem);
+}
+
 void api_handle(struct api *api, struct api_call *call)
 {
 	const struct api_route *route = NULL;
 	struct problem problem;
 	long seconds;
 
-	call->api = api;
-	call->since = -1;
-	call->job = 0;
-	call->problem = false;
-	call->answer = NULL;
-	call->etag[0] = call->location[0] = '\0';
+	begin(api, call);
 	if (!cut_path(call))
 		problem_set(&problem, 404, "no-such-path",
 			    "there is no %.200s", call->path);
@@ -369,10 +528,21 @@ void api_init(struct api *api, struct manager *manager)
 	manager->jobs.on_end_ctx = api;
 	manager->on_event = event_came;
 	manager->on_event_ctx = api;
+	loop_add(manager->loop,
+		 flush_descriptor(registry_flush(manager->registry)),
+		 LOOP_READ, more_is_kept, api);
 }
 
 void api_close(struct api *api)
 {
+	struct manager *manager = api->manager;
+	struct flush *flush = registry_flush(manager->registry);
+
 	while (api->waiting)
 		wait_over(api->waiting);
+	flush_wait(flush);
+	release(api);
+	loop_remove(manager->loop, flush_descriptor(flush));
+	manager->on_event = NULL;
+	manager->jobs.on_end = NULL;
 }

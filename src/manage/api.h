@@ -22,7 +22,10 @@ struct api_call;
 struct api {
 	struct manager *manager;
 	struct api_call *waiting;
+	struct api_call *held; /* answered when what they changed is kept */
 	int64_t began; /* Unix time */
+	uint64_t answers[6]; /* by the hundreds of their status */
+	unsigned int clients; /* the transport's */
 };
 
 struct api_call {
@@ -31,16 +34,18 @@ struct api_call {
 	char path[API_PATH_MAX]; /* decoded, without the query */
 	char arg[API_ARGS_MAX][API_ARG_MAX]; /* "name=value", decoded */
 	unsigned int args;
-	char if_match[80]; /* "": none */
+	char if_match[80], if_none_match[80]; /* "": none */
 	char key[REGISTRY_KEY_MAX + 2]; /* Idempotency-Key; "" */
 	const char *body;
 	size_t body_size;
 
-	/* The answer, for answered(): the body is to be json_decref()ed. */
+	/* The answer, for answered(), which takes both bodies. */
 	int status;
 	json_t *answer;	   /* NULL: none */
+	char *text;	   /* the same as it is sent; NULL: nothing is */
+	const char *type;  /* of the text */
 	bool problem;	   /* it is problem+json */
-	char etag[32];	   /* with quotes; "": none */
+	char etag[48];	   /* with quotes; "": none */
 	char location[96]; /* "": none */
 	void (*answered)(void *ctx);
 	void *ctx;
@@ -50,6 +55,8 @@ struct api_call {
 	struct api_call *next;
 	char *part[API_PARTS_MAX]; /* of the path */
 	char parts[API_PATH_MAX];
+	int64_t generation; /* of what is answered, for its ETag; 0: none */
+	uint64_t version; /* it is held for this commit; 0: it is not */
 	uint64_t job; /* it waits for this; 0: not */
 	int64_t since; /* it waits for an event after this; -1: not */
 	struct timer limit;
@@ -59,6 +66,10 @@ void api_init(struct api *api, struct manager *manager);
 
 /* Answers the call, now or later. */
 void api_handle(struct api *api, struct api_call *call);
+
+/* Refuses one that the transport could not take. */
+void api_refuse_unread(struct api *api, struct api_call *call,
+		       const struct problem *problem);
 
 /* It is not to be answered any more; also when it was. */
 void api_cancel(struct api_call *call);

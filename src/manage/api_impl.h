@@ -13,8 +13,8 @@ struct api_route {
 	void (*handle)(struct api_call *call);
 };
 
-extern const struct api_route api_vm_routes[];
-extern const unsigned int api_vm_route_count;
+/* A row of them, the last without a method. */
+extern const struct api_route api_vm_routes[], api_metrics_routes[];
 
 /* The value of an argument; NULL: it is not there. */
 const char *api_arg(const struct api_call *call, const char *name);
@@ -31,8 +31,17 @@ int api_number(const struct api_call *call, const char *name, long min,
 json_t *api_body(const struct api_call *call, const char *const *members,
 		 struct problem *problem);
 
-/* Answers. */
+/*
+ * Answers; one that may have changed something is told when that is on the
+ * disk.
+ */
 void api_answer(struct api_call *call, int status, json_t *answer);
+
+/* The same with a text, which is taken, of a media type. */
+void api_answer_text(struct api_call *call, const char *type, char *text);
+
+/* Whether the request's If-Match, if any, admits what has this generation. */
+bool api_if_match(const struct api_call *call, int64_t generation);
 void api_refuse(struct api_call *call, const struct problem *problem);
 
 /* Answers when the job has ended, or ?wait= has passed, or at once. */

@@ -20,8 +20,7 @@
 
 static void answer_vm(struct api_call *call, int status, const struct vm *vm)
 {
-	snprintf(call->etag, sizeof(call->etag), "\"%lld\"",
-		 (long long)vm->row.generation);
+	call->generation = vm->row.generation;
 	api_answer(call, status, vm_json(vm));
 }
 
@@ -30,16 +29,12 @@ static struct vm *find(struct api_call *call, struct problem *problem)
 {
 	struct vm *vm = manager_find(call->api->manager, call->part[2],
 				     problem);
-	char etag[32];
 
-	if (!vm || !*call->if_match || !strcmp(call->if_match, "*"))
-		return vm;
-	snprintf(etag, sizeof(etag), "\"%lld\"",
-		 (long long)vm->row.generation);
-	if (!strcmp(etag, call->if_match))
+	if (!vm || api_if_match(call, vm->row.generation))
 		return vm;
 	problem_set(problem, 412, "changed", "%s was changed meanwhile (it is "
-		    "%s now); look at it again", vm->row.name, etag);
+		    "\"%lld\" now); look at it again", vm->row.name,
+		    (long long)vm->row.generation);
 	return NULL;
 }
 
@@ -327,7 +322,5 @@ const struct api_route api_vm_routes[] = {
 	{ "POST", "/v1/vms/{vm}/pause", pause_vm },
 	{ "POST", "/v1/vms/{vm}/resume", resume_vm },
 	{ "GET", "/v1/events", get_events },
+	{ 0 },
 };
-
-const unsigned int api_vm_route_count =
-	sizeof(api_vm_routes) / sizeof(api_vm_routes[0]);

@@ -28,7 +28,6 @@ struct http {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	int listener, inner; /* a copy of the loop's descriptor */
-	unsigned int clients;
 	bool stop;
 };
 
@@ -84,6 +83,10 @@ static void take_header(struct session *session, const char *path)
 	if (lws_hdr_copy(wsi, call->if_match, sizeof(call->if_match),
 			 WSI_TOKEN_HTTP_IF_MATCH) < 0)
 		strcpy(call->if_match, "?");
+	if (lws_hdr_copy(wsi, call->if_none_match,
+			 sizeof(call->if_none_match),
+			 WSI_TOKEN_HTTP_IF_NONE_MATCH) < 0)
+		call->if_none_match[0] = '\0';
 	if (lws_hdr_custom_copy(wsi, call->key, sizeof(call->key), key,
 				sizeof(key) - 1) < 0)
 		call->key[0] = '\0';
@@ -126,21 +129,20 @@ static void answered(void *ctx)
 {
 	struct session *session = ctx;
 	struct api_call *call = &session->call;
-	char *text = call->answer ?
-			     json_dumps(call->answer, JSON_COMPACT) :
-			     NULL;
-	size_t size = text ? strlen(text) : 0;
+	size_t size = call->text ? strlen(call->text) : 0;
+	bool json = call->answer && call->text;
 
-	json_decref(call->answer);
-	call->answer = NULL;
 	session->out = malloc(LWS_PRE + size + 1);
-	if (session->out) {
-		if (text)
-			memcpy(session->out + LWS_PRE, text, size);
+	if (session->out && size)
+		memcpy(session->out + LWS_PRE, call->text, size);
+	/* A line, for people. */
+	if (session->out && json)
 		session->out[LWS_PRE + size] = '\n';
-	}
-	session->out_size = size + 1;
-	free(text);
+	session->out_size = size + json;
+	json_decref(call->answer);
+	free(call->text);
+	call->answer = NULL;
+	call->text = NULL;
 	session->under_way = false;
 	session->ready = true;
 	lws_set_timeout(session->wsi, PENDING_TIMEOUT_HTTP_CONTENT,
@@ -170,17 +172,19 @@ static int send_answer(struct session *session)
 	if (!session->out ||
 	    lws_add_http_header_status(wsi, (unsigned int)call->status, &at,
 				       end) ||
-	    add(wsi, "content-type:",
-		call->problem ? "application/problem+json" :
-				"application/json", &at, end) ||
+	    add(wsi, "content-type:", session->out_size ? call->type : "",
+		&at, end) ||
 	    add(wsi, "etag:", call->etag, &at, end) ||
 	    add(wsi, "location:", call->location, &at, end) ||
-	    lws_add_http_header_content_length(wsi, session->out_size, &at,
-					       end) ||
+	    (call->status != 304 &&
+	     lws_add_http_header_content_length(wsi, session->out_size, &at,
+						end)) ||
 	    lws_finalize_write_http_header(wsi, start, &at, end))
 		return -1;
-	rc = lws_write(wsi, session->out + LWS_PRE, session->out_size,
-		       LWS_WRITE_HTTP_FINAL);
+	rc = session->out_size ?
+		     lws_write(wsi, session->out + LWS_PRE, session->out_size,
+			       LWS_WRITE_HTTP_FINAL) :
+		     0;
 	forget(session);
 	if (rc < 0)
 		return -1;
@@ -207,13 +211,7 @@ static void hand_over(struct session *session)
 		    session->refused == 414 ? "the path is too long" :
 					      "give a body of a known length "
 					      "of at most 1 MiB");
-	call->problem = true;
-	call->status = problem.status;
-	call->answer = json_pack("{ss ss si ss}", "type",
-				 "urn:lodge:problem:bad-request", "code",
-				 problem.code, "status", problem.status,
-				 "detail", problem.text);
-	answered(session);
+	api_refuse_unread(session->http->api, call, &problem);
 }
 
 /* --- what libwebsockets tells ----------------------------------------------------------- */
@@ -252,12 +250,9 @@ static void gone(struct session *session)
 {
 	if (session->under_way)
 		api_cancel(&session->call);
-	if (session->call.answer)
-		json_decref(session->call.answer);
-	session->call.answer = NULL;
 	forget(session);
 	if (session->counted)
-		session->http->clients--;
+		session->http->api->clients--;
 	session->counted = false;
 }
 
@@ -271,7 +266,7 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason,
 	case LWS_CALLBACK_HTTP:
 		session->wsi = wsi;
 		session->http = http;
-		http->clients += !session->counted;
+		http->api->clients += !session->counted;
 		session->counted = true;
 		return begin(session, in);
 	case LWS_CALLBACK_HTTP_BODY:
@@ -336,7 +331,7 @@ static void client_came(void *ctx, uint32_t events)
 
 unsigned int http_clients(const struct http *http)
 {
-	return http->clients;
+	return http->api->clients;
 }
 
 static void log_line(int level, const char *line)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The registry over SQLite. Statements are prepared once; each change is one
- * transaction. Events are bounded: those before the last EVENTS_KEPT go.
+ * transaction, which a thread brings to the disk (flush.h). Events are bounded: those before the last EVENTS_KEPT go.
  */
 #include "manage/registry.h"
 
@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "manage/flush.h"
 #include "manage/schema.h"
 
 #define EVENTS_KEPT 100000
@@ -68,6 +69,7 @@ static const char *const texts[QUERIES] = {
 struct registry {
 	sqlite3 *db;
 	sqlite3_stmt *query[QUERIES];
+	struct flush *flush;
 	int64_t last_event;
 	char path[PATH_MAX];
 };
@@ -78,6 +80,7 @@ void registry_close(struct registry *registry)
 {
 	if (!registry)
 		return;
+	flush_close(registry->flush);
 	for (unsigned int i = 0; i < QUERIES; i++)
 		sqlite3_finalize(registry->query[i]);
 	sqlite3_close(registry->db);
@@ -105,7 +108,8 @@ static bool is_whole(sqlite3 *db)
 static int set_up(sqlite3 *db)
 {
 	static const char settings[] = "PRAGMA journal_mode = WAL;"
-				       "PRAGMA synchronous = FULL;"
+				       "PRAGMA synchronous = NORMAL;"
+				       "PRAGMA wal_autocheckpoint = 0;"
 				       "PRAGMA foreign_keys = ON;"
 				       "PRAGMA trusted_schema = OFF;"
 				       "PRAGMA cache_size = -1024;";
@@ -185,6 +189,15 @@ static int prepare(struct registry *registry, struct problem *problem)
 	return 0;
 }
 
+/* Of SQLite: a transaction is in the log, which has so many frames. */
+static int committed(void *ctx, sqlite3 *db, const char *name, int frames)
+{
+	struct registry *registry = ctx;
+
+	flush_commit(registry->flush, frames);
+	return SQLITE_OK;
+}
+
 int registry_open(struct registry **out, const char *folder, bool *fresh,
 		  char kept[PROBLEM_TEXT_MAX], struct problem *problem)
 {
@@ -212,8 +225,21 @@ int registry_open(struct registry **out, const char *folder, bool *fresh,
 		registry_close(registry);
 		return -1;
 	}
+	sqlite3_wal_hook(registry->db, committed, registry);
+	rc = flush_open(&registry->flush, registry->path);
+	if (rc) {
+		problem_set(problem, 500, "registry", "registry %s: %s",
+			    registry->path, strerror(-rc));
+		registry_close(registry);
+		return -1;
+	}
 	*out = registry;
 	return 0;
+}
+
+struct flush *registry_flush(struct registry *registry)
+{
+	return registry->flush;
 }
 
 /* --- transactions ------------------------------------------------------------ */

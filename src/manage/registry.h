@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What lodged knows, kept in SQLite: machines, what happened to them, and
- * requests that were answered. A call that gave 0 is on the disk (write-ahead
- * log, each commit flushed), whatever happens afterwards; one that failed has
- * changed nothing.
+ * requests that were answered. A call that gave 0 outlives lodged, whatever
+ * happens to that; it outlives the host when registry_flush() has brought it to
+ * the disk, for which the answer to whoever asked for it waits. One that failed
+ * has changed nothing.
  *
  * The registry of a newer lodged is refused, that of an older one is brought
  * up to date. A damaged one is kept beside under another name and a new one
@@ -23,6 +24,7 @@
 #define REGISTRY_REASON_MAX 300
 #define REGISTRY_KEY_MAX    64
 
+struct flush;
 struct registry;
 
 struct registry_vm {
@@ -54,6 +56,9 @@ struct registry_event {
 int registry_open(struct registry **registry, const char *folder, bool *fresh,
 		  char kept[PROBLEM_TEXT_MAX], struct problem *problem);
 void registry_close(struct registry *registry);
+
+/* What brings it to the disk. */
+struct flush *registry_flush(struct registry *registry);
 
 /* Calls `use` with each machine, by name. 0, -1 with `problem`. */
 int registry_each_vm(struct registry *registry,

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host/linux/json_file.h"
 #include "host/linux/loop.h"
+#include "manage/flush.h"
 #include "manage/link.h"
 #include "manage/spec.h"
 #include "vm/host.h"
@@ -70,14 +70,13 @@ void vm_write_copy(const struct vm *vm)
 				 (json_int_t)vm->row.created, "config",
 				 vm->config);
 	int folder = vm_folder(vm);
-	int err = folder < 0 ? folder : json_file_replace(json, folder,
-							  "vm.json");
 
-	if (err)
-		host_log(HOST_LOG_WARN, "machine %s: its copy vm.json cannot "
-			 "be written: %s", vm->row.name, strerror(-err));
 	if (folder >= 0)
-		close(folder);
+		flush_copy(registry_flush(vm->manager->registry), json, folder,
+			   "vm.json");
+	else
+		host_log(HOST_LOG_WARN, "machine %s: its copy vm.json cannot "
+			 "be written: %s", vm->row.name, strerror(-folder));
 	json_decref(json);
 }
 

@@ -11,6 +11,7 @@
 
 #include "host/linux/loop.h"
 #include "image/folder.h"
+#include "manage/flush.h"
 #include "manage/spec.h"
 #include "manage/vm.h"
 #include "vm/host.h"
@@ -23,8 +24,10 @@ static void finish(struct vm *vm)
 	};
 	char id[REGISTRY_ID_MAX + 1];
 	struct problem problem;
-	int err = folder_remove(manager->vms_folder, vm->row.id);
+	int err;
 
+	flush_wait_copies(registry_flush(manager->registry));
+	err = folder_remove(manager->vms_folder, vm->row.id);
 	if (err && err != -ENOENT)
 		host_log(HOST_LOG_WARN, "machine %s: its folder stays: %s",
 			 vm->row.name, strerror(-err));

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -308,6 +309,62 @@ def test_versions_and_keys(lodged, kernel):
     assert lodged.ask("PATCH", "/v1/vms/web", change,
                       {"If-Match": first.etag}).status == 412
     assert lodged.vm("web")["config"]["cpus"] == 2
+
+
+def test_what_is_known_is_not_sent(lodged):
+    lodged.make("web")
+    for path in "/v1/vms/web", "/v1/vms", "/v1/events":
+        first = lodged.ask("GET", path)
+        again = lodged.ask("GET", path, headers={"If-None-Match": first.etag})
+        assert again.status == 304 and again.etag == first.etag
+    lodged.make("db")
+    assert lodged.ask("GET", "/v1/vms", headers={
+        "If-None-Match": first.etag}).status == 200
+
+
+def figures(text):
+    """Prometheus' text format, read strictly: {(name, labels): value}."""
+    found, kinds = {}, {}
+    label = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
+    line_form = re.compile(r"([a-z_]+)(?:\{((?:%s,?)*)\})? ([-+.e0-9]+)$"
+                           % label)
+    assert text.endswith("\n")
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line[7:].split()
+            assert name not in kinds, f"{name} twice"
+            kinds[name] = kind
+            # As promtool's linter has it.
+            assert name.endswith("_total") == (kind == "counter")
+        elif not line.startswith("# HELP "):
+            name, labels, value = line_form.match(line).groups()
+            assert list(kinds)[-1] == name, "lines of a figure are together"
+            assert (name, labels) not in found
+            found[name, labels] = float(value)
+    return found
+
+
+def test_figures(lodged, kernel):
+    made = lodged.make("web", **kernel())
+    lodged.make("db", cpus=2)
+    lodged.say("web", "start")
+    answer = lodged.ask("GET", "/metrics")
+    assert answer.type.startswith("text/plain; version=0.0.4")
+    found = figures(answer.text.decode())
+    web = f'vm="web",id="{made["id"]}"'
+    assert found["lodge_vms", 'state="running"'] == 1
+    assert found["lodge_vms", 'state="stopped"'] == 1
+    assert found["lodge_vm_running", web] == 1
+    assert found["lodge_vm_memory_bytes", web] == 16 << 20
+    assert found["lodge_vm_resident_memory_bytes", web] > 0
+    names = [labels for name, labels in found
+             if name == "lodge_vm_cpu_seconds_total"]
+    assert names == [web], "of those alone that have a process"
+    assert found["lodge_host_cpus", None] == os.cpu_count()
+    again = figures(lodged.ask("GET", "/metrics").text.decode())
+    key = "lodge_api_answers_total", 'class="2xx"'
+    assert again[key] == found[key] + 1
+    assert again["lodge_api_clients", None] == 1
 
 
 def test_what_is_wrong_is_told(lodged):

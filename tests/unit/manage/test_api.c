@@ -10,6 +10,7 @@
 #include "fake/test.h"
 #include "host/linux/loop.h"
 #include "manage/api.h"
+#include "manage/vm.h"
 
 static char folder[64];
 static struct loop *loop;
@@ -18,6 +19,15 @@ static struct api api;
 static struct problem problem;
 static struct api_call call;
 static unsigned int answers;
+static const char *none = ""; /* If-None-Match of the next request */
+
+static void forget(struct api_call *old)
+{
+	json_decref(old->answer);
+	free(old->text);
+	old->answer = NULL;
+	old->text = NULL;
+}
 
 static int setup(void **state)
 {
@@ -36,7 +46,7 @@ static int teardown(void **state)
 	char command[128];
 
 	api_close(&api);
-	json_decref(call.answer);
+	forget(&call);
 	memset(&call, 0, sizeof(call));
 	manager_close(&manager);
 	loop_destroy(loop);
@@ -52,8 +62,10 @@ static void answered(void *ctx)
 static void ask_with(const char *method, const char *path, const char *arg,
 		     const char *body, const char *match, const char *key)
 {
-	json_decref(call.answer);
+	forget(&call);
 	memset(&call, 0, sizeof(call));
+	snprintf(call.if_none_match, sizeof(call.if_none_match), "%s", none);
+	none = "";
 	snprintf(call.method, sizeof(call.method), "%s", method);
 	snprintf(call.path, sizeof(call.path), "%s", path);
 	snprintf(call.if_match, sizeof(call.if_match), "%s", match);
@@ -66,6 +78,9 @@ static void ask_with(const char *method, const char *path, const char *arg,
 	call.answered = answered;
 	answers = 0;
 	api_handle(&api, &call);
+	/* What it changed is on its way to the disk. */
+	while (api.held)
+		loop_step(loop);
 }
 
 static int ask(const char *method, const char *path, const char *arg,
@@ -188,11 +203,11 @@ static void pages_follow_each_other(void **state)
 static void a_change_knows_what_it_changes(void **state)
 {
 	make("web");
-	assert_string_equal(call.etag, "\"1\"");
+	assert_memory_equal(call.etag, "\"1-", 3);
 	ask_with("PATCH", "/v1/vms/web", "", "{\"config\":{\"cpus\":2}}",
 		 "\"1\"", "");
 	assert_int_equal(call.status, 200);
-	assert_string_equal(call.etag, "\"2\"");
+	assert_memory_equal(call.etag, "\"2-", 3);
 	ask_with("PATCH", "/v1/vms/web", "", "{\"config\":{\"cpus\":3}}",
 		 "\"1\"", "");
 	assert_int_equal(call.status, 412);
@@ -207,6 +222,67 @@ static void a_change_knows_what_it_changes(void **state)
 	assert_int_equal(ask("DELETE", "/v1/vms/db", "", ""), 200);
 	assert_string_equal(text("state"), "done");
 	assert_int_equal(manager.count, 0);
+}
+
+static void a_version_may_be_one_of_several(void **state)
+{
+	static const struct {
+		const char *match;
+		int status;
+	} tags[] = {
+		{ "*", 200 }, { "\"1\"", 200 }, { "\"1-00ff\"", 200 },
+		{ "\"7\", \"1\"", 200 }, { "\"7\",\"1-0\"", 200 },
+		{ "\"7\"", 412 }, { "\"11\"", 412 }, { "1", 412 },
+		{ "\"", 412 }, { "W/\"1\"", 412 }, { "\"7", 412 },
+		{ "\"\"", 412 }, { ",", 412 },
+	};
+
+	make("web");
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+		ask_with("GET", "/v1/vms/web", "", "", tags[i].match, "");
+		assert_int_equal(call.status, tags[i].status);
+	}
+}
+
+static void what_is_known_is_not_sent_again(void **state)
+{
+	char etag[48], list[60];
+
+	make("web");
+	assert_int_equal(ask("GET", "/v1/vms/web", "", ""), 200);
+	strcpy(etag, call.etag);
+	none = etag;
+	assert_int_equal(ask("GET", "/v1/vms/web", "", ""), 304);
+	assert_null(call.text);
+	assert_string_equal(call.etag, etag);
+	/* Another state is another version, of what is the same to If-Match. */
+	manager.vm[0]->row.restarts++;
+	none = etag;
+	assert_int_equal(ask("GET", "/v1/vms/web", "", ""), 200);
+	ask_with("PATCH", "/v1/vms/web", "", "{\"config\":{\"cpus\":2}}", etag,
+		 "");
+	assert_int_equal(call.status, 200);
+	assert_int_equal(ask("GET", "/v1/vms", "", ""), 200);
+	snprintf(list, sizeof(list), "\"x\", %s", call.etag);
+	none = list;
+	assert_int_equal(ask("GET", "/v1/vms", "", ""), 304);
+	make("db");
+	none = list;
+	assert_int_equal(ask("GET", "/v1/vms", "", ""), 200);
+}
+
+static void figures_are_told(void **state)
+{
+	char line[160];
+
+	make("web");
+	assert_int_equal(ask("GET", "/metrics", "", ""), 200);
+	assert_null(call.answer);
+	snprintf(line, sizeof(line), "\nlodge_vm_cpus{vm=\"web\",id=\"%s\"} 1\n",
+		 manager.vm[0]->row.id);
+	assert_non_null(strstr(call.text, line));
+	assert_non_null(strstr(call.text, "\nlodge_vms{state=\"stopped\"} 1\n"));
+	assert_int_equal(ask("POST", "/metrics", "", ""), 405);
 }
 
 static void verbs_ask_the_table(void **state)
@@ -249,11 +325,13 @@ static void events_come_to_who_waits(void **state)
 	assert_int_equal(answers, 0);
 	maker.body_size = strlen(maker.body);
 	api_handle(&api, &maker);
+	while (api.held)
+		loop_step(loop);
 	assert_int_equal(answers, 2);
 	assert_int_equal(call.status, 200);
 	assert_int_equal(json_array_size(json_object_get(call.answer,
 							 "events")), 1);
-	json_decref(maker.answer);
+	forget(&maker);
 	/* One that has gone is not answered. */
 	ask_with("GET", "/v1/events", "since=1&wait=60", "", "", "");
 	api_cancel(&call);
@@ -271,6 +349,9 @@ int main(void)
 		TEST(a_request_sent_twice_makes_one),
 		TEST(pages_follow_each_other),
 		TEST(a_change_knows_what_it_changes),
+		TEST(a_version_may_be_one_of_several),
+		TEST(what_is_known_is_not_sent_again),
+		TEST(figures_are_told),
 		TEST(verbs_ask_the_table),
 		TEST(a_start_that_fails_is_told_to_who_waits),
 		TEST(events_come_to_who_waits),
