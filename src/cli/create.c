@@ -23,6 +23,7 @@ struct create {
 	const char *command;
 	json_t *config;
 	const char *name; /* edit: its new name; NULL: as it is */
+	bool dry_run;
 };
 
 static const char *command_of(const void *config)
@@ -311,6 +312,12 @@ static int take_label(void *config, const char *value)
 	return rc;
 }
 
+static int take_dry_run(void *config, const char *value)
+{
+	((struct create *)config)->dry_run = true;
+	return 0;
+}
+
 static int take_name(void *config, const char *value)
 {
 	((struct create *)config)->name = value;
@@ -391,6 +398,8 @@ static const struct option_spec create_options[] = {
 	  take_autostart },
 	{ "autostart-order", "N", "before those of higher numbers (0)", false,
 	  take_autostart_order },
+	{ "dry-run", NULL, "only look whether it could be", false,
+	  take_dry_run },
 };
 
 #define EDIT_OPTIONS   (sizeof(create_options) / sizeof(create_options[0]))
@@ -423,6 +432,7 @@ static int ask(const struct create *create, const char *method,
 {
 	struct api_client client;
 	struct vmm_error error;
+	char whole[420];
 	json_t *answer;
 	int status = managed_open(&client, create->command, API_START);
 
@@ -430,12 +440,17 @@ static int ask(const struct create *create, const char *method,
 		json_decref(body);
 		return status;
 	}
-	answer = api_call(&client, method, path, body, &status, &error);
+	snprintf(whole, sizeof(whole), "%s%s", path,
+		 create->dry_run ? "?dry_run=true" : "");
+	answer = api_call(&client, method, whole, body, &status, &error);
 	api_close(&client);
 	if (!answer) {
 		cli_error("%s: %s", create->command, error.text);
 		return status == 400 ? MACHINE_USAGE : MACHINE_FAILED;
 	}
+	if (create->dry_run)
+		printf("would %s %s\n", create->command,
+		       json_string_value(json_object_get(answer, "name")));
 	json_decref(answer);
 	return MACHINE_OK;
 }

@@ -37,6 +37,8 @@ static const struct command *const commands[] = {
 	&command_run,
 	&command_create,
 	&command_edit,
+	&command_apply,
+	&command_export,
 	&command_start,
 	&command_ps,
 	&command_rm,

@@ -32,19 +32,26 @@ json_t *managed_find(struct api_client *client, const char *name)
 	return api_call(client, "GET", path, NULL, &status, &error);
 }
 
-/* The job to its end; `answer` is what is known of it. */
+static bool is_active(const json_t *job)
+{
+	const char *state = json_string_value(json_object_get(job, "state"));
+
+	return state && !strcmp(state, "active");
+}
+
+/* The job after so many seconds; `answer` is what is known of it. */
 static json_t *wait_job(struct api_client *client, json_t *answer,
+			unsigned int seconds, int *status,
 			struct vmm_error *error)
 {
 	char path[PATH_SIZE];
 	const char *why;
-	int status;
 
-	snprintf(path, sizeof(path), "/v1/jobs/%lld?wait=%d",
+	snprintf(path, sizeof(path), "/v1/jobs/%lld?wait=%u",
 		 (long long)json_integer_value(json_object_get(answer, "id")),
-		 WAIT_SECONDS);
+		 seconds);
 	json_decref(answer);
-	answer = api_call(client, "GET", path, NULL, &status, error);
+	answer = api_call(client, "GET", path, NULL, status, error);
 	why = json_string_value(json_object_get(
 		json_object_get(answer, "error"), "detail"));
 	if (!why)
@@ -52,6 +59,24 @@ static json_t *wait_job(struct api_client *client, json_t *answer,
 	vmm_error_set(error, "%s", why);
 	json_decref(answer);
 	return NULL;
+}
+
+int managed_wait(struct api_client *client, const char *command,
+		 const char *name, json_t *job, const struct managed_late *late)
+{
+	struct vmm_error error;
+	int status;
+
+	job = wait_job(client, job, late ? late->seconds : WAIT_SECONDS,
+		       &status, &error);
+	if (job && late && is_active(job)) {
+		late->call(name);
+		job = wait_job(client, job, WAIT_SECONDS, &status, &error);
+	}
+	if (!job)
+		cli_error("%s: %s", command, error.text);
+	json_decref(job);
+	return job ? MACHINE_OK : MACHINE_FAILED;
 }
 
 int managed_verb(struct api_client *client, const char *command,
@@ -69,7 +94,8 @@ int managed_verb(struct api_client *client, const char *command,
 	answer = api_call(client, "POST", path, body, &status, &error);
 	if (answer && status == 202 && late) {
 		late->call(name);
-		answer = wait_job(client, answer, &error);
+		answer = wait_job(client, answer, WAIT_SECONDS, &status,
+				  &error);
 	}
 	if (!answer) {
 		cli_error("%s: %s", command, error.text);

@@ -30,6 +30,11 @@ int managed_verb(struct api_client *client, const char *command,
 		 const char *name, const char *verb, json_t *body,
 		 const struct managed_late *late);
 
+/* Waits for the end of a job, whose reference is taken. An exit status. */
+int managed_wait(struct api_client *client, const char *command,
+		 const char *name, json_t *job,
+		 const struct managed_late *late);
+
 /* The machine as the API tells it; NULL: it is not kept, or is not reached. */
 json_t *managed_find(struct api_client *client, const char *name);
 

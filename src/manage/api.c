@@ -264,6 +264,21 @@ static void more_is_kept(void *ctx, uint32_t events)
 	release(api);
 }
 
+bool api_dry_run(const struct api_call *call)
+{
+	const char *text = api_arg(call, "dry_run");
+
+	return text && !strcmp(text, "true");
+}
+
+void api_answer_plan(struct api_call *call, const char *name,
+		     const char *verb, json_t *config)
+{
+	api_answer(call, 200,
+		   json_pack("{sb ss ss sO*}", "dry_run", 1, "name", name,
+			     "verb", verb, "config", config));
+}
+
 /* --- waiting -------------------------------------------------------------------------- */
 
 static void wait_over(void *ctx)
@@ -410,6 +425,23 @@ static const struct api_route *const tables[] = {
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
+/* What any request may say. */
+static int check_arguments(const struct api_call *call,
+			   struct problem *problem)
+{
+	const char *dry = api_arg(call, "dry_run");
+	long seconds;
+
+	if (dry && strcmp(dry, "true") && strcmp(dry, "false"))
+		return problem_set(problem, 400, "bad-argument",
+				   "dry_run=%.40s: give true or false", dry);
+	if (strlen(call->key) > REGISTRY_KEY_MAX)
+		return problem_set(problem, 400, "bad-argument",
+				   "Idempotency-Key: give at most %d "
+				   "characters", REGISTRY_KEY_MAX);
+	return api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, problem);
+}
+
 /* Cuts the path into its parts. False: too many, or an empty one. */
 static bool cut_path(struct api_call *call)
 {
@@ -502,18 +534,12 @@ void api_handle(struct api *api, struct api_call *call)
 {
 	const struct api_route *route = NULL;
 	struct problem problem;
-	long seconds;
 
 	begin(api, call);
 	if (!cut_path(call))
 		problem_set(&problem, 404, "no-such-path",
 			    "there is no %.200s", call->path);
-	else if (strlen(call->key) > REGISTRY_KEY_MAX)
-		problem_set(&problem, 400, "bad-argument",
-			    "Idempotency-Key: give at most %d characters",
-			    REGISTRY_KEY_MAX);
-	else if (!api_number(call, "wait", 0, WAIT_MAX, 0, &seconds,
-			     &problem))
+	else if (!check_arguments(call, &problem))
 		route = find_route(call, &problem);
 	if (route)
 		route->handle(call);

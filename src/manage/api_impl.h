@@ -31,6 +31,13 @@ int api_number(const struct api_call *call, const char *name, long min,
 json_t *api_body(const struct api_call *call, const char *const *members,
 		 struct problem *problem);
 
+/* Whether nothing is to be done: ?dry_run=true. */
+bool api_dry_run(const struct api_call *call);
+
+/* What would be done then; `config` (NULL: none) is not taken. */
+void api_answer_plan(struct api_call *call, const char *name,
+		     const char *verb, json_t *config);
+
 /*
  * Answers; one that may have changed something is told when that is on the
  * disk.

@@ -61,6 +61,18 @@ static int text_member(const json_t *body, const char *name, const char **text,
 	return problem_set(problem, 400, "bad-member", "%s: give a text", name);
 }
 
+/* Says what would be made. */
+static void plan_create(struct api_call *call, const char *name,
+			json_t *config)
+{
+	struct problem problem;
+
+	if (manager_check_new(call->api->manager, name, config, &problem))
+		api_refuse(call, &problem);
+	else
+		api_answer_plan(call, name, "create", config);
+}
+
 static void create_vm(struct api_call *call)
 {
 	static const char *const members[] = { "name", "config", NULL };
@@ -75,6 +87,12 @@ static void create_vm(struct api_call *call)
 		config = json_object();
 	if (body && !text_member(body, "name", &name, &problem) && !name)
 		problem_set(&problem, 400, "bad-member", "name: is missing");
+	if (name && api_dry_run(call)) {
+		plan_create(call, name, config);
+		json_decref(config);
+		json_decref(body);
+		return;
+	}
 	if (name)
 		vm = manager_create(call->api->manager, name, config,
 				    *call->key ? call->key : NULL, &again,
@@ -90,6 +108,26 @@ static void create_vm(struct api_call *call)
 	json_decref(body);
 }
 
+/* Answers; or says what would be changed. */
+static int edit(struct api_call *call, struct vm *vm, const char *name,
+		const json_t *change, struct problem *problem)
+{
+	json_t *changed;
+
+	if (!api_dry_run(call)) {
+		if (vm_edit(vm, name, change, problem))
+			return -1;
+		answer_vm(call, 200, vm);
+		return 0;
+	}
+	changed = vm_check_edit(vm, name, change, problem);
+	if (!changed)
+		return -1;
+	api_answer_plan(call, name ? name : vm->row.name, "edit", changed);
+	json_decref(changed);
+	return 0;
+}
+
 static void edit_vm(struct api_call *call)
 {
 	static const char *const members[] = { "name", "config", NULL };
@@ -98,20 +136,37 @@ static void edit_vm(struct api_call *call)
 	struct vm *vm = body ? find(call, &problem) : NULL;
 	const char *name;
 
-	if (vm && !text_member(body, "name", &name, &problem) &&
-	    !vm_edit(vm, name, json_object_get(body, "config"), &problem))
-		answer_vm(call, 200, vm);
-	else
+	if (!vm || text_member(body, "name", &name, &problem) ||
+	    edit(call, vm, name, json_object_get(body, "config"), &problem))
 		api_refuse(call, &problem);
 	json_decref(body);
+}
+
+/* With ?dry_run=true the verb is only looked at; true: it is answered. */
+static bool only_plans(struct api_call *call, const struct vm *vm,
+		       enum vm_verb verb)
+{
+	struct problem problem;
+
+	if (!api_dry_run(call))
+		return false;
+	if (vm_check(vm, verb, &problem))
+		api_refuse(call, &problem);
+	else
+		api_answer_plan(call, vm->row.name, lifecycle_verb_name(verb),
+				NULL);
+	return true;
 }
 
 static void delete_vm(struct api_call *call)
 {
 	struct problem problem;
 	struct vm *vm = find(call, &problem);
-	struct job *job = vm ? vm_delete(vm, &problem) : NULL;
+	struct job *job;
 
+	if (vm && only_plans(call, vm, VERB_DELETE))
+		return;
+	job = vm ? vm_delete(vm, &problem) : NULL;
 	api_answer_job(call, job, &problem);
 }
 
@@ -137,7 +192,7 @@ static void start_vm(struct api_call *call)
 	struct vm *vm = find_for_verb(call);
 	struct problem problem;
 
-	if (vm)
+	if (vm && !only_plans(call, vm, VERB_START))
 		api_answer_job(call, vm_start(vm, &problem), &problem);
 }
 
@@ -146,7 +201,7 @@ static void say(struct api_call *call, enum vm_verb verb)
 	struct vm *vm = find_for_verb(call);
 	struct problem problem;
 
-	if (vm)
+	if (vm && !only_plans(call, vm, verb))
 		api_answer_job(call, vm_say(vm, verb, &problem), &problem);
 }
 
@@ -205,9 +260,14 @@ static void stop_vm(struct api_call *call)
 	struct job *job = NULL;
 	struct stop stop = { 0 };
 
-	if (vm && !take_stop(body, &stop, &problem))
+	if (vm && !take_stop(body, &stop, &problem)) {
+		if (only_plans(call, vm, stop.force ? VERB_FORCE : VERB_STOP)) {
+			json_decref(body);
+			return;
+		}
 		job = vm_stop(vm, stop.force, stop.seconds, stop.then_force,
 			      &problem);
+	}
 	json_decref(body);
 	api_answer_job(call, job, &problem);
 }

@@ -85,6 +85,11 @@ static struct vm *find_name(struct manager *manager, const char *name)
 	return NULL;
 }
 
+bool manager_has_name(struct manager *manager, const char *name)
+{
+	return find_name(manager, name);
+}
+
 static struct vm *find_id(struct manager *manager, const char *id)
 {
 	for (size_t i = 0; i < manager->count; i++)
@@ -172,8 +177,8 @@ static struct vm *made_before(struct manager *manager, const char *key)
 		       NULL;
 }
 
-static int check_new(struct manager *manager, const char *name,
-		     const json_t *config, struct problem *problem)
+int manager_check_new(struct manager *manager, const char *name,
+		      const json_t *config, struct problem *problem)
 {
 	if (!runtime_name_valid(name))
 		return problem_set(problem, 400, "bad-name", "name %.80s: "
@@ -196,7 +201,7 @@ struct vm *manager_create(struct manager *manager, const char *name,
 	*again = vm != NULL;
 	if (vm)
 		return vm;
-	if (check_new(manager, name, config, problem))
+	if (manager_check_new(manager, name, config, problem))
 		return NULL;
 	uuid_make(row.id);
 	snprintf(row.name, sizeof(row.name), "%s", name);

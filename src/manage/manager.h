@@ -59,6 +59,13 @@ struct vm *manager_create(struct manager *manager, const char *name,
 			  const json_t *config, const char *key, bool *again,
 			  struct problem *problem);
 
+/* Whether a machine has that name. */
+bool manager_has_name(struct manager *manager, const char *name);
+
+/* Whether that could be made: 0, or -1 with `problem`. */
+int manager_check_new(struct manager *manager, const char *name,
+		      const json_t *config, struct problem *problem);
+
 /* What vm.c tells: its row has changed, its name has, it is gone. */
 int manager_store(struct manager *manager, struct vm *vm, const char *kind,
 		  const char *detail, const char *key,

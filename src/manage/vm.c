@@ -122,6 +122,11 @@ json_t *vm_json(const struct vm *vm)
 	return json;
 }
 
+int vm_check(const struct vm *vm, enum vm_verb verb, struct problem *problem)
+{
+	return lifecycle_check(vm->state, verb, vm->row.name, problem);
+}
+
 /* --- another name or configuration ------------------------------------------------ */
 
 static int check_rename(struct vm *vm, const char *name,
@@ -136,26 +141,35 @@ static int check_rename(struct vm *vm, const char *name,
 				   "%s has a disk that is kept under its name; "
 				   "make another machine instead",
 				   vm->row.name);
+	if (manager_has_name(vm->manager, name))
+		return problem_set(problem, 409, "name-taken", "there is a "
+				   "machine %s; give another name", name);
 	return lifecycle_check(vm->state, VERB_RENAME, vm->row.name, problem);
+}
+
+json_t *vm_check_edit(struct vm *vm, const char *name, const json_t *change,
+		      struct problem *problem)
+{
+	if (name && strcmp(name, vm->row.name) &&
+	    check_rename(vm, name, problem))
+		return NULL;
+	if (lifecycle_check(vm->state, VERB_EDIT, vm->row.name, problem))
+		return NULL;
+	return change ? spec_change(vm->config, change, problem) :
+			json_incref(vm->config);
 }
 
 int vm_edit(struct vm *vm, const char *name, const json_t *change,
 	    struct problem *problem)
 {
 	const struct registry_vm before = vm->row;
-	json_t *old = vm->config, *new = NULL;
+	json_t *old = vm->config;
+	json_t *new = vm_check_edit(vm, name, change, problem);
 	bool renames = name && strcmp(name, vm->row.name);
 
-	if (renames && check_rename(vm, name, problem))
+	if (!new)
 		return -1;
-	if (lifecycle_check(vm->state, VERB_EDIT, vm->row.name, problem))
-		return -1;
-	if (change) {
-		new = spec_change(old, change, problem);
-		if (!new)
-			return -1;
-		vm->config = new;
-	}
+	vm->config = new;
 	if (renames)
 		snprintf(vm->row.name, sizeof(vm->row.name), "%s", name);
 	vm->row.generation++;
@@ -166,8 +180,7 @@ int vm_edit(struct vm *vm, const char *name, const json_t *change,
 		json_decref(new);
 		return -1;
 	}
-	if (new)
-		json_decref(old);
+	json_decref(old);
 	if (renames)
 		manager_renamed(vm->manager);
 	vm_write_copy(vm);

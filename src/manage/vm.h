@@ -45,6 +45,9 @@ int vm_folder(const struct vm *vm);
 /* Writes vm.json. */
 void vm_write_copy(const struct vm *vm);
 
+/* Whether the verb may be said to it now: 0, or -1 with `problem`. */
+int vm_check(const struct vm *vm, enum vm_verb verb, struct problem *problem);
+
 /* --- verbs: a job, or NULL with `problem` -------------------------------------- */
 
 struct job *vm_start(struct vm *vm, struct problem *problem);
@@ -59,6 +62,13 @@ struct job *vm_stop(struct vm *vm, bool force, unsigned int seconds,
 /* VERB_RESET, VERB_PAUSE, VERB_RESUME. */
 struct job *vm_say(struct vm *vm, enum vm_verb verb, struct problem *problem);
 struct job *vm_delete(struct vm *vm, struct problem *problem);
+
+/*
+ * What vm_edit() would make of its configuration, a new object; NULL with
+ * `problem` when that is refused.
+ */
+json_t *vm_check_edit(struct vm *vm, const char *name, const json_t *change,
+		      struct problem *problem);
 
 /* At once: another name (NULL: as it is), another configuration. */
 int vm_edit(struct vm *vm, const char *name, const json_t *change,

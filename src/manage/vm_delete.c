@@ -91,7 +91,7 @@ struct job *vm_delete(struct vm *vm, struct problem *problem)
 	enum vm_state state = vm->state;
 	struct job *job;
 
-	if (lifecycle_check(state, VERB_DELETE, vm->row.name, problem))
+	if (vm_check(vm, VERB_DELETE, problem))
 		return NULL;
 	job = job_begin(&manager->jobs, VERB_DELETE, vm->row.id, vm->row.name,
 			problem);

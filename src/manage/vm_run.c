@@ -324,7 +324,7 @@ struct job *vm_start(struct vm *vm, struct problem *problem)
 	int64_t restarts = vm->row.restarts;
 	struct job *job;
 
-	if (lifecycle_check(vm->state, VERB_START, vm->row.name, problem))
+	if (vm_check(vm, VERB_START, problem))
 		return NULL;
 	job = job_begin(&vm->manager->jobs, VERB_START, vm->row.id,
 			vm->row.name, problem);

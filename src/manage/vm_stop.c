@@ -127,7 +127,7 @@ struct job *vm_say(struct vm *vm, enum vm_verb verb, struct problem *problem)
 {
 	struct job *job;
 
-	if (lifecycle_check(vm->state, verb, vm->row.name, problem))
+	if (vm_check(vm, verb, problem))
 		return NULL;
 	job = job_begin(&vm->manager->jobs, verb, vm->row.id, vm->row.name,
 			problem);
@@ -208,7 +208,7 @@ struct job *vm_stop(struct vm *vm, bool forced, unsigned int seconds,
 	enum vm_verb verb = forced ? VERB_FORCE : VERB_STOP;
 	struct job *job;
 
-	if (lifecycle_check(state, verb, vm->row.name, problem))
+	if (vm_check(vm, verb, problem))
 		return NULL;
 	job = job_begin(&manager->jobs, verb, vm->row.id, vm->row.name,
 			problem);

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines as files: lodge apply and export; verbs that are only looked at, and
+verbs for many."""
+import textwrap
+
+import pytest
+
+import tiny
+from conftest import BUILD, ENGINE
+from daemon import LODGED, Daemon
+
+pytestmark = pytest.mark.skipif(
+    not LODGED.exists() or not (BUILD / "lodge-yaml.so").exists(),
+    reason="no lodged, or no YAML")
+
+IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    daemon = Daemon(tmp_path)
+    yield daemon
+    daemon.clear()
+
+
+@pytest.fixture
+def lodged(daemon):
+    assert daemon.start() == "ok"
+    return daemon
+
+
+@pytest.fixture
+def apply(lodged, tmp_path):
+    """Applies a text as a file in a folder of its own."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+
+    def run(text, *more):
+        path = folder / "vms.yaml"
+        path.write_text(textwrap.dedent(text))
+        return lodged.cli("apply", "-f", path, *more)
+    run.folder = folder
+    return run
+
+
+def test_makes_and_changes(lodged, apply):
+    text = """\
+        # two machines
+        name: web
+        memory: 1G
+        labels: {tier: front, "1": "on"}
+        disks:
+          - path: web.img
+            readonly: true
+        shares: ["site:/srv,readonly"]
+        ---
+        name: db
+        cpus: 2
+        """
+    result = apply(text, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "web: would be made\ndb: would be made\n"
+    assert lodged.ps() == {}
+    result = apply(text)
+    assert result.stdout == "web: made\ndb: made\n"
+    config = lodged.vm("web")["config"]
+    # What the file names lies beside it.
+    assert config == {
+        "memory": 1 << 30, "labels": {"tier": "front", "1": "on"},
+        "disks": [{"path": f"{apply.folder}/web.img", "readonly": True}],
+        "shares": [f"{apply.folder}/site:/srv,readonly"]}
+    generation = lodged.vm("web")["generation"]
+    assert apply(text).stdout == "web: is so already\ndb: is so already\n"
+    assert lodged.vm("web")["generation"] == generation
+    # What the file does not say any more goes.
+    changed = text.replace("1G", "512M").replace("tier: front, ", "")
+    changed = changed.replace("cpus: 2", "restart: always")
+    result = apply(changed, "--dry-run")
+    assert "memory: 1G -> 512M" in result.stdout
+    assert "cpus: 2 -> (none)" in result.stdout
+    assert lodged.vm("db")["config"] == {"cpus": 2}
+    assert apply(changed).returncode == 0
+    assert lodged.vm("db")["config"] == {"restart": "always"}
+    assert lodged.vm("web")["config"]["labels"] == {"1": "on"}
+    assert lodged.vm("web")["config"]["memory"] == 512 << 20
+
+
+def test_export_gives_it_back(lodged, apply):
+    """What is exported is, applied again, what there was."""
+    config = {"memory": 3 << 29, "append": "true", "autostart": True,
+              "labels": {"on": "12", "text": "a: b # c", "empty": "",
+                         "tilde": "~", "ü": "ß\n"}, "autostart_order": 7,
+              "networks": [{"mode": "user", "mtu": 1400}]}
+    config["labels"] = {k: v for k, v in config["labels"].items()
+                        if k.isascii()}
+    config["labels"]["text"] = "ß, a: b # c\n- d"
+    lodged.make("web", **config)
+    lodged.make("db")
+    result = lodged.cli("export", "web", "db")
+    assert result.returncode == 0, result.stderr
+    assert "memory: 1536M\n" in result.stdout
+    assert "append: 'true'\n" in result.stdout
+    text = result.stdout
+    assert apply(text).stdout == "web: is so already\ndb: is so already\n"
+    for name in "web", "db":
+        assert lodged.ask("DELETE", f"/v1/vms/{name}?wait=60").status == 200
+    assert apply(text).stdout == "web: made\ndb: made\n"
+    assert lodged.vm("web")["config"] == config
+    assert lodged.cli("export", "none").returncode == 1
+
+
+@pytest.mark.parametrize("text,words", [
+    ("name: a\ncpus: 1\nmemroy: 1G\n", "3: memroy: there is no such"),
+    ("name: a\n---\nname: b\n\nmemory: 3\n", "5: memory: give"),
+    ("name: a\nmemory: lots\n", "2: memory: lots: give a size"),
+    ("name: a\ncpus: 1\ncpus: 2\n", "3: cpus: is there twice"),
+    ("name: a\n---\nname: a\n", "3: name: a is there twice"),
+    ("cpus: 1\n", "1: name: is missing"),
+    ("- a\n- b\n", "1: a machine is"),
+    ("name: a\nlabels: [x\n", "3: did not find expected"),
+    ("name: a\nappend: &x y\nuser: *x\n", "3: an alias"),
+    ("name: !!str a\n", "1: a tag"),
+    ("name: a\n\tcpus: 1\n", "2: "),
+    ("name: a\n? {a: b}\n: c\n", "2: a key"),
+    ("name: a b\n", "1: name a b"),
+    ("name: a\ncpus: " + "[" * 40 + "]" * 40 + "\n", "2: cpus"),
+    ("name: \x07\n", ":"),
+    ("# nothing\n", "there is no machine"),
+])
+def test_what_is_wrong_has_a_line(lodged, apply, text, words):
+    result = apply(text)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    # Nothing of a file with a mistake is done.
+    assert lodged.ps() == {}
+
+
+def test_files_that_are_none(lodged, apply, tmp_path):
+    assert lodged.cli("apply", "-f", tmp_path / "none").returncode == 2
+    assert lodged.cli("apply", "-f", tmp_path).returncode == 2
+    (tmp_path / "large").write_bytes(b"#" * (1 << 21))
+    assert "1 MiB" in lodged.cli("apply", "-f", tmp_path / "large").stderr
+    assert lodged.cli("apply").returncode == 2
+    assert lodged.cli("apply", "file").returncode == 2
+
+
+def test_verbs_that_are_only_looked_at(lodged, tmp_path):
+    path = tmp_path / "idle.elf"
+    path.write_bytes(tiny.kernel(IDLE))
+    config = {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
+
+    def plan(method, path, body=None):
+        before = lodged.ask("GET", "/v1")["last_event"]
+        more = "&" if "?" in path else "?"
+        answer = lodged.ask(method, f"{path}{more}dry_run=true", body)
+        assert lodged.ask("GET", "/v1")["last_event"] == before
+        return answer
+
+    answer = plan("POST", "/v1/vms", {"name": "web", "config": config})
+    assert answer.json == {"dry_run": True, "name": "web", "verb": "create",
+                           "config": config}
+    assert lodged.ask("GET", "/v1/vms")["vms"] == []
+    assert plan("POST", "/v1/vms", {"name": "web", "config": {"x": 1}}
+                ).status == 400
+    lodged.make("web", **config)
+    lodged.make("db")
+    assert plan("POST", "/v1/vms", {"name": "web"}).status == 409
+    answer = plan("PATCH", "/v1/vms/web", {"config": {"cpus": 2}})
+    assert answer["config"] == {**config, "cpus": 2}
+    assert plan("PATCH", "/v1/vms/web", {"name": "db"}).status == 409
+    assert plan("POST", "/v1/vms/web/start?wait=60")["verb"] == "start"
+    assert plan("POST", "/v1/vms/web/stop").status == 409
+    assert lodged.say("web", "start").status == 200
+    for verb in "stop", "reset", "pause":
+        assert plan("POST", f"/v1/vms/web/{verb}")["verb"] == verb
+    assert plan("DELETE", "/v1/vms/web").status == 409
+    assert lodged.state("web") == "running"
+    assert lodged.ask("GET", "/v1/vms/web").status == 200
+    assert plan("DELETE", "/v1/vms/db")["verb"] == "delete"
+    assert lodged.ask("POST", "/v1/vms/web/stop?dry_run=maybe",
+                      check=False).status == 400
+    result = lodged.cli("start", "--all", "--dry-run")
+    assert result.stdout == "would start db\n"
+    result = lodged.cli("rm", "--all", "--force", "--dry-run")
+    assert result.stdout == "would rm db\nwould stop and rm web\n"
+    result = lodged.cli("create", "new", "--dry-run")
+    assert result.stdout == "would create new\n"
+    assert sorted(lodged.ps()) == ["db", "web"]
+
+
+def test_all(lodged, tmp_path):
+    """Those that are as they are to be are left alone."""
+    path = tmp_path / "idle.elf"
+    path.write_bytes(tiny.kernel(IDLE))
+    for i in range(6):
+        lodged.make(f"vm{i}", kernel=str(path), memory=16 << 20,
+                    engine=ENGINE)
+    lodged.say("vm2", "start")
+
+    def states():
+        return {vm["state"] for vm in lodged.ps().values()}
+    result = lodged.cli("start", "--all")
+    assert result.returncode == 0, result.stderr
+    assert states() == {"running"}
+    assert lodged.cli("start", "--all").returncode == 0
+    lodged.say("vm2", "stop", {"force": True})
+    assert lodged.cli("stop", "--all", "--force").returncode == 0
+    assert states() == {"stopped"}
+    assert lodged.cli("rm", "--all", "vm1").returncode == 2
+    assert lodged.cli("rm", "--all").returncode == 0
+    assert lodged.ps() == {}
