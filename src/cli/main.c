@@ -5,11 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/command.h"
 #include "cli/option.h"
-#include "vm/host.h"
+#include "cli/start.h"
 #include "vmm/machine.h"
 
 static int run_version(const struct command_context *context, int argc,
@@ -174,23 +173,9 @@ static void help_help(void)
 	       "Lists the commands, or explains one.\n");
 }
 
-/*
- * When this process was started. The kernel tells only in hundredths of a
- * second; the processor time used until main() is the time that exec and
- * the dynamic linker took, unless they had to wait.
- */
-static uint64_t process_start(void)
-{
-	struct timespec used = { 0 };
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return host_monotonic_ns() - (uint64_t)used.tv_sec * 1000000000u -
-	       (uint64_t)used.tv_nsec;
-}
-
 int main(int argc, char **argv)
 {
-	const struct command_context context = { process_start() };
+	const struct command_context context = { process_start_ns() };
 	const struct command *command;
 
 	/* A closed pipe is an error of a write, not the end. */

@@ -37,6 +37,7 @@ struct daemon {
 	bool private;
 	struct timer idle;
 	char folder[DATA_PATH_MAX], program[PATH_MAX];
+	char vm_program[PATH_MAX];
 };
 
 static void usage(FILE *to)
@@ -113,8 +114,11 @@ static int find_places(struct daemon *daemon)
 		return fail(daemon, "/proc is not there");
 	snprintf(daemon->program, sizeof(daemon->program), "%.*s/lodge",
 		 (int)(slash - self), self);
-	if (access(daemon->program, X_OK))
-		return fail(daemon, "the program lodge is not beside lodged");
+	snprintf(daemon->vm_program, sizeof(daemon->vm_program),
+		 "%.*s/lodge-vm", (int)(slash - self), self);
+	if (access(daemon->program, X_OK) || access(daemon->vm_program, X_OK))
+		return fail(daemon, "the programs lodge and lodge-vm are not "
+				    "beside lodged");
 	return 0;
 }
 
@@ -196,7 +200,7 @@ static int serve(struct daemon *daemon)
 	if (find_places(daemon) || open_listener(daemon))
 		return 1;
 	if (manager_open(&daemon->manager, daemon->loop, daemon->folder,
-			 daemon->program, &problem))
+			 daemon->program, daemon->vm_program, &problem))
 		return fail(daemon, problem.text);
 	api_init(&daemon->api, &daemon->manager);
 	daemon->http = http_open(daemon->loop, &daemon->api,

@@ -428,7 +428,7 @@ static int open_folders(struct manager *manager, struct problem *problem)
 
 int manager_open(struct manager *manager, struct loop *loop,
 		 const char *folder, const char *program,
-		 struct problem *problem)
+		 const char *vm_program, struct problem *problem)
 {
 	char kept[PROBLEM_TEXT_MAX];
 	bool fresh;
@@ -438,6 +438,8 @@ int manager_open(struct manager *manager, struct loop *loop,
 	timers_init(&manager->timers, loop);
 	snprintf(manager->folder, sizeof(manager->folder), "%s", folder);
 	snprintf(manager->program, sizeof(manager->program), "%s", program);
+	snprintf(manager->vm_program, sizeof(manager->vm_program), "%s",
+		 vm_program);
 	if (open_folders(manager, problem) ||
 	    registry_open(&manager->registry, folder, &fresh, kept, problem) ||
 	    registry_each_vm(manager->registry, load_row, manager, problem)) {

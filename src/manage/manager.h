@@ -27,6 +27,7 @@ struct manager {
 	int lock;	/* of FOLDER, for this process alone */
 	char folder[PATH_MAX - 80];
 	char program[PATH_MAX]; /* lodge */
+	char vm_program[PATH_MAX]; /* lodge-vm */
 	struct vm **vm; /* by name */
 	size_t count, room;
 	/* Told after each event; may be NULL. */
@@ -36,12 +37,12 @@ struct manager {
 
 /*
  * Opens what is kept in `folder`, made when missing, and takes up the
- * machines that run; `program` starts others. 0, or -1 with `problem`, and
+ * machines that run; `vm_program` starts others, `program` is lodge. 0, or -1 with `problem`, and
  * nothing open: another lodged has it.
  */
 int manager_open(struct manager *manager, struct loop *loop,
 		 const char *folder, const char *program,
-		 struct problem *problem);
+		 const char *vm_program, struct problem *problem);
 
 /* Machines go on without it. */
 void manager_close(struct manager *manager);

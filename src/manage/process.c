@@ -51,9 +51,16 @@ static int open_log(int folder)
 		      0600);
 }
 
+/* What is to be started. */
+struct plan {
+	const char *program;
+	char *const *arg;
+	const char *run;
+	const struct process_before *before; /* NULL: nothing */
+};
+
 /* In the child: sets it up, and becomes the program. */
-static void become(int lock, int log, const char *program, char *const *arg,
-		   const char *run)
+static void become(int lock, int log, const struct plan *plan)
 {
 	sigset_t none;
 	int null;
@@ -62,7 +69,7 @@ static void become(int lock, int log, const char *program, char *const *arg,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	dprintf(lock, "%d %s\n", (int)getpid(), run);
+	dprintf(lock, "%d %s\n", (int)getpid(), plan->run);
 	/* Above those that they are to become. */
 	lock = fcntl(lock, F_DUPFD, PROCESS_LOCK_FD + 1);
 	log = fcntl(log, F_DUPFD, PROCESS_LOCK_FD + 1);
@@ -70,20 +77,21 @@ static void become(int lock, int log, const char *program, char *const *arg,
 	if (chdir("/") || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
 	    dup2(lock, PROCESS_LOCK_FD) < 0)
 		return;
+	if (plan->before && plan->before->call(plan->before->ctx))
+		return;
 	syscall(SYS_close_range, PROCESS_LOCK_FD + 1, ~0u, 0);
-	execv(program, arg);
-	dprintf(2, "lodge: cannot execute %s: %s\n", program,
+	execv(plan->program, plan->arg);
+	dprintf(2, "lodge: cannot execute %s: %s\n", plan->program,
 		strerror(errno));
 }
 
 /* With the lock and the log. */
 static int start(struct process *process, int lock, int log,
-		 const char *program, char *const *arg, const char *run,
-		 struct problem *problem)
+		 const struct plan *plan, struct problem *problem)
 {
 	process->pid = fork();
 	if (!process->pid) {
-		become(lock, log, program, arg, run);
+		become(lock, log, plan);
 		_exit(127);
 	}
 	if (process->pid < 0)
@@ -95,13 +103,16 @@ static int start(struct process *process, int lock, int log,
 		waitpid(process->pid, NULL, 0);
 		return -1;
 	}
-	snprintf(process->run, sizeof(process->run), "%s", run);
+	snprintf(process->run, sizeof(process->run), "%s", plan->run);
 	return 0;
 }
 
-int process_start(struct process *process, int folder, const char *program,
-		  char *const *arg, const char *run, struct problem *problem)
+int process_start_after(struct process *process, int folder,
+			const char *program, char *const *arg, const char *run,
+			const struct process_before *before,
+			struct problem *problem)
 {
+	const struct plan plan = { program, arg, run, before };
 	int lock = take_lock(folder), log, rc;
 
 	if (lock == -EBUSY)
@@ -112,11 +123,18 @@ int process_start(struct process *process, int folder, const char *program,
 		return failed(problem, LOCK_FILE);
 	log = open_log(folder);
 	rc = log < 0 ? failed(problem, LOG_FILE) :
-		       start(process, lock, log, program, arg, run, problem);
+		       start(process, lock, log, &plan, problem);
 	if (log >= 0)
 		close(log);
 	close(lock);
 	return rc;
+}
+
+int process_start(struct process *process, int folder, const char *program,
+		  char *const *arg, const char *run, struct problem *problem)
+{
+	return process_start_after(process, folder, program, arg, run, NULL,
+				   problem);
 }
 
 /* --- finding ------------------------------------------------------------------- */

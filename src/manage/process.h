@@ -32,6 +32,20 @@ int process_start(struct process *process, int folder, const char *program,
 		  char *const *arg, const char *run, struct problem *problem);
 
 /*
+ * The same; `before` is called in the new process, before it becomes the
+ * program: standard error is the log. Unless it gives 0, the process ends.
+ */
+struct process_before {
+	int (*call)(void *ctx);
+	void *ctx;
+};
+
+int process_start_after(struct process *process, int folder,
+			const char *program, char *const *arg, const char *run,
+			const struct process_before *before,
+			struct problem *problem);
+
+/*
  * The one that lives: 0; 1: there is none, `run` is the last that was; 2: it cannot be told yet, since
  * it is just being started; ask again. -1 with `problem`.
  */

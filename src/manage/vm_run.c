@@ -236,7 +236,6 @@ static int make_args(const struct vm *vm, struct spec_args *args)
 	char path[PATH_MAX + 128], console[RUNTIME_PATH_MAX];
 
 	spec_arg(args, "lodge-vm");
-	spec_arg(args, "run");
 	spec_arg_pair(args, "name", vm->row.name);
 	spec_arg_pair(args, "identity", vm->row.run);
 	snprintf(path, sizeof(path), "%d", PROCESS_LOCK_FD);
@@ -267,7 +266,7 @@ static int launch(struct vm *vm, struct problem *problem)
 	if (rc)
 		problem_set(problem, 500, "no-memory", "out of memory");
 	else
-		rc = process_start(&vm->process, folder, vm->manager->program,
+		rc = process_start(&vm->process, folder, vm->manager->vm_program,
 				   args.arg, vm->row.run, problem);
 	spec_args_free(&args);
 	close(folder);

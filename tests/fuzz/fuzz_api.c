@@ -180,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		snprintf(folder, sizeof(folder), "%s/lodge-XXXXXX",
 			 access("/dev/shm", W_OK) ? P_tmpdir : "/dev/shm");
 		if (!mkdtemp(folder) || loop_create(&loop) ||
-		    manager_open(&manager, loop, folder, "/bin/false",
+		    manager_open(&manager, loop, folder, "/bin/false", "/bin/false",
 				 &problem))
 			abort();
 		api_init(&api, &manager);

@@ -121,11 +121,11 @@ class Daemon:
 
     # Its process.
 
-    def start(self, *before):
+    def start(self, *before, program=LODGED):
         """Starts it; `before`: a program that runs it."""
         there, here = os.pipe()
         self.child = subprocess.Popen(
-            [*map(str, before), LODGED, "--ready", str(here)], env=self.env,
+            [*map(str, before), program, "--ready", str(here)], env=self.env,
             pass_fds=[here], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         os.close(here)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -219,6 +220,41 @@ def test_machines_outlive_it(lodged, kernel):
     assert lodged.state("db") == "running"
     assert not (lodged.runtime / "web.sock").exists()
     assert lodged.say("web", "start").status == 200
+
+
+def test_machines_outlive_an_upgrade(daemon, kernel, tmp_path):
+    """The programs are replaced while machines run; the new lodged adopts
+    them, and starts others with the new lodge-vm."""
+    place = tmp_path / "bin"
+    place.mkdir()
+
+    def install():
+        for name in ("lodge", "lodge-vm", "lodged"):
+            shutil.copy(LODGE.parent / name, place / "new")
+            (place / "new").replace(place / name)
+        for path in LODGE.parent.glob("lodge-*.so"):
+            if not (place / path.name).exists():
+                (place / path.name).symlink_to(path)
+
+    def program(pid):
+        return os.readlink(f"/proc/{pid}/exe")
+
+    install()
+    assert daemon.start(program=place / "lodged") == "ok"
+    daemon.make("old", **kernel())
+    assert daemon.say("old", "start").status == 200
+    pid = daemon.vm("old")["pid"]
+    assert program(pid) == str(place / "lodge-vm")
+    install()
+    daemon.kill()
+    assert daemon.start(program=place / "lodged") == "ok"
+    daemon.wait_state("old", "running")
+    assert daemon.vm("old")["pid"] == pid
+    assert program(pid).endswith(" (deleted)")
+    assert daemon.say("old", "pause").status == 200
+    daemon.make("new", **kernel())
+    assert daemon.say("new", "start").status == 200
+    assert program(daemon.vm("new")["pid"]) == str(place / "lodge-vm")
 
 
 def test_a_damaged_registry(lodged, kernel):

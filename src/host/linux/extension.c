@@ -51,6 +51,12 @@ bool extension_program(const char *name, char *path, size_t size)
 	return find(name, "", X_OK, path, size);
 }
 
+void extension_lodge(char path[PATH_MAX])
+{
+	program_folder(path);
+	strncat(path, "lodge", PATH_MAX - 1 - strlen(path));
+}
+
 void *extension_symbol(const char *name, const char *symbol, char *error,
 		       size_t size)
 {

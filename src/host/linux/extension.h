@@ -7,6 +7,7 @@
 #ifndef LODGE_HOST_LINUX_EXTENSION_H
 #define LODGE_HOST_LINUX_EXTENSION_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,6 +24,9 @@ void *extension_symbol(const char *name, const char *symbol, char *error,
  * it is not there.
  */
 bool extension_program(const char *name, char *path, size_t size);
+
+/* The path of the program lodge, which lies beside this one. */
+void extension_lodge(char path[PATH_MAX]);
 
 /* Whether it is there to be loaded. */
 bool extension_present(const char *name);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "host/linux/extension.h"
 
 #define START_LOCK "start.lock"
 #define TRIES	   5
@@ -39,7 +42,8 @@ static int connect_socket(int folder)
  * In the child: a session of its own, so that no terminal's Ctrl-C reaches it,
  * and no child of ours. Only calls that a fork of many threads may make.
  */
-static _Noreturn void become_switch(const char *name, int out)
+static _Noreturn void become_switch(const char *program, const char *name,
+				    int out)
 {
 	char *const words[] = { (char *)"lodge", (char *)"net",
 				(char *)"serve", (char *)name, NULL };
@@ -52,7 +56,7 @@ static _Noreturn void become_switch(const char *name, int out)
 	    dup2(out, 2) < 0 || chdir("/"))
 		_exit(1);
 	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-	execv("/proc/self/exe", words);
+	execv(program, words);
 	_exit(1);
 }
 
@@ -76,14 +80,16 @@ static int hear(int in, struct net_error *error)
 
 static int start(const char *name, struct net_error *error)
 {
+	char program[PATH_MAX];
 	int out[2], err;
 	pid_t child;
 
+	extension_lodge(program);
 	if (pipe2(out, O_CLOEXEC))
 		return net_error_set(error, "pipe: %s", strerror(errno));
 	child = fork();
 	if (!child)
-		become_switch(name, out[1]);
+		become_switch(program, name, out[1]);
 	close(out[1]);
 	if (child < 0) {
 		err = net_error_set(error, "fork: %s", strerror(errno));

@@ -36,6 +36,7 @@ static int setup(void **state)
 	setenv("XDG_RUNTIME_DIR", folder, 1);
 	assert_int_equal(loop_create(&loop), 0);
 	assert_int_equal(manager_open(&manager, loop, folder, "/bin/false",
+				      "/bin/false",
 				      &problem), 0);
 	api_init(&api, &manager);
 	return 0;

@@ -114,6 +114,38 @@ static void no_program_is_told_in_the_log(void **state)
 	assert_non_null(strstr(ending.text, "/no/such"));
 }
 
+static int count_calls(void *ctx)
+{
+	int *left = ctx;
+
+	dprintf(2, "before %d\n", *left);
+	return *left ? 0 : -1;
+}
+
+static void something_goes_before_the_program(void **state)
+{
+	char *const arg[] = { "lodge-vm", "-c", "exit 5", NULL };
+	struct process process;
+	int value = 1;
+	const struct process_before before = { count_calls, &value };
+	char text[32] = "";
+	int fd, status;
+
+	assert_int_equal(process_start_after(&process, folder, "/bin/sh", arg,
+					     "one", &before, &problem), 0);
+	status = end(&process);
+	assert_int_equal(WEXITSTATUS(status), 5);
+	fd = openat(folder, "log", O_RDONLY);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	assert_string_equal(text, "before 1\n");
+	value = 0;
+	assert_int_equal(process_start_after(&process, folder, "/bin/sh", arg,
+					     "two", &before, &problem), 0);
+	status = end(&process);
+	assert_int_equal(WEXITSTATUS(status), 127);
+}
+
 static void put(const char *name, const char *text)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -165,6 +197,8 @@ int main(void)
 			it_has_no_descriptor_but_the_lock, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_program_is_told_in_the_log,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			something_goes_before_the_program, setup, teardown),
 		cmocka_unit_test_setup_teardown(ends_are_told_apart, setup,
 						teardown),
 	};
