@@ -7,6 +7,9 @@
 
 #include "cli/option.h"
 
+#define SECOND 1000000000u
+#define MOMENT 1u /* a tick of the guest's clock */
+
 static int bad(const char *value, const char *why)
 {
 	cli_error("run: --share %s: %s", value, why);
@@ -28,14 +31,14 @@ static int take_word(struct machine_share *share, const char *value,
 	if (!strcmp(word, "readonly"))
 		share->readonly = true;
 	else if (!strcmp(word, "cache=auto"))
-		share->believe = 1;
+		share->believe = SECOND;
 	else if (!strcmp(word, "cache=none"))
 		share->believe = 0;
 	else if (!strncmp(word, "tag=", 4))
 		return take_tag(share, value, word + 4);
 	else
-		return bad(value, "its options are readonly, cache=auto and "
-			   "tag=NAME");
+		return bad(value, "its options are readonly, cache=none, "
+			   "cache=auto and tag=NAME");
 	return 0;
 }
 
@@ -72,7 +75,10 @@ int share_take(struct cli_shares *shares, const char *value)
 	folder = strdup(value);
 	if (!folder)
 		return bad(value, "out of memory");
-	*share = (struct machine_share){ .folder = folder };
+	*share = (struct machine_share){
+		.folder = folder,
+		.believe = MOMENT,
+	};
 	snprintf(share->tag, sizeof(share->tag), "share%u", shares->count);
 	for (char *at = folder; (at = strstr(at, ":/")); at++)
 		colon = at;

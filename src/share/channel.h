@@ -10,6 +10,9 @@
  * use, and how large each answer may be. The server trusts the machine, but
  * not what a request says.
  *
+ * The thread that sends a request may look for the answer for a moment, and
+ * needs no waking then.
+ *
  * To sleep: raise `asleep` of the side, look once more, wait for a change of
  * its `news` (futex(2)). To wake: raise `news`, wake one if any is asleep.
  */
@@ -49,6 +52,7 @@ struct channel_slot {
 	_Alignas(64) _Atomic uint32_t state;
 	uint32_t out_size, in_room; /* of the request; for the answer */
 	uint32_t in_size;	    /* of the answer */
+	_Atomic uint32_t looked_at; /* who sent it sees the answer by itself */
 };
 
 struct channel {

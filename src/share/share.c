@@ -3,6 +3,10 @@
  * The machine's end of a share: requests go into places of the memory that it
  * has in common with the server (channel.h), or wait for one. Two threads: one
  * for answers, one that waits for the server's end.
+ *
+ * To change threads twice takes ten times as long as to serve most requests. So
+ * a patient submitter looks for its answer first. Looks that were for nothing
+ * make it skip some, twice as many each time.
  */
 #include "share/share.h"
 
@@ -18,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/linux/eager.h"
 #include "host/linux/thread.h"
 #include "share/channel.h"
 #include "share/start.h"
@@ -26,10 +31,14 @@
 _Static_assert(SHARE_HEAD == sizeof(struct fuse_in_header),
 	       "the head of a request");
 
+#define LOOK_NS	  150000u /* enough to wake the server, three times its work */
+#define SKIPS_MAX 256u
+
 enum place_use {
 	PLACE_FREE,
-	PLACE_FILLED, /* a request is being copied */
+	PLACE_FILLED, /* a request or an answer is being copied */
 	PLACE_SENT,
+	PLACE_LOOKED_AT, /* sent, and the submitter takes the answer */
 };
 
 /* What the machine knows of a place, whatever the memory says. */
@@ -48,10 +57,12 @@ struct folder_share {
 	struct thread answers, watcher;
 	_Atomic bool end, dead;
 	struct channel_wait wait;
+	_Atomic uint32_t skip, skips; /* looks: now; after the next vain one */
 
 	pthread_mutex_t mutex; /* guards the rest */
 	struct place place[CHANNEL_SLOTS];
 	struct share_request *first, **last; /* that wait for a place */
+	_Atomic bool queued;		     /* there are some */
 };
 
 static struct folder_share *folder_of(struct share *share)
@@ -127,7 +138,7 @@ static struct place *take_place(struct folder_share *s, struct share_request *r)
 }
 
 /* No lock held. True: the server is gone, and the request is over. */
-static bool send_place(struct folder_share *s, struct place *p)
+static bool send_place(struct folder_share *s, struct place *p, bool look)
 {
 	unsigned int index = (unsigned int)(p - s->place);
 	struct channel_slot *slot = &s->channel->slot[index];
@@ -137,9 +148,10 @@ static bool send_place(struct folder_share *s, struct place *p)
 	gather(s->channel->data[index], r, r->out_size);
 	slot->out_size = r->out_size;
 	slot->in_room = p->room;
+	atomic_store(&slot->looked_at, look);
 	pthread_mutex_lock(&s->mutex);
 	dead = s->dead;
-	p->use = dead ? PLACE_FREE : PLACE_SENT;
+	p->use = dead ? PLACE_FREE : look ? PLACE_LOOKED_AT : PLACE_SENT;
 	if (!dead)
 		atomic_store(&slot->state, CHANNEL_SENT);
 	pthread_mutex_unlock(&s->mutex);
@@ -150,32 +162,29 @@ static bool send_place(struct folder_share *s, struct place *p)
 	return dead;
 }
 
-static bool submit(struct share *share, struct share_request *r)
-{
-	struct folder_share *s = folder_of(share);
-	bool over = r->out_size > CHANNEL_OUT_MAX;
-	int error = EIO;
-	struct place *p = NULL;
+/* --- taking an answer ------------------------------------------------------------ */
 
-	pthread_mutex_lock(&s->mutex);
-	if (s->dead) {
-		over = true;
-		error = ENOTCONN;
-	}
-	if (!over && !s->first)
-		p = take_place(s, r);
-	if (!over && !p) {
-		r->next = NULL;
-		*s->last = r;
-		s->last = &r->next;
-	}
-	pthread_mutex_unlock(&s->mutex);
-	if (over)
-		refuse(r, error);
-	return over || (p && send_place(s, p));
+/* Held: the mutex. */
+static bool answered(struct folder_share *s, unsigned int i)
+{
+	return s->place[i].use == PLACE_SENT &&
+	       atomic_load(&s->channel->slot[i].state) == CHANNEL_DONE;
 }
 
-/* --- answers -------------------------------------------------------------------- */
+/* True: the answer is there, and the caller's to take. */
+static bool claim(struct folder_share *s, unsigned int i)
+{
+	bool mine;
+
+	if (atomic_load(&s->channel->slot[i].state) != CHANNEL_DONE)
+		return false;
+	pthread_mutex_lock(&s->mutex);
+	mine = answered(s, i);
+	if (mine)
+		s->place[i].use = PLACE_FILLED;
+	pthread_mutex_unlock(&s->mutex);
+	return mine;
+}
 
 /* A request whose place has its answer; its place is free then. */
 static struct share_request *finish(struct folder_share *s, unsigned int i)
@@ -196,12 +205,124 @@ static struct share_request *finish(struct folder_share *s, unsigned int i)
 	return r;
 }
 
+static bool may_look(struct folder_share *s)
+{
+	uint32_t skip = atomic_load(&s->skip);
+
+	if (!skip)
+		return true;
+	/* When two do this at once, one skip counts for both. */
+	atomic_store(&s->skip, skip - 1);
+	return false;
+}
+
+static void note_look(struct folder_share *s, bool seen)
+{
+	uint32_t skips = atomic_load(&s->skips);
+
+	if (seen) {
+		atomic_store(&s->skips, skips / 2);
+		return;
+	}
+	skips = skips ? 2 * skips : 1;
+	atomic_store(&s->skips, skips < SKIPS_MAX ? skips : SKIPS_MAX);
+	atomic_store(&s->skip, skips);
+}
+
+static bool see_answer(const struct channel_slot *slot)
+{
+	uint64_t end = eager_now() + LOOK_NS;
+
+	do {
+		for (int i = 0; i < EAGER_PAUSES; i++) {
+			if (atomic_load_explicit(&slot->state,
+						 memory_order_acquire) ==
+			    CHANNEL_DONE)
+				return true;
+			__builtin_ia32_pause();
+		}
+	} while (eager_now() < end);
+	return false;
+}
+
+/* The place is like others from now on. True: the server is gone. */
+static bool stop_looking(struct folder_share *s, struct place *p)
+{
+	bool dead;
+
+	pthread_mutex_lock(&s->mutex);
+	dead = s->dead;
+	p->use = dead ? PLACE_FREE : PLACE_SENT;
+	pthread_mutex_unlock(&s->mutex);
+	return dead;
+}
+
+/*
+ * True: it is over. False: its answer is for the thread of answers, which the
+ * server wakes when it sees that nobody looks; so there is one more look after
+ * that was said.
+ */
+static bool look_for(struct folder_share *s, struct place *p)
+{
+	unsigned int i = (unsigned int)(p - s->place);
+	bool seen = see_answer(&s->channel->slot[i]);
+	struct share_request *r = p->request;
+
+	note_look(s, seen);
+	if (!seen) {
+		if (stop_looking(s, p)) {
+			refuse(r, ENOTCONN);
+			return true;
+		}
+		atomic_store(&s->channel->slot[i].looked_at, 0);
+		if (!claim(s, i))
+			return false;
+	}
+	finish(s, i);
+	if (s->queued)
+		channel_wake(&s->channel->machine);
+	return true;
+}
+
+static bool submit(struct share *share, struct share_request *r)
+{
+	struct folder_share *s = folder_of(share);
+	bool over = r->out_size > CHANNEL_OUT_MAX;
+	bool look = r->patient && may_look(s);
+	int error = EIO;
+	struct place *p = NULL;
+
+	pthread_mutex_lock(&s->mutex);
+	if (s->dead) {
+		over = true;
+		error = ENOTCONN;
+	}
+	if (!over && !s->first)
+		p = take_place(s, r);
+	if (!over && !p) {
+		r->next = NULL;
+		*s->last = r;
+		s->last = &r->next;
+		s->queued = true;
+	}
+	pthread_mutex_unlock(&s->mutex);
+	if (over)
+		refuse(r, error);
+	if (over || !p)
+		return over;
+	return send_place(s, p, look) || (look && look_for(s, p));
+}
+
+/* --- answers -------------------------------------------------------------------- */
+
 /* Held: the mutex. The first one that waits waits no more. */
 static void unqueue(struct folder_share *s)
 {
 	s->first = s->first->next;
-	if (!s->first)
-		s->last = &s->first;
+	if (s->first)
+		return;
+	s->last = &s->first;
+	s->queued = false;
 }
 
 /* Requests that waited for places get those that are free. */
@@ -220,28 +341,17 @@ static void send_more(struct folder_share *s)
 		pthread_mutex_unlock(&s->mutex);
 		if (!p)
 			return;
-		if (send_place(s, p))
+		if (send_place(s, p, false))
 			r->done(r);
 	}
-}
-
-static bool sent(struct folder_share *s, unsigned int i)
-{
-	bool is;
-
-	pthread_mutex_lock(&s->mutex);
-	is = s->place[i].use == PLACE_SENT;
-	pthread_mutex_unlock(&s->mutex);
-	return is;
 }
 
 static void take_answers(struct folder_share *s)
 {
 	for (unsigned int i = 0; i < CHANNEL_SLOTS; i++) {
-		struct channel_slot *slot = &s->channel->slot[i];
 		struct share_request *r;
 
-		if (atomic_load(&slot->state) != CHANNEL_DONE || !sent(s, i))
+		if (!claim(s, i))
 			continue;
 		r = finish(s, i);
 		send_more(s);
@@ -284,12 +394,14 @@ static bool no_answer(void *ctx)
 {
 	struct folder_share *s = ctx;
 
-	if (s->end || s->dead)
-		return false;
-	for (unsigned int i = 0; i < CHANNEL_SLOTS; i++)
-		if (atomic_load(&s->channel->slot[i].state) == CHANNEL_DONE)
-			return false;
-	return true;
+	bool none = !s->end && !s->dead;
+
+	pthread_mutex_lock(&s->mutex);
+	for (unsigned int i = 0; i < CHANNEL_SLOTS && none; i++)
+		none = s->place[i].use == PLACE_FREE ? !s->first :
+						       !answered(s, i);
+	pthread_mutex_unlock(&s->mutex);
+	return none;
 }
 
 static void answer(void *ctx)
@@ -300,6 +412,7 @@ static void answer(void *ctx)
 	while (!s->end && !s->dead) {
 		atomic_store(&side->waiting, 0);
 		take_answers(s);
+		send_more(s);
 		channel_sleep(side, &s->wait, no_answer, s);
 	}
 	/* What it has answered before it ended counts. */

@@ -20,10 +20,11 @@ struct share_config {
 	const char *folder;
 	bool readonly;
 	/*
-	 * Seconds for which the guest may believe what it knows of names and
-	 * attributes; 0: it asks each time.
+	 * Nanoseconds for which the guest may believe what it knows of names
+	 * and attributes; 0: it asks each time. Linux rounds up to ticks of its
+	 * clock: 1 is 4 to 8 ms where there are 250 a second.
 	 */
-	unsigned int believe;
+	uint64_t believe;
 	unsigned int cpus; /* of the machine */
 };
 

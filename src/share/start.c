@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -64,7 +65,7 @@ static int spawn(const struct share_config *config, const char *program,
 		 const int fd[3], pid_t *pid)
 {
 	static char *const environment[] = { NULL };
-	char believe[16], cpus[16];
+	char believe[24], cpus[16];
 	char *words[] = { "lodge-share", config->readonly ? "ro" : "rw",
 			  believe, cpus, (char *)config->folder, NULL };
 	posix_spawn_file_actions_t actions;
@@ -72,7 +73,7 @@ static int spawn(const struct share_config *config, const char *program,
 	sigset_t none, all;
 	int rc;
 
-	snprintf(believe, sizeof(believe), "%u", config->believe);
+	snprintf(believe, sizeof(believe), "%" PRIu64, config->believe);
 	snprintf(cpus, sizeof(cpus), "%u", config->cpus);
 	sigemptyset(&none);
 	sigfillset(&all);

@@ -72,7 +72,7 @@ static void request_done(struct share_request *share)
 	host_unlock(&q->lock);
 }
 
-static void begin(struct fs_request *r)
+static void begin(struct fs_request *r, bool patient)
 {
 	struct virtio_queue *q = r->base.queue;
 	struct virtio_buffer *b = &r->base.buffer;
@@ -84,6 +84,7 @@ static void begin(struct fs_request *r)
 		.ins = b->in_spans,
 		.out_size = b->out_size,
 		.in_size = b->in_size,
+		.patient = patient,
 		.done = request_done,
 		.ctx = r,
 	};
@@ -100,25 +101,33 @@ static void ready(struct virtio_device *device, struct virtio_queue *q)
 	struct fs_request *r;
 
 	while ((r = next_request(q)))
-		begin(r);
+		begin(r, false);
 }
 
-/* Small requests spare a change of threads, as those of blk.c. */
+/*
+ * Small requests spare a change of threads, as those of blk.c. Who asks for
+ * names and attributes waits for the answer before it does anything else: so
+ * this thread does too, for the last of them.
+ */
 static bool quick(struct virtio_device *device, struct virtio_queue *q)
 {
-	for (uint64_t total = 0;;) {
-		struct fs_request *r = next_request(q);
+	struct fs_request *r = next_request(q);
+	uint64_t total = 0;
 
-		if (!r)
-			return total;
+	while (r) {
+		struct fs_request *next;
+
 		total += r->base.buffer.out_size;
 		if (total > QUICK_TOTAL) {
 			virtio_queue_unpop(q, &r->base.buffer);
 			free_request(r);
 			return false;
 		}
-		begin(r);
+		next = next_request(q);
+		begin(r, !next && r->base.buffer.in_size <= QUICK_TOTAL);
+		r = next;
 	}
+	return total;
 }
 
 /* --- making one ------------------------------------------------------------------ */

@@ -6,9 +6,10 @@
  *
  * A request is bytes of the guest's and room for bytes to answer with; what
  * they mean (FUSE) is between the guest and the keeper. share_submit() never
- * waits. A request that could be served at once is over when it returns; any
- * other ends with its done(), on a thread of the host's, with no lock held. The
- * memory that spans name must stay until then.
+ * waits, but for a moment (some 0.05 ms) where `patient` says so. A request that
+ * was served by then is over when it returns; any other ends with its done(), on
+ * a thread of the host's, with no lock held. The memory that spans name must
+ * stay until then.
  */
 #ifndef LODGE_VM_SHARE_H
 #define LODGE_VM_SHARE_H
@@ -26,6 +27,7 @@ struct share_request {
 	unsigned int outs, ins;
 	uint32_t out_size, in_size; /* as the spans say; SHARE_HEAD at least */
 	uint32_t written; /* when it is over: bytes of `in` */
+	bool patient; /* whoever submits it has nothing else to do now */
 	void (*done)(struct share_request *request);
 	void *ctx; /* the submitter's */
 	struct share_request *next; /* the host's, until it is over */

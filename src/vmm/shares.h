@@ -18,7 +18,7 @@ struct machine_share {
 	const char *folder; /* of this computer */
 	const char *at;	    /* where the guest's agent mounts it */
 	bool readonly;
-	unsigned int believe; /* see struct share_config */
+	uint64_t believe; /* see struct share_config */
 	char tag[SHARE_TAG_MAX + 1];
 };
 

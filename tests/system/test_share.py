@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shared folders: a guest's programs in them, what the host sees of that and
 the guest of the host's changes, and ends of every kind."""
+import contextlib
 import hashlib
 import json
 import os
@@ -113,7 +114,8 @@ class Folders:
 def shared(boot, tmp_path_factory):
     folders = Folders(tmp_path_factory.mktemp("folders"))
     boot(folders.guest, "--cpus", "2", "--share", f"{folders.work}:/mnt/s",
-         "--share", f"{folders.fixed}:/mnt/ro,readonly")
+         "--share", f"{folders.fixed}:/mnt/ro,readonly",
+         "--share", f"{folders.work}:/mnt/now,cache=none")
     return folders
 
 
@@ -231,39 +233,62 @@ def test_many(shared):
 
 
 def test_host_changes(shared):
-    """What the host does, the guest sees: content, names, attributes."""
+    """What the host does, the guest sees: content, names, attributes. At once
+    where it knows nothing for a moment."""
     file = shared.work / "seen"
     for i in range(5):
         file.write_text(f"{i}\n")
-        assert output(shared.guest, "cat /mnt/s/seen") == f"{i}\n"
+        assert output(shared.guest, "cat /mnt/now/seen") == f"{i}\n"
     file.rename(shared.work / "moved")
-    assert output(shared.guest, "cat /mnt/s/moved; ls /mnt/s/seen 2>&1 || :"
-                  ).startswith("4\n")
-    assert sh(shared.guest, "cat /mnt/s/seen").returncode
+    assert output(shared.guest, "cat /mnt/now/moved; ls /mnt/now/seen 2>&1 "
+                  "|| :").startswith("4\n")
+    assert sh(shared.guest, "cat /mnt/now/seen").returncode
     (shared.work / "moved").chmod(0o751)
-    assert output(shared.guest, "stat -c %a /mnt/s/moved") == "751\n"
+    assert output(shared.guest, "stat -c %a /mnt/now/moved") == "751\n"
     (shared.work / "moved").unlink()
-    assert sh(shared.guest, "cat /mnt/s/moved").returncode
+    assert sh(shared.guest, "cat /mnt/now/moved").returncode
+
+
+@contextlib.contextmanager
+def looking(guest, condition):
+    """The guest asks again and again, and ends when that holds no more."""
+    with subprocess.Popen(
+            [LODGE, "exec", guest, "--", "sh", "-c",
+             f"echo looking; while {condition}; do :; done; echo seen"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"looking\n"
+        yield
+        assert child.communicate(timeout=LIMIT)[0] == b"seen\n"
+
+
+def test_host_changes_soon(shared):
+    """And soon where it does: a guest that looks all the time sees it."""
+    file = shared.work / "soon"
+    file.write_text("before\n")
+    with looking(shared.guest, '[ "$(cat /mnt/s/soon)" = before ]'):
+        file.write_text("and afterwards\n")
+    with looking(shared.guest, "[ -e /mnt/s/soon ]"):
+        file.unlink()
 
 
 def test_replaced_below(shared):
     """A folder that the guest stands in is replaced by the host."""
     (shared.work / "top/sub").mkdir(parents=True)
     (shared.work / "top/sub/x").write_text("old\n")
-    assert output(shared.guest, "cat /mnt/s/top/sub/x") == "old\n"
+    assert output(shared.guest, "cat /mnt/now/top/sub/x") == "old\n"
     (shared.work / "top").rename(shared.work / "top.old")
     (shared.work / "top/sub").mkdir(parents=True)
     (shared.work / "top/sub/x").write_text("new\n")
-    assert output(shared.guest, "cat /mnt/s/top/sub/x") == "new\n"
+    assert output(shared.guest, "cat /mnt/now/top/sub/x") == "new\n"
 
 
 def test_inspect(shared):
     lines = json.loads(run("status", "--json", shared.guest).stdout)
     shares = lines["shares"]
-    assert [s["at"] for s in shares] == ["/mnt/s", "/mnt/ro"]
+    assert [s["at"] for s in shares] == ["/mnt/s", "/mnt/ro", "/mnt/now"]
     assert shares[1]["readonly"] and not shares[0]["readonly"]
-    assert [s["server"] for s in shares] == \
-        servers(shared.work) + servers(shared.fixed)
+    assert sorted(s["server"] for s in shares) == \
+        sorted(servers(shared.work) + servers(shared.fixed))
 
 
 # --- ends --------------------------------------------------------------------
@@ -314,7 +339,7 @@ def test_guest_reset(boot, tmp_path):
     (":/x", "give FOLDER:GUESTFOLDER"),
     ("/tmp:x", "give FOLDER:GUESTFOLDER"),
     ("/tmp:/", "not / itself"),
-    ("/tmp:/x,wrong", "cache=auto and tag=NAME"),
+    ("/tmp:/x,wrong", "cache=none, cache=auto and tag=NAME"),
     ("/tmp:/x,tag=", "1 to 36 characters"),
     ("/tmp:/" + "x" * 300, "200 characters"),
 ])

@@ -34,16 +34,38 @@ void attr_fill(struct fuse_attr *attr, const struct statx *s)
 	};
 }
 
+#define SECOND	   1000000000u
+#define ATTR_NS_MIN 1u
+
+void entry_times(const struct server *server, struct fuse_entry_out *out)
+{
+	uint64_t attr = server->believe ? server->believe : ATTR_NS_MIN;
+
+	out->entry_valid = server->believe / SECOND;
+	out->entry_valid_nsec = (uint32_t)(server->believe % SECOND);
+	out->attr_valid = attr / SECOND;
+	out->attr_valid_nsec = (uint32_t)(attr % SECOND);
+}
+
+void attr_times(const struct server *server, struct fuse_attr_out *out)
+{
+	struct fuse_entry_out entry;
+
+	entry_times(server, &entry);
+	out->attr_valid = entry.attr_valid;
+	out->attr_valid_nsec = entry.attr_valid_nsec;
+}
+
 /* The answer to both kinds: what the file of `fd` is like. */
 static int answer_attr(struct call *call, int fd)
 {
-	struct fuse_attr_out out = { .attr_valid = call->server->believe,
-				     .attr_valid_nsec = ATTR_NS_MIN };
+	struct fuse_attr_out out = { 0 };
 	struct statx status;
 	int rc = node_stat(&call->server->nodes, fd, NULL, &status);
 
 	if (rc)
 		return rc;
+	attr_times(call->server, &out);
 	attr_fill(&out.attr, &status);
 	memcpy(call->out, &out, sizeof(out));
 	call->size = sizeof(out);

@@ -22,11 +22,8 @@ int entry_make(struct call *call, const struct node_use *parent,
 
 	if (rc)
 		return rc;
-	*out = (struct fuse_entry_out){
-		.entry_valid = call->server->believe,
-		.attr_valid = call->server->believe,
-		.attr_valid_nsec = ATTR_NS_MIN,
-	};
+	*out = (struct fuse_entry_out){ 0 };
+	entry_times(call->server, out);
 	attr_fill(&out->attr, &status);
 	return node_enter(nodes, parent->node, name, &status, &out->nodeid);
 }
@@ -63,13 +60,12 @@ static int in_folder(struct call *call,
 /* That there is nothing is worth knowing, too. */
 static int lookup(struct call *call, const struct node_use *folder)
 {
-	const struct fuse_entry_out nothing = {
-		.entry_valid = call->server->believe,
-	};
+	struct fuse_entry_out nothing = { 0 };
 	int rc = answer_entry(call, folder, call->name[0]);
 
 	if (rc != -ENOENT)
 		return rc;
+	entry_times(call->server, &nothing);
 	memcpy(call->out, &nothing, sizeof(nothing));
 	call->size = sizeof(nothing);
 	return 0;

@@ -3,7 +3,7 @@
  * lodge-share: the process that serves one folder to one machine, which starts
  * it (share/start.c). It ends when the machine does.
  *
- * usage: lodge-share ro|rw SECONDS CPUS FOLDER
+ * usage: lodge-share ro|rw NANOSECONDS CPUS FOLDER
  */
 #include <errno.h>
 #include <stdio.h>
@@ -59,7 +59,8 @@ static void serve(struct service *service, unsigned int i)
 					      channel->data[i], size,
 					      channel->data[i] + at, room);
 	atomic_store(&slot->state, CHANNEL_DONE);
-	channel_tell(&channel->machine);
+	if (!atomic_load(&slot->looked_at))
+		channel_tell(&channel->machine);
 }
 
 static bool no_request(void *ctx)
@@ -92,7 +93,7 @@ static void work(void *ctx)
 	}
 }
 
-static int start(struct service *service, bool readonly, unsigned int believe,
+static int start(struct service *service, bool readonly, uint64_t believe,
 		 const char **what)
 {
 	struct server_config config = {
@@ -143,7 +144,7 @@ int main(int argc, char **argv)
 	}
 	service.cpus = (unsigned int)strtoul(argv[3], NULL, 10);
 	rc = start(&service, !strcmp(argv[1], "ro"),
-		   (unsigned int)strtoul(argv[2], NULL, 10), &what);
+		   strtoull(argv[2], NULL, 10), &what);
 	if (rc) {
 		fprintf(stderr, "lodge: share %s: %s: %s\n", argv[4], what,
 			strerror(-rc));

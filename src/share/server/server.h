@@ -25,13 +25,13 @@
 struct server_config {
 	int folder; /* O_PATH; stays the caller's */
 	bool readonly;
-	unsigned int believe; /* seconds */
+	uint64_t believe; /* ns; see struct share_config */
 	unsigned int descriptors; /* that it may have open, in all */
 };
 
 struct server {
 	bool readonly;
-	unsigned int believe; /* seconds; see struct share_config */
+	uint64_t believe; /* ns; see struct share_config */
 	bool root;  /* may give files to others: they become the guest's users' */
 	bool flushes; /* closing a file may fail */
 	int proc;   /* /proc/self/fd */
@@ -78,11 +78,12 @@ const char *fd_name(char name[FD_NAME], int fd);
 #define FILE_FLAGS (O_ACCMODE | O_APPEND | O_TRUNC | O_SYNC | O_DSYNC)
 
 /*
- * How long the guest may believe what it is told of a file. Attributes always
- * hold for a moment, so that those that come with a name need not be asked for
- * again; in guests it is a tick of their clock.
+ * How long the guest may believe what it is told: a name and its attributes.
+ * Attributes always hold for a moment, so that those that come with a name need
+ * not be asked for again.
  */
-#define ATTR_NS_MIN 1u
+void entry_times(const struct server *server, struct fuse_entry_out *out);
+void attr_times(const struct server *server, struct fuse_attr_out *out);
 
 void attr_fill(struct fuse_attr *attr, const struct statx *status);
 
