@@ -9,6 +9,7 @@
 #include "cli/option.h"
 #include "host/linux/extension.h"
 #include "net/address.h"
+#include "net/user.h"
 
 /* --- options that every mode has -------------------------------------------------- */
 
@@ -248,21 +249,27 @@ static int check_macs(const struct cli_nets *nets)
 	return 0;
 }
 
-/* The first card that can gets all ports. */
+/* The first card that can gets all ports; one of mode user before others. */
 static int give_ports(struct cli_nets *nets)
 {
+	struct net_config *to = NULL;
+
 	for (unsigned int i = 0; nets->publishes && i < nets->count; i++) {
 		struct net_config *config = &nets->net[i].config;
 
-		if (!config->mode->can_publish)
-			continue;
-		config->publish = nets->publish;
-		config->publishes = nets->publishes;
-		return 0;
+		if (config->mode->can_publish &&
+		    (!to || (config->mode == &net_user_mode &&
+			     to->mode != &net_user_mode)))
+			to = config;
 	}
-	if (!nets->publishes)
+	if (to) {
+		to->publish = nets->publish;
+		to->publishes = nets->publishes;
+	}
+	if (to || !nets->publishes)
 		return 0;
-	cli_error("run: --publish: goes with --net user");
+	cli_error("run: --publish: goes with --net user, network=NAME and "
+		  "switch=NAME");
 	return -1;
 }
 

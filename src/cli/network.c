@@ -85,11 +85,12 @@ static const struct option_spec properties[] = {
 	{ "mtu", "BYTES", "of its cards", false, take_mtu },
 	{ "backing", "BACKING",
 	  "switch (default): a process of yours, no privileges; bridge:\n"
-	  "of the kernel's, for root; routed, vlan and vxlan need it", false,
+	  "of the kernel's, for root; routed, uplink and vxlan need it", false,
 	  take_backing },
 	{ "uplink", "INTERFACE", "the bridge is joined to it", false,
 	  take_uplink },
-	{ "vlan", "TAG", "with this tag there, 1 to 4094", false, take_vlan },
+	{ "vlan", "TAG", "with this tag there, 1 to 4094; of a switch: the tag of\n"
+	  "cards that name none", false, take_vlan },
 	{ "vxlan", "NUMBER", "the bridge is joined to an overlay", false,
 	  take_vxlan },
 	{ "peer", "ADDRESS", "of another host of it; repeats", true,
@@ -120,17 +121,13 @@ static void add_user(void *ctx, const char *machine, const char *mac)
 					     "mac", mac));
 }
 
-/* Its machines' rules, and what there is of it while they use it. */
+/* What there is of it while machines use it. */
 static void describe_bridge(json_t *json, struct network_store *store,
 			    const struct network *network)
 {
-	int folder = network_store_folder(store, network->name);
 	json_t *drops = fabric_drops(store, network);
 	struct fabric fabric;
 
-	json_object_set_new(json, "rules", rules_load(folder));
-	if (folder >= 0)
-		close(folder);
 	if (!drops)
 		return;
 	fabric_name(&fabric, network, store->path);
@@ -153,6 +150,8 @@ static json_t *describe(struct network_store *store,
 	json_object_set_new(json, "users", users);
 	if (network->created >= 0 && network->backing == NETWORK_BRIDGE)
 		describe_bridge(json, store, network);
+	if (network->created >= 0)
+		json_object_set_new(json, "rules", rules_load(folder));
 	state = folder < 0 ? NULL : connect_state(folder);
 	json_object_set_new(json, "switch", state ? state : json_null());
 	if (folder >= 0)
@@ -210,12 +209,17 @@ static void print_port(const json_t *port)
 
 	printf("%-10s %s: ", "port", text_of(port, "machine"));
 	print_texts(json_object_get(port, "addresses"), ", ");
+	if (number_of(port, "vlan"))
+		printf(", vlan %lld", number_of(port, "vlan"));
 	printf("\n  sent     %lld frames, %lld bytes; %lld refused, %lld too "
-	       "many for all\n  received %lld frames, %lld bytes; %lld "
+	       "many for all,\n           %lld to other tags\n"
+	       "  received %lld frames, %lld bytes; %lld "
 	       "dropped\n", number_of(sent, "frames"),
 	       number_of(sent, "bytes"), number_of(port, "refused"),
-	       number_of(port, "stormed"), number_of(received, "frames"),
+	       number_of(port, "stormed"), number_of(port, "strange"),
+	       number_of(received, "frames"),
 	       number_of(received, "bytes"), number_of(port, "dropped"));
+	print_drops(json_object_get(port, "rules"), text_of(port, "machine"));
 }
 
 static void print_network(const json_t *json)
@@ -540,6 +544,16 @@ static json_t *take_rules(const struct args *args)
 	return list;
 }
 
+static void tell_switch(struct network_store *store, const char *name)
+{
+	int folder = network_store_folder(store, name);
+
+	if (folder < 0)
+		return;
+	connect_rules(folder);
+	close(folder);
+}
+
 static int run_rules(struct network_store *store, struct args *args)
 {
 	struct network network;
@@ -549,11 +563,6 @@ static int run_rules(struct network_store *store, struct args *args)
 
 	if (status)
 		return status;
-	if (network.backing != NETWORK_BRIDGE) {
-		cli_error("net rules: network %s is no bridge of the kernel's; "
-			  "rules take --backing bridge", network.name);
-		return MACHINE_FAILED;
-	}
 	if (!args->sets)
 		return show_rules(store, args);
 	list = take_rules(args);
@@ -561,7 +570,9 @@ static int run_rules(struct network_store *store, struct args *args)
 		return MACHINE_USAGE;
 	if (fabric_set_rules(store, network.name, args->word[1], list, &error))
 		status = failed("rules", &error);
-	else if (args->json)
+	else if (network.backing == NETWORK_SWITCH)
+		tell_switch(store, network.name);
+	if (!status && args->json)
 		print_rules(list, true);
 	json_decref(list);
 	return status;

@@ -126,6 +126,9 @@ static int check(struct bridged *b, const struct net_config *config,
 	int found = network_store_find(&b->store, config->subject, &network,
 				       error);
 
+	if (found > 0 && net_word(config, "address"))
+		return net_error_set(error, "bridge=%s: address= goes with a "
+				     "network of lodge's own", config->subject);
 	if (found > 0)
 		return 1;
 	if (found < 0)
@@ -139,7 +142,19 @@ static int check(struct bridged *b, const struct net_config *config,
 				     "takes CAP_NET_ADMIN (root); without it: "
 				     "--net user, or a network with --backing "
 				     "switch", network.name);
-	return 0;
+	if (config->publishes)
+		return net_error_set(error, "--publish: network %s is a bridge, "
+				     "whose machines are reached by their own "
+				     "addresses; ports go with --net user and "
+				     "networks with --backing switch",
+				     network.name);
+	if (net_word(config, "vlan"))
+		return net_error_set(error, "network %s: vlan=%s: the tag of a "
+				     "bridge is its own (lodge net edit "
+				     "--vlan)", network.name,
+				     net_word(config, "vlan"));
+	return fabric_check_address(&network, net_word(config, "address"),
+				    error);
 }
 
 static void plan_tap(const struct bridged *b, const struct net_config *config,
@@ -168,6 +183,9 @@ int bridged_join(struct bridged **out, const struct net_config *config,
 		failed = network_use_begin(&b->store, config->subject,
 					   config->machine, config->mac,
 					   &network, &b->use, error);
+	if (!failed && net_word(config, "address"))
+		failed = fabric_fix(&b->store, network.name, config->mac,
+				    net_word(config, "address"), error);
 	if (!failed) {
 		fabric_name(&b->fabric, &network, b->store.path);
 		failed = fabric_reconcile(&b->store, network.name, error);

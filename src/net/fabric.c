@@ -113,17 +113,24 @@ static void add_port(void *ctx, const char *machine, const char *mac)
 	fabric->port[fabric->ports++] = port;
 }
 
-/* Those that were given out: {"MAC": "ADDRESS"}; 0: not that card, or stale. */
+/*
+ * Those that were given out: {"MAC": "ADDRESS"}, of one that was asked for
+ * {"MAC": ["ADDRESS"]}; 0: not that card, or stale.
+ */
 static uint32_t given(const struct network *network, const json_t *all,
 		      const char *mac)
 {
-	const char *text = json_string_value(json_object_get(all, mac));
+	const json_t *value = json_object_get(all, mac);
+	const json_t *fixed = json_array_get(value, 0);
+	const char *text = json_string_value(fixed ? fixed : value);
 	struct in_addr in;
 	uint32_t address;
 
 	if (!text || inet_pton(AF_INET, text, &in) != 1)
 		return 0;
 	address = ntohl(in.s_addr);
+	if (fixed)
+		return network_host4(network, address) ? address : 0;
 	return address >= network->dhcp_first && address <= network->dhcp_last ?
 		       address : 0;
 }
@@ -213,6 +220,94 @@ static void give_addresses(struct network_store *store, struct fabric *fabric)
 
 /* --- what is made so ----------------------------------------------------------------------- */
 
+int fabric_check_address(const struct network *network, const char *address,
+			 struct net_error *error)
+{
+	char text[NETWORK_SUBNET];
+	struct in_addr in;
+
+	if (!address)
+		return 0;
+	if (inet_pton(AF_INET, address, &in) != 1)
+		return net_error_set(error, "address=%s: give an IPv4 address",
+				     address);
+	if (!network->has4 || !network->dhcp)
+		return net_error_set(error, "network %s: address=%s: it gives "
+				     "no addresses (--dhcp off)",
+				     network->name, address);
+	if (!network_host4(network, ntohl(in.s_addr)))
+		return net_error_set(error, "network %s: address=%s: give one "
+				     "of %s, behind its first two",
+				     network->name, address,
+				     network_subnet4(network, text));
+	return 0;
+}
+
+/* A card that is there, other than `mac`, with the address; NULL: none. */
+static const struct fabric_port *holder(const struct fabric *fabric,
+					const json_t *all, const uint8_t *mac,
+					uint32_t address)
+{
+	char text[ADDRESS_MAC];
+
+	for (unsigned int i = 0; i < fabric->ports; i++)
+		if (memcmp(fabric->port[i].mac, mac, NIC_MAC) &&
+		    given(&fabric->network, all,
+			  address_mac(text, fabric->port[i].mac)) == address)
+			return &fabric->port[i];
+	return NULL;
+}
+
+/* Cards that are not there lose the address. */
+static void release(const struct network *network, json_t *all,
+		    uint32_t address)
+{
+	const json_t *value;
+	const char *mac;
+	void *next;
+
+	json_object_foreach_safe(all, next, mac, value)
+		if (given(network, all, mac) == address)
+			json_object_del(all, mac);
+}
+
+static int fix(struct network_store *store, struct fabric *fabric,
+	       const uint8_t *mac, const char *address,
+	       struct net_error *error)
+{
+	int folder = network_store_folder(store, fabric->network.name), err;
+	json_t *all = folder < 0 ? NULL : json_file_read(folder, ADDRESSES);
+	const struct fabric_port *other;
+	char text[ADDRESS_MAC];
+	struct in_addr in;
+
+	if (!json_is_object(all)) {
+		json_decref(all);
+		all = json_object();
+	}
+	inet_pton(AF_INET, address, &in);
+	other = holder(fabric, all, mac, ntohl(in.s_addr));
+	if (other) {
+		err = net_error_set(error, "network %s: address=%s: machine %s "
+				    "has it; give another",
+				    fabric->network.name, address,
+				    other->machine);
+	} else {
+		release(&fabric->network, all, ntohl(in.s_addr));
+		json_object_set_new(all, address_mac(text, mac),
+				    json_pack("[s]", address));
+		err = folder < 0 ? -ENOENT :
+				   json_file_replace(all, folder, ADDRESSES);
+		if (err)
+			net_error_set(error, "network %s: %s",
+				      fabric->network.name, strerror(-err));
+	}
+	json_decref(all);
+	if (folder >= 0)
+		close(folder);
+	return err ? -1 : 0;
+}
+
 static bool was_made(const struct fabric *fabric)
 {
 	return !access(fabric->folder, F_OK);
@@ -301,6 +396,26 @@ int fabric_reconcile(struct network_store *store, const char *name,
 		     struct net_error *error)
 {
 	return reconcile(store, name, true, error);
+}
+
+int fabric_fix(struct network_store *store, const char *name,
+	       const uint8_t mac[NIC_MAC], const char *address,
+	       struct net_error *error)
+{
+	int turn = take_turn(store), failed;
+	struct network network;
+	struct fabric fabric;
+
+	failed = network_store_find(store, name, &network, error);
+	if (!failed) {
+		fabric_name(&fabric, &network, store->path);
+		network_store_users(store, name, add_port, &fabric);
+		failed = fix(store, &fabric, mac, address, error);
+		free(fabric.port);
+	}
+	if (turn >= 0)
+		close(turn);
+	return failed ? -1 : 0;
 }
 
 int fabric_set_rules(struct network_store *store, const char *name,

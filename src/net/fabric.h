@@ -70,6 +70,17 @@ int fabric_set_rules(struct network_store *store, const char *name,
 		     const char *machine, json_t *list,
 		     struct net_error *error);
 
+/*
+ * Whether a machine may ask for that address (NULL: for none). And the card of
+ * that MAC, which uses the network, has it from the next fabric_reconcile() on.
+ * 0, or -1 with the error: another card that is there has it.
+ */
+int fabric_check_address(const struct network *network, const char *address,
+			 struct net_error *error);
+int fabric_fix(struct network_store *store, const char *name,
+	       const uint8_t mac[NIC_MAC], const char *address,
+	       struct net_error *error);
+
 /* Takes away what killed machines have left of networks that nobody uses. */
 void fabric_sweep(void);
 

@@ -12,7 +12,6 @@
 #define ROUTER	 1 /* the hosts of a network that are its own */
 #define NAMES	 2
 #define OWN_LAST 15 /* left to addresses that people give, where there is room */
-#define VLAN_MAX 4094
 #define VXLAN_MAX 0xffffff
 #define DOMAIN	 "internal" /* reserved for private use, ICANN 2024 */
 
@@ -99,6 +98,12 @@ const char *network_subnet6(const struct network *network,
 static uint32_t last4(const struct network *network)
 {
 	return network->net4 | (UINT32_MAX >> network->bits4);
+}
+
+bool network_host4(const struct network *network, uint32_t address)
+{
+	return network->has4 && address > network_names4(network) &&
+	       address < last4(network);
 }
 
 void network_init(struct network *network, const char *name)
@@ -273,7 +278,7 @@ static int set_vlan(struct network *network, struct network_change *change,
 {
 	unsigned int n;
 
-	if (number("vlan", value, 0, VLAN_MAX, &n, error))
+	if (number("vlan", value, 0, NETWORK_VLAN_MAX, &n, error))
 		return -1;
 	network->vlan = (uint16_t)n;
 	return 0;
@@ -383,7 +388,6 @@ static const char *needs_bridge(const struct network *network)
 {
 	return network->kind == NETWORK_ROUTED ? "kind routed" :
 	       network->vxlan		       ? "vxlan" :
-	       network->vlan		       ? "vlan" :
 	       network->uplink[0]	       ? "uplink" :
 	       network->allows		       ? "allow" :
 						 NULL;
@@ -400,7 +404,8 @@ static int check_bridge(struct network *network,
 	if (need && network->backing == NETWORK_SWITCH)
 		return net_error_set(error, "%s: needs --backing bridge, for "
 				     "which lodge has to be root", need);
-	if (network->vlan && !network->uplink[0])
+	if (network->backing == NETWORK_BRIDGE && network->vlan &&
+	    !network->uplink[0])
 		return net_error_set(error, "vlan %u: say on which interface, "
 				     "by --uplink", network->vlan);
 	if (network->peers && !network->vxlan)

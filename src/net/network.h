@@ -20,6 +20,7 @@
 #define NETWORK_DOMAIN_MAX 63
 #define NETWORK_PEERS_MAX  16
 #define NETWORK_ALLOW_MAX  8
+#define NETWORK_VLAN_MAX   4094
 #define NETWORK_BITS_MIN   8  /* of an IPv4 subnet */
 #define NETWORK_BITS_MAX   29
 
@@ -70,6 +71,9 @@ uint32_t network_router4(const struct network *network);
 uint32_t network_names4(const struct network *network);
 struct in6_addr network_router6(const struct network *network);
 struct in6_addr network_names6(const struct network *network);
+
+/* Whether a machine may have it: of the subnet, and not the network's own. */
+bool network_host4(const struct network *network, uint32_t address);
 
 /* "10.89.0.0/24": its subnets as text. */
 #define NETWORK_SUBNET 52

@@ -381,9 +381,15 @@ const struct net_mode net_tap_mode = {
 	.open = open_net,
 };
 
+static const struct net_option bridge_options[] = {
+	{ "address", "ADDRESS" },
+};
+
 const struct net_mode net_bridge_mode = {
 	.name = "bridge",
 	.subject = "NAME",
+	.options = bridge_options,
+	.option_count = sizeof(bridge_options) / sizeof(bridge_options[0]),
 	.check = tap_device_check,
 	.open = open_net,
 };

@@ -45,6 +45,15 @@ struct waiting {
 	uint8_t frame[];
 };
 
+/* A port that is to be published while the thread runs, or not any more. */
+struct job {
+	struct job *next;
+	struct net_publish publish;
+	const struct user_guest *guest; /* NULL: not any more */
+	struct net_error *error;
+	int result; /* 1: not yet; who waits frees it then */
+};
+
 struct user_net {
 	struct net net;
 	struct user_plan plan;
@@ -62,6 +71,11 @@ struct user_net {
 	uint8_t *ring;
 	uint32_t head, tail; /* next to write; next to read */
 	bool full;	     /* send() has said "later" */
+
+	pthread_mutex_t job_lock;
+	pthread_cond_t job_done;
+	struct job *job;
+	bool useless; /* it could not be loaded */
 
 	/* The thread's. */
 	struct waiting *first, **last;
@@ -257,6 +271,186 @@ static void tell_card(struct user_net *u)
 	u->told = false;
 }
 
+/* --- published ports ----------------------------------------------------------------- */
+
+static int refuse(const struct net_publish *publish,
+		  const struct sockaddr_storage *host, int err,
+		  struct net_error *error)
+{
+	char text[ADDRESS_PUBLISH], holder[ADDRESS_HOLDER];
+
+	address_publish(text, publish);
+	if (err == -EACCES)
+		return net_error_set(error, "--publish %s: ports below 1024 "
+				     "are the system's; give one above", text);
+	if (err != -EADDRINUSE)
+		return net_error_set(error, "--publish %s: %s", text,
+				     strerror(-err));
+	address_holder(holder, host, publish->udp);
+	if (holder[0])
+		return net_error_set(error, "--publish %s: %s has port %u; "
+				     "give another one", text, holder,
+				     publish->port);
+	return net_error_set(error, "--publish %s: port %u is taken; give "
+			     "another one", text, publish->port);
+}
+
+/* A host without IPv6 serves the other family alone. */
+static bool may_lack(const struct net_publish *publish,
+		     const struct sockaddr_storage *host, int err)
+{
+	return host->ss_family == AF_INET6 && !strchr(publish->host, ':') &&
+	       (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT);
+}
+
+static int publish_one(struct user_net *u, const struct net_publish *publish,
+		       const struct user_guest *guest, struct net_error *error)
+{
+	struct sockaddr_storage host[ADDRESS_HOSTS];
+	unsigned int hosts = address_hosts(publish, host);
+
+	if (publish->udp && u->plan.restricted) {
+		char text[ADDRESS_PUBLISH];
+
+		return net_error_set(error, "--publish %s: a restricted "
+				     "network answers TCP alone; leave out "
+				     "restrict", address_publish(text, publish));
+	}
+	for (unsigned int i = 0; i < hosts; i++) {
+		int err = u->ops->forward(u->stack, (struct sockaddr *)&host[i],
+					  address_size(&host[i]), guest,
+					  publish->guest, publish->udp);
+
+		if (!err || may_lack(publish, &host[i], err))
+			continue;
+		while (i--)
+			u->ops->unforward(u->stack,
+					  (struct sockaddr *)&host[i],
+					  address_size(&host[i]),
+					  publish->udp);
+		return refuse(publish, &host[i + 1], err, error);
+	}
+	return 0;
+}
+
+static void unpublish_one(struct user_net *u, const struct net_publish *publish)
+{
+	struct sockaddr_storage host[ADDRESS_HOSTS];
+	unsigned int hosts = address_hosts(publish, host);
+
+	for (unsigned int i = 0; i < hosts; i++)
+		u->ops->unforward(u->stack, (struct sockaddr *)&host[i],
+				  address_size(&host[i]), publish->udp);
+}
+
+static struct job *next_job(struct user_net *u)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&u->job_lock);
+	job = u->job;
+	if (job)
+		u->job = job->next;
+	pthread_mutex_unlock(&u->job_lock);
+	return job;
+}
+
+static bool has_job(struct user_net *u)
+{
+	bool any;
+
+	pthread_mutex_lock(&u->job_lock);
+	any = u->job;
+	pthread_mutex_unlock(&u->job_lock);
+	return any;
+}
+
+static void end_job(struct user_net *u, struct job *job, int result)
+{
+	if (!job->guest) {
+		free(job);
+		return;
+	}
+	pthread_mutex_lock(&u->job_lock);
+	job->result = result;
+	pthread_cond_broadcast(&u->job_done);
+	pthread_mutex_unlock(&u->job_lock);
+}
+
+static void do_jobs(struct user_net *u)
+{
+	struct job *job;
+	int result = 0;
+
+	while ((job = next_job(u))) {
+		if (job->guest)
+			result = publish_one(u, &job->publish, job->guest,
+					     job->error);
+		else
+			unpublish_one(u, &job->publish);
+		end_job(u, job, result);
+	}
+}
+
+/* Without a stack no port can be. */
+static void refuse_jobs(struct user_net *u, const char *why)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&u->job_lock);
+	u->useless = true;
+	pthread_mutex_unlock(&u->job_lock);
+	while ((job = next_job(u)))
+		end_job(u, job, job->guest ?
+			net_error_set(job->error, "--publish: %s", why) : 0);
+}
+
+/* In their order. False: the thread has no stack. */
+static bool add_job(struct user_net *u, struct job *job)
+{
+	struct job **last = &u->job;
+	bool taken;
+
+	pthread_mutex_lock(&u->job_lock);
+	while (*last)
+		last = &(*last)->next;
+	taken = !u->useless;
+	if (taken)
+		*last = job;
+	pthread_mutex_unlock(&u->job_lock);
+	wake(u);
+	return taken;
+}
+
+int user_net_publish(struct net *net, const struct net_publish *publish,
+		     const struct user_guest *guest, struct net_error *error)
+{
+	struct user_net *u = of_net(net);
+	struct job job = { .publish = *publish, .guest = guest,
+			   .error = error, .result = 1 };
+
+	if (!add_job(u, &job))
+		return net_error_set(error, "--publish: the extension "
+				     "user-net cannot be loaded");
+	pthread_mutex_lock(&u->job_lock);
+	while (job.result > 0)
+		pthread_cond_wait(&u->job_done, &u->job_lock);
+	pthread_mutex_unlock(&u->job_lock);
+	return job.result;
+}
+
+void user_net_unpublish(struct net *net, const struct net_publish *publish)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return;
+	job->publish = *publish;
+	if (!add_job(of_net(net), job))
+		free(job);
+}
+
+
 /* --- the thread ---------------------------------------------------------------- */
 
 static int load(struct user_net *u, char *why, size_t size)
@@ -309,6 +503,7 @@ static void work(struct user_net *u)
 	unsigned int count;
 	int timeout;
 
+	do_jobs(u);
 	tell_card(u);
 	fd = u->ops->wait(u->stack, &count, &timeout);
 	if (!fd) {
@@ -322,7 +517,7 @@ static void work(struct user_net *u)
 		timeout = -1;
 	}
 	atomic_store(&u->asleep, true);
-	if (more || peek(u) || atomic_load(&u->ending) ||
+	if (more || peek(u) || has_job(u) || atomic_load(&u->ending) ||
 	    (!sockets && atomic_exchange(&u->has_room, false)))
 		timeout = 0;
 	sleep_on(u, fd, count, timeout, sockets);
@@ -337,6 +532,7 @@ static void run(void *ctx)
 	if (!u->stack && load(u, why, sizeof(why))) {
 		host_log(HOST_LOG_ERROR, "net user: %s", why);
 		u->net.nic->ops->link(u->net.nic, false);
+		refuse_jobs(u, why);
 		return;
 	}
 	while (!atomic_load(&u->ending))
@@ -393,6 +589,7 @@ static void part(struct net *net)
 static void close_net(struct net *net)
 {
 	struct user_net *u = of_net(net);
+	struct job *job;
 
 	if (u->stack)
 		u->ops->close(u->stack);
@@ -400,6 +597,10 @@ static void close_net(struct net *net)
 		munmap(u->ring, RING_SIZE);
 	if (u->wake >= 0)
 		close(u->wake);
+	while ((job = next_job(u)))
+		free(job);
+	pthread_cond_destroy(&u->job_done);
+	pthread_mutex_destroy(&u->job_lock);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
@@ -481,64 +682,9 @@ static int check(const struct net_config *config, struct net_error *error)
 	return make_plan(&plan, config, error);
 }
 
-/* --- published ports ----------------------------------------------------------------- */
-
-static int refuse(const struct net_publish *publish,
-		  const struct sockaddr_storage *host, int err,
-		  struct net_error *error)
-{
-	char text[ADDRESS_PUBLISH], holder[ADDRESS_HOLDER];
-
-	address_publish(text, publish);
-	if (err == -EACCES)
-		return net_error_set(error, "--publish %s: ports below 1024 "
-				     "are the system's; give one above", text);
-	if (err != -EADDRINUSE)
-		return net_error_set(error, "--publish %s: %s", text,
-				     strerror(-err));
-	address_holder(holder, host, publish->udp);
-	if (holder[0])
-		return net_error_set(error, "--publish %s: %s has port %u; "
-				     "give another one", text, holder,
-				     publish->port);
-	return net_error_set(error, "--publish %s: port %u is taken; give "
-			     "another one", text, publish->port);
-}
-
-/* A host without IPv6 serves the other family alone. */
-static bool may_lack(const struct net_publish *publish,
-		     const struct sockaddr_storage *host, int err)
-{
-	return host->ss_family == AF_INET6 && !strchr(publish->host, ':') &&
-	       (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT);
-}
-
-static int publish_one(struct user_net *u, const struct net_publish *publish,
-		       struct net_error *error)
-{
-	struct sockaddr_storage host[ADDRESS_HOSTS];
-	unsigned int hosts = address_hosts(publish, host);
-
-	if (publish->udp && u->plan.restricted) {
-		char text[ADDRESS_PUBLISH];
-
-		return net_error_set(error, "--publish %s: a restricted "
-				     "network answers TCP alone; leave out "
-				     "restrict", address_publish(text, publish));
-	}
-	for (unsigned int i = 0; i < hosts; i++) {
-		int err = u->ops->forward(u->stack, (struct sockaddr *)&host[i],
-					  address_size(&host[i]),
-					  publish->guest, publish->udp);
-
-		if (err && !may_lack(publish, &host[i], err))
-			return refuse(publish, &host[i], err, error);
-	}
-	return 0;
-}
-
 static int publish_all(struct user_net *u, struct net_error *error)
 {
+	const struct user_guest guest = { u->plan.first, u->plan.guest6 };
 	char why[200];
 
 	if (!u->config->publishes)
@@ -546,7 +692,7 @@ static int publish_all(struct user_net *u, struct net_error *error)
 	if (load(u, why, sizeof(why)))
 		return net_error_set(error, "--net user: %s", why);
 	for (unsigned int i = 0; i < u->config->publishes; i++)
-		if (publish_one(u, &u->config->publish[i], error))
+		if (publish_one(u, &u->config->publish[i], &guest, error))
 			return -1;
 	return 0;
 }
@@ -559,6 +705,8 @@ int user_net_open(struct net **out, const struct net_config *config,
 	if (!u)
 		return net_error_set(error, "out of memory");
 	pthread_mutex_init(&u->lock, NULL);
+	pthread_mutex_init(&u->job_lock, NULL);
+	pthread_cond_init(&u->job_done, NULL);
 	u->net.ops = &user_ops;
 	u->net.link = true;
 	u->net.can = NIC_CAN_ALL; /* as large as they come */

@@ -27,9 +27,24 @@ struct user_plan {
 	bool without4, without6; /* it has none of that family */
 };
 
-/* The same, with a plan that was made elsewhere and no published ports. */
+/* The same, with a plan that was made elsewhere. */
 int user_net_open(struct net **net, const struct net_config *config,
 		  const struct user_plan *plan, struct net_error *error);
+
+/* Whom a published port leads to. */
+struct user_guest {
+	struct in_addr address;
+	struct in6_addr address6;
+};
+
+/*
+ * While the net is at work: a port leads there from now on; 0, or -1 with the
+ * error, after the net's thread has answered. No lock is held that nic_ops
+ * of its card take. And it does not any more, from soon on.
+ */
+int user_net_publish(struct net *net, const struct net_publish *publish,
+		     const struct user_guest *guest, struct net_error *error);
+void user_net_unpublish(struct net *net, const struct net_publish *publish);
 
 /* --- what the extension gives ---------------------------------------------- */
 
@@ -45,9 +60,17 @@ struct user_stack_ops {
 						   size_t size),
 				   void *ctx);
 	void (*close)(struct user_stack *stack);
-	/* Listens at the host's address. 0 or a negative errno. */
+	/*
+	 * Listens at the host's address, for that port of a guest's. 0 or a
+	 * negative errno.
+	 */
 	int (*forward)(struct user_stack *stack, const struct sockaddr *host,
-		       socklen_t size, uint16_t guest_port, bool udp);
+		       socklen_t size, const struct user_guest *guest,
+		       uint16_t guest_port, bool udp);
+	/* And not any more. */
+	void (*unforward)(struct user_stack *stack,
+			  const struct sockaddr *host, socklen_t size,
+			  bool udp);
 	/* A packet of the guest's. */
 	void (*input)(struct user_stack *stack, const void *frame,
 		      size_t size);

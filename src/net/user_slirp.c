@@ -161,30 +161,42 @@ open_stack(const struct user_plan *plan,
 	return NULL;
 }
 
+static int flags_of(const struct sockaddr *host, bool udp)
+{
+	return (udp ? SLIRP_HOSTFWD_UDP : 0) |
+	       (host->sa_family == AF_INET6 ? SLIRP_HOSTFWD_V6ONLY : 0);
+}
+
 static int forward(struct user_stack *stack, const struct sockaddr *host,
-		   socklen_t size, uint16_t port, bool udp)
+		   socklen_t size, const struct user_guest *guest,
+		   uint16_t port, bool udp)
 {
 	struct sockaddr_in guest4 = {
 		.sin_family = AF_INET,
-		.sin_addr = stack->plan.first,
+		.sin_addr = guest->address,
 		.sin_port = htons(port),
 	};
 	struct sockaddr_in6 guest6 = {
 		.sin6_family = AF_INET6,
-		.sin6_addr = stack->plan.guest6,
+		.sin6_addr = guest->address6,
 		.sin6_port = htons(port),
 	};
 	const bool v6 = host->sa_family == AF_INET6;
-	int flags = (udp ? SLIRP_HOSTFWD_UDP : 0) |
-		    (v6 ? SLIRP_HOSTFWD_V6ONLY : 0);
 
 	errno = 0;
 	if (!slirp_add_hostxfwd(stack->slirp, host, size,
 				v6 ? (struct sockaddr *)&guest6 :
 				     (struct sockaddr *)&guest4,
-				v6 ? sizeof(guest6) : sizeof(guest4), flags))
+				v6 ? sizeof(guest6) : sizeof(guest4),
+				flags_of(host, udp)))
 		return 0;
 	return errno ? -errno : -EINVAL;
+}
+
+static void unforward(struct user_stack *stack, const struct sockaddr *host,
+		      socklen_t size, bool udp)
+{
+	slirp_remove_hostxfwd(stack->slirp, host, size, flags_of(host, udp));
 }
 
 /* --- working ----------------------------------------------------------------- */
@@ -331,6 +343,7 @@ const struct user_stack_ops user_net_stack = {
 	.open = open_stack,
 	.close = close_stack,
 	.forward = forward,
+	.unforward = unforward,
 	.input = input,
 	.wait = wait_for,
 	.serve = serve,

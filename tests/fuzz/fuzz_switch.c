@@ -2,7 +2,8 @@
 /*
  * Fuzzes what a machine may send to its switch: frames of all kinds, those
  * most of all that the switch itself looks into: ARP, neighbours, DHCP, names.
- * Whatever reaches another port is from the sender's MAC and addresses.
+ * Whatever reaches another port is from the sender's MAC and addresses. Both
+ * have rules. Some inputs are answers of name servers, which come as they are.
  */
 #include "fuzz_device.h"
 
@@ -91,8 +92,15 @@ static void make_switch(void)
 	core_init(core, &network);
 	core->port[CORE_OWN].used = true;
 	core->port[CORE_OWN].give = give_own;
-	first = (unsigned int)core_plug(core, mac[0], "one", give_first, NULL);
-	second = (unsigned int)core_plug(core, mac[1], "two", give_other, NULL);
+	first = (unsigned int)core_plug(core, &(struct core_card){
+		.mac = mac[0], .machine = "one", .give = give_first });
+	second = (unsigned int)core_plug(core, &(struct core_card){
+		.mac = mac[1], .machine = "two", .give = give_other });
+	/* Flows and names are noted; next to all passes. */
+	filter_set(core, json_pack("{s[sss]s[ss]}", "one",
+				   "out deny tcp 10.1.0.0/24 22",
+				   "out allow udp a", "out allow", "two",
+				   "in deny tcp one 23", "in allow"));
 	lease = core->port[first].lease;
 }
 
@@ -148,6 +156,19 @@ static void shape(uint8_t *frame, uint8_t kind, uint32_t size)
 	}
 }
 
+static void learn(const uint8_t *answer, uint32_t size)
+{
+	uint8_t frame[14 + 20 + 8 + 512] = { 0 }, *ip = frame + 14;
+
+	packet_put16(frame + 12, PACKET_TYPE_IP4);
+	ip[0] = 0x45;
+	ip[IP4_PROTOCOL] = PACKET_PROTOCOL_UDP;
+	packet_put32(ip + IP4_SOURCE, network_names4(&network));
+	packet_put16(ip + 20, PACKET_DNS);
+	memcpy(ip + 28, answer, size);
+	filter_learn(core, frame, 42 + size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint64_t now;
@@ -159,6 +180,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_switch();
 	if (size < 3)
 		return 0;
+	if (data[0] == 0xff) {
+		learn(data + 1, size - 1 < 512 ? (uint32_t)size - 1 : 512);
+		return 0;
+	}
 	/* Payloads come behind the headers of their kind. */
 	whole = 14 + (data[1] | (uint32_t)data[2] << 8) % (FRAME_MAX - 14);
 	if (size - 3 < whole && data[1] & 1)

@@ -234,3 +234,16 @@ json_t *connect_state(int folder)
 	free(text);
 	return state;
 }
+
+void connect_rules(int folder)
+{
+	const struct wire_hello news = { .what = WIRE_RULES };
+	struct pollfd wait = { .fd = connect_socket(folder),
+			       .events = POLLIN };
+
+	if (wait.fd < 0)
+		return;
+	if (send(wait.fd, &news, sizeof(news), MSG_NOSIGNAL) > 0)
+		poll(&wait, 1, PATIENCE);
+	close(wait.fd);
+}

@@ -26,6 +26,9 @@ int connect_switch(struct connection *connection, int folder, const char *name,
 		   const struct wire_hello *hello, struct net_error *error);
 void connect_end(struct connection *connection);
 
+/* Tells a running switch that the rules are others, and waits until they are. */
+void connect_rules(int folder);
+
 /* A running switch's ports (core_state()); NULL: none runs. */
 json_t *connect_state(int folder);
 

@@ -18,6 +18,11 @@ void core_init(struct core *core, const struct network *network)
 	core->leases.network = network;
 }
 
+void core_end(struct core *core)
+{
+	filter_end(core);
+}
+
 void core_read(const struct core_frame *frame, uint8_t *to, uint32_t size)
 {
 	uint32_t first = size < frame->head_size ? size : frame->head_size;
@@ -29,39 +34,61 @@ void core_read(const struct core_frame *frame, uint8_t *to, uint32_t size)
 
 /* --- ports ------------------------------------------------------------------------- */
 
-int core_plug(struct core *core, const uint8_t mac[NIC_MAC],
-	      const char *machine,
-	      bool (*give)(void *ctx, const struct core_frame *frame),
-	      void *ctx)
+/* An address for the card: 0, or why there is none (core_plug()). */
+static int find_lease(struct core *core, const struct core_card *card,
+		      uint32_t *lease)
+{
+	const struct network *network = core->network;
+
+	if (!card->address) {
+		*lease = leases_take(&core->leases, card->mac, card->machine);
+		return !*lease && network->has4 && network->dhcp ?
+			       -EADDRNOTAVAIL : 0;
+	}
+	if (!network_host4(network, card->address))
+		return -EINVAL;
+	for (unsigned int i = CORE_OWN + 1; i < CORE_PORTS; i++)
+		if (core->port[i].used && guard_has4(&core->guard, i,
+						     card->address))
+			return -EADDRINUSE;
+	*lease = card->address;
+	leases_fix(&core->leases, card->mac, card->machine, card->address);
+	return 0;
+}
+
+int core_plug(struct core *core, const struct core_card *card)
 {
 	unsigned int free = 0;
 	struct core_port *port;
 	uint32_t lease;
+	int err;
 
 	for (unsigned int i = CORE_PORTS; i-- > CORE_OWN + 1;) {
 		if (!core->port[i].used)
 			free = i;
-		else if (!memcmp(core->port[i].mac, mac, NIC_MAC))
+		else if (!memcmp(core->port[i].mac, card->mac, NIC_MAC))
 			return -EEXIST;
 	}
 	if (!free)
 		return -ENOSPC;
-	lease = leases_take(&core->leases, mac, machine);
-	if (!lease && core->network->has4 && core->network->dhcp)
-		return -EADDRNOTAVAIL;
+	err = find_lease(core, card, &lease);
+	if (err)
+		return err;
 	port = &core->port[free];
 	*port = (struct core_port){
 		.used = true,
 		.lease = lease,
-		.give = give,
-		.ctx = ctx,
+		.vlan = card->vlan,
+		.give = card->give,
+		.ctx = card->ctx,
 		.flood = 1000 * CORE_FLOOD_BURST,
 	};
-	memcpy(port->mac, mac, NIC_MAC);
-	snprintf(port->machine, sizeof(port->machine), "%s", machine);
+	memcpy(port->mac, card->mac, NIC_MAC);
+	snprintf(port->machine, sizeof(port->machine), "%s", card->machine);
 	core->guard.port[free] = (struct guard_port){ .used = true,
 						      .lease = lease };
-	memcpy(core->guard.port[free].mac, mac, NIC_MAC);
+	memcpy(core->guard.port[free].mac, card->mac, NIC_MAC);
+	filter_plug(core, free);
 	return (int)free;
 }
 
@@ -69,8 +96,16 @@ void core_unplug(struct core *core, unsigned int port)
 {
 	leases_drop(&core->leases, core->port[port].mac);
 	table_forget(&core->table, port);
+	filter_unplug(core, port);
 	core->guard.port[port].used = false;
 	core->port[port].used = false;
+}
+
+/* Whether frames of one reach the other at all. */
+static bool joined(const struct core *core, unsigned int a, unsigned int b)
+{
+	return a == CORE_OWN || b == CORE_OWN ||
+	       core->port[a].vlan == core->port[b].vlan;
 }
 
 /* --- frames ------------------------------------------------------------------------- */
@@ -102,6 +137,18 @@ void core_send(struct core *core, unsigned int port, const uint8_t *bytes,
 	give(core, port, &frame);
 }
 
+/* One that passes the rules of its receiver. */
+static void give_ruled(struct core *core, unsigned int index,
+		       const struct core_frame *frame)
+{
+	if (core->port[index].used && index != CORE_OWN &&
+	    !filter_pass(core, index, true, frame->head, frame->head_size,
+			 core->now))
+		core->port[index].ruled[1]++;
+	else
+		give(core, index, frame);
+}
+
 /* Whether the port may send one more for all; the network's own always. */
 static bool may_flood(struct core_port *port, uint64_t now)
 {
@@ -127,8 +174,8 @@ static void flood(struct core *core, unsigned int from,
 		return;
 	}
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
-		if (i != from)
-			give(core, i, frame);
+		if (i != from && joined(core, from, i))
+			give_ruled(core, i, frame);
 }
 
 void core_input(struct core *core, unsigned int index,
@@ -145,6 +192,14 @@ void core_input(struct core *core, unsigned int index,
 		port->refused++;
 		return;
 	}
+	core->now = now;
+	if (index == CORE_OWN) {
+		filter_learn(core, frame->head, frame->head_size);
+	} else if (!filter_pass(core, index, false, frame->head,
+				frame->head_size, now)) {
+		port->ruled[0]++;
+		return;
+	}
 	table_learn(&core->table, frame->head + NIC_MAC, index, now);
 	if (index != CORE_OWN && service_input(core, index, frame))
 		return;
@@ -152,8 +207,10 @@ void core_input(struct core *core, unsigned int index,
 	     table_find(&core->table, frame->head, now);
 	if (to == TABLE_NOWHERE)
 		flood(core, index, frame, now);
+	else if (!joined(core, index, to))
+		port->strange++;
 	else if (to != index)
-		give(core, to, frame);
+		give_ruled(core, to, frame);
 }
 
 /* --- looking at it ------------------------------------------------------------------- */
@@ -181,13 +238,17 @@ static json_t *port_state(const struct core *core, unsigned int index)
 				      json_string(inet_ntop(AF_INET6, &six,
 							    text,
 							    sizeof(text))));
-	return json_pack("{ss ss so so so sI sI sI}", "machine", port->machine,
-			 "mac", address_mac(mac, port->mac), "addresses",
-			 addresses, "sent", counts(&port->sent), "received",
+	return json_pack("{ss ss so si so so sI sI sI sI s{sI sI}}", "machine",
+			 port->machine, "mac", address_mac(mac, port->mac),
+			 "addresses", addresses, "vlan", (int)port->vlan,
+			 "sent", counts(&port->sent), "received",
 			 counts(&port->received), "refused",
 			 (json_int_t)port->refused, "stormed",
 			 (json_int_t)port->stormed, "dropped",
-			 (json_int_t)port->dropped);
+			 (json_int_t)port->dropped, "strange",
+			 (json_int_t)port->strange, "rules", "out",
+			 (json_int_t)port->ruled[0], "in",
+			 (json_int_t)port->ruled[1]);
 }
 
 json_t *core_state(const struct core *core)

@@ -7,6 +7,9 @@
  * for an address that is not known yet, are counted: a port may send so many
  * of them in a second, and what is more is dropped (CORE_FLOOD_*).
  *
+ * Cards with different tags (VLANs) get nothing of each other's; the network's
+ * own port is with all of them. Then come the rules of the machines (filter.h).
+ *
  * Frames keep what they leave open, so machines exchange large segments
  * without checksums.
  *
@@ -15,6 +18,7 @@
 #ifndef LODGE_NET_SWITCH_CORE_H
 #define LODGE_NET_SWITCH_CORE_H
 
+#include "net/switch/filter.h"
 #include "net/switch/guard.h"
 #include "net/switch/lease.h"
 #include "net/switch/table.h"
@@ -37,12 +41,24 @@ struct core_count {
 	uint64_t frames, bytes;
 };
 
+/* A machine's card, as it is plugged in. */
+struct core_card {
+	const uint8_t *mac;
+	const char *machine;
+	uint32_t address; /* that it is to have; 0: any */
+	uint16_t vlan;	  /* its tag; 0: none */
+	/* False: there was no room, the frame is dropped. */
+	bool (*give)(void *ctx, const struct core_frame *frame);
+	void *ctx;
+};
+
 struct core_port {
 	bool used;
+	bool closed; /* it has rules for which there is no memory */
 	uint8_t mac[NIC_MAC];
+	uint16_t vlan;
 	char machine[NETWORK_NAME_MAX + 1];
 	uint32_t lease;
-	/* False: there was no room, the frame is dropped. */
 	bool (*give)(void *ctx, const struct core_frame *frame);
 	void *ctx;
 	uint64_t flood_at; /* ms, when `flood` was counted */
@@ -51,27 +67,30 @@ struct core_port {
 	uint64_t refused; /* not its own address, or malformed */
 	uint64_t stormed; /* too many for all */
 	uint64_t dropped; /* for it, without room */
+	uint64_t ruled[2]; /* by its rules: out, in */
+	uint64_t strange; /* to cards with another tag */
 };
 
 struct core {
 	const struct network *network;
 	struct guard guard;
 	struct table table;
+	struct filter filter;
 	struct leases leases;
+	uint64_t now; /* ms, of the frame that is looked at */
 	struct core_port port[CORE_PORTS];
 };
 
-/* `core` is large, and zero. */
+/* `core` is large, and zero; core_end() before it is freed. */
 void core_init(struct core *core, const struct network *network);
+void core_end(struct core *core);
 
 /*
  * A card of a machine's. Its port; -EEXIST: there is one with that MAC;
- * -ENOSPC: no port; -EADDRNOTAVAIL: no address is left.
+ * -ENOSPC: no port; -EADDRNOTAVAIL: no address is left; of one it is to have
+ * -EADDRINUSE: another has it, -EINVAL: it is no machine's of this network.
  */
-int core_plug(struct core *core, const uint8_t mac[NIC_MAC],
-	      const char *machine,
-	      bool (*give)(void *ctx, const struct core_frame *frame),
-	      void *ctx);
+int core_plug(struct core *core, const struct core_card *card);
 void core_unplug(struct core *core, unsigned int port);
 
 /* A frame from a port, at `now` in ms. */

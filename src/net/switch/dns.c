@@ -44,16 +44,12 @@ struct question {
 
 /* --- the question ------------------------------------------------------------------ */
 
-static bool read_question(const uint8_t *message, uint32_t size,
-			  struct question *q)
+/* The one question behind the header. */
+static bool read_name(const uint8_t *message, uint32_t size,
+		      struct question *q)
 {
 	uint32_t at = HEADER, length = 0;
 
-	if (size < HEADER || size > DNS_MESSAGE_MAX ||
-	    packet_get16(message + FLAGS) & (IS_ANSWER | OPERATION) ||
-	    packet_get16(message + QUESTIONS) != 1 ||
-	    packet_get16(message + ANSWERS))
-		return false;
 	for (; at < size && message[at]; at += 1 + message[at]) {
 		uint32_t label = message[at];
 
@@ -72,6 +68,16 @@ static bool read_question(const uint8_t *message, uint32_t size,
 	q->type = packet_get16(message + at + 1);
 	q->end = at + 5;
 	return true;
+}
+
+static bool read_question(const uint8_t *message, uint32_t size,
+			  struct question *q)
+{
+	return size >= HEADER && size <= DNS_MESSAGE_MAX &&
+	       !(packet_get16(message + FLAGS) & (IS_ANSWER | OPERATION)) &&
+	       packet_get16(message + QUESTIONS) == 1 &&
+	       !packet_get16(message + ANSWERS) &&
+	       read_name(message, size, q);
 }
 
 /* The machine's part of a name of ours; false: it is not ours. */
@@ -220,4 +226,53 @@ uint32_t dns_answer(const struct dns_zone *zone, const uint8_t *message,
 				    (uint32_t)code);
 	packet_put16(bytes + ANSWERS, a.count);
 	return a.size;
+}
+
+/* --- others' answers -------------------------------------------------------------- */
+
+/* Behind the name at `at`, whether or not it goes on elsewhere; 0: it is cut. */
+static uint32_t skip_name(const uint8_t *message, uint32_t size, uint32_t at)
+{
+	while (at < size && message[at] && message[at] <= LABEL)
+		at += 1 + message[at];
+	if (at >= size)
+		return 0;
+	at += message[at] ? 2 : 1;
+	return at <= size ? at : 0;
+}
+
+void dns_addresses(const uint8_t *message, uint32_t size,
+		   void (*note)(void *ctx, const char *name,
+				const struct in6_addr *address),
+		   void *ctx)
+{
+	struct question q;
+	uint32_t at, count;
+
+	if (size < HEADER || !(packet_get16(message + FLAGS) & IS_ANSWER) ||
+	    packet_get16(message + QUESTIONS) != 1 ||
+	    !read_name(message, size, &q))
+		return;
+	at = q.end;
+	for (count = packet_get16(message + ANSWERS); count; count--) {
+		struct in6_addr address = { { { [10] = 0xff, 0xff } } };
+		uint32_t type, length;
+
+		at = skip_name(message, size, at);
+		if (!at || size - at < 10)
+			return;
+		type = packet_get16(message + at);
+		length = packet_get16(message + at + 8);
+		at += 10;
+		if (length > size - at)
+			return;
+		if (type == TYPE_A && length == 4)
+			memcpy(address.s6_addr + 12, message + at, 4);
+		else if (type == TYPE_AAAA && length == 16)
+			memcpy(&address, message + at, 16);
+		if ((type == TYPE_A && length == 4) ||
+		    (type == TYPE_AAAA && length == 16))
+			note(ctx, q.name, &address);
+		at += length;
+	}
 }

@@ -36,4 +36,13 @@ struct dns_zone {
 uint32_t dns_answer(const struct dns_zone *zone, const uint8_t *question,
 		    uint32_t size, uint8_t answer[DNS_MESSAGE_MAX]);
 
+/*
+ * Calls `note` for each address (IPv4 as ::ffff:a.b.c.d) in an answer of
+ * `size` bytes, with the name that was asked for.
+ */
+void dns_addresses(const uint8_t *answer, uint32_t size,
+		   void (*note)(void *ctx, const char *name,
+				const struct in6_addr *address),
+		   void *ctx);
+
 #endif

@@ -9,36 +9,30 @@
 
 /* --- whose an address is -------------------------------------------------------- */
 
-/* Of the network's own: the switch and its router. */
-static bool is_own4(const struct network *network, uint32_t address)
+bool guard_has4(const struct guard *guard, unsigned int index,
+		uint32_t address)
 {
-	return address <= network_names4(network) ||
-	       address == (network->net4 | (UINT32_MAX >> network->bits4));
-}
+	const struct guard_port *port = &guard->port[index];
 
-static bool in_subnet4(const struct network *network, uint32_t address)
-{
-	return network->has4 &&
-	       !((address ^ network->net4) >> (32 - network->bits4));
+	for (unsigned int i = 0; i < GUARD_ADDRESSES; i++)
+		if (port->bound4[i] == address)
+			return address;
+	return port->lease && port->lease == address;
 }
 
 static bool may_use4(struct guard *guard, unsigned int index, uint32_t address)
 {
 	struct guard_port *port = &guard->port[index];
 
-	if (guard->network->dhcp)
+	if (guard->network->dhcp || port->lease)
 		return port->lease && address == port->lease;
-	for (unsigned int i = 0; i < GUARD_ADDRESSES; i++)
-		if (port->bound4[i] == address)
-			return address;
-	if (!in_subnet4(guard->network, address) ||
-	    is_own4(guard->network, address))
+	if (guard_has4(guard, index, address))
+		return true;
+	if (!network_host4(guard->network, address))
 		return false;
 	for (unsigned int i = 0; i < GUARD_PORTS; i++)
-		for (unsigned int k = 0; k < GUARD_ADDRESSES; k++)
-			if (guard->port[i].used &&
-			    guard->port[i].bound4[k] == address)
-				return false;
+		if (guard->port[i].used && guard_has4(guard, i, address))
+			return false;
 	port->bound4[port->next4++ % GUARD_ADDRESSES] = address;
 	return true;
 }

@@ -6,7 +6,7 @@
  * pass: what is in them could not be told.
  *
  * IPv4: the address that it was leased, alone; on a network without DHCP the
- * first addresses of the subnet that it uses. IPv6: addresses of the subnet
+ * one it was given, or the first addresses of the subnet that it uses. IPv6: addresses of the subnet
  * and link-local ones, as in RFC 6620 (FCFS SAVI): they are whose first uses
  * them, but an address made of a MAC (RFC 4291, appendix A) is its card's.
  */
@@ -39,6 +39,10 @@ struct guard {
 /* Whether the frame, of which `head` is the beginning, may leave port `port`. */
 bool guard_check(struct guard *guard, unsigned int port, const uint8_t *head,
 		 uint32_t head_size);
+
+/* Whether the IPv4 address is the port's. */
+bool guard_has4(const struct guard *guard, unsigned int port,
+		uint32_t address);
 
 /* An IPv6 address of the port's in the network's subnet; false: none yet. */
 bool guard_address6(const struct guard *guard, unsigned int port,

@@ -58,7 +58,8 @@ static struct lease *choose(struct leases *leases)
 	for (unsigned int i = 0; i < leases->count; i++) {
 		struct lease *lease = &leases->lease[i];
 
-		if (!lease->live && (!oldest || lease->used < oldest->used))
+		if (!lease->live && in_range(leases, lease->address) &&
+		    (!oldest || lease->used < oldest->used))
 			oldest = lease;
 	}
 	return oldest;
@@ -81,6 +82,31 @@ uint32_t leases_take(struct leases *leases, const uint8_t mac[NIC_MAC],
 	lease->used = ++leases->uses;
 	snprintf(lease->machine, sizeof(lease->machine), "%s", machine);
 	return lease->address;
+}
+
+static void forget(struct leases *leases, struct lease *lease)
+{
+	if (lease)
+		*lease = leases->lease[--leases->count];
+}
+
+/* Not to be remembered for want of room does no harm: it is asked for again. */
+void leases_fix(struct leases *leases, const uint8_t mac[NIC_MAC],
+		const char *machine, uint32_t address)
+{
+	struct lease *lease;
+
+	forget(leases, of_mac(leases, mac));
+	forget(leases, of_address(leases, address));
+	if (leases->count == LEASES_MAX)
+		return;
+	lease = &leases->lease[leases->count++];
+	*lease = (struct lease){ .address = address,
+				 .fixed = true,
+				 .live = true,
+				 .used = ++leases->uses };
+	memcpy(lease->mac, mac, NIC_MAC);
+	snprintf(lease->machine, sizeof(lease->machine), "%s", machine);
 }
 
 void leases_drop(struct leases *leases, const uint8_t mac[NIC_MAC])
@@ -106,12 +132,13 @@ int leases_write(const struct leases *leases, int folder)
 		char mac[ADDRESS_MAC], text[NET_ADDRESS];
 
 		json_array_append_new(
-			list, json_pack("{ss ss ss sI}", "mac",
+			list, json_pack("{ss ss ss sI sb}", "mac",
 					address_mac(mac, lease->mac), "address",
 					inet_ntop(AF_INET, &in, text,
 						  sizeof(text)),
 					"machine", lease->machine, "used",
-					(json_int_t)lease->used));
+					(json_int_t)lease->used, "fixed",
+					(int)lease->fixed));
 	}
 	err = list ? json_file_replace(list, folder, LEASES_FILE) : -ENOMEM;
 	json_decref(list);
@@ -125,7 +152,10 @@ static void take(struct leases *leases, const json_t *json)
 	const char *machine =
 		json_string_value(json_object_get(json, "machine"));
 	json_int_t used = json_integer_value(json_object_get(json, "used"));
-	struct lease lease = { .used = used > 0 ? (uint64_t)used : 0 };
+	struct lease lease = {
+		.used = used > 0 ? (uint64_t)used : 0,
+		.fixed = json_is_true(json_object_get(json, "fixed")),
+	};
 	struct in_addr in;
 
 	if (leases->count == LEASES_MAX || !mac || !text || !machine ||
@@ -134,7 +164,9 @@ static void take(struct leases *leases, const json_t *json)
 		return;
 	lease.address = ntohl(in.s_addr);
 	strcpy(lease.machine, machine);
-	if (!in_range(leases, lease.address) || of_mac(leases, lease.mac) ||
+	if (!(lease.fixed ? network_host4(leases->network, lease.address) :
+			    in_range(leases, lease.address)) ||
+	    of_mac(leases, lease.mac) ||
 	    of_address(leases, lease.address))
 		return;
 	if (lease.used > leases->uses)

@@ -15,6 +15,7 @@
 struct lease {
 	uint8_t mac[NIC_MAC];
 	bool live; /* its card is on the network */
+	bool fixed; /* it was asked for: it may be of any host's */
 	uint32_t address;
 	uint64_t used; /* grows with each use */
 	char machine[NETWORK_NAME_MAX + 1];
@@ -33,6 +34,9 @@ struct leases {
  */
 uint32_t leases_take(struct leases *leases, const uint8_t mac[NIC_MAC],
 		     const char *machine);
+/* The card has this one, whoever had it; nobody does that is there. */
+void leases_fix(struct leases *leases, const uint8_t mac[NIC_MAC],
+		const char *machine, uint32_t address);
 void leases_drop(struct leases *leases, const uint8_t mac[NIC_MAC]);
 
 /* To and from the folder of the network; what is no lease is left out. */

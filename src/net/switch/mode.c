@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/switch/mode.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/linux/thread.h"
+#include "net/address.h"
 #include "net/network_store.h"
 #include "net/switch/connect.h"
 #include "net/tap.h"
@@ -298,12 +300,35 @@ static const struct net_ops switch_ops = {
 
 /* --- opening it --------------------------------------------------------------------------- */
 
+/* Its tag; -1: it is none. Without one the network's own. */
+static int tag_of(const struct net_config *config, uint16_t otherwise)
+{
+	const char *text = net_word(config, "vlan");
+	size_t digits = text ? strspn(text, "0123456789") : 0;
+	int tag = digits && digits < 5 && !text[digits] ? atoi(text) : 0;
+
+	return !text ? otherwise :
+	       tag && tag <= NETWORK_VLAN_MAX ? tag : -1;
+}
+
 static int check(const struct net_config *config, struct net_error *error)
 {
-	if (network_name_valid(config->subject))
-		return 0;
-	return net_error_set(error, "%s: give the name of a network; lodge net "
-			     "list shows them", config->subject);
+	const char *address = net_word(config, "address");
+	struct in_addr in;
+
+	if (!network_name_valid(config->subject))
+		return net_error_set(error, "%s: give the name of a network; "
+				     "lodge net list shows them",
+				     config->subject);
+	if (address && inet_pton(AF_INET, address, &in) != 1)
+		return net_error_set(error, "address=%s: give an IPv4 address "
+				     "of the network, such as 10.89.0.5",
+				     address);
+	if (tag_of(config, 0) < 0)
+		return net_error_set(error, "vlan=%s: give 1 to %d",
+				     net_word(config, "vlan"),
+				     NETWORK_VLAN_MAX);
+	return 0;
 }
 
 static const struct net_mode *settle(const struct net_config *config)
@@ -320,6 +345,42 @@ static const struct net_mode *settle(const struct net_config *config)
 		mode = &net_bridge_mode;
 	network_store_close(&store);
 	return mode;
+}
+
+/* What the switch is asked for. */
+static int fill_hello(struct wire_hello *hello,
+		      const struct net_config *config,
+		      const struct network *network, struct net_error *error)
+{
+	const char *address = net_word(config, "address");
+	char text[NETWORK_SUBNET];
+	struct in_addr in;
+
+	hello->what = WIRE_PORT;
+	memcpy(hello->mac, config->mac, NIC_MAC);
+	snprintf(hello->machine, sizeof(hello->machine), "%s",
+		 config->machine);
+	hello->vlan = (uint16_t)tag_of(config, network->vlan);
+	if (address) {
+		inet_pton(AF_INET, address, &in);
+		hello->address = ntohl(in.s_addr);
+		if (!network->has4)
+			return net_error_set(error, "address=%s: it has no "
+					     "subnet of IPv4", address);
+		if (!network_host4(network, hello->address))
+			return net_error_set(error, "address=%s: give one of "
+					     "%s, behind its first two",
+					     address,
+					     network_subnet4(network, text));
+	}
+	if (config->publishes && network->kind != NETWORK_NAT)
+		return net_error_set(error, "--publish: nothing leads into a "
+				     "network of kind %s; kind nat has a way "
+				     "in", network_kinds[network->kind]);
+	hello->publishes = config->publishes;
+	for (unsigned int i = 0; i < config->publishes; i++)
+		address_publish(hello->publish[i], &config->publish[i]);
+	return 0;
 }
 
 /* With `u` zero but for its descriptors. */
@@ -342,10 +403,8 @@ static int join(struct switch_net *u, struct net_error *error)
 				     "give --net network=%s", network.name);
 	if (!config->mtu_given)
 		u->net.mtu = network.mtu;
-	u->hello.what = WIRE_PORT;
-	memcpy(u->hello.mac, config->mac, NIC_MAC);
-	snprintf(u->hello.machine, sizeof(u->hello.machine), "%s",
-		 config->machine);
+	if (fill_hello(&u->hello, config, &network, error))
+		return -1;
 	return connect_switch(&u->connection, u->use.folder, config->subject,
 			      &u->hello, error);
 }
@@ -377,9 +436,19 @@ static int open_net(struct net **out, const struct net_config *config,
 			     config->subject, why.text);
 }
 
+static const struct net_option switch_options[] = {
+	{ "address", "ADDRESS" },
+	{ "vlan", "TAG" },
+};
+
+#define OPTIONS (sizeof(switch_options) / sizeof(switch_options[0]))
+
 const struct net_mode net_switch_mode = {
 	.name = "switch",
 	.subject = "NAME",
+	.options = switch_options,
+	.option_count = OPTIONS,
+	.can_publish = true,
 	.check = check,
 	.open = open_net,
 };
@@ -387,6 +456,9 @@ const struct net_mode net_switch_mode = {
 const struct net_mode net_network_mode = {
 	.name = "network",
 	.subject = "NAME",
+	.options = switch_options,
+	.option_count = OPTIONS,
+	.can_publish = true,
 	.check = check,
 	.settle = settle,
 	.open = open_net,

@@ -21,8 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/address.h"
 #include "net/switch/core.h"
 #include "net/switch/lane.h"
+#include "net/switch/packet.h"
 #include "net/switch/service.h"
 #include "net/user.h"
 #include "vm/host.h"
@@ -39,6 +41,8 @@ struct line {
 	int fd; /* -1: none */
 	struct lane_pair rings;
 	bool told; /* it was given frames */
+	struct net_publish *publish; /* ports that lead to it */
+	unsigned int publishes;
 };
 
 struct serve {
@@ -121,7 +125,7 @@ static void tell(struct serve *s)
 	for (unsigned int i = 0; i < CORE_PORTS; i++) {
 		struct line *line = &s->line[i];
 
-		if (!line->told)
+		if (!line->told || line->fd < 0)
 			continue;
 		line->told = false;
 		if (lane_wakes_reader(&line->rings.to_machine))
@@ -243,8 +247,13 @@ static void end_line(struct serve *s, unsigned int port)
 	struct line *line = &s->line[port];
 
 	core_unplug(&s->core, port);
+	while (line->publishes)
+		user_net_unpublish(s->router, &line->publish[--line->publishes]);
+	free(line->publish);
+	line->publish = NULL;
 	lane_unmap(&line->rings);
-	close(line->fd);
+	if (line->fd >= 0)
+		close(line->fd);
 	line->fd = -1;
 	line->told = false;
 }
@@ -282,39 +291,112 @@ static void refuse(int fd, const char *why)
 	close(fd);
 }
 
-static const char *why_not(int err)
+static void why_not(const struct serve *s, const struct wire_hello *hello,
+		    int err, struct net_error *error)
 {
-	return err == -EEXIST	      ? "another card of it has that address" :
-	       err == -ENOSPC	      ? "it has as many cards as it can" :
-	       err == -EADDRNOTAVAIL ? "it has no address left to lease; give "
-				       "it a larger --dhcp" :
-				       strerror(-err);
+	struct in_addr in = to_net(hello->address);
+	char text[NET_ADDRESS];
+
+	inet_ntop(AF_INET, &in, text, sizeof(text));
+	if (err == -EADDRINUSE) {
+		for (unsigned int i = CORE_OWN + 1; i < CORE_PORTS; i++)
+			if (s->core.port[i].used &&
+			    guard_has4(&s->core.guard, i, hello->address))
+				net_error_set(error, "address=%s: machine %s "
+					      "has it; give another", text,
+					      s->core.port[i].machine);
+		return;
+	}
+	if (err == -EINVAL)
+		net_error_set(error, "address=%s: no machine's address of the "
+			      "network", text);
+	else
+		net_error_set(error, "%s",
+			      err == -EEXIST ?
+				      "another card of it has that address" :
+			      err == -ENOSPC ?
+				      "it has as many cards as it can" :
+			      err == -EADDRNOTAVAIL ?
+				      "it has no address left to lease; give "
+				      "it a larger --dhcp" :
+				      strerror(-err));
+}
+
+/*
+ * The ports that the machine publishes. The lock is let go while the router's
+ * thread is asked, which may wait for it; the line is not told of yet, and
+ * nobody else ends it.
+ */
+static int publish(struct serve *s, unsigned int port,
+		   const struct wire_hello *hello, struct net_error *error)
+{
+	struct line *line = &s->line[port];
+	struct user_guest guest = { .address = to_net(s->core.port[port].lease),
+				    .address6 = s->network.net6 };
+	int failed = 0;
+
+	if (!hello->publishes)
+		return 0;
+	if (!s->router || hello->publishes > NET_PUBLISH_MAX)
+		return net_error_set(error, "--publish: a network of kind %s "
+				     "has no way in",
+				     network_kinds[s->network.kind]);
+	line->publish = calloc(hello->publishes, sizeof(*line->publish));
+	if (!line->publish)
+		return net_error_set(error, "out of memory");
+	packet_interface_id(guest.address6.s6_addr + 8, hello->mac);
+	for (unsigned int i = 0; i < hello->publishes && !failed; i++) {
+		struct net_publish *one = &line->publish[i];
+
+		if (!memchr(hello->publish[i], 0, WIRE_PUBLISH) ||
+		    !address_parse_publish(hello->publish[i], one))
+			return net_error_set(error, "--publish: bad port");
+		pthread_mutex_unlock(&s->lock);
+		failed = user_net_publish(s->router, one, &guest, error);
+		pthread_mutex_lock(&s->lock);
+		line->publishes += !failed;
+	}
+	return failed;
 }
 
 static void plug(struct serve *s, int fd, const struct wire_hello *hello)
 {
+	const struct core_card card = { .mac = hello->mac,
+					.machine = hello->machine,
+					.address = hello->address,
+					.vlan = hello->vlan,
+					.give = give_line };
 	struct wire_welcome answer = { 0 };
 	struct lane_pair rings;
+	struct net_error error;
 	int memory, port;
 
-	if (!network_name_valid(hello->machine) || hello->mac[0] & 1) {
+	if (!network_name_valid(hello->machine) || hello->mac[0] & 1 ||
+	    hello->vlan > NETWORK_VLAN_MAX) {
 		refuse(fd, "it does not understand this machine");
 		return;
 	}
 	memory = lane_memory();
 	port = memory < 0 ? memory : lane_map(&rings, memory);
 	if (port) {
-		refuse(fd, why_not(port));
+		refuse(fd, strerror(-port));
 		goto done;
 	}
-	port = core_plug(&s->core, hello->mac, hello->machine, give_line, NULL);
+	port = core_plug(&s->core, &card);
 	if (port < 0) {
 		lane_unmap(&rings);
-		refuse(fd, why_not(port));
+		why_not(s, hello, port, &error);
+		refuse(fd, error.text);
 		goto done;
 	}
 	s->core.port[port].ctx = &s->line[port];
-	s->line[port] = (struct line){ .fd = fd, .rings = rings };
+	s->line[port] = (struct line){ .fd = -1, .rings = rings };
+	if (publish(s, (unsigned int)port, hello, &error)) {
+		end_line(s, (unsigned int)port);
+		refuse(fd, error.text);
+		goto done;
+	}
+	s->line[port].fd = fd;
 	s->had = true;
 	if (leases_write(&s->core.leases, s->folder))
 		host_log(HOST_LOG_ERROR, "net: leases cannot be written");
@@ -336,6 +418,12 @@ static void tell_state(struct serve *s, int fd)
 		send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 	free(text);
 	json_decref(state);
+	close(fd);
+}
+
+static void take_rules(struct serve *s, int fd)
+{
+	filter_set(&s->core, rules_load(s->folder));
 	close(fd);
 }
 
@@ -372,6 +460,8 @@ static void hear_guest(struct serve *s, int *guest)
 		plug(s, fd, &hello);
 	else if (size == sizeof(hello) && hello.what == WIRE_STATUS)
 		tell_state(s, fd);
+	else if (size == sizeof(hello) && hello.what == WIRE_RULES)
+		take_rules(s, fd);
 	else
 		close(fd);
 }
@@ -557,6 +647,7 @@ static int begin(struct serve *s, struct network_store *store,
 	if (take_lock(s, error))
 		return -1;
 	leases_read(&s->core.leases, s->folder);
+	filter_set(&s->core, rules_load(s->folder));
 	return open_own_port(s, error) || start_listening(s, error) ? -1 : 0;
 }
 
@@ -574,6 +665,7 @@ static void end(struct serve *s)
 		nic_part(&s->nic);
 		s->router->ops->close(s->router);
 	}
+	core_end(&s->core);
 	if (s->folder >= 0)
 		close(s->folder);
 	pthread_mutex_destroy(&s->lock);

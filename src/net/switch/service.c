@@ -92,8 +92,11 @@ static void answer_dhcp(struct core *core, unsigned int index,
 {
 	static const uint8_t all[NIC_MAC] = { 255, 255, 255, 255, 255, 255 };
 	const struct core_port *port = &core->port[index];
-	const struct dhcp_client client = { port->mac, port->lease,
-					    port->machine };
+	const struct dhcp_client client = {
+		.mac = port->mac,
+		.lease = core->network->dhcp ? port->lease : 0,
+		.name = port->machine,
+	};
 	uint8_t room[PACKET_HEADERS + DHCP_REPLY_MAX];
 	uint8_t mac[NIC_MAC], server[4], target[4];
 	struct packet_end from = { mac, server, PACKET_DHCP_SERVER };

@@ -17,14 +17,16 @@
 
 #include <stdint.h>
 
-#include "vm/nic.h"
+#include "net/net.h"
 
 #define WIRE_SOCKET "switch.sock"
-#define WIRE_PORT   0x316c7377u /* "wsl1": a card's hello */
+#define WIRE_PORT   0x346c7377u /* "wsl4": a card's hello */
 #define WIRE_STATUS 0x326c7377u /* a question for the state, as JSON */
+#define WIRE_RULES  0x336c7377u /* the rules are others now; answered by the end */
 
 #define WIRE_NAME  64
-#define WIRE_TEXT  160
+#define WIRE_PUBLISH 80 /* a port as people write it */
+#define WIRE_TEXT  200
 #define WIRE_STATE 65536 /* the most that an answer to WIRE_STATUS has */
 
 #define WIRE_PAGE	4096u
@@ -36,8 +38,11 @@
 struct wire_hello {
 	uint32_t what;
 	uint8_t mac[NIC_MAC];
-	uint16_t reserved;
+	uint16_t vlan;	  /* the card's tag; 0: none */
+	uint32_t address; /* that it is to have, in the host's order; 0: any */
+	uint32_t publishes;
 	char machine[WIRE_NAME];
+	char publish[NET_PUBLISH_MAX][WIRE_PUBLISH];
 };
 
 struct wire_welcome {

@@ -88,7 +88,7 @@ static void test_properties(void **state)
 		{ "mtu=67", "mtu 67: give 68 to 65535" },
 		{ "backing=hub", "give switch or bridge" },
 		{ "kind=routed backing=switch", "kind routed: needs --backing" },
-		{ "vlan=5", "vlan 5: say on which interface" },
+		{ "vlan=5 backing=bridge", "vlan 5: say on which interface" },
 		{ "vlan=4095", "vlan 4095: give" },
 		{ "vxlan=16777216", "vxlan 16777216: give" },
 		{ "peer=10.0.0.1", "goes with --vxlan" },

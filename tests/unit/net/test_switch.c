@@ -57,6 +57,19 @@ static bool give_own(void *ctx, const struct core_frame *frame)
 
 static const char *const names[PORTS] = { "", "One", "two", "two" };
 
+static int plug(const uint8_t *mac, const char *machine, uint32_t address,
+		uint16_t vlan, struct got *to)
+{
+	const struct core_card card = { .mac = mac,
+					.machine = machine,
+					.address = address,
+					.vlan = vlan,
+					.give = give,
+					.ctx = to };
+
+	return core_plug(core, &card);
+}
+
 static void build(const char *dhcp, const char *kind)
 {
 	struct network_change change = { 0 };
@@ -83,7 +96,7 @@ static void build(const char *dhcp, const char *kind)
 		int n;
 
 		mac_of(mac, i);
-		n = core_plug(core, mac, names[i], give, &got[i]);
+		n = plug(mac, names[i], 0, 0, &got[i]);
 		assert_true(n > 0);
 		port[i] = (unsigned int)n;
 	}
@@ -97,6 +110,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	core_end(core);
 	free(core);
 	return 0;
 }
@@ -308,6 +322,68 @@ static void test_storm(void **state)
 	assert_int_equal(got[3].frames, 10 * CORE_FLOOD_RATE / 1000);
 }
 
+static void test_fixed_address(void **state)
+{
+	const uint32_t address = 0x0a010032;
+	uint8_t frame[512], mac[NIC_MAC];
+	int n;
+
+	mac_of(mac, 9);
+	assert_int_equal(plug(mac, "x", lease(1), 0, got), -EADDRINUSE);
+	assert_int_equal(plug(mac, "x", 0x0a010001, 0, got), -EINVAL);
+	assert_int_equal(plug(mac, "x", 0x0a0100ff, 0, got), -EINVAL);
+	assert_int_equal(plug(mac, "x", 0x0a020032, 0, got), -EINVAL);
+	/* It need not be of the DHCP range, and is the card's alone. */
+	n = plug(mac, "x", address, 0, got);
+	assert_true(n > 0);
+	assert_int_equal(core->port[n].lease, address);
+	port[1] = (unsigned int)n;
+	input(1, frame, make_ip4(frame, 9, all, address, lease(2)));
+	assert_int_equal(refused(1), 0);
+	input(1, frame, make_ip4(frame, 9, all, address + 1, lease(2)));
+	assert_int_equal(refused(1), 1);
+	/* It is kept, also where the address had been another's. */
+	core_unplug(core, (unsigned int)n);
+	assert_int_equal(leases_take(&core->leases, mac, "x"), address);
+	core_unplug(core, port[2]);
+	mac_of(mac, 8);
+	assert_true(plug(mac, "y", lease(2), 0, got) > 0);
+	mac_of(mac, 2);
+	n = plug(mac, "two", 0, 0, got);
+	assert_true(n > 0);
+	assert_int_not_equal(core->port[n].lease, lease(2));
+}
+
+static void test_tags(void **state)
+{
+	uint8_t frame[512], mac[NIC_MAC], to[NIC_MAC];
+	uint32_t size;
+
+	core_unplug(core, port[2]);
+	mac_of(mac, 2);
+	port[2] = (unsigned int)plug(mac, "two", 0, 7, &got[2]);
+	/* To all: the network's own port is with every tag. */
+	input(1, frame, make_ip4(frame, 1, all, lease(1), UINT32_MAX));
+	assert_int_equal(got[0].frames, 1);
+	assert_int_equal(got[2].frames, 0);
+	assert_int_equal(got[3].frames, 1);
+	input(2, frame, make_ip4(frame, 2, all, lease(2), UINT32_MAX));
+	assert_int_equal(got[0].frames, 2);
+	assert_int_equal(got[1].frames, 0);
+	/* To one that is known. */
+	mac_of(to, 2);
+	size = make_ip4(frame, 1, to, lease(1), lease(2));
+	input(1, frame, size);
+	assert_int_equal(got[2].frames, 0);
+	assert_int_equal(core->port[port[1]].strange, 1);
+	/* A tag in a frame is no way there. */
+	memmove(frame + 16, frame + 12, size - 12);
+	memcpy(frame + 12, "\x81\0\0\7", 4);
+	input(1, frame, size + 4);
+	assert_int_equal(refused(1), 1);
+	assert_int_equal(got[2].frames, 0);
+}
+
 static void test_spoof4(void **state)
 {
 	uint8_t frame[512];
@@ -448,11 +524,11 @@ static void test_leases(void **state)
 	for (unsigned int i = 1; i < PORTS; i++)
 		assert_int_equal(core->port[port[i]].lease, lease(i));
 	mac_of(mac, 3);
-	assert_int_equal(core_plug(core, mac, "x", give, got), -EEXIST);
+	assert_int_equal(plug(mac, "x", 0, 0, got), -EEXIST);
 	mac_of(mac, 4);
 	assert_int_equal(leases_take(&core->leases, mac, "four"), lease(4));
 	mac_of(mac, 5);
-	assert_int_equal(core_plug(core, mac, "x", give, got), -EADDRNOTAVAIL);
+	assert_int_equal(plug(mac, "x", 0, 0, got), -EADDRNOTAVAIL);
 	/* An address stays its card's until another needs it. */
 	core_unplug(core, port[2]);
 	core_unplug(core, port[1]);
@@ -666,6 +742,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_learning, setup, teardown),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fixed_address, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_tags, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoof4, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoof6, setup, teardown),
 		cmocka_unit_test_teardown(test_unleased, teardown),
