@@ -128,6 +128,60 @@ static int take_memory(void *config, const char *value)
 	return put_size(config, "memory", "memory", value);
 }
 
+static int take_cpu_shares(void *config, const char *value)
+{
+	return put_number(config, "cpu-shares", "cpu_shares", value);
+}
+
+/* "150%": one processor and a half. */
+static int take_cpu_limit(void *config, const char *value)
+{
+	char *end;
+	long percent = strtol(value, &end, 10);
+
+	if (isdigit((unsigned char)*value) && !strcmp(end, "%"))
+		return put(config, "cpu_limit", json_integer(percent));
+	cli_error("%s: --cpu-limit %s: give hundredths of a processor, such "
+		  "as 150%%", command_of(config), value);
+	return -1;
+}
+
+static int take_cpu_set(void *config, const char *value)
+{
+	return put(config, "cpu_set", json_string(value));
+}
+
+static int take_memory_limit(void *config, const char *value)
+{
+	return put_size(config, "memory-limit", "memory_limit", value);
+}
+
+static int take_pids_limit(void *config, const char *value)
+{
+	return put_number(config, "pids-limit", "pids_limit", value);
+}
+
+static int take_disk_shares(void *config, const char *value)
+{
+	return put_number(config, "disk-shares", "disk_shares", value);
+}
+
+static int take_disk_bps(void *config, const char *value)
+{
+	uint64_t bytes;
+
+	if (cli_parse_bytes(value, true, &bytes) && bytes <= INT64_MAX)
+		return put(config, "disk_bps", json_integer((json_int_t)bytes));
+	cli_error("%s: --disk-bps %s: give bytes a second, such as 100M",
+		  command_of(config), value);
+	return -1;
+}
+
+static int take_disk_iops(void *config, const char *value)
+{
+	return put_number(config, "disk-iops", "disk_iops", value);
+}
+
 static int take_engine(void *config, const char *value)
 {
 	return put(config, "engine", json_string(value));
@@ -389,6 +443,24 @@ static const struct option_spec create_options[] = {
 	{ "display", "WHICH", "std, none or vnc=ADDRESS", false,
 	  take_display },
 	{ "usb", NULL, "a USB controller", false, take_usb },
+	{ "cpu-shares", "N",
+	  "its part of processors that others want too (100)", false,
+	  take_cpu_shares },
+	{ "cpu-limit", "PERCENT", "at most, such as 150% (no limit)", false,
+	  take_cpu_limit },
+	{ "cpu-set", "LIST", "of this computer's processors, such as 0-3,6",
+	  false, take_cpu_set },
+	{ "memory-limit", "SIZE",
+	  "of its process, more than its guest's (1/16 and\n"
+	  "512M more, and 128M for each processor)", false, take_memory_limit },
+	{ "pids-limit", "N", "its threads and processes (1024 and more)",
+	  false, take_pids_limit },
+	{ "disk-shares", "N", "its part of disks that others want too (100)",
+	  false, take_disk_shares },
+	{ "disk-bps", "SIZE", "bytes a second of each of its disks", false,
+	  take_disk_bps },
+	{ "disk-iops", "N", "requests a second of each of its disks", false,
+	  take_disk_iops },
 	{ "label", "NAME[=VALUE]", "to choose machines by; repeats", true,
 	  take_label },
 	{ "restart", "WHEN",
@@ -422,7 +494,7 @@ static void help_edit(void)
 {
 	printf("usage: lodge edit NAME [OPTIONS]\n\n"
 	       "Changes a machine that is kept: what is given takes the place "
-	       "of what was. One that\nruns has it from its next start on.\n\n");
+	       "of what was. One that\nruns has it from its next start on, limits at once.\n\n");
 	option_print(create_options, EDIT_OPTIONS);
 }
 

@@ -186,6 +186,16 @@ static int check_image(struct run *run, int words, char **word)
 	return 1;
 }
 
+static void limit_disks(struct run *run)
+{
+	for (unsigned int i = 0; i < run->machine.disk_count; i++) {
+		struct disk_limits *limits = &run->disk[i].limits;
+
+		if (!limits->iops && !limits->bps && !limits->burst_ms)
+			*limits = run->each_disk;
+	}
+}
+
 /* The options, then the machine; the exit status. */
 static int run_with(struct run *run, int argc, char **argv)
 {
@@ -211,6 +221,7 @@ static int run_with(struct run *run, int argc, char **argv)
 	if (run->image.name &&
 	    run_image_open(&run->image, &run->machine, run->disk))
 		return MACHINE_FAILED;
+	limit_disks(run);
 	if (complete(run, &guest, append, sizeof(append)))
 		return MACHINE_FAILED;
 	run_image_greet(&run->image);

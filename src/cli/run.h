@@ -24,6 +24,7 @@ struct run {
 	struct machine_disk disk[CLI_DISKS_MAX + CLI_CDS_MAX];
 	struct machine_disk cd[CLI_CDS_MAX];
 	unsigned int cds;
+	struct disk_limits each_disk; /* that has none of its own */
 	struct machine_disk floppy[CLI_FLOPPIES_MAX];
 	const char *soft_cache; /* as given; NULL: not */
 	struct cli_display display;

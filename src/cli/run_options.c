@@ -13,6 +13,7 @@
 
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/limits.h"
 #include "cli/run.h"
 #include "host/linux/log.h"
 #include "vm/memory.h"
@@ -201,6 +202,25 @@ static int take_engine(void *config, const char *value)
 }
 
 /* Checked by check_cache(): what fits depends on --cpus. */
+static int take_each_disk(void *config, const char *name, const char *value)
+{
+	struct run *run = config;
+	char word[64];
+
+	snprintf(word, sizeof(word), "%s%.40s", name, value);
+	return limits_take("run: of each disk", &run->each_disk, word) ? -1 : 0;
+}
+
+static int take_disk_bps(void *config, const char *value)
+{
+	return take_each_disk(config, "bps=", value);
+}
+
+static int take_disk_iops(void *config, const char *value)
+{
+	return take_each_disk(config, "iops=", value);
+}
+
 static int take_soft_cache(void *config, const char *value)
 {
 	struct run *run = config;
@@ -449,6 +469,11 @@ static const struct option_spec run_options[] = {
 	{ "ssh-key", "FILE",
 	  "public key that may log in (~/.ssh/id_*.pub); repeats", true,
 	  take_ssh_key },
+	{ "disk-bps", "SIZE",
+	  "bytes a second, for each disk without bps and iops", false,
+	  take_disk_bps },
+	{ "disk-iops", "N", "requests a second, likewise", false,
+	  take_disk_iops },
 	{ "disk-size", "SIZE", "of its disk, the image's or larger", false,
 	  take_disk_size },
 	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },

@@ -15,6 +15,7 @@
 #include "host/linux/json_file.h"
 #include "host/linux/loop.h"
 #include "image/folder.h"
+#include "manage/limiter.h"
 #include "manage/spec.h"
 #include "manage/uuid.h"
 #include "manage/vm.h"
@@ -383,6 +384,7 @@ static void take_up_all(struct manager *manager, bool fresh, const char *kept)
 	/* One that was being deleted leaves the list. */
 	for (size_t i = manager->count; i-- > 0;)
 		vm_take_up(manager->vm[i]);
+	limiter_sweep(manager->limiter);
 	if (new_boot(manager))
 		autostart(manager);
 }
@@ -440,7 +442,8 @@ int manager_open(struct manager *manager, struct loop *loop,
 	snprintf(manager->program, sizeof(manager->program), "%s", program);
 	snprintf(manager->vm_program, sizeof(manager->vm_program), "%s",
 		 vm_program);
-	if (open_folders(manager, problem) ||
+	manager->limiter = limiter_open(manager, problem);
+	if (!manager->limiter || open_folders(manager, problem) ||
 	    registry_open(&manager->registry, folder, &fresh, kept, problem) ||
 	    registry_each_vm(manager->registry, load_row, manager, problem)) {
 		manager_close(manager);
@@ -454,6 +457,7 @@ void manager_close(struct manager *manager)
 {
 	for (size_t i = 0; i < manager->count; i++)
 		vm_free(manager->vm[i]);
+	limiter_close(manager->limiter);
 	free(manager->vm);
 	registry_close(manager->registry);
 	if (manager->vms_folder >= 0)

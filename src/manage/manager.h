@@ -23,6 +23,7 @@ struct manager {
 	struct timers timers;
 	struct registry *registry;
 	struct jobs jobs;
+	struct limiter *limiter;
 	int vms_folder; /* open */
 	int lock;	/* of FOLDER, for this process alone */
 	char folder[PATH_MAX - 80];

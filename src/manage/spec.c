@@ -16,6 +16,8 @@
 #define LIST_MAX   64
 #define MIB	   ((json_int_t)1 << 20)
 #define TIB	   ((json_int_t)1 << 40)
+#define CPUS_MAX   8192 /* of a host */
+#define BESIDE_MIN (64 * MIB) /* what a process has beside its guest */
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" \
 		   "0123456789-_."
 
@@ -141,6 +143,17 @@ static void number_give(struct spec_args *args, const struct setting *setting,
 	spec_arg_pair(args, setting->option, text);
 }
 
+/* A number without a unit would not be bytes to lodge run. */
+static void bytes_give(struct spec_args *args, const struct setting *setting,
+		       const json_t *value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lldb",
+		 (long long)json_integer_value(value));
+	spec_arg_pair(args, setting->option, text);
+}
+
 static bool memory_fits(const struct setting *setting, const json_t *value)
 {
 	return number_fits(setting, value) &&
@@ -155,6 +168,37 @@ static void memory_give(struct spec_args *args, const struct setting *setting,
 	snprintf(text, sizeof(text), "%lldM",
 		 (long long)(json_integer_value(value) / MIB));
 	spec_arg_pair(args, setting->option, text);
+}
+
+/* One processor or a range, and what is behind it. */
+static bool take_range(const char **at)
+{
+	long first, last;
+	char *end;
+
+	if (**at < '0' || **at > '9')
+		return false;
+	first = last = strtol(*at, &end, 10);
+	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+		last = strtol(end + 1, &end, 10);
+	*at = end;
+	return first <= last && last < CPUS_MAX;
+}
+
+/* "0-3,6" */
+static bool set_fits(const struct setting *setting, const json_t *value)
+{
+	const char *at = json_string_value(value);
+
+	if (!text_fits(setting, value) || strlen(at) >= 128)
+		return false;
+	while (take_range(&at)) {
+		if (!*at)
+			return true;
+		if (*at++ != ',')
+			return false;
+	}
+	return false;
 }
 
 static bool flag_fits(const struct setting *setting, const json_t *value)
@@ -283,8 +327,9 @@ static void put_option(FILE *out, const char *name, const json_t *value)
 	if (json_is_true(value))
 		fprintf(out, ",%s", name);
 	else if (json_is_integer(value))
-		fprintf(out, ",%s=%lld", name,
-			(long long)json_integer_value(value));
+		fprintf(out, ",%s=%lld%s", name,
+			(long long)json_integer_value(value),
+			strncmp(name, "bps", 3) ? "" : "b");
 	else if (json_is_string(value))
 		fprintf(out, ",%s=%s", name, json_string_value(value));
 }
@@ -329,8 +374,11 @@ static const struct kind firmware_kind = {
 	"none, bios, uefi or an absolute path", firmware_fits, text_give };
 static const struct kind number_kind = { "a number", number_fits,
 					 number_give };
+static const struct kind bytes_kind = { "bytes", number_fits, bytes_give };
 static const struct kind memory_kind = {
 	"bytes, a multiple of 1048576", memory_fits, memory_give };
+static const struct kind set_kind = { "processors such as 0-3,6", set_fits,
+				      NULL };
 static const struct kind flag_kind = { "true or false", flag_fits, flag_give };
 static const struct kind texts_kind = { "a list of texts", texts_fit,
 					texts_give };
@@ -383,6 +431,18 @@ static const struct setting settings[] = {
 	{ .name = "shares", .kind = &texts_kind, .option = "share" },
 	{ .name = "display", .kind = &text_kind, .option = "display" },
 	{ .name = "usb", .kind = &flag_kind, .option = "usb" },
+	{ .name = "cpu_shares", .kind = &number_kind, .min = 1, .max = 10000 },
+	{ .name = "cpu_limit", .kind = &number_kind, .min = 1, .max = 100000 },
+	{ .name = "cpu_set", .kind = &set_kind },
+	{ .name = "memory_limit", .kind = &memory_kind,
+	  .min = 4 * MIB, .max = 2 * TIB },
+	{ .name = "pids_limit", .kind = &number_kind,
+	  .min = 32, .max = 1000000 },
+	{ .name = "disk_shares", .kind = &number_kind, .min = 1, .max = 1000 },
+	{ .name = "disk_bps", .kind = &bytes_kind, .option = "disk-bps",
+	  .min = 4096, .max = TIB },
+	{ .name = "disk_iops", .kind = &number_kind, .option = "disk-iops",
+	  .min = 1, .max = 1000000000 },
 	{ .name = "labels", .kind = &labels_kind },
 	{ .name = "restart", .kind = &text_kind,
 	  .words = policies },
@@ -408,7 +468,8 @@ static int refuse(const struct setting *setting, struct problem *problem)
 	for (const char *const *word = setting->words; word && *word; word++)
 		snprintf(words + strlen(words), sizeof(words) - strlen(words),
 			 "%s%s", *words ? ", " : "", *word);
-	if (setting->kind == &number_kind || setting->kind == &memory_kind)
+	if (setting->kind == &number_kind || setting->kind == &bytes_kind ||
+	    setting->kind == &memory_kind)
 		return problem_set(problem, 400, "bad-config",
 				   "config.%s: give %s from %lld to %lld",
 				   setting->name, setting->kind->wanted,
@@ -444,6 +505,40 @@ static bool has(const json_t *config, const char *name)
 	return json_object_get(config, name);
 }
 
+unsigned int spec_cpus(const json_t *config)
+{
+	json_int_t cpus = json_integer_value(json_object_get(config, "cpus"));
+
+	return cpus > 0 ? (unsigned int)cpus : 1;
+}
+
+uint64_t spec_memory(const json_t *config)
+{
+	json_int_t memory =
+		json_integer_value(json_object_get(config, "memory"));
+
+	/* As lodge run has it. */
+	return (uint64_t)(memory > 0		  ? memory :
+			  has(config, "image") ? 1024 * MIB :
+						 512 * MIB);
+}
+
+static int check_memory(const json_t *config, struct problem *problem)
+{
+	json_int_t limit = json_integer_value(
+		json_object_get(config, "memory_limit"));
+	json_int_t memory = (json_int_t)spec_memory(config);
+
+	if (!limit || limit >= memory + BESIDE_MIN)
+		return 0;
+	return problem_set(problem, 400, "bad-config", "config.memory_limit: "
+			   "the guest has %lld MiB and its process wants %lld "
+			   "MiB more at least; give %lldM or more",
+			   (long long)(memory / MIB),
+			   (long long)(BESIDE_MIN / MIB),
+			   (long long)((memory + BESIDE_MIN) / MIB));
+}
+
 /* What goes with what. */
 static int check_whole(const json_t *config, struct problem *problem)
 {
@@ -464,7 +559,7 @@ static int check_whole(const json_t *config, struct problem *problem)
 			return problem_set(problem, 400, "bad-config",
 					   "config.%s: goes with image",
 					   with_image[i]);
-	return 0;
+	return check_memory(config, problem);
 }
 
 int spec_check(const json_t *config, struct problem *problem)

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "manage/problem.h"
 
@@ -30,6 +31,10 @@ json_t *spec_change(const json_t *config, const json_t *change,
 
 enum spec_restart spec_restart(const json_t *config);
 bool spec_autostart(const json_t *config, json_int_t *order);
+
+/* Of the guest: processors, and bytes of memory. */
+unsigned int spec_cpus(const json_t *config);
+uint64_t spec_memory(const json_t *config);
 
 /* Whether the labels have NAME=VALUE, or NAME alone. */
 bool spec_has_label(const json_t *config, const char *label);

@@ -12,6 +12,7 @@
 
 #include "host/linux/loop.h"
 #include "manage/flush.h"
+#include "manage/limiter.h"
 #include "manage/link.h"
 #include "manage/spec.h"
 #include "vm/host.h"
@@ -124,7 +125,10 @@ json_t *vm_json(const struct vm *vm)
 
 int vm_check(const struct vm *vm, enum vm_verb verb, struct problem *problem)
 {
-	return lifecycle_check(vm->state, verb, vm->row.name, problem);
+	if (lifecycle_check(vm->state, verb, vm->row.name, problem))
+		return -1;
+	return verb == VERB_START ?
+		       limiter_admit(vm->manager->limiter, vm, problem) : 0;
 }
 
 /* --- another name or configuration ------------------------------------------------ */
@@ -159,6 +163,20 @@ json_t *vm_check_edit(struct vm *vm, const char *name, const json_t *change,
 			json_incref(vm->config);
 }
 
+/* As it was; -1. */
+static int give_up_edit(struct vm *vm, const struct registry_vm *before,
+			json_t *config)
+{
+	struct problem problem;
+
+	vm->row = *before;
+	json_decref(vm->config);
+	vm->config = config;
+	if (vm->process.pidfd >= 0)
+		limiter_change(vm->manager->limiter, vm, &problem);
+	return -1;
+}
+
 int vm_edit(struct vm *vm, const char *name, const json_t *change,
 	    struct problem *problem)
 {
@@ -170,16 +188,15 @@ int vm_edit(struct vm *vm, const char *name, const json_t *change,
 	if (!new)
 		return -1;
 	vm->config = new;
+	if (vm->process.pidfd >= 0 &&
+	    limiter_change(vm->manager->limiter, vm, problem))
+		return give_up_edit(vm, &before, old);
 	if (renames)
 		snprintf(vm->row.name, sizeof(vm->row.name), "%s", name);
 	vm->row.generation++;
 	if (manager_store(vm->manager, vm, renames ? "renamed" : "edited",
-			  renames ? before.name : NULL, NULL, problem)) {
-		vm->row = before;
-		vm->config = old;
-		json_decref(new);
-		return -1;
-	}
+			  renames ? before.name : NULL, NULL, problem))
+		return give_up_edit(vm, &before, old);
 	json_decref(old);
 	if (renames)
 		manager_renamed(vm->manager);

@@ -14,6 +14,7 @@
 
 #include "host/linux/loop.h"
 #include "manage/ending.h"
+#include "manage/limiter.h"
 #include "manage/link.h"
 #include "manage/spec.h"
 #include "manage/uuid.h"
@@ -60,12 +61,13 @@ static void restart_now(void *ctx)
 }
 
 /* Its process is gone, or was never there; the row says what it did. */
-static void ended(struct vm *vm, const struct ending *ending)
+static void ended(struct vm *vm, struct ending *ending)
 {
 	int64_t now = time(NULL);
 	struct problem problem;
 	int64_t delay = 1;
 
+	limiter_end(vm->manager->limiter, vm, ending);
 	snprintf(vm->row.reason, sizeof(vm->row.reason), "%s", ending->text);
 	problem_set(&problem, 500, "ended", "%s has ended: %s", vm->row.name,
 		    ending->text);
@@ -251,6 +253,21 @@ static int make_args(const struct vm *vm, struct spec_args *args)
 	return spec_args(args, vm->config);
 }
 
+static int start_in_group(struct vm *vm, int folder, char *const *arg,
+			  struct problem *problem)
+{
+	struct cgroup group;
+	const struct process_before enter = { cgroup_enter, &group };
+	int rc;
+
+	if (limiter_begin(vm->manager->limiter, vm, &group, problem))
+		return -1;
+	rc = process_start_after(&vm->process, folder, vm->manager->vm_program,
+				 arg, vm->row.run, &enter, problem);
+	cgroup_close(&group);
+	return rc;
+}
+
 /* Of the state "starting", which is in the registry. */
 static int launch(struct vm *vm, struct problem *problem)
 {
@@ -266,8 +283,7 @@ static int launch(struct vm *vm, struct problem *problem)
 	if (rc)
 		problem_set(problem, 500, "no-memory", "out of memory");
 	else
-		rc = process_start(&vm->process, folder, vm->manager->vm_program,
-				   args.arg, vm->row.run, problem);
+		rc = start_in_group(vm, folder, args.arg, problem);
 	spec_args_free(&args);
 	close(folder);
 	if (!rc)
@@ -301,6 +317,8 @@ int vm_run(struct vm *vm, const char *kind, struct problem *problem)
 	const struct registry_vm before = vm->row;
 	enum vm_state state = vm->state;
 
+	if (limiter_admit(vm->manager->limiter, vm, problem))
+		return -1;
 	forget_report(vm);
 	vm->state = VM_STARTING;
 	vm->row.started = time(NULL);

@@ -155,6 +155,27 @@ class Daemon:
         if self.child:
             self.kill()
         wait_for(lambda: not self.processes())
+        wait_for(self.no_groups)
+
+    def groups(self):
+        """The folders of its control groups."""
+        number = 5381
+        for c in str(self.data).encode():
+            number = (number * 33 + c) & 0xffffffff
+        name = f"lodge/{os.getuid()}-{number:08x}"
+        top = pathlib.Path("/sys/fs/cgroup")
+        return [f for f in (*top.glob(name), *top.glob("*/" + name))
+                if f.is_dir()]
+
+    def no_groups(self):
+        """Whether those of processes that nobody waits for can go."""
+        for folder in self.groups():
+            for path in (*folder.glob("*/"), folder, folder.parent):
+                try:
+                    path.rmdir()
+                except OSError:
+                    pass
+        return not self.groups()
 
     # What there is.
 

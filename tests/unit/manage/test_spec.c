@@ -41,6 +41,9 @@ static void good_ones_are_taken(void **state)
 	assert_int_equal(check("{\"firmware\":\"/fw.bin\"}"), 0);
 	assert_int_equal(check("{\"labels\":{\"a.b\":\"\"},\"restart\":"
 			       "\"on-failure\",\"autostart\":true}"), 0);
+	assert_int_equal(check("{\"cpu_shares\":10000,\"cpu_limit\":150,"
+			       "\"cpu_set\":\"0-3,6,9-9\",\"memory_limit\":"
+			       "603979776,\"pids_limit\":100}"), 0);
 	assert_int_equal(check("{\"disks\":[{\"path\":\"/a\",\"bus\":\"nvme\","
 			       "\"iops\":5,\"readonly\":true}]}"), 0);
 }
@@ -73,6 +76,14 @@ static void bad_ones_are_named(void **state)
 		"config.networks");
 	refused("{\"publish\":\"8080:80\"}", "config.publish");
 	refused("{\"append\":\"\"}", "config.append");
+	refused("{\"cpu_shares\":0}", "config.cpu_shares: give a number from 1");
+	refused("{\"cpu_set\":\"3-1\"}", "processors such as 0-3,6");
+	refused("{\"cpu_set\":\"1,\"}", "config.cpu_set");
+	refused("{\"cpu_set\":\"-1\"}", "config.cpu_set");
+	refused("{\"cpu_set\":\"99999999999999999999\"}", "config.cpu_set");
+	refused("{\"memory_limit\":536870912}", "give 576M or more");
+	refused("{\"image\":\"a\",\"memory_limit\":536870912}",
+		"give 1088M or more");
 }
 
 static char *joined(const char *text)
@@ -101,6 +112,9 @@ static void they_become_arguments(void **state)
 	assert_string_equal(joined("{\"image\":\"debian\",\"memory\":1073741824,"
 				   "\"usb\":true,\"labels\":{\"a\":\"b\"}}"),
 			    "run debian --memory=1024M --usb");
+	assert_string_equal(joined("{\"disk_bps\":5000,\"disk_iops\":7,"
+				   "\"cpu_shares\":5,\"cpu_set\":\"1\"}"),
+			    "run --disk-bps=5000b --disk-iops=7");
 	assert_string_equal(joined("{\"usb\":false,\"append\":\"-- x\"}"),
 			    "run --append=-- x");
 	assert_string_equal(
@@ -108,6 +122,9 @@ static void they_become_arguments(void **state)
 		       "\"queues\":2,\"readonly\":true,\"copy-on-read\":"
 		       "false},{\"path\":\"/c\"}]}"),
 		"run --disk=/a,,b,bus=nvme,queues=2,readonly --disk=/c");
+	assert_string_equal(joined("{\"disks\":[{\"path\":\"/a\",\"bps\":4096,"
+				   "\"iops\":5}]}"),
+			    "run --disk=/a,bps=4096b,iops=5");
 	assert_string_equal(joined("{\"networks\":[{\"mode\":\"user\",\"mtu\":"
 				   "1400}],\"publish\":[\"1:2\",\"3:4/udp\"]}"),
 			    "run --net=user,mtu=1400 --publish=1:2 "
