@@ -26,6 +26,7 @@
 
 #include "disk/driver.h"
 #include "disk/lock.h"
+#include "disk/renew.h"
 #include "disk/ring.h"
 #include "disk/stage.h"
 
@@ -715,4 +716,41 @@ int disk_file_keep(struct disk_node *node, struct disk_error *error)
 						strerror(errno));
 	file->unnamed = file->unwanted = false;
 	return 0;
+}
+
+/* --- making anew ------------------------------------------------------------ */
+
+/* The descriptors of the file become ones of `fd`. */
+static int take_over(struct file *file, int fd)
+{
+	char self[40];
+	int direct = -1, error = 0;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (file->direct >= 0) {
+		direct = open(self, O_RDWR | O_CLOEXEC | O_DIRECT);
+		if (direct < 0 || dup3(direct, file->direct, O_CLOEXEC) < 0)
+			error = -errno;
+		close(direct);
+	}
+	if (!error && dup3(fd, file->fd, O_CLOEXEC) < 0)
+		error = -errno;
+	know_data(file, 0, 0);
+	return error;
+}
+
+int disk_file_replace(struct disk_node *node, const void *bytes, size_t size)
+{
+	struct file *file = file_of(node);
+	int fd, error;
+
+	if (node->driver != &file_driver || file->device)
+		return -ENOTSUP;
+	fd = disk_renew(node->name, file->fd, bytes, size);
+	if (fd < 0)
+		return fd;
+	error = take_over(file, fd);
+	close(fd);
+	node->size = size;
+	return error;
 }

@@ -28,4 +28,12 @@ int disk_file_make(struct disk_node **node, const char *path,
  */
 int disk_file_keep(struct disk_node *node, struct disk_error *error);
 
+/*
+ * The file of a writable node has these bytes from now on, and is on the disk:
+ * whatever happens meanwhile, under its name is the old one or the new one.
+ * For small files; what else is in the folder is on the disk, too. -ENOTSUP:
+ * it is no file.
+ */
+int disk_file_replace(struct disk_node *node, const void *bytes, size_t size);
+
 #endif

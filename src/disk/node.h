@@ -141,6 +141,11 @@ int disk_create_on(struct disk_node *file, const struct disk_create *how,
 const char *disk_create_option(const struct disk_create *how,
 			       const char *name);
 
+/* The bytes of option `name`, "65536", "64K", "1M" or "2G"; `fallback` when it
+ * is not given, 0 when it is none of these. */
+uint64_t disk_create_size(const struct disk_create *how, const char *name,
+			  uint64_t fallback);
+
 /* The driver called so, or NULL; driver `index` of all, NULL behind them. */
 const struct disk_driver *disk_driver_find(const char *name);
 const struct disk_driver *disk_driver_at(unsigned int index);

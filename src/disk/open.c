@@ -447,6 +447,28 @@ const char *disk_create_option(const struct disk_create *how, const char *name)
 	return NULL;
 }
 
+uint64_t disk_create_size(const struct disk_create *how, const char *name,
+			  uint64_t fallback)
+{
+	static const char units[] = "kKmMgG";
+	const char *text = disk_create_option(how, name), *unit;
+	unsigned int shift = 0;
+	uint64_t value;
+	char *end;
+
+	if (!text)
+		return fallback;
+	value = strtoull(text, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned int)((unit - units) / 2 + 1);
+		end++;
+	}
+	return *end || *text < '0' || *text > '9' || value >> (63 - shift)
+		       ? 0
+		       : value << shift;
+}
+
 static bool knows_option(const struct disk_driver *driver, const char *option)
 {
 	size_t length = strcspn(option, "=");

@@ -54,21 +54,11 @@ static int get_power(const struct disk_create *how, const char *name,
 		     unsigned int *exponent, struct disk_error *error)
 {
 	const char *text = disk_create_option(how, name);
-	unsigned long long value;
-	char *end;
+	uint64_t value = disk_create_size(how, name, 0);
 
 	if (!text)
 		return 0;
-	value = strtoull(text, &end, 10);
-	if (*end == 'k' || *end == 'K') {
-		value <<= 10;
-		end++;
-	} else if (*end == 'M') {
-		value <<= 20;
-		end++;
-	}
-	if (*end || end == text || value < least || value > most ||
-	    value & (value - 1))
+	if (value < least || value > most || value & (value - 1))
 		return bad_option(error, name, text, choice);
 	*exponent = (unsigned int)__builtin_ctzll(value);
 	return 0;

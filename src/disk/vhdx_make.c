@@ -180,26 +180,14 @@ static bool is_power(uint64_t value)
 	return value && !(value & (value - 1));
 }
 
-/* "8M", "1048576"; 0: neither. */
-static uint64_t block_size(const char *word)
-{
-	char *end;
-	uint64_t value = strtoull(word, &end, 10);
-
-	if (!strcasecmp(end, "M"))
-		return value > 256 ? 0 : value << 20;
-	return *end ? 0 : value;
-}
-
 static int take_options(struct plan *plan, const struct disk_create *how,
 			struct disk_error *error)
 {
 	const char *sub = disk_create_option(how, "subformat");
-	const char *block = disk_create_option(how, "block_size");
-	uint64_t size = block	      ? block_size(block)
-			: plan->parent ? BLOCK_DIFFER
-			: how->size > LARGE ? BLOCK_LARGE
-					    : BLOCK;
+	uint64_t size = disk_create_size(how, "block_size",
+					 plan->parent	     ? BLOCK_DIFFER
+					 : how->size > LARGE ? BLOCK_LARGE
+							     : BLOCK);
 	uint64_t payloads;
 
 	if (sub && strcmp(sub, "fixed") != 0 && strcmp(sub, "dynamic") != 0)
@@ -207,7 +195,8 @@ static int take_options(struct plan *plan, const struct disk_create *how,
 				      "dynamic or fixed", sub);
 	if (!is_power(size) || size < VHDX_BLOCK_MIN || size > VHDX_BLOCK_MAX)
 		return disk_error_set(error, -EINVAL, "block_size=%s; give a "
-				      "power of two from 1M to 256M", block);
+				      "power of two from 1M to 256M",
+				      disk_create_option(how, "block_size"));
 	if (how->size > VHDX_SIZE_MAX)
 		return disk_error_set(error, -EFBIG, "a VHDX image has at most "
 				      "64 TiB; take raw or qcow2");

@@ -574,6 +574,25 @@ static json_t *vmdk_info(struct disk_node *node)
 			 "extents", (json_int_t)vmdk->extents);
 }
 
+/* One whose header was ahead of the descriptor when a resize was cut short is
+ * cut to what the disk has of it. */
+static int check_extent(struct vmdk *vmdk, struct vmdk_extent *extent,
+			bool repair, struct disk_check *check)
+{
+	bool last = extent == &vmdk->extent[vmdk->extents - 1];
+	int error = 0;
+
+	if (last && extent->whole > extent->size && !extent->packed) {
+		disk_check_say(check, "the last extent is longer than the "
+			       "descriptor says");
+		check->leaks++;
+		if (repair)
+			error = vmdk_extent_trim(vmdk, extent);
+		check->leaks_fixed += repair && !error;
+	}
+	return error ? error : vmdk_sparse_check(extent, repair, check);
+}
+
 static int vmdk_check(struct disk_node *node, bool repair,
 		      struct disk_check *check, struct disk_error *error)
 {
@@ -586,8 +605,8 @@ static int vmdk_check(struct disk_node *node, bool repair,
 		repair = false;
 	for (unsigned int i = 0; !result && i < vmdk->extents; i++)
 		if (vmdk->extent[i].kind == VMDK_SPARSE)
-			result = vmdk_sparse_check(&vmdk->extent[i], repair,
-						   check);
+			result = check_extent(vmdk, &vmdk->extent[i], repair,
+					      check);
 	return result ? disk_error_set(error, result, "%s", strerror(-result))
 		      : 0;
 }
@@ -596,6 +615,8 @@ static const struct disk_option vmdk_options[] = {
 	{ "subformat", "monolithicSparse|monolithicFlat|twoGbMaxExtentSparse|"
 		       "twoGbMaxExtentFlat|streamOptimized (default: "
 		       "monolithicSparse)" },
+	{ "extent_size", "BYTES: of a twoGbMaxExtent image's files, a multiple "
+			 "of 64K (default: 2G)" },
 	{ "adapter_type", "ide|lsilogic|buslogic|legacyESX: what the disk is "
 			  "said to be attached to (default: ide)" },
 	{ NULL, NULL },

@@ -8,6 +8,7 @@
 #define LODGE_DISK_VMDK_H
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "disk/driver.h"
 #include "disk/table.h"
@@ -19,6 +20,10 @@
 #define VMDK_GD_AT_END	UINT64_MAX
 #define VMDK_DESCRIPTOR_MAX (256u << 10)
 #define VMDK_EXTENTS_MAX    1024u
+#define VMDK_PART	(2ull << 30)	/* bytes of an extent of several */
+#define VMDK_SPARSE_MAX (2048ull << 30) /* places are sectors of 32 bits */
+#define VMDK_STEM	256u
+#define VMDK_NAME	300u
 
 /* Places in the header of a sparse extent; numbers are little-endian, places
  * and sizes in sectors. */
@@ -73,6 +78,8 @@ struct vmdk_extent {
 	bool readonly;
 	struct disk_node *file; /* owned, unless it is the node's own */
 	uint64_t first, size;	/* bytes of the disk */
+	uint64_t whole;		/* sparse: bytes that the header says, which
+				 * may be more when a resize was cut short */
 	uint64_t at;		/* flat: see struct vmdk_line */
 
 	/* Sparse ones: bytes, and places in the file. */
@@ -139,6 +146,29 @@ int vmdk_sparse_check(struct vmdk_extent *extent, bool repair,
 int vmdk_resize(struct disk_node *node, uint64_t size,
 		enum disk_preallocation prealloc, struct disk_error *error);
 
+/* One extent, the last of the disk, in its file; not in the descriptor. It
+ * knows its new size. */
+int vmdk_extent_resize(struct vmdk *vmdk, struct vmdk_extent *extent,
+		       uint64_t size);
+/* A sparse extent's header says no more than the descriptor. */
+int vmdk_extent_trim(struct vmdk *vmdk, struct vmdk_extent *extent);
+
+/* What of the descriptor changes with the size. */
+struct vmdk_change {
+	uint64_t size;	  /* the disk's */
+	unsigned int keep; /* lines of extents; others go */
+	uint64_t last;	  /* size of the last that stays */
+	/* Lines of new ones, whole; NULL: none. */
+	const char *added;
+};
+
+/* The descriptor, on the disk. */
+int vmdk_write_text(struct vmdk *vmdk, const struct vmdk_change *change);
+
+/* An image of several extents, or of one that is a part of 2 GiB. */
+int vmdk_split_resize(struct vmdk *vmdk, uint64_t size,
+		      struct disk_error *error);
+
 /* A new CID, ahead of the first change of an opening. */
 int vmdk_note_change(struct vmdk *vmdk);
 
@@ -165,5 +195,15 @@ int vmdk_stream_finish(struct vmdk *vmdk);
 
 int vmdk_create(struct disk_node *file, const struct disk_create *how,
 		struct disk_error *error);
+
+/* The image's name without its folder and suffix, for the descriptor. */
+int vmdk_stem(const char *path, char stem[VMDK_STEM], struct disk_error *error);
+/* Of extent `number` of a split image, from 1 on. */
+void vmdk_extent_name(const char *stem, bool flat, unsigned int number,
+		      char name[VMDK_NAME]);
+void vmdk_put_extent(FILE *text, bool flat, uint64_t size, const char *name);
+/* An empty extent in a file of its own, which stays open. */
+int vmdk_make_extent(struct disk_node **extent, const char *path, bool flat,
+		     uint64_t size, struct disk_error *error);
 
 #endif

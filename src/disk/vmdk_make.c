@@ -16,7 +16,6 @@
 #include "disk/vmdk.h"
 #include "disk/wire.h"
 
-#define SPLIT		(2ull << 30) /* bytes of an extent of several */
 #define TEXT_AT		1u /* sectors */
 #define TEXT_SECTORS	20u
 #define TEXT_ROOM	(TEXT_SECTORS * VMDK_SECTOR)
@@ -32,8 +31,9 @@ struct plan {
 	uint64_t size;
 	const char *parent; /* or NULL */
 	uint32_t parent_cid;
+	uint64_t part; /* bytes of an extent of several */
 	unsigned int extents;
-	char stem[256]; /* of the extents' names: the image's, less .vmdk */
+	char stem[VMDK_STEM]; /* of the extents' names */
 };
 
 static const struct plan types[] = {
@@ -130,19 +130,25 @@ static int make_stream(struct disk_node *file, uint64_t size)
 
 static uint64_t extent_size(const struct plan *plan, unsigned int index)
 {
-	uint64_t left = plan->size - index * SPLIT;
+	uint64_t left = plan->size - index * plan->part;
 
-	return plan->split && left > SPLIT ? SPLIT : left;
+	return plan->split && left > plan->part ? plan->part : left;
+}
+
+void vmdk_extent_name(const char *stem, bool flat, unsigned int number,
+		      char name[VMDK_NAME])
+{
+	snprintf(name, VMDK_NAME, "%s-%c%03u.vmdk", stem, flat ? 'f' : 's',
+		 number);
 }
 
 static void extent_name(const struct plan *plan, unsigned int index,
-			char name[300])
+			char name[VMDK_NAME])
 {
 	if (plan->split)
-		snprintf(name, 300, "%s-%c%03u.vmdk", plan->stem,
-			 plan->flat ? 'f' : 's', index + 1);
+		vmdk_extent_name(plan->stem, plan->flat, index + 1, name);
 	else
-		snprintf(name, 300, "%s%s.vmdk", plan->stem,
+		snprintf(name, VMDK_NAME, "%s%s.vmdk", plan->stem,
 			 plan->flat ? "-flat" : "");
 }
 
@@ -151,36 +157,46 @@ static void extent_path(const struct plan *plan, const struct disk_node *file,
 			unsigned int index, char path[PATH_MAX])
 {
 	const char *slash = strrchr(file->name, '/');
-	char name[300];
+	char name[VMDK_NAME];
 
 	extent_name(plan, index, name);
 	snprintf(path, PATH_MAX, "%.*s%s",
 		 slash ? (int)(slash - file->name) + 1 : 0, file->name, name);
 }
 
-static int make_extent(const struct plan *plan, const struct disk_node *file,
-		       unsigned int index, struct disk_error *error)
+int vmdk_make_extent(struct disk_node **extent, const char *path, bool flat,
+		     uint64_t size, struct disk_error *error)
 {
-	uint64_t size = extent_size(plan, index);
-	struct disk_node *extent;
 	struct disk_error why;
-	char path[PATH_MAX];
-	int result;
+	int result = disk_file_make(extent, path, &why);
 
-	extent_path(plan, file, index, path);
-	result = disk_file_make(&extent, path, &why);
 	if (result)
 		return disk_error_set(error, result, "its extent %s %s", path,
 				      why.text);
-	result = plan->flat ? disk_resize(extent, size, DISK_PREALLOC_OFF,
-					  NULL)
-			    : make_sparse(extent, size);
+	result = flat ? disk_resize(*extent, size, DISK_PREALLOC_OFF, NULL)
+		      : make_sparse(*extent, size);
 	if (result)
 		disk_error_set(error, result, "its extent %s: %s", path,
 			       strerror(-result));
 	else
-		result = disk_file_keep(extent, error);
-	disk_close(extent);
+		result = disk_file_keep(*extent, error);
+	if (result)
+		disk_close(*extent);
+	return result;
+}
+
+static int make_extent(const struct plan *plan, const struct disk_node *file,
+		       unsigned int index, struct disk_error *error)
+{
+	struct disk_node *extent;
+	char path[PATH_MAX];
+	int result;
+
+	extent_path(plan, file, index, path);
+	result = vmdk_make_extent(&extent, path, plan->flat,
+				  extent_size(plan, index), error);
+	if (!result)
+		disk_close(extent);
 	return result;
 }
 
@@ -234,6 +250,13 @@ static void write_tail(FILE *text, const struct plan *plan)
 		heads, plan->adapter);
 }
 
+void vmdk_put_extent(FILE *text, bool flat, uint64_t size, const char *name)
+{
+	fprintf(text, "RW %llu %s \"%s\"%s\n",
+		(unsigned long long)(size / VMDK_SECTOR),
+		flat ? "FLAT" : "SPARSE", name, flat ? " 0" : "");
+}
+
 /* To *text, which the caller frees. */
 static int make_text(const struct plan *plan, char **text, size_t *size)
 {
@@ -243,14 +266,10 @@ static int make_text(const struct plan *plan, char **text, size_t *size)
 		return -ENOMEM;
 	write_head(stream, plan);
 	for (unsigned int i = 0; i < (plan->extents ? plan->extents : 1); i++) {
-		char name[300];
+		char name[VMDK_NAME];
 
 		extent_name(plan, i, name);
-		fprintf(stream, "RW %llu %s \"%s\"%s\n",
-			(unsigned long long)(extent_size(plan, i) /
-					     VMDK_SECTOR),
-			plan->flat ? "FLAT" : "SPARSE", name,
-			plan->flat ? " 0" : "");
+		vmdk_put_extent(stream, plan->flat, extent_size(plan, i), name);
 	}
 	write_tail(stream, plan);
 	return fclose(stream) ? -ENOMEM : 0;
@@ -274,6 +293,33 @@ static int write_text(struct disk_node *file, const struct plan *plan)
 }
 
 /* --- making ----------------------------------------------------------------- */
+
+/* How large the extents are to be, and how many. */
+static int take_parts(struct plan *plan, const struct disk_create *how,
+		      struct disk_error *error)
+{
+	const char *part = disk_create_option(how, "extent_size");
+
+	plan->part = disk_create_size(how, "extent_size", VMDK_PART);
+	if (part && !plan->split)
+		return disk_error_set(error, -EINVAL, "a %s image has one "
+				      "extent; leave extent_size out, or take "
+				      "twoGbMaxExtentSparse", plan->type);
+	if (!plan->part || plan->part > VMDK_PART || plan->part % VMDK_GRAIN)
+		return disk_error_set(error, -EINVAL, "extent_size=%s; give a "
+				      "multiple of 64K, 2G at most", part);
+	if (plan->split &&
+	    (how->size - 1) / plan->part >= VMDK_EXTENTS_MAX)
+		return disk_error_set(error, -EFBIG, "a %s image has at most "
+				      "%u extents; take monolithicFlat, vhdx "
+				      "or qcow2", plan->type, VMDK_EXTENTS_MAX);
+	if (plan->split)
+		plan->extents = (unsigned int)((how->size - 1) / plan->part) +
+				1;
+	else if (plan->flat)
+		plan->extents = 1;
+	return 0;
+}
 
 static int take_options(struct plan *plan, const struct disk_create *how,
 			struct disk_error *error)
@@ -300,37 +346,30 @@ static int take_options(struct plan *plan, const struct disk_create *how,
 				      "are ide, lsilogic, buslogic, legacyESX",
 				      adapter);
 	plan->size = how->size;
-	if (plan->flat || plan->split)
-		plan->extents = plan->split
-					? (unsigned int)((how->size - 1) /
-							 SPLIT) + 1
-					: 1;
-	if (plan->extents && how->secret)
+	if ((plan->flat || plan->split) && how->secret)
 		return disk_error_set(error, -EINVAL, "a %s image has files "
 				      "that would be plain; take "
 				      "monolithicSparse", plan->type);
-	if (plan->extents > VMDK_EXTENTS_MAX ||
-	    (!plan->flat && how->size > (2048ull << 30)))
+	if (!plan->flat && how->size > VMDK_SPARSE_MAX)
 		return disk_error_set(error, -EFBIG, "a %s image has at most "
 				      "2 TiB; take monolithicFlat, vhdx or "
 				      "qcow2", plan->type);
-	return 0;
+	return take_parts(plan, how, error);
 }
 
-/* The image's name without its folder and suffix, for the text. */
-static int take_stem(struct plan *plan, const struct disk_node *file,
-		     struct disk_error *error)
+int vmdk_stem(const char *path, char stem[VMDK_STEM], struct disk_error *error)
 {
-	const char *slash = strrchr(file->name, '/');
-	const char *name = slash ? slash + 1 : file->name;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
 	size_t length = strlen(name);
 
 	if (length > 5 && !strcasecmp(name + length - 5, ".vmdk"))
 		length -= 5;
-	if (length >= sizeof(plan->stem) || strpbrk(name, "\"\n\r\\"))
+	if (length >= VMDK_STEM || strpbrk(name, "\"\n\r\\"))
 		return disk_error_set(error, -EINVAL, "has a name that a VMDK "
 				      "descriptor cannot have");
-	memcpy(plan->stem, name, length);
+	memcpy(stem, name, length);
+	stem[length] = 0;
 	return 0;
 }
 
@@ -374,7 +413,7 @@ int vmdk_create(struct disk_node *file, const struct disk_create *how,
 	int result = take_options(&plan, how, error);
 
 	if (!result)
-		result = take_stem(&plan, file, error);
+		result = vmdk_stem(file->name, plan.stem, error);
 	if (!result)
 		result = take_parent(&plan, file, how, error);
 	if (result)

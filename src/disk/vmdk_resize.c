@@ -1,69 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Another size for VMDK images of one extent: monolithicSparse, whose header
- * and tables change, and monolithicFlat. The header's sector says at once how
- * long a sparse extent is and where its tables are; the text of the
- * descriptor, which repeats the size for other programs, follows. Other kinds
- * are refused: a split image would need or lose files.
+ * Another size for VMDK images: of sparse extents, whose header and tables
+ * change, and of flat ones. The header's sector says at once how long a sparse
+ * extent is and where its tables are; the text of the descriptor follows, in
+ * its place in a monolithicSparse image, where it only repeats the size, else
+ * as a new file. What comes to split images, and goes: vmdk_split.c. Packed
+ * images keep their size.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk/file.h"
 #include "disk/vmdk.h"
 #include "disk/wire.h"
 
 #define TABLE_BYTES (VMDK_TABLE * 4u)
-#define SPARSE_MAX  (2048ull << 30)
 
 /* --- the text --------------------------------------------------------------- */
 
+struct edit {
+	const struct vmdk_change *change;
+	FILE *to;
+	unsigned int heads;
+	unsigned int lines; /* of extents, so far */
+};
+
+/* The line of an extent; those behind the last that stays are left out. */
+static void put_extent(struct edit *edit, const char *line, size_t length)
+{
+	const struct vmdk_change *change = edit->change;
+	const char *rest = memchr(line + 3, ' ', length - 3);
+
+	edit->lines++;
+	if (edit->lines > change->keep)
+		return;
+	if (edit->lines < change->keep || !rest)
+		fwrite(line, 1, length, edit->to);
+	else
+		fprintf(edit->to, "RW %llu%.*s",
+			(unsigned long long)(change->last / VMDK_SECTOR),
+			(int)(length - (size_t)(rest - line)), rest);
+	fputc('\n', edit->to);
+	if (edit->lines == change->keep && change->added)
+		fputs(change->added, edit->to);
+}
+
 /* One line, with the size in its place when it says that. */
-static void put_line(FILE *to, const char *line, size_t length, uint64_t size,
-		     unsigned int heads)
+static void put_line(struct edit *edit, const char *line, size_t length)
 {
 	static const char cylinders[] = "ddb.geometry.cylinders";
-	unsigned long long sectors = size / VMDK_SECTOR;
-	const char *rest;
+	unsigned long long sectors = edit->change->size / VMDK_SECTOR;
+	size_t skip = strspn(line, " \t\r");
 
-	if (!strncmp(line, "RW ", 3)) {
-		rest = memchr(line + 3, ' ', length - 3);
-		if (rest) {
-			fprintf(to, "RW %llu%.*s", sectors,
-				(int)(length - (size_t)(rest - line)), rest);
-			return;
-		}
+	if (skip < length && !strncmp(line + skip, "RW ", 3)) {
+		put_extent(edit, line + skip, length - skip);
+		return;
 	}
 	if (!strncmp(line, cylinders, sizeof(cylinders) - 1))
-		fprintf(to, "%s = \"%llu\"", cylinders,
-			sectors / 63 / heads);
+		fprintf(edit->to, "%s = \"%llu\"", cylinders,
+			sectors / 63 / edit->heads);
 	else
-		fwrite(line, 1, length, to);
+		fwrite(line, 1, length, edit->to);
+	fputc('\n', edit->to);
 }
 
 /* The text as it is to be; *length: its bytes. NULL: no memory. */
-static char *make_text(const char *text, uint64_t size, size_t *length)
+static char *make_text(const char *text, const struct vmdk_change *change,
+		       size_t *length)
 {
 	static const char key[] = "ddb.geometry.heads = \"";
 	const char *at = strstr(text, key);
 	unsigned long heads = at ? strtoul(at + strlen(key), NULL, 10) : 0;
 	char *made = NULL;
 	FILE *to = open_memstream(&made, length);
+	struct edit edit = { .change = change, .to = to };
 
 	if (!to)
 		return NULL;
-	if (!heads || heads > 255)
-		heads = 16;
+	edit.heads = heads && heads <= 255 ? (unsigned int)heads : 16;
 	while (*text) {
 		size_t line = strcspn(text, "\n");
 
-		put_line(to, text, line, size, (unsigned int)heads);
-		text += line;
-		if (*text) {
-			fputc('\n', to);
-			text++;
-		}
+		put_line(&edit, text, line);
+		text += line + (text[line] != 0);
 	}
 	if (fclose(to)) {
 		free(made);
@@ -72,8 +93,22 @@ static char *make_text(const char *text, uint64_t size, size_t *length)
 	return made;
 }
 
-/* In the sectors that the header says, or the whole file. */
-static int write_text(struct vmdk *vmdk, uint64_t size)
+/* In the sectors that the header says, the rest zeros. */
+static int write_inside(struct disk_node *file, uint64_t at, uint64_t room,
+			const char *text, size_t length)
+{
+	char *padded = length > room ? NULL : calloc(1, room);
+	int error;
+
+	if (!padded)
+		return length > room ? -ENOSPC : -ENOMEM;
+	memcpy(padded, text, length);
+	error = disk_write_bytes(file, at, padded, room);
+	free(padded);
+	return error ? error : disk_flush(file);
+}
+
+int vmdk_write_text(struct vmdk *vmdk, const struct vmdk_change *change)
 {
 	const struct vmdk_extent *extent = &vmdk->extent[0];
 	struct disk_node *file = vmdk->node.file;
@@ -85,24 +120,15 @@ static int write_text(struct vmdk *vmdk, uint64_t size)
 	int error = old ? disk_read_bytes(file, at, old, room) : -ENOMEM;
 
 	if (!error) {
-		text = make_text(old, size, &length);
-		error = !text ? -ENOMEM : inside && length > room ? -ENOSPC : 0;
-	}
-	if (!error && length < room) { /* no more lines than there were */
-		char *padded = realloc(text, room);
-
-		if (padded)
-			memset(padded + length, inside ? 0 : '\n',
-			       room - length);
-		text = padded ? padded : text;
-		error = padded ? 0 : -ENOMEM;
-		length = room;
+		text = make_text(old, change, &length);
+		error = text ? 0 : -ENOMEM;
 	}
 	if (!error)
-		error = disk_write_bytes(file, at, text, length);
+		error = inside ? write_inside(file, at, room, text, length)
+			       : disk_file_replace(file, text, length);
 	free(old);
 	free(text);
-	return error ? error : disk_flush(file);
+	return error;
 }
 
 /* --- sparse extents --------------------------------------------------------- */
@@ -177,6 +203,7 @@ static int write_header(struct vmdk_extent *extent, uint64_t size,
 	if (error)
 		return error;
 	extent->size = size;
+	extent->whole = size;
 	extent->directory = main;
 	extent->spare = spare;
 	return 0;
@@ -189,16 +216,17 @@ static uint64_t grain_up(const struct vmdk_extent *extent, uint64_t size)
 	return (size + mask) & ~mask;
 }
 
-static int grow_sparse(struct vmdk *vmdk, uint64_t size)
+static int grow_sparse(struct vmdk *vmdk, struct vmdk_extent *extent,
+		       uint64_t size)
 {
-	struct vmdk_extent *extent = &vmdk->extent[0];
 	uint64_t count = table_count(extent, size), old = extent->size;
 	uint64_t end = grain_up(extent, old);
 	uint64_t main = extent->directory, spare = extent->spare;
 	int error;
 
 	extent->size = end; /* all of the last grain */
-	error = disk_zero_behind(&vmdk->node, old, size < end ? size : end);
+	error = disk_zero_behind(&vmdk->node, extent->first + old,
+				 extent->first + (size < end ? size : end));
 	extent->size = old;
 	/* Entries behind the end may be left from when it was longer. */
 	if (!error)
@@ -210,10 +238,10 @@ static int grow_sparse(struct vmdk *vmdk, uint64_t size)
 	return error ? error : write_header(extent, size, main, spare);
 }
 
-static int shrink_sparse(struct vmdk *vmdk, uint64_t size)
+static int shrink_sparse(struct vmdk *vmdk, struct vmdk_extent *extent,
+			 uint64_t size)
 {
-	struct vmdk_extent *extent = &vmdk->extent[0];
-	uint64_t from = grain_up(extent, size), old = extent->size;
+	uint64_t from = grain_up(extent, size), old = extent->whole;
 	struct disk_check check = { 0 };
 	int error = disk_meta_flush(&extent->meta);
 
@@ -223,7 +251,8 @@ static int shrink_sparse(struct vmdk *vmdk, uint64_t size)
 				     extent->spare);
 	extent->size = old;
 	if (!error && from < old)
-		error = disk_extents_discard(&vmdk->node, from, old - from);
+		error = disk_extents_discard(&vmdk->node, extent->first + from,
+					     old - from);
 	extent->size = size;
 	if (!error)
 		error = vmdk_sparse_drop(extent, from, old);
@@ -234,61 +263,88 @@ static int shrink_sparse(struct vmdk *vmdk, uint64_t size)
 
 /* --- flat ones -------------------------------------------------------------- */
 
-static int resize_flat(struct vmdk *vmdk, uint64_t size)
+static int grow_flat(struct vmdk_extent *extent, uint64_t size)
 {
-	struct vmdk_extent *extent = &vmdk->extent[0];
 	uint64_t end = extent->at + size, from = extent->at + extent->size;
-	bool grows = size > extent->size;
 	int error = 0;
 
-	if (grows && from < extent->file->size) /* what may lie there */
+	if (from < extent->file->size) /* what may lie there */
 		error = disk_zero(extent->file, from,
 				  (end < extent->file->size
 					   ? end
 					   : (uint64_t)extent->file->size) -
 					  from,
 				  DISK_UNMAP);
-	if (!error && grows && end > extent->file->size)
+	if (!error && end > extent->file->size)
 		error = disk_resize(extent->file, end, DISK_PREALLOC_OFF, NULL);
-	if (!error && grows)
-		error = disk_flush(extent->file);
-	if (!error)
-		error = write_text(vmdk, size);
-	if (!error && !grows)
-		error = disk_resize(extent->file, end, DISK_PREALLOC_OFF, NULL);
-	if (!error)
-		extent->size = size;
-	return error;
+	return error ? error : disk_flush(extent->file);
 }
 
 /* --- the driver's ----------------------------------------------------------- */
 
-static int resize_sparse(struct vmdk *vmdk, uint64_t size)
+int vmdk_extent_trim(struct vmdk *vmdk, struct vmdk_extent *extent)
 {
-	int error = size > vmdk->extent[0].size ? grow_sparse(vmdk, size)
-						: shrink_sparse(vmdk, size);
+	return shrink_sparse(vmdk, extent, extent->size);
+}
 
-	return error ? error : write_text(vmdk, size);
+int vmdk_extent_resize(struct vmdk *vmdk, struct vmdk_extent *extent,
+		       uint64_t size)
+{
+	bool grows = size > extent->size;
+	int error = 0;
+
+	if (extent->kind == VMDK_FLAT) {
+		error = grows ? grow_flat(extent, size)
+			      : disk_resize(extent->file, extent->at + size,
+					    DISK_PREALLOC_OFF, NULL);
+		if (!error)
+			extent->size = size;
+		return error;
+	}
+	if (grows && extent->whole > extent->size)
+		error = vmdk_extent_trim(vmdk, extent);
+	if (error)
+		return error;
+	return grows ? grow_sparse(vmdk, extent, size)
+		     : shrink_sparse(vmdk, extent, size);
+}
+
+/* An image of one extent. A text of its own has the smaller size first, since
+ * an extent may be longer than it says. */
+static int resize_single(struct vmdk *vmdk, uint64_t size)
+{
+	struct vmdk_extent *extent = &vmdk->extent[0];
+	const struct vmdk_change change = { .size = size, .keep = 1,
+					    .last = size };
+	bool first = extent->file != vmdk->node.file && size < extent->size;
+	int error = first ? vmdk_write_text(vmdk, &change) : 0;
+
+	if (!error)
+		error = vmdk_extent_resize(vmdk, extent, size);
+	return error || first ? error : vmdk_write_text(vmdk, &change);
+}
+
+static bool is_split(const struct vmdk *vmdk)
+{
+	return vmdk->extents > 1 || !strncmp(vmdk->type, "twoGb", 5);
 }
 
 int vmdk_resize(struct disk_node *node, uint64_t size,
 		enum disk_preallocation prealloc, struct disk_error *error)
 {
 	struct vmdk *vmdk = vmdk_of(node);
-	struct vmdk_extent *extent = &vmdk->extent[0];
+	struct vmdk_extent *extent = &vmdk->extent[vmdk->extents - 1];
 	bool sparse = extent->kind == VMDK_SPARSE;
 	int result;
 
-	if (vmdk->extents > 1 || vmdk->stream || extent->packed ||
-	    (sparse && extent->file != node->file) ||
-	    extent->kind == VMDK_ZEROS)
+	if (vmdk->stream || extent->packed || extent->kind == VMDK_ZEROS)
 		return disk_error_set(error, -ENOTSUP, "is a VMDK image of type "
 				      "%s, which keeps its size; convert it",
 				      vmdk->type);
 	if (prealloc != DISK_PREALLOC_OFF)
 		return disk_error_set(error, -ENOTSUP, "is a VMDK image, which "
 				      "grows without preallocation only");
-	if (sparse && size > SPARSE_MAX)
+	if (sparse && size > VMDK_SPARSE_MAX)
 		return disk_error_set(error, -EFBIG, "is a VMDK image, which "
 				      "has at most 2 TiB");
 	if (size == node->size)
@@ -297,11 +353,13 @@ int vmdk_resize(struct disk_node *node, uint64_t size,
 	if (result)
 		return result;
 	result = vmdk_note_change(vmdk);
-	if (!result)
-		result = sparse ? resize_sparse(vmdk, size)
-				: resize_flat(vmdk, size);
 	if (result)
 		return disk_error_set(error, result, "%s", strerror(-result));
-	node->size = size;
-	return 0;
+	if (is_split(vmdk))
+		result = vmdk_split_resize(vmdk, size, error);
+	else if ((result = resize_single(vmdk, size)))
+		disk_error_set(error, result, "%s", strerror(-result));
+	if (!result)
+		node->size = size;
+	return result;
 }

@@ -141,6 +141,7 @@ int vmdk_sparse_open(struct vmdk_extent *extent, struct disk_error *error)
 	if (result)
 		return result;
 	extent->kind = VMDK_SPARSE;
+	extent->whole = extent->size;
 	mask = extent->grain - 1;
 	extent->end = (size + mask) & ~mask;
 	return 0;

@@ -518,6 +518,20 @@ struct disk_node *fake_disk_open_new(void)
 	return node;
 }
 
+void fake_disk_replace(struct fake_disk *disk, const void *bytes,
+		       uint64_t size)
+{
+	pthread_mutex_lock(disk->mutex);
+	bytes_free(disk->now);
+	bytes_free(disk->flushed);
+	disk->now = bytes_create();
+	if (size)
+		bytes_change(disk->now, 0, size, bytes);
+	disk->flushed = bytes_copy(disk->now);
+	forget_changes(disk);
+	pthread_mutex_unlock(disk->mutex);
+}
+
 /* --- the power goes --------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state)

@@ -81,6 +81,11 @@ struct disk_node *fake_disk_open_as(struct fake_disk *disk,
 /* A leaf on an empty disk that goes with it. */
 struct disk_node *fake_disk_open_new(void);
 
+/* The disk has these bytes now, all flushed, and no others: a file in the
+ * place of another. */
+void fake_disk_replace(struct fake_disk *disk, const void *bytes,
+		       uint64_t size);
+
 /*
  * What is left when the power goes now, as a new disk without faults. `seed`:
  * 0: what was flushed, no more (the power goes, the cache is lost);

@@ -199,12 +199,25 @@ int disk_file_make(struct disk_node **node, const char *path,
 		return disk_error_set(error, -errno, "%s: %s", path,
 				      strerror(errno));
 	close(fd);
-	add(current, slash ? slash + 1 : path, fake_disk_create());
-	*node = fake_disk_open_as(current->file[current->count - 1].disk, &how);
+	if (find(path) < 0) /* else one that was removed on the host */
+		add(current, slash ? slash + 1 : path, fake_disk_create());
+	else
+		fake_disk_replace(current->file[find(path)].disk, NULL, 0);
+	*node = fake_disk_open_as(current->file[find(path)].disk, &how);
 	return 0;
 }
 
 int disk_file_keep(struct disk_node *node, struct disk_error *error)
 {
+	return 0;
+}
+
+int disk_file_replace(struct disk_node *node, const void *bytes, size_t size)
+{
+	int index = find(node->name);
+
+	bug_on(index < 0);
+	fake_disk_replace(current->file[index].disk, bytes, size);
+	node->size = size;
 	return 0;
 }

@@ -54,9 +54,6 @@ KINDS = [
     Kind("vmdk", "subformat=twoGbMaxExtentFlat",
          qemu_option="subformat=twoGbMaxExtentFlat", size=(4 << 30) + 65536),
 ]
-GROWING = [k for k in KINDS if k.option not in (
-    "static=on", "subformat=twoGbMaxExtentSparse",
-    "subformat=twoGbMaxExtentFlat")]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
 
@@ -149,7 +146,7 @@ def test_converted_by_qemu(tmp_path, kind):
     run("qemu-img", "compare", "-q", "-f", "raw", "-F", "raw", back, model)
 
 
-@pytest.mark.parametrize("kind", GROWING, ids=repr)
+@each_kind
 def test_growing(tmp_path, kind):
     image, model = kind.file(tmp_path), make_model(tmp_path, kind.size)
     make(kind, image)
@@ -182,8 +179,6 @@ def test_shrinking(tmp_path, kind, size):
     same(kind, image, model)
     assert on_host(tmp_path, model) < before
     run(TOOL, "check", kind.name, image)
-    if kind.option == "static=on":
-        return
     run(TOOL, "resize", kind.name, image, kind.size)
     os.truncate(model, kind.size)
     same(kind, image, model)
@@ -193,11 +188,88 @@ def test_shrinking(tmp_path, kind, size):
 
 @pytest.mark.parametrize("option", ["subformat=twoGbMaxExtentSparse",
                                     "subformat=twoGbMaxExtentFlat"])
-def test_split_images_keep_their_size(tmp_path, option):
-    image = tmp_path / "disk.vmdk"
-    run(TOOL, "create", "vmdk", image, 3 << 30, option)
-    assert "keeps its size" in refused(TOOL, "resize", "vmdk", image, MIB)
-    assert "keeps its size" in refused(TOOL, "resize", "vmdk", image, 4 << 30)
+@pytest.mark.parametrize("theirs", [False, True])
+def test_split_images_get_and_lose_files(tmp_path, option, theirs):
+    image, model = tmp_path / "disk.vmdk", make_model(tmp_path, 3 << 30)
+    kind = Kind("vmdk", option, qemu_option=option,
+                check="Sparse" in option, size=3 << 30)
+    (qemu_make if theirs else make)(kind, image)
+    for size in ((4 << 30) + 512, 9 << 30, 5 << 30, 70 * MIB, 3 << 30):
+        run(TOOL, "random", "vmdk", image, model, 20, size % 97)
+        run(TOOL, "resize", "vmdk", image, size)
+        os.truncate(model, size)
+        same(kind, image, model)
+        assert len(list(tmp_path.glob("disk-*.vmdk"))) == -(-size >> 31)
+        for path, form in ((image, "vmdk"), (model, "raw")):
+            run("qemu-io", "-f", form, "-c", f"write -P 9 {size - 8192} 8k",
+                path)
+    same(kind, image, model)
+
+
+def test_a_split_image_takes_no_files_of_others(tmp_path):
+    """And is as it was when it would have too many."""
+    image, other = tmp_path / "disk.vmdk", tmp_path / "disk-s003.vmdk"
+    run(TOOL, "create", "vmdk", image, 3 * MIB,
+        "subformat=twoGbMaxExtentSparse", "extent_size=2M")
+    other.write_text("mine")
+    run(TOOL, "resize", "vmdk", image, 6 * MIB)
+    assert other.read_text() == "mine"
+    assert "disk-s004.vmdk" in image.read_text()
+    before = image.read_text().split("createType")[1]
+    names = sorted(tmp_path.iterdir())
+    assert "extents" in refused(TOOL, "resize", "vmdk", image, 3 << 30)
+    assert image.read_text().split("createType")[1] == before
+    assert sorted(tmp_path.iterdir()) == names
+    run(TOOL, "check", "vmdk", image)
+
+
+@pytest.mark.parametrize("words,told", [
+    (["extent_size=1M"], "one extent"),
+    (["subformat=twoGbMaxExtentFlat", "extent_size=3G"], "extent_size=3G"),
+    (["subformat=twoGbMaxExtentFlat", "extent_size=1000"], "multiple of 64K"),
+])
+def test_extent_sizes_are_checked(tmp_path, words, told):
+    assert told in refused(TOOL, "create", "vmdk", tmp_path / "disk.vmdk",
+                           8 * MIB, *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", [None, "static=on"])
+def test_vdi_grows_beyond_its_table(tmp_path, option):
+    """Images of qemu-img have room for no more than 127 blocks."""
+    image, model = tmp_path / "disk.vdi", make_model(tmp_path, 128 * MIB)
+    kind = Kind("vdi", check=True, size=128 * MIB, qemu_option=option)
+    qemu_make(kind, image)
+    for path, form in ((image, "vdi"), (model, "raw")):
+        run("qemu-io", "-f", form, "-c", "write -P 3 0 1M", "-c",
+            "write -P 4 77M 9M", "-c", "write -P 5 127M 1M", path)
+    for size in (129 * MIB, 700 * MIB, 300 << 30, 600 << 30):
+        run(TOOL, "resize", "vdi", image, size)
+        os.truncate(model, size)
+        same(kind, image, model)
+        for path, form in ((image, "vdi"), (model, "raw")):
+            run("qemu-io", "-f", form, "-c", f"write -P 6 {size - MIB} 1M",
+                path)
+        run(TOOL, "random", "vdi", image, model, 20, 3)
+        same(kind, image, model)
+    run(TOOL, "resize", "vdi", image, 60 * MIB)
+    os.truncate(model, 60 * MIB)
+    same(kind, image, model)
+
+
+@pytest.mark.parametrize("block", ["4K", "64K", "4M"])
+def test_vdi_of_other_blocks_grows(tmp_path, block):
+    image, model = tmp_path / "disk.vdi", make_model(tmp_path, 2 * MIB)
+    run(TOOL, "create", "vdi", image, 2 * MIB, f"block_size={block}")
+    for size in (4, 9, 3, 90, 5, 2000):
+        run(TOOL, "random", "vdi", image, model, 40, size)
+        run(TOOL, "resize", "vdi", image, size * MIB)
+        os.truncate(model, size * MIB)
+        run(TOOL, "check", "vdi", image)
+        run(TOOL, "compare", "vdi", image, "raw", model)
+    assert "block_size=3K" in refused(TOOL, "create", "vdi",
+                                      tmp_path / "no.vdi", MIB,
+                                      "block_size=3K")
 
 
 @pytest.mark.parametrize("option", [None, "subformat=monolithicFlat"])
