@@ -186,19 +186,8 @@ static const struct action {
 	{ "freeze", true, do_freeze },
 };
 
-static void help(void)
+static void more_agent(void)
 {
-	printf("usage: lodge agent [OPTIONS] NAME [ACTION]\n\n"
-	       "Tells what the guest of a running machine says of itself: "
-	       "system, load, memory,\naddresses. With an action, does it in "
-	       "the guest:\n\n"
-	       "  poweroff, reboot      end its services and itself in order\n"
-	       "  set-time              set its clock to this host's\n"
-	       "  freeze -- COMMAND...  run a command here, as for a backup, "
-	       "while its file\n"
-	       "                        systems are frozen, whole on their "
-	       "disks\n\n");
-	option_print(options, OPTIONS);
 	printf("\nThe guest needs lodge-agent, a program in it. The default "
 	       "guest and images of\nlodge image build have it; for others, "
 	       "see docs/agent.md.\n");
@@ -245,8 +234,8 @@ static int run(const struct command_context *context, int argc, char **argv)
 	if (!request)
 		return MACHINE_FAILED;
 	request->timeout = EXEC_TIMEOUT;
-	status = option_take_words("agent", options, OPTIONS, argc, argv,
-				   request, &words, help);
+	status = command_options(&command_agent, argc, argv,
+				 request, &words);
 	if (status < 0) {
 		argv[words] = NULL;
 		status = with_words(request, words, argv);
@@ -259,5 +248,19 @@ const struct command command_agent = {
 	.name = "agent",
 	.summary = "tell what a machine's guest says of itself",
 	.run = run,
-	.help = help,
+	.synopsis = "[OPTIONS] NAME [ACTION]",
+	.about = "Tells what the guest of a running machine says of itself: system, load, memory,\n"
+		 "addresses. With an action, does it in the guest:\n"
+		 "\n"
+		 "  poweroff, reboot      end its services and itself in order\n"
+		 "  set-time              set its clock to this host's\n"
+		 "  freeze -- COMMAND...  run a command here, as for a backup, while its file\n"
+		 "                        systems are frozen, whole on their disks",
+	.examples = "lodge agent web\n"
+		    "lodge agent web freeze -- cp disk.qcow2 backup.qcow2",
+	.options = options,
+	.option_count = OPTIONS,
+	.words = "running action",
+	.words_max = COMMAND_MANY,
+	.more = more_agent,
 };

@@ -489,16 +489,9 @@ static const struct option_spec apply_options[] = {
 	  take_dry_run },
 };
 
-static void help_apply(void)
+static void show_file(void)
 {
-	printf("usage: lodge apply -f FILE... [--dry-run]\n\n"
-	       "Makes kept machines, and changes those that there are, until "
-	       "they are as the files\nsay; one that runs has it from its next "
-	       "start on. A file has a document for each\nmachine, with its "
-	       "name and settings as lodge export writes them. Nothing is\n"
-	       "changed when one of them is wrong.\n\n");
-	option_print(apply_options, 2);
-	printf("\nexample:\n"
+	printf("\nA file:\n"
 	       "  name: web\n"
 	       "  image: debian\n"
 	       "  memory: 2G\n"
@@ -519,8 +512,7 @@ static int run_apply(const struct command_context *context, int argc,
 	for (int i = 0; i < argc; i++)
 		if (!strcmp(argv[i], "-f"))
 			argv[i] = long_file;
-	status = option_take_words("apply", apply_options, 2, argc, argv,
-				   &apply, &words, help_apply);
+	status = command_options(&command_apply, argc, argv, &apply, &words);
 	if (status >= 0)
 		return status;
 	if (words || !apply.files) {
@@ -544,16 +536,21 @@ const struct command command_apply = {
 	.name = "apply",
 	.summary = "make and change kept machines as a file says",
 	.run = run_apply,
-	.help = help_apply,
+	.synopsis = "-f FILE... [--dry-run]",
+	.about = "Makes kept machines, and changes those that there are, until "
+		 "they are as the files\nsay; one that runs has it from its "
+		 "next start on. A file has a document for each\nmachine, with "
+		 "its name and settings as lodge export writes them. Nothing is\n"
+		 "changed when one of them is wrong.",
+	.examples = "lodge apply -f web.yaml\n"
+		    "lodge apply -f web.yaml --dry-run",
+	.options = apply_options,
+	.option_count = OPTION_COUNT(apply_options),
+	.words_max = COMMAND_MANY,
+	.more = show_file,
 };
 
 /* --- export --------------------------------------------------------------------------------- */
-
-static void help_export(void)
-{
-	printf("usage: lodge export NAME...\n\n"
-	       "Prints kept machines as YAML documents for lodge apply.\n");
-}
 
 /* The name first, sizes short. */
 static json_t *document_of(const json_t *vm)
@@ -609,14 +606,9 @@ static int run_export(const struct command_context *context, int argc,
 	char why[WHY_SIZE];
 	json_t *list;
 
-	status = option_take_words("export", NULL, 0, argc, argv, NULL, &words,
-				   help_export);
+	status = command_take(NULL, &command_export, argc, argv, NULL, &words);
 	if (status >= 0)
 		return status;
-	if (!words) {
-		cli_error("export: a machine's name is missing");
-		return MACHINE_USAGE;
-	}
 	writer = (yaml_writer *)extension_symbol("yaml", "yaml_write", why,
 						 sizeof(why));
 	if (!writer) {
@@ -637,5 +629,11 @@ const struct command command_export = {
 	.name = "export",
 	.summary = "print kept machines as YAML",
 	.run = run_export,
-	.help = help_export,
+	.synopsis = "NAME...",
+	.about = "Prints kept machines as YAML documents for lodge apply.",
+	.examples = "lodge export web >web.yaml",
+	.words = "kept",
+	.words_min = 1,
+	.words_max = COMMAND_MANY,
+	.missing = "a machine's name",
 };

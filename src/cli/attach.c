@@ -18,34 +18,6 @@
 
 /* --- attach ----------------------------------------------------------------- */
 
-static void help_attach(void)
-{
-	printf("usage: lodge attach NAME disk PATH[,OPTION...]\n\n"
-	       "Plugs an image into a running machine as a disk, and prints "
-	       "the name that\nlodge detach takes. Options:\n\n"
-	       "  bus=WHICH             virtio, nvme or ahci (virtio)\n"
-	       "  name=NAME             its name (disk1; when there is one, "
-	       "disk2 ...)\n"
-	       "  readonly              the guest cannot write to it\n"
-	       "  format=FORMAT         of the image (as the path's ending "
-	       "says, else raw)\n"
-	       "  cache=MODE            writeback, none, writethrough or unsafe "
-	       "(writeback)\n"
-	       "  copy-on-read          what is read from its backing file is "
-	       "written to it\n"
-	       "  iops=N, bps=SIZE      at most so many requests, bytes a "
-	       "second\n"
-	       "  burst=TIME            made up for after a rest (100ms)\n"
-	       "  serial=TEXT           its serial number\n"
-	       "  secret=FILE           its passphrase, when it is encrypted; "
-	       "repeats\n"
-	       "  folder=PATH           backing files may lie there, or be "
-	       "at this address;\n"
-	       "                        repeats\n"
-	       "  queues=N              request queues (one for each "
-	       "processor)\n");
-}
-
 /* The paths that there are, `most` at most, as a list called `name`. */
 static void add_paths(json_t *request, const char *name,
 		      const char *const *path, unsigned int most)
@@ -124,13 +96,12 @@ static json_t *read_words(char **word, int *status)
 static int run_attach(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "attach", .words_min = 3,
-				 .words_max = 3 };
+	struct target target;
 	json_t *request, *result;
 	int status;
 
-	if (target_parse(&target, 0, argc, argv))
-		return target_status(&target, help_attach);
+	if (target_take(&target, &command_attach, argc, argv, &status))
+		return status;
 	request = read_words(target.word, &status);
 	if (!request)
 		return status;
@@ -147,30 +118,48 @@ const struct command command_attach = {
 	.name = "attach",
 	.summary = "plug a disk into a running machine",
 	.run = run_attach,
-	.help = help_attach,
+	.synopsis = "NAME disk PATH[,OPTION...]",
+	.about = "Plugs an image into a running machine as a disk, and prints the name that\n"
+		 "lodge detach takes. Options:\n"
+		 "\n"
+		 "  bus=WHICH             virtio, nvme or ahci (virtio)\n"
+		 "  name=NAME             its name (disk1; when there is one, disk2 ...)\n"
+		 "  readonly              the guest cannot write to it\n"
+		 "  format=FORMAT         of the image (as the path's ending says, else raw)\n"
+		 "  cache=MODE            writeback, none, writethrough or unsafe (writeback)\n"
+		 "  copy-on-read          what is read from its backing file is written to it\n"
+		 "  iops=N, bps=SIZE      at most so many requests, bytes a second\n"
+		 "  burst=TIME            made up for after a rest (100ms)\n"
+		 "  serial=TEXT           its serial number\n"
+		 "  secret=FILE           its passphrase, when it is encrypted; repeats\n"
+		 "  folder=PATH           backing files may lie there, or be at this address;\n"
+		 "                        repeats\n"
+		 "  queues=N              request queues (one for each processor)",
+	.examples = "lodge attach web disk data.qcow2\n"
+		    "lodge attach web disk data.qcow2,bus=nvme,readonly,name=data",
+	.words = "running disk file",
+	.words_min = 3,
+	.words_max = 3,
+	.missing = "a machine's name|disk|an image's path",
 };
 
 /* --- detach ----------------------------------------------------------------- */
 
-static void help_detach(void)
-{
-	printf("usage: lodge detach [--force] NAME DISK\n\n"
-	       "Asks a machine's guest to let a disk go that lodge attach "
-	       "named, and waits up to\n%d seconds for it.\n\n"
-	       "  --force               pull it out at once, as a hand would: "
-	       "so goes a SATA\n                        disk in any case\n",
-	       HOTPLUG_PATIENCE);
-}
+static const struct option_spec detach_options[] = {
+	{ "force", NULL,
+	  "pull it out at once, as a hand would: so goes a SATA\n"
+	  "disk in any case", false, target_take_force },
+};
 
 static int run_detach(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "detach", .words_min = 2,
-				 .words_max = 2 };
+	struct target target;
+	int status;
 	json_t *result;
 
-	if (target_parse(&target, TARGET_FORCE, argc, argv))
-		return target_status(&target, help_detach);
+	if (target_take(&target, &command_detach, argc, argv, &status))
+		return status;
 	result = target_call(&target, "detach",
 			     json_pack("{sssb}", "name", target.word[1],
 				       "force", (int)target.force),
@@ -184,5 +173,14 @@ const struct command command_detach = {
 	.name = "detach",
 	.summary = "take out a disk that was attached",
 	.run = run_detach,
-	.help = help_detach,
+	.synopsis = "[--force] NAME DISK",
+	.about = "Asks a machine's guest to let a disk go that lodge attach named, and waits up to\n"
+		 "30 seconds for it.",
+	.examples = "lodge detach web disk1",
+	.options = detach_options,
+	.option_count = 1,
+	.words = "running attached",
+	.words_min = 2,
+	.words_max = 2,
+	.missing = "a machine's name|a disk's name",
 };

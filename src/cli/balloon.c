@@ -12,16 +12,6 @@
 
 #define PATIENCE 30 /* seconds for an answer */
 
-static void help(void)
-{
-	printf("usage: lodge balloon [--json] NAME [SIZE]\n\n"
-	       "Shows how much of its memory a machine's guest has, or asks "
-	       "it to get by with\nSIZE, such as 256M: what it does not need "
-	       "goes back to the host. A SIZE of\nits whole memory gives all "
-	       "of it back. The guest needs a balloon driver.\n\n"
-	       "  --json                print a JSON object\n");
-}
-
 static void print_size(const char *title, const json_t *value)
 {
 	printf("%-11s%lld MiB\n", title,
@@ -75,12 +65,12 @@ static int take_size(const char *text, json_t **more)
 
 static int run(const struct command_context *context, int argc, char **argv)
 {
-	struct target target = { .command = "balloon", .words_min = 1,
-				 .words_max = 2 };
+	struct target target;
+	int status;
 	json_t *result, *more = NULL;
 
-	if (target_parse(&target, TARGET_JSON, argc, argv))
-		return target_status(&target, help);
+	if (target_take(&target, &command_balloon, argc, argv, &status))
+		return status;
 	if (target.words > 1 && take_size(target.word[1], &more))
 		return MACHINE_USAGE;
 	result = target_call(&target, "balloon", more, PATIENCE, NULL);
@@ -99,5 +89,16 @@ const struct command command_balloon = {
 	.name = "balloon",
 	.summary = "show or set how much memory a guest has",
 	.run = run,
-	.help = help,
+	.synopsis = "[--json] NAME [SIZE]",
+	.about = "Shows how much of its memory a machine's guest has, or asks it to get by with\n"
+		 "SIZE, such as 256M: what it does not need goes back to the host. A SIZE of\n"
+		 "its whole memory gives all of it back. The guest needs a balloon driver.",
+	.examples = "lodge balloon web\n"
+		    "lodge balloon web 256M",
+	.options = target_json_option,
+	.option_count = 1,
+	.words = "running",
+	.words_min = 1,
+	.words_max = 2,
+	.missing = "a machine's name",
 };

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/command.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vmm/machine.h"
 
-#define TITLE_MAX 48
+#define TITLE_MAX     48
+#define PARAGRAPH_MAX 2048
 
 /* "image list" */
 static void title_of(char title[TITLE_MAX], const struct command *noun,
@@ -28,6 +30,29 @@ static void print_lines(const char *before, const char *text)
 	}
 }
 
+/* In paragraphs; lines that begin with a space stay as they are. */
+static void print_filled(const char *text)
+{
+	char paragraph[PARAGRAPH_MAX];
+
+	while (*text) {
+		const char *end = text;
+		bool hard = *text == ' ' || *text == '\n';
+
+		/* Up to an empty line, or one that is to stay. */
+		do
+			end += strcspn(end, "\n") + 1;
+		while (!hard && end[-1] && *end && !strchr(" \n", *end));
+		snprintf(paragraph, sizeof(paragraph), "%.*s",
+			 (int)(end - 1 - text), text);
+		if (hard)
+			printf("%s\n", paragraph);
+		else
+			cli_fill(paragraph, 0, 0);
+		text = end[-1] ? end : end - 1;
+	}
+}
+
 static void print_verbs(const struct command *noun)
 {
 	printf("\n");
@@ -35,6 +60,21 @@ static void print_verbs(const struct command *noun)
 		printf("  %-10s %s\n", noun->verbs[i]->name,
 		       noun->verbs[i]->summary);
 	printf("\nlodge %s VERB --help tells more about one.\n", noun->name);
+}
+
+/* A line for each way to call it. */
+static void print_usage(const char *title, const char *synopsis)
+{
+	const char *before = "usage:";
+
+	do {
+		int length = (int)strcspn(synopsis, "\n");
+
+		printf("%s lodge %s%s%.*s\n", before, title,
+		       length ? " " : "", length, synopsis);
+		synopsis += length;
+		before = "      ";
+	} while (*synopsis++);
 }
 
 void command_explain(const struct command *noun, const struct command *command)
@@ -46,10 +86,11 @@ void command_explain(const struct command *noun, const struct command *command)
 		return;
 	}
 	title_of(title, noun, command);
-	printf("usage: lodge %s%s%s\n", title, command->synopsis ? " " : "",
-	       command->synopsis ? command->synopsis : "");
-	if (command->about)
-		printf("\n%s\n", command->about);
+	print_usage(title, command->synopsis ? command->synopsis : "");
+	if (command->about) {
+		printf("\n");
+		print_filled(command->about);
+	}
 	if (command->verbs)
 		print_verbs(command);
 	if (command->option_count) {
@@ -119,8 +160,9 @@ static int check_words(const char *title, const struct command *command,
 	if (words >= command->words_min && words <= command->words_max)
 		return -1;
 	if (!command->missing && command->words_max) {
-		cli_error("%s: usage: lodge %s %s", title, title,
-			  command->synopsis);
+		cli_error("%s: usage: lodge %s %.*s; see lodge help %s", title,
+			  title, (int)strcspn(command->synopsis, "\n"),
+			  command->synopsis, title);
 	} else if (words < command->words_min) {
 		missing_word(missing, sizeof(missing), command->missing,
 			     words);
@@ -133,8 +175,9 @@ static int check_words(const char *title, const struct command *command,
 	return MACHINE_USAGE;
 }
 
-int command_take(const struct command *noun, const struct command *command,
-		 int argc, char **argv, void *config, int *words)
+static int take_options(const struct command *noun,
+			const struct command *command, int argc, char **argv,
+			void *config, int *words)
 {
 	char title[TITLE_MAX];
 
@@ -150,5 +193,28 @@ int command_take(const struct command *noun, const struct command *command,
 	case OPTION_GO_ON:
 		break;
 	}
-	return check_words(title, command, *words, argv);
+	return -1;
+}
+
+int command_options(const struct command *command, int argc, char **argv,
+		    void *config, int *words)
+{
+	return take_options(NULL, command, argc, argv, config, words);
+}
+
+int command_check_words(const struct command *command, int words,
+			char **word)
+{
+	return check_words(command->name, command, words, word);
+}
+
+int command_take(const struct command *noun, const struct command *command,
+		 int argc, char **argv, void *config, int *words)
+{
+	char title[TITLE_MAX];
+	int status = take_options(noun, command, argc, argv, config, words);
+
+	title_of(title, noun, command);
+	return status >= 0 ? status :
+			     check_words(title, command, *words, argv);
 }

@@ -7,6 +7,7 @@
 #ifndef LODGE_CLI_COMMAND_H
 #define LODGE_CLI_COMMAND_H
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,8 @@ struct command {
 	void (*help)(void); /* prints all of the help itself; or NULL */
 };
 
+#define COMMAND_MANY INT_MAX /* words */
+
 #define OPTION_COUNT(options) (sizeof(options) / sizeof((options)[0]))
 
 /* The help, to stdout; `noun` is whose verb it is, or NULL. */
@@ -54,6 +57,17 @@ void command_explain(const struct command *noun, const struct command *command);
  */
 const struct command *command_verb(const struct command *noun, int argc,
 				   char **argv, int *status);
+
+/*
+ * The options of a command that takes its words itself. -1: go on; else the
+ * exit status, and all was told.
+ */
+int command_options(const struct command *command, int argc, char **argv,
+		    void *config, int *words);
+
+/* Whether it takes so many words. -1, or the exit status and why was told. */
+int command_check_words(const struct command *command, int words,
+			char **word);
 
 /*
  * Options and words of a command, or of a noun's verb: *words of them are in

@@ -131,23 +131,14 @@ static int converse(struct talk *talk)
 	return MACHINE_OK;
 }
 
-static void help(void)
-{
-	printf("usage: lodge console NAME\n\n"
-	       "Connects this terminal to the serial console of a kept "
-	       "machine, beginning with the\nlast 64 KiB that it said to "
-	       "nobody. Ctrl-A x leaves it; the machine goes on.\n");
-}
-
 static int run(const struct command_context *context, int argc, char **argv)
 {
-	struct target target = { .command = "console", .words_min = 1,
-				 .words_max = 1 };
+	struct target target;
 	struct talk talk = { 0 };
 	int status;
 
-	if (target_parse(&target, 0, argc, argv))
-		return target_status(&target, help);
+	if (target_take(&target, &command_console, argc, argv, &status))
+		return status;
 	talk.fd = connect_to(target.word[0]);
 	if (talk.fd < 0)
 		return MACHINE_FAILED;
@@ -164,5 +155,12 @@ const struct command command_console = {
 	.name = "console",
 	.summary = "connect to a kept machine's serial console",
 	.run = run,
-	.help = help,
+	.synopsis = "NAME",
+	.about = "Connects this terminal to the serial console of a kept machine, beginning with the\n"
+		 "last 64 KiB that it said to nobody. Ctrl-A x leaves it; the machine goes on.",
+	.examples = "lodge console web",
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };

@@ -253,16 +253,8 @@ static bool is_remote(struct copy *copy, const char *word)
 	return true;
 }
 
-static void help(void)
+static void more_cp(void)
 {
-	printf("usage: lodge cp [OPTIONS] NAME:PATH PATH\n"
-	       "       lodge cp [OPTIONS] PATH NAME:PATH\n\n"
-	       "Copies a file or folder from or to the guest of a running "
-	       "machine, without a\nnetwork (see lodge help exec): contents, "
-	       "modes, times and symbolic links. Into\na folder that is there "
-	       "it goes under its own name. A path in the guest begins\nat "
-	       "the user's home; - is our standard input or output.\n\n");
-	option_print(options, OPTIONS);
 	printf("\nExit status: 0 all is copied, 1 not, or not all, 2 wrong "
 	       "usage.\n");
 }
@@ -316,8 +308,8 @@ static int run(const struct command_context *context, int argc, char **argv)
 	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
 		if (!strcmp(argv[i], "-r"))
 			argv[i] = recursive;
-	status = option_take_words("cp", options, OPTIONS, argc, argv, copy,
-				   &words, help);
+	status = command_options(&command_cp, argc, argv,
+				 copy, &words);
 	if (status < 0)
 		status = check(copy, words, argv, &from_guest);
 	if (status < 0)
@@ -330,5 +322,17 @@ const struct command command_cp = {
 	.name = "cp",
 	.summary = "copy files from and to a machine's guest",
 	.run = run,
-	.help = help,
+	.synopsis = "[OPTIONS] NAME:PATH PATH\n"
+		    "[OPTIONS] PATH NAME:PATH",
+	.about = "Copies a file or folder from or to the guest of a running machine, without a\n"
+		 "network (see lodge help exec): contents, modes, times and symbolic links. Into\n"
+		 "a folder that is there it goes under its own name. A path in the guest begins\n"
+		 "at the user's home; - is our standard input or output.",
+	.examples = "lodge cp notes.txt web:\n"
+		    "lodge cp -r web:/var/log logs",
+	.options = options,
+	.option_count = OPTIONS,
+	.words = "guestfile",
+	.words_max = COMMAND_MANY,
+	.more = more_cp,
 };

@@ -477,27 +477,6 @@ static const struct option_spec create_options[] = {
 #define EDIT_OPTIONS   (sizeof(create_options) / sizeof(create_options[0]))
 #define CREATE_OPTIONS (EDIT_OPTIONS - EDIT_ALONE)
 
-static void help_create(void)
-{
-	printf("usage: lodge create NAME [IMAGE] [OPTIONS]\n\n"
-	       "Makes a machine that is kept, for lodge start: of an image of "
-	       "lodge image, with a\ndisk of its own, of a kernel or of disks; "
-	       "else the default guest.\n\n");
-	option_print(create_options + EDIT_ALONE, CREATE_OPTIONS);
-	printf("\nexamples:\n"
-	       "  lodge create web debian --memory 2G --publish 8080:80 "
-	       "--restart always\n"
-	       "  lodge create dos --firmware bios --disk c.img,bus=ide\n");
-}
-
-static void help_edit(void)
-{
-	printf("usage: lodge edit NAME [OPTIONS]\n\n"
-	       "Changes a machine that is kept: what is given takes the place "
-	       "of what was. One that\nruns has it from its next start on, limits at once.\n\n");
-	option_print(create_options, EDIT_OPTIONS);
-}
-
 /* The exit status of one request. */
 static int ask(const struct create *create, const char *method,
 	       const char *path, json_t *body)
@@ -546,66 +525,63 @@ static int change(struct create *create, int words, char **argv)
 			     create->config));
 }
 
-/* Options and words, at most `most` of these, then `act`. */
-static int run_with(struct create *create, const struct option_spec *options,
-		    size_t count, int most, int argc, char **argv,
-		    void (*help)(void),
+/* Options and words, then `act`. */
+static int run_with(const struct command *command, int argc, char **argv,
 		    int (*act)(struct create *create, int words, char **argv))
 {
-	const char *command = create->command;
-	int words, status = MACHINE_USAGE;
+	struct create create = { .command = command->name,
+				 .config = json_object() };
+	int words, status;
 
-	create->config = json_object();
-	switch (option_parse_words(command, options, count, argc, argv, create,
-				   &words)) {
-	case OPTION_HELP:
-		help();
-		status = MACHINE_OK;
-		break;
-	case OPTION_BAD:
-		break;
-	case OPTION_GO_ON:
-		if (words < 1)
-			cli_error("%s: a machine's name is missing; see lodge "
-				  "help %s", command, command);
-		else if (words > most)
-			cli_error("%s: unexpected argument \"%s\"; see lodge "
-				  "help %s", command, argv[most], command);
-		else
-			status = act(create, words, argv);
-	}
-	json_decref(create->config);
+	status = command_take(NULL, command, argc, argv, &create, &words);
+	if (status < 0)
+		status = act(&create, words, argv);
+	json_decref(create.config);
 	return status;
 }
 
 static int run_create(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct create create = { .command = "create" };
-
-	return run_with(&create, create_options + EDIT_ALONE, CREATE_OPTIONS, 2,
-			argc, argv, help_create, make);
+	return run_with(&command_create, argc, argv, make);
 }
 
 static int run_edit(const struct command_context *context, int argc,
 		    char **argv)
 {
-	struct create create = { .command = "edit" };
-
-	return run_with(&create, create_options, EDIT_OPTIONS, 1, argc, argv,
-			help_edit, change);
+	return run_with(&command_edit, argc, argv, change);
 }
 
 const struct command command_create = {
 	.name = "create",
 	.summary = "make a machine that is kept",
 	.run = run_create,
-	.help = help_create,
+	.synopsis = "NAME [IMAGE] [OPTIONS]",
+	.about = "Makes a machine that is kept, for lodge start: of an image of lodge image, with a\n"
+		 "disk of its own, of a kernel or of disks; else the default guest.",
+	.examples = "lodge create web debian --memory 2G --publish 8080:80 --restart always\n"
+		    "lodge create dos --firmware bios --disk c.img,bus=ide",
+	.options = create_options + EDIT_ALONE,
+	.option_count = CREATE_OPTIONS,
+	.words = "- image",
+	.words_min = 1,
+	.words_max = 2,
+	.missing = "a machine's name",
 };
 
 const struct command command_edit = {
 	.name = "edit",
 	.summary = "change a machine that is kept",
 	.run = run_edit,
-	.help = help_edit,
+	.synopsis = "NAME [OPTIONS]",
+	.about = "Changes a machine that is kept: what is given takes the place of what was. One that\n"
+		 "runs has it from its next start on, limits at once.",
+	.examples = "lodge edit web --memory 4G --cpus 2\n"
+		    "lodge edit web --name www --unset publish",
+	.options = create_options,
+	.option_count = EDIT_OPTIONS,
+	.words = "kept",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };

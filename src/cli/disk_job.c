@@ -113,23 +113,10 @@ static int take_speed(void *config, const char *value)
 
 /* Takes them. -1: go on; else the exit status. */
 static int parse(struct target *target, struct request *request,
-		 const struct command *command,
-		 const struct option_spec *options, size_t count, int argc,
-		 char **argv)
+		 const struct command *command, int argc, char **argv)
 {
-	int status = option_take_words(command->name, options, count, argc,
-				       argv, request, &target->words,
-				       command->help);
-
-	if (status >= 0)
-		return status;
-	if (target->words != target->words_max) {
-		cli_error("%s: usage: lodge %s [OPTIONS] NAME%s", command->name,
-			  command->name,
-			  target->words_max > 1 ? " TARGET" : "");
-		return MACHINE_USAGE;
-	}
-	return -1;
+	return command_take(NULL, command, argc, argv, request,
+			    &target->words);
 }
 
 /* --- following it ----------------------------------------------------------- */
@@ -256,25 +243,13 @@ static const struct option_spec mirror_options[] = {
 	OPTION_JSON,
 };
 
-#define MIRROR_OPTIONS (sizeof(mirror_options) / sizeof(mirror_options[0]))
-
-static void help_mirror(void)
-{
-	printf("usage: lodge mirror [OPTIONS] NAME TARGET\n\n"
-	       "Copies a disk of a running machine to a new image while the "
-	       "guest works, and lets\nthe disk go on with that. Interrupted, "
-	       "it takes the new image away again.\n\n");
-	option_print(mirror_options, MIRROR_OPTIONS);
-}
 
 static int run_mirror(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "mirror", .word = argv,
-				 .words_max = 2 };
+	struct target target = { .command = "mirror", .word = argv };
 	struct request request = { 0 };
-	int status = parse(&target, &request, &command_mirror, mirror_options,
-			   MIRROR_OPTIONS, argc, argv);
+	int status = parse(&target, &request, &command_mirror, argc, argv);
 	char *path;
 
 	if (status >= 0)
@@ -298,7 +273,16 @@ const struct command command_mirror = {
 	.name = "mirror",
 	.summary = "move a running machine's disk to a new image",
 	.run = run_mirror,
-	.help = help_mirror,
+	.synopsis = "[OPTIONS] NAME TARGET",
+	.about = "Copies a disk of a running machine to a new image while the guest works, and lets\n"
+		 "the disk go on with that. Interrupted, it takes the new image away again.",
+	.examples = "lodge mirror web /new/web.qcow2\n"
+		    "lodge mirror --keep web backup.qcow2",
+	.options = mirror_options,
+	.option_count = OPTION_COUNT(mirror_options),
+	.words = "running file",
+	.words_min = 2,
+	.words_max = 2,
 };
 
 /* --- commit ----------------------------------------------------------------- */
@@ -318,26 +302,13 @@ static const struct option_spec commit_options[] = {
 	OPTION_JSON,
 };
 
-#define COMMIT_OPTIONS (sizeof(commit_options) / sizeof(commit_options[0]))
-
-static void help_commit(void)
-{
-	printf("usage: lodge commit [OPTIONS] NAME\n\n"
-	       "Moves what a disk of a running machine has of its own into "
-	       "the image that it\nstands on, while the guest works, and lets "
-	       "the disk go on with that. Every other\nimage that stands on "
-	       "that one is spoilt by it.\n\n");
-	option_print(commit_options, COMMIT_OPTIONS);
-}
 
 static int run_commit(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "commit", .word = argv,
-				 .words_max = 1 };
+	struct target target = { .command = "commit", .word = argv };
 	struct request request = { 0 };
-	int status = parse(&target, &request, &command_commit, commit_options,
-			   COMMIT_OPTIONS, argc, argv);
+	int status = parse(&target, &request, &command_commit, argc, argv);
 	char *base;
 
 	if (status >= 0)
@@ -360,7 +331,17 @@ const struct command command_commit = {
 	.name = "commit",
 	.summary = "fold a running machine's disk into what it stands on",
 	.run = run_commit,
-	.help = help_commit,
+	.synopsis = "[OPTIONS] NAME",
+	.about = "Moves what a disk of a running machine has of its own into the image that it\n"
+		 "stands on, while the guest works, and lets the disk go on with that. Every other\n"
+		 "image that stands on that one is spoilt by it.",
+	.examples = "lodge commit web\n"
+		    "lodge commit --speed 50M web",
+	.options = commit_options,
+	.option_count = OPTION_COUNT(commit_options),
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
 };
 
 /* --- rebase ----------------------------------------------------------------- */
@@ -382,25 +363,13 @@ static const struct option_spec rebase_options[] = {
 	OPTION_JSON,
 };
 
-#define REBASE_OPTIONS (sizeof(rebase_options) / sizeof(rebase_options[0]))
-
-static void help_rebase(void)
-{
-	printf("usage: lodge rebase [OPTIONS] NAME\n\n"
-	       "Lets a disk of a running machine stand on another image, or "
-	       "on none: what it\nlacks then is copied into it while the guest "
-	       "works.\n\n");
-	option_print(rebase_options, REBASE_OPTIONS);
-}
 
 static int run_rebase(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "rebase", .word = argv,
-				 .words_max = 1 };
+	struct target target = { .command = "rebase", .word = argv };
 	struct request request = { 0 };
-	int status = parse(&target, &request, &command_rebase, rebase_options,
-			   REBASE_OPTIONS, argc, argv);
+	int status = parse(&target, &request, &command_rebase, argc, argv);
 
 	if (status >= 0)
 		return status;
@@ -424,7 +393,16 @@ const struct command command_rebase = {
 	.name = "rebase",
 	.summary = "let a running machine's disk stand on another image",
 	.run = run_rebase,
-	.help = help_rebase,
+	.synopsis = "[OPTIONS] NAME",
+	.about = "Lets a disk of a running machine stand on another image, or on none: what it\n"
+		 "lacks then is copied into it while the guest works.",
+	.examples = "lodge rebase --backing new-base.qcow2 web\n"
+		    "lodge rebase --none web",
+	.options = rebase_options,
+	.option_count = OPTION_COUNT(rebase_options),
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
 };
 
 /* --- job -------------------------------------------------------------------- */
@@ -443,15 +421,6 @@ static const struct option_spec job_options[] = {
 	OPTION_JSON,
 };
 
-#define JOB_OPTIONS (sizeof(job_options) / sizeof(job_options[0]))
-
-static void help_job(void)
-{
-	printf("usage: lodge job [OPTIONS] NAME\n\n"
-	       "Tells what is done to a disk of a running machine by lodge "
-	       "mirror, commit or\nrebase, sets how fast, or ends it.\n\n");
-	option_print(job_options, JOB_OPTIONS);
-}
 
 static void print_job(const json_t *job)
 {
@@ -478,12 +447,10 @@ static void print_job(const json_t *job)
 static int run_job(const struct command_context *context, int argc,
 		   char **argv)
 {
-	struct target target = { .command = "job", .word = argv,
-				 .words_max = 1 };
+	struct target target = { .command = "job", .word = argv };
 	struct request request = { 0 };
 	json_t *more = NULL, *job;
-	int status = parse(&target, &request, &command_job, job_options,
-			   JOB_OPTIONS, argc, argv);
+	int status = parse(&target, &request, &command_job, argc, argv);
 
 	if (status >= 0)
 		return status;
@@ -512,5 +479,14 @@ const struct command command_job = {
 	.name = "job",
 	.summary = "look at, hurry or end what is done to a disk",
 	.run = run_job,
-	.help = help_job,
+	.synopsis = "[OPTIONS] NAME",
+	.about = "Tells what is done to a disk of a running machine by lodge mirror, commit or\n"
+		 "rebase, sets how fast, or ends it.",
+	.examples = "lodge job web\n"
+		    "lodge job --cancel web",
+	.options = job_options,
+	.option_count = OPTION_COUNT(job_options),
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
 };

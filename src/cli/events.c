@@ -38,8 +38,6 @@ static const struct option_spec events_options[] = {
 	{ "json", NULL, "print a JSON object a line", false, take_json },
 };
 
-#define OPTIONS (sizeof(events_options) / sizeof(events_options[0]))
-
 static const char *text_of(const json_t *event, const char *name)
 {
 	const char *text = json_string_value(json_object_get(event, name));
@@ -99,35 +97,16 @@ static int tell(struct api_client *client, const struct events *events)
 	}
 }
 
-static void help(void)
-{
-	printf("usage: lodge events [OPTIONS] [NAME]\n\n"
-	       "Tells what happened to the machines that are kept, or to one, "
-	       "the oldest first.\n\n");
-	option_print(events_options, OPTIONS);
-}
-
 static int run(const struct command_context *context, int argc, char **argv)
 {
 	struct events events = { 0 };
 	struct api_client client;
 	int words, status;
 
-	switch (option_parse_words("events", events_options, OPTIONS, argc,
-				   argv, &events, &words)) {
-	case OPTION_HELP:
-		help();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	if (words > 1) {
-		cli_error("events: unexpected argument \"%s\"; see lodge help "
-			  "events", argv[1]);
-		return MACHINE_USAGE;
-	}
+	status = command_take(NULL, &command_events, argc, argv, &events,
+			      &words);
+	if (status >= 0)
+		return status;
 	events.vm = words ? argv[0] : NULL;
 	status = managed_open(&client, "events", API_START);
 	if (status == MACHINE_OK)
@@ -140,5 +119,13 @@ const struct command command_events = {
 	.name = "events",
 	.summary = "tell what happened to kept machines",
 	.run = run,
-	.help = help,
+	.synopsis = "[OPTIONS] [NAME]",
+	.about = "Tells what happened to the machines that are kept, or to one, the oldest first.",
+	.examples = "lodge events web\n"
+		    "lodge events --follow --json",
+	.options = events_options,
+	.option_count = OPTION_COUNT(events_options),
+	.words = "kept",
+	.words_max = 1,
+	.missing = "",
 };

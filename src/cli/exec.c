@@ -161,8 +161,8 @@ static int split(int argc, char **argv, char **out, int *used)
 }
 
 /* -1: go on; else the exit status. */
-static int parse(struct exec *exec, const struct option_spec *specs,
-		 size_t count, int argc, char **argv, void (*help)(void))
+static int parse(struct exec *exec, const struct command *command, int argc,
+		 char **argv)
 {
 	char **ours = calloc(2 * (size_t)argc + 1, sizeof(*ours));
 	int used, words = 0, status;
@@ -172,8 +172,7 @@ static int parse(struct exec *exec, const struct option_spec *specs,
 		cli_error("%s: out of memory", exec->command);
 		return MACHINE_FAILED;
 	}
-	status = option_take_words(exec->command, specs, count, n, ours, exec,
-				   &words, help);
+	status = command_options(command, n, ours, exec, &words);
 	exec->machine = words ? ours[0] : NULL;
 	exec->word = argv + used;
 	exec->words = argc - used;
@@ -192,13 +191,8 @@ static int parse(struct exec *exec, const struct option_spec *specs,
 
 /* --- exec ----------------------------------------------------------------------- */
 
-static void help_exec(void)
+static void more_exec(void)
 {
-	printf("usage: lodge exec [OPTIONS] NAME -- COMMAND [ARGUMENT...]\n\n"
-	       "Runs a command in the guest of a running machine, without a "
-	       "network, by\nthe agent in the guest: see lodge help agent. With -it it is "
-	       "like a\ncommand at a terminal.\n\n");
-	option_print(options, OPTIONS);
 	printf("\nExit status: that of the command, 128 and more for a signal; "
 	       "126 it cannot be\nrun, 127 not found, 125 the machine has no "
 	       "agent that answers, 2 wrong usage.\n");
@@ -208,7 +202,7 @@ static int run_exec(const struct command_context *context, int argc,
 		    char **argv)
 {
 	struct exec exec = { .command = "exec", .timeout = EXEC_TIMEOUT };
-	int status = parse(&exec, options, OPTIONS, argc, argv, help_exec);
+	int status = parse(&exec, &command_exec, argc, argv);
 
 	if (status >= 0)
 		return status;
@@ -224,17 +218,23 @@ const struct command command_exec = {
 	.name = "exec",
 	.summary = "run a command in a machine's guest",
 	.run = run_exec,
-	.help = help_exec,
+	.synopsis = "[OPTIONS] NAME -- COMMAND [ARGUMENT...]",
+	.about = "Runs a command in the guest of a running machine, without a network, by\n"
+		 "the agent in the guest: see lodge help agent. With -it it is like a\n"
+		 "command at a terminal.",
+	.examples = "lodge exec web -- uname -a\n"
+		    "lodge exec -it web -- sh",
+	.options = options,
+	.option_count = OPTIONS,
+	.words = "running",
+	.words_max = COMMAND_MANY,
+	.more = more_exec,
 };
 
 /* --- shell ------------------------------------------------------------------------ */
 
-static void help_shell(void)
+static void more_shell(void)
 {
-	printf("usage: lodge shell [OPTIONS] NAME\n\n"
-	       "A login shell in the guest of a running machine, on this "
-	       "terminal, as\nlodge exec -it runs commands.\n\n");
-	option_print(options + 2, SHELL_OPTIONS);
 	printf("\nExit status: as of lodge exec.\n");
 }
 
@@ -247,8 +247,7 @@ static int run_shell(const struct command_context *context, int argc,
 		.interactive = true,
 		.terminal = isatty(STDIN_FILENO),
 	};
-	int status = parse(&exec, options + 2, SHELL_OPTIONS, argc, argv,
-			   help_shell);
+	int status = parse(&exec, &command_shell, argc, argv);
 
 	if (status >= 0)
 		return status;
@@ -264,5 +263,14 @@ const struct command command_shell = {
 	.name = "shell",
 	.summary = "log in to a machine's guest",
 	.run = run_shell,
-	.help = help_shell,
+	.synopsis = "[OPTIONS] NAME",
+	.about = "A login shell in the guest of a running machine, on this terminal, as\n"
+		 "lodge exec -it runs commands.",
+	.examples = "lodge shell web\n"
+		    "lodge shell --user lodge web",
+	.options = options + 2,
+	.option_count = SHELL_OPTIONS,
+	.words = "running",
+	.words_max = COMMAND_MANY,
+	.more = more_shell,
 };

@@ -173,19 +173,11 @@ static void show_engines(void)
 	    why[0] ? ": " : "", why);
 }
 
-static void help(void)
-{
-	printf("usage: lodge host\n\n"
-	       "Prints what this machine offers to guests: processors, "
-	       "memory, huge pages,\nio_uring, the engines and why one is not "
-	       "usable, and which one auto takes.\n");
-}
-
 static int run_host(const struct command_context *context, int argc,
 		    char **argv)
 {
-	int status = option_take_words("host", NULL, 0, argc, argv, NULL, NULL,
-				       help);
+	int words, status = command_take(NULL, &command_host, argc, argv, NULL,
+				  &words);
 
 	if (status >= 0)
 		return status;
@@ -201,5 +193,7 @@ const struct command command_host = {
 	.name = "host",
 	.summary = "tell what this machine offers: engines, memory, ...",
 	.run = run_host,
-	.help = help,
+	.about = "Prints what this machine offers to guests: processors, memory, huge pages,\n"
+		 "io_uring, the engines and why one is not usable, and which one auto takes.",
+	.examples = "lodge host",
 };

@@ -132,6 +132,7 @@ const struct image_part image_build = {
 			"an ssh\nserver, cloud-init, and GRUB for BIOS and UEFI. Needs "
 			"no privileges where the\nhost lets users have namespaces, and "
 			"some 2 GiB of room.",
+		.examples = "lodge image build debian --size 20G --package nginx",
 		.options = options,
 		.option_count = OPTION_COUNT(options),
 		.words_min = 1,

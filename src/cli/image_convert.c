@@ -196,6 +196,7 @@ const struct image_part image_import = {
 		.summary = "make an image of a disk image",
 		.about = "Makes an image of a disk image of any format, or of the "
 			   "disk in an OVA file.",
+		.examples = "lodge image import disk.vmdk --name old-server",
 		.options = import_options,
 		.option_count = OPTION_COUNT(import_options),
 		.words_min = 1,
@@ -422,6 +423,8 @@ const struct image_part image_export = {
 			   "vmdk, vhdx, vdi, raw,\nor to an OVA file for "
 			   "VirtualBox and VMware. After an interruption the same "
 			   "command goes on.",
+		.examples = "lodge image export debian debian.ova\n"
+			    "lodge image export web web.qcow2 --machine",
 		.options = export_options,
 		.option_count = OPTION_COUNT(export_options),
 		.words_min = 2,

@@ -84,6 +84,7 @@ const struct image_part image_catalogue = {
 		.synopsis = "[OPTIONS]",
 		.summary = "list what pull knows by name",
 		.about = "Lists the images that lodge image pull knows by name.",
+		.examples = "lodge image catalogue",
 		.options = catalogue_options,
 		.option_count = OPTION_COUNT(catalogue_options),
 	},
@@ -310,6 +311,8 @@ const struct image_part image_pull = {
 			"by its address.\nIts checksum is verified always. When it is "
 			"interrupted, the same command goes\non. Proxies are taken from "
 			"http_proxy, https_proxy and no_proxy.",
+		.examples = "lodge image pull debian-12\n"
+			    "lodge image pull https://example.org/disk.qcow2 --checksum sha256:...",
 		.options = pull_options,
 		.option_count = OPTION_COUNT(pull_options),
 		.words_min = 1,

@@ -178,23 +178,15 @@ static void print_devices(const json_t *list)
 		print_device(device);
 }
 
-static void help(void)
-{
-	printf("usage: lodge inspect [--json] NAME\n\n"
-	       "Shows a running machine's memory map, PCI functions, interrupt "
-	       "routes, and the\nregisters of its devices.\n\n"
-	       "  --json                print a JSON object\n");
-}
-
 static int run_inspect(const struct command_context *context, int argc,
 		       char **argv)
 {
-	struct target target = { .command = "inspect", .words_min = 1,
-				 .words_max = 1 };
+	struct target target;
+	int status;
 	json_t *result;
 
-	if (target_parse(&target, TARGET_JSON, argc, argv))
-		return target_status(&target, help);
+	if (target_take(&target, &command_inspect, argc, argv, &status))
+		return status;
 	result = target_call(&target, "inspect", NULL, PATIENCE, NULL);
 	target_close(&target);
 	if (!result)
@@ -220,5 +212,15 @@ const struct command command_inspect = {
 	.name = "inspect",
 	.summary = "show a machine's devices, PCI, interrupts, memory map",
 	.run = run_inspect,
-	.help = help,
+	.synopsis = "[--json] NAME",
+	.about = "Shows a running machine's memory map, PCI functions, interrupt routes, and the\n"
+		 "registers of its devices.",
+	.examples = "lodge inspect web\n"
+		    "lodge inspect --json web",
+	.options = target_json_option,
+	.option_count = 1,
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };

@@ -184,25 +184,18 @@ static void print_row(const json_t *row)
 	printf("\n");
 }
 
-static void help_ps(void)
-{
-	printf("usage: lodge ps [--json]\n\n"
-	       "Lists your machines: those that are kept (lodge create), in "
-	       "all their states, and\nthose of lodge run while they run.\n\n"
-	       "  --json                print a JSON list of objects\n");
-}
-
 static int run_ps(const struct command_context *context, int argc, char **argv)
 {
-	struct target target = { .command = "ps", .words_max = 0 };
+	struct target target;
+	int status;
 	json_t *running, *list, *row;
 	struct api_client client;
 	struct vmm_error error;
 	int rc;
 	size_t i;
 
-	if (target_parse(&target, TARGET_JSON, argc, argv))
-		return target_status(&target, help_ps);
+	if (target_take(&target, &command_ps, argc, argv, &status))
+		return status;
 	running = json_array();
 	list = json_array();
 	rc = api_open(&client, API_IF_KEPT, &error);
@@ -234,5 +227,11 @@ const struct command command_ps = {
 	.name = "ps",
 	.summary = "list all your machines",
 	.run = run_ps,
-	.help = help_ps,
+	.synopsis = "[--json]",
+	.about = "Lists your machines: those that are kept (lodge create), in all their states, and\n"
+		 "those of lodge run while they run.",
+	.examples = "lodge ps\n"
+		    "lodge ps --json",
+	.options = target_json_option,
+	.option_count = 1,
 };

@@ -54,18 +54,6 @@ static const struct option_spec options[] = {
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
-static void help_limit(void)
-{
-	printf("usage: lodge limit [OPTIONS] NAME [iops=N] [bps=SIZE] "
-	       "[burst=TIME]\n\n"
-	       "Shows how many requests and bytes a disk of a running machine "
-	       "may do in a second,\nor sets it; 0 is no limit. After a rest a "
-	       "disk may make up for TIME, such as 500ms\nor 2s (100ms).\n\n"
-	       "Of a network card they are pps-out=N, bps-out=SIZE (frames and "
-	       "bytes that the guest\nsends), pps-in=N and bps-in=SIZE.\n\n");
-	option_print(options, OPTIONS);
-}
-
 /* What a word sets: 0, 1: it is none of them, or -1 after an error. */
 static int value_of(const struct request *request, const char *word,
 		    uint64_t *value)
@@ -171,16 +159,11 @@ static int run_limit(const struct command_context *context, int argc,
 	struct target target = { .command = "limit", .word = argv };
 	struct request request = { 0 };
 	json_t *more, *result;
-	int status = option_take_words("limit", options, OPTIONS, argc, argv,
-				       &request, &target.words, help_limit);
+	int status = command_take(NULL, &command_limit, argc, argv, &request,
+				  &target.words);
 
 	if (status >= 0)
 		return status;
-	if (!target.words) {
-		cli_error("limit: usage: lodge limit [OPTIONS] NAME [iops=N] "
-			  "[bps=SIZE] [burst=TIME]");
-		return MACHINE_USAGE;
-	}
 	if (request.disk && request.net) {
 		cli_error("limit: give --disk or --net");
 		return MACHINE_USAGE;
@@ -203,5 +186,19 @@ const struct command command_limit = {
 	.name = "limit",
 	.summary = "show or set how much a machine's disk or card may do",
 	.run = run_limit,
-	.help = help_limit,
+	.synopsis = "[OPTIONS] NAME [iops=N] [bps=SIZE] [burst=TIME]",
+	.about = "Shows how many requests and bytes a disk of a running machine may do in a second,\n"
+		 "or sets it; 0 is no limit. After a rest a disk may make up for TIME, such as 500ms\n"
+		 "or 2s (100ms).\n"
+		 "\n"
+		 "Of a network card they are pps-out=N, bps-out=SIZE (frames and bytes that the guest\n"
+		 "sends), pps-in=N and bps-in=SIZE.",
+	.examples = "lodge limit web\n"
+		    "lodge limit web iops=500 bps=50M\n"
+		    "lodge limit --net 0 web bps-out=10M",
+	.options = options,
+	.option_count = OPTIONS,
+	.words = "running limit",
+	.words_min = 1,
+	.words_max = COMMAND_MANY,
 };

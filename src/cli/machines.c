@@ -86,22 +86,16 @@ static void print_list(const json_t *list)
 		print_row(status);
 }
 
-static void help_list(void)
-{
-	printf("usage: lodge list [--json]\n\n"
-	       "Lists your running machines.\n\n"
-	       "  --json                print a JSON list of objects\n");
-}
-
 static int run_list(const struct command_context *context, int argc,
 		    char **argv)
 {
-	struct target target = { .command = "list", .words_max = 0 };
+	struct target target;
+	int status;
 	struct vmm_error error;
 	json_t *list;
 
-	if (target_parse(&target, TARGET_JSON, argc, argv))
-		return target_status(&target, help_list);
+	if (target_take(&target, &command_list, argc, argv, &status))
+		return status;
 	list = json_array();
 	if (remote_each(collect, list, &error)) {
 		json_decref(list);
@@ -120,7 +114,12 @@ const struct command command_list = {
 	.name = "list",
 	.summary = "list the running machines",
 	.run = run_list,
-	.help = help_list,
+	.synopsis = "[--json]",
+	.about = "Lists your running machines.",
+	.examples = "lodge list\n"
+		    "lodge list --json",
+	.options = target_json_option,
+	.option_count = 1,
 };
 
 /* --- status ----------------------------------------------------------------- */
@@ -177,31 +176,24 @@ static void print_status(const json_t *status)
 	target_print_shares(json_object_get(status, "shares"), "share      ");
 }
 
-static void help_status(void)
-{
-	printf("usage: lodge status [--json] NAME\n\n"
-	       "Tells about one running machine.\n\n"
-	       "  --json                print a JSON object\n");
-}
-
 static int run_status(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "status", .words_min = 1,
-				 .words_max = 1 };
-	json_t *status;
+	struct target target;
+	json_t *told;
+	int status;
 
-	if (target_parse(&target, TARGET_JSON, argc, argv))
-		return target_status(&target, help_status);
-	status = target_call(&target, "status", NULL, PATIENCE, NULL);
+	if (target_take(&target, &command_status, argc, argv, &status))
+		return status;
+	told = target_call(&target, "status", NULL, PATIENCE, NULL);
 	target_close(&target);
-	if (!status)
+	if (!told)
 		return MACHINE_FAILED;
 	if (target.json)
-		target_print_json(status);
+		target_print_json(told);
 	else
-		print_status(status);
-	json_decref(status);
+		print_status(told);
+	json_decref(told);
 	return MACHINE_OK;
 }
 
@@ -209,23 +201,19 @@ const struct command command_status = {
 	.name = "status",
 	.summary = "tell about a running machine",
 	.run = run_status,
-	.help = help_status,
+	.synopsis = "[--json] NAME",
+	.about = "Tells about one running machine.",
+	.examples = "lodge status web\n"
+		    "lodge status --json web",
+	.options = target_json_option,
+	.option_count = 1,
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };
 
 /* --- pause, resume ---------------------------------------------------------- */
-
-static void help_pause(void)
-{
-	printf("usage: lodge pause NAME\n\n"
-	       "Stops a machine's processors and its clock until lodge resume. "
-	       "The guest does not\nnotice, but for what others tell it.\n");
-}
-
-static void help_resume(void)
-{
-	printf("usage: lodge resume NAME\n\n"
-	       "Lets a machine go on that lodge pause has stopped.\n");
-}
 
 /* A kept machine has done it; why it may be paused all the same. */
 static int why_paused(struct target *target, char *reason, size_t size)
@@ -239,22 +227,21 @@ static int why_paused(struct target *target, char *reason, size_t size)
 }
 
 /* Calls the command; *reason: why the machine is paused after it, or "". */
-static int hold(const char *command, void (*help)(void), int argc, char **argv,
+static int hold(const struct command *command, int argc, char **argv,
 		char *reason, size_t size)
 {
-	struct target target = { .command = command, .words_min = 1,
-				 .words_max = 1 };
+	struct target target;
 	json_t *result;
 	int status;
 
 	*reason = '\0';
-	if (target_parse(&target, 0, argc, argv))
-		return target_status(&target, help);
-	if (managed_say(command, target.word[0], command, NULL, NULL,
+	if (target_take(&target, command, argc, argv, &status))
+		return status;
+	if (managed_say(command->name, target.word[0], command->name, NULL, NULL,
 			&status))
 		return status == MACHINE_OK ? why_paused(&target, reason, size) :
 					      status;
-	result = target_call(&target, command, NULL, PATIENCE, NULL);
+	result = target_call(&target, command->name, NULL, PATIENCE, NULL);
 	target_close(&target);
 	snprintf(reason, size, "%s", text_of(result, "reason"));
 	json_decref(result);
@@ -266,14 +253,14 @@ static int run_pause(const struct command_context *context, int argc,
 {
 	char reason[REASON_MAX];
 
-	return hold("pause", help_pause, argc, argv, reason, sizeof(reason));
+	return hold(&command_pause, argc, argv, reason, sizeof(reason));
 }
 
 static int run_resume(const struct command_context *context, int argc,
 		      char **argv)
 {
 	char reason[REASON_MAX] = "";
-	int status = hold("resume", help_resume, argc, argv, reason,
+	int status = hold(&command_resume, argc, argv, reason,
 			  sizeof(reason));
 
 	if (status != MACHINE_OK || !*reason)
@@ -286,34 +273,40 @@ const struct command command_pause = {
 	.name = "pause",
 	.summary = "stop a machine's processors for a while",
 	.run = run_pause,
-	.help = help_pause,
+	.synopsis = "NAME",
+	.about = "Stops a machine's processors and its clock until lodge resume. The guest does not\n"
+		 "notice, but for what others tell it.",
+	.examples = "lodge pause web",
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };
 
 const struct command command_resume = {
 	.name = "resume",
 	.summary = "let a paused machine go on",
 	.run = run_resume,
-	.help = help_resume,
+	.synopsis = "NAME",
+	.about = "Lets a machine go on that lodge pause has stopped.",
+	.examples = "lodge resume web",
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };
 
 /* --- reset -------------------------------------------------------------------- */
 
-static void help_reset(void)
-{
-	printf("usage: lodge reset NAME\n\n"
-	       "Presses a machine's reset button.\n");
-}
-
 static int run_reset(const struct command_context *context, int argc,
 		     char **argv)
 {
-	struct target target = { .command = "reset", .words_min = 1,
-				 .words_max = 1 };
+	struct target target;
 	json_t *result;
 	int status;
 
-	if (target_parse(&target, 0, argc, argv))
-		return target_status(&target, help_reset);
+	if (target_take(&target, &command_reset, argc, argv, &status))
+		return status;
 	if (managed_say("reset", target.word[0], "reset", NULL, NULL,
 			&status))
 		return status;
@@ -327,5 +320,11 @@ const struct command command_reset = {
 	.name = "reset",
 	.summary = "press a machine's reset button",
 	.run = run_reset,
-	.help = help_reset,
+	.synopsis = "NAME",
+	.about = "Presses a machine's reset button.",
+	.examples = "lodge reset web",
+	.words = "running",
+	.words_min = 1,
+	.words_max = 1,
+	.missing = "a machine's name",
 };

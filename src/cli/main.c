@@ -15,21 +15,26 @@ static int run_version(const struct command_context *context, int argc,
 		       char **argv);
 static int run_help(const struct command_context *context, int argc,
 		    char **argv);
-static void help_version(void);
-static void help_help(void);
 
 static const struct command command_version = {
 	.name = "version",
 	.summary = "print the version",
 	.run = run_version,
-	.help = help_version,
+	.about = "Prints lodge's version.",
+	.examples = "lodge version",
 };
 
 static const struct command command_help = {
 	.name = "help",
 	.summary = "explain a command",
 	.run = run_help,
-	.help = help_help,
+	.synopsis = "[COMMAND [VERB]]",
+	.about = "Lists the commands, or explains one.",
+	.examples = "lodge help run\n"
+		    "lodge help image pull",
+	.words = "command",
+	.words_max = 2,
+	.missing = "",
 };
 
 static const struct command *const commands[] = {
@@ -109,18 +114,13 @@ static const struct command *find_command(const char *name)
 static int run_version(const struct command_context *context, int argc,
 		       char **argv)
 {
-	int status = option_take_words("version", NULL, 0, argc, argv, NULL,
-				       NULL, help_version);
+	int words, status = command_take(NULL, &command_version, argc, argv,
+					 NULL, &words);
 
 	if (status >= 0)
 		return status;
 	printf("lodge %s\n", LODGE_VERSION);
 	return MACHINE_OK;
-}
-
-static void help_version(void)
-{
-	printf("usage: lodge version\n\nPrints lodge's version.\n");
 }
 
 static bool asks_for_help(const char *argument)
@@ -146,31 +146,26 @@ static int run_help(const struct command_context *context, int argc,
 {
 	const struct command *command;
 
-	if (argc == 1 && asks_for_help(argv[0])) {
-		help_help();
-		return MACHINE_OK;
-	}
-	if (!argc) {
+	int words, status = command_take(NULL, &command_help, argc, argv, NULL,
+					 &words);
+
+	if (status >= 0)
+		return status;
+	if (!words) {
 		print_usage(stdout);
 		return MACHINE_OK;
 	}
 	command = find_command(argv[0]);
 	if (!command)
 		return MACHINE_USAGE;
-	if (argc > 1 && command->verbs)
-		return help_verb(command, argc - 1, argv + 1);
-	if (argc > 1) {
+	if (words > 1 && command->verbs)
+		return help_verb(command, words - 1, argv + 1);
+	if (words > 1) {
 		cli_error("help: one command at a time");
 		return MACHINE_USAGE;
 	}
 	command_explain(NULL, command);
 	return MACHINE_OK;
-}
-
-static void help_help(void)
-{
-	printf("usage: lodge help [COMMAND]\n\n"
-	       "Lists the commands, or explains one.\n");
 }
 
 int main(int argc, char **argv)

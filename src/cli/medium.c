@@ -27,18 +27,6 @@ static int call(struct target *target, const char *command, json_t *request)
 
 /* --- insert ----------------------------------------------------------------- */
 
-static void help_insert(void)
-{
-	printf("usage: lodge insert [--force] NAME PATH[,readonly] [DRIVE]\n\n"
-	       "Puts an image into a drive of a running machine, in place of "
-	       "what is in it: an ISO\ninto cd1 or cd2, a floppy disk into "
-	       "floppy1 or floppy2. With one drive, DRIVE need\nnot be given; "
-	       "lodge status NAME lists them. The guest sees that the medium "
-	       "has\nchanged.\n\n"
-	       "  --force               even if the guest holds the one that is "
-	       "there\n");
-}
-
 /* NULL: *status says why not. */
 static json_t *insertion(const struct target *target,
 			 const struct machine_disk *disk, int *status)
@@ -69,17 +57,21 @@ static json_t *insertion(const struct target *target,
 	return request;
 }
 
+static const struct option_spec insert_options[] = {
+	{ "force", NULL, "even if the guest holds the one that is there", false,
+	  target_take_force },
+};
+
 static int run_insert(const struct command_context *context, int argc,
 		      char **argv)
 {
-	struct target target = { .command = "insert", .words_min = 2,
-				 .words_max = 3 };
+	struct target target;
 	struct machine_disk disk;
 	json_t *request = NULL;
 	int status = MACHINE_USAGE;
 
-	if (target_parse(&target, TARGET_FORCE, argc, argv))
-		return target_status(&target, help_insert);
+	if (target_take(&target, &command_insert, argc, argv, &status))
+		return status;
 	if (!floppy_parse("insert", target.word[1], &disk))
 		request = insertion(&target, &disk, &status);
 	free((char *)disk.path);
@@ -90,29 +82,36 @@ const struct command command_insert = {
 	.name = "insert",
 	.summary = "put a CD or floppy disk into a running machine",
 	.run = run_insert,
-	.help = help_insert,
+	.synopsis = "[--force] NAME PATH[,readonly] [DRIVE]",
+	.about = "Puts an image into a drive of a running machine, in place of what is in it: an ISO\n"
+		 "into cd1 or cd2, a floppy disk into floppy1 or floppy2. With one drive, DRIVE need\n"
+		 "not be given; lodge status NAME lists them. The guest sees that the medium has\n"
+		 "changed.",
+	.examples = "lodge insert web debian.iso\n"
+		    "lodge insert web tools.img,readonly floppy1",
+	.options = insert_options,
+	.option_count = 1,
+	.words = "running file drive",
+	.words_min = 2,
+	.words_max = 3,
+	.missing = "a machine's name|an image's path",
 };
 
 /* --- eject ------------------------------------------------------------------ */
 
-static void help_eject(void)
-{
-	printf("usage: lodge eject [--force] NAME [DRIVE]\n\n"
-	       "Takes the medium out of a running machine's drive: cd1, cd2, "
-	       "floppy1 or floppy2.\nWith one drive, DRIVE need not be given; "
-	       "lodge status NAME lists them. A guest\nthat holds a CD, as "
-	       "while it is mounted, is told that the button was pressed.\n\n"
-	       "  --force               even if the guest holds it\n");
-}
+static const struct option_spec eject_options[] = {
+	{ "force", NULL, "even if the guest holds it", false,
+	  target_take_force },
+};
 
 static int run_eject(const struct command_context *context, int argc,
 		     char **argv)
 {
-	struct target target = { .command = "eject", .words_min = 1,
-				 .words_max = 2 };
+	struct target target;
+	int status;
 
-	if (target_parse(&target, TARGET_FORCE, argc, argv))
-		return target_status(&target, help_eject);
+	if (target_take(&target, &command_eject, argc, argv, &status))
+		return status;
 	return call(&target, "eject",
 		    json_pack("{sbss*}", "force", (int)target.force, "drive",
 			      target.words > 1 ? target.word[1] : NULL));
@@ -122,5 +121,16 @@ const struct command command_eject = {
 	.name = "eject",
 	.summary = "take a CD or floppy disk out of a running machine",
 	.run = run_eject,
-	.help = help_eject,
+	.synopsis = "[--force] NAME [DRIVE]",
+	.about = "Takes the medium out of a running machine's drive: cd1, cd2, floppy1 or floppy2.\n"
+		 "With one drive, DRIVE need not be given; lodge status NAME lists them. A guest\n"
+		 "that holds a CD, as while it is mounted, is told that the button was pressed.",
+	.examples = "lodge eject web\n"
+		    "lodge eject --force web cd1",
+	.options = eject_options,
+	.option_count = 1,
+	.words = "running drive",
+	.words_min = 1,
+	.words_max = 2,
+	.missing = "a machine's name",
 };

@@ -335,6 +335,8 @@ static const struct part part_create = {
 		.synopsis = "NAME [OPTIONS]",
 		.summary = "make a network",
 		.about = "Makes a network; lodge run --net network=NAME joins it.",
+		.examples = "lodge net create lab\n"
+			    "lodge net create lab --kind isolated --subnet 10.1.0.0/24",
 		.options = properties,
 		.option_count = PROPERTIES,
 		.words_min = 1,
@@ -392,6 +394,7 @@ static const struct part part_list = {
 		.synopsis = "[--json]",
 		.summary = "list your networks",
 		.about = "Lists your networks.",
+		.examples = "lodge net list",
 		.options = JSON_OPTION,
 		.option_count = 1,
 	},
@@ -421,6 +424,7 @@ static const struct part part_show = {
 		.synopsis = "NAME [--json]",
 		.summary = "tell about a network",
 		.about = "Tells about a network, and which machines use it.",
+		.examples = "lodge net show lab",
 		.options = JSON_OPTION,
 		.option_count = 1,
 		.words_min = 1,
@@ -457,6 +461,7 @@ static const struct part part_edit = {
 		.summary = "change a network that nobody uses",
 		.about = "Changes what the options say of a network that no machine "
 			   "uses.",
+		.examples = "lodge net edit lab --domain lab.example",
 		.options = properties,
 		.option_count = PROPERTIES,
 		.words_min = 1,
@@ -489,6 +494,7 @@ static const struct part part_delete = {
 		.synopsis = "NAME [--json]",
 		.summary = "take a network away",
 		.about = "Takes a network away that no machine uses.",
+		.examples = "lodge net delete lab",
 		.options = JSON_OPTION,
 		.option_count = 1,
 		.words_min = 1,
@@ -585,6 +591,8 @@ static const struct part part_rules = {
 		.summary = "say what a machine may reach",
 		.about = "Says what a machine of a network may reach, and who it; or "
 			   "shows that.",
+		.examples = "lodge net rules lab web --rule \"in allow tcp any 80\"\n"
+			    "lodge net rules lab web --clear",
 		.options = rule_options,
 		.option_count = OPTION_COUNT(rule_options),
 		.words_min = 2,
@@ -621,6 +629,7 @@ static const struct part part_serve = {
 		.summary = "be the switch of a network",
 		.about = "Is the switch of a network until its last machine ends; "
 			   "the first one starts\nit.",
+		.examples = "lodge net serve lab",
 		.words_min = 1,
 		.words_max = 1,
 		.missing = "a network's name",
@@ -676,6 +685,8 @@ const struct command command_net = {
 	.summary = "make, list and delete networks between machines",
 	.about = "The networks that join machines: lodge run --net "
 		 "network=NAME.",
+	.examples = "lodge net create lab --subnet 10.1.0.0/24\n"
+		    "lodge run debian --net network=lab",
 	.verbs = verbs,
 	.verb_count = OPTION_COUNT(verbs),
 	.run = run_net,

@@ -18,6 +18,7 @@
 
 #define WORD_MAX    32
 #define HELP_COLUMN 24
+#define HELP_WIDTH  79
 
 void cli_error(const char *format, ...)
 {
@@ -213,12 +214,12 @@ enum option_outcome option_parse_words(const char *command,
 		if (option && (!strcmp(argv[i], "--help") ||
 			       !strcmp(argv[i], "-h")))
 			return OPTION_HELP;
-		if (option && words && !strcmp(argv[i], "--")) {
+		if (option && !strcmp(argv[i], "--")) {
 			only_words = true;
 		} else if (option && argv[i][1] == '-' && argv[i][2]) {
 			outcome = take_option(command, options, count, argc,
 					      argv, &i, seen, config);
-		} else if (!option && words) {
+		} else if (!option) {
 			argv[found++] = argv[i];
 		} else {
 			cli_error("%s: unexpected argument \"%s\"; see "
@@ -228,59 +229,46 @@ enum option_outcome option_parse_words(const char *command,
 		if (outcome != OPTION_GO_ON)
 			return outcome;
 	}
-	if (words)
-		*words = found;
+	*words = found;
 	return OPTION_GO_ON;
 }
 
-enum option_outcome option_parse(const char *command,
-				 const struct option_spec *options,
-				 size_t count, int argc, char **argv,
-				 void *config)
+void cli_fill(const char *text, size_t used, size_t indent)
 {
-	return option_parse_words(command, options, count, argc, argv, config,
-				  NULL);
-}
+	bool first = true;
 
-int option_take_words(const char *command, const struct option_spec *options,
-		      size_t count, int argc, char **argv, void *config,
-		      int *words, void (*help)(void))
-{
-	switch (option_parse_words(command, options, count, argc, argv, config,
-				   words)) {
-	case OPTION_HELP:
-		help();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
+	while (*text) {
+		size_t length = strcspn(text, " \n");
+
+		if (used > indent && !first &&
+		    used + 1 + length > HELP_WIDTH) {
+			printf("\n");
+			used = 0;
+			first = true;
+		}
+		if (used < indent)
+			printf("%*s", (int)(indent - used), "");
+		used = used < indent ? indent : used;
+		printf("%s%.*s", first ? "" : " ", (int)length, text);
+		used += length + !first;
+		first = false;
+		text += length;
+		text += *text != '\0';
 	}
-	return -1;
+	printf("\n");
 }
 
 void option_print(const struct option_spec *options, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const char *text = options[i].help;
 		int used = printf("  --%s%s%s", options[i].name,
 				  options[i].value ? " " : "",
 				  options[i].value ? options[i].value : "");
 
-		/* A newline in the help goes on in the same column. */
-		for (;;) {
-			int length = (int)strcspn(text, "\n");
-
-			if (used > HELP_COLUMN - 2) {
-				printf("\n");
-				used = 0;
-			}
-			printf("%*s%.*s\n", HELP_COLUMN - used, "", length,
-			       text);
-			text += length;
-			if (!*text++)
-				break;
+		if (used > HELP_COLUMN - 2) {
+			printf("\n");
 			used = 0;
 		}
+		cli_fill(options[i].help, (size_t)used, HELP_COLUMN);
 	}
 }

@@ -33,32 +33,22 @@ enum option_outcome {
 
 /*
  * Takes every argument of `command` ("run"): --name VALUE, --name=VALUE and
- * --name. Each at most once unless it repeats; no other arguments.
- */
-enum option_outcome option_parse(const char *command,
-				 const struct option_spec *options,
-				 size_t count, int argc, char **argv,
-				 void *config);
-
-/*
- * The same for a command that takes words as well: they are moved to the front
- * of argv, in their order; *words is their number. Behind "--" all are words.
+ * --name, each at most once unless it repeats. Words are moved to the front of
+ * argv, in their order; *words is their number. Behind "--" all are words.
  */
 enum option_outcome option_parse_words(const char *command,
 				       const struct option_spec *options,
 				       size_t count, int argc, char **argv,
 				       void *config, int *words);
 
-/*
- * The same with --help and errors dealt with: -1, go on; else the exit status
- * (`help` printed it all, or cli_error() was told what is wrong).
- */
-int option_take_words(const char *command, const struct option_spec *options,
-		      size_t count, int argc, char **argv, void *config,
-		      int *words, void (*help)(void));
-
 /* The options with their help, a line or more each, to stdout. */
 void option_print(const struct option_spec *options, size_t count);
+
+/*
+ * Words of a help behind the `used` columns of a line, from column `indent`
+ * on, in as many lines as they take; a newline is a space.
+ */
+void cli_fill(const char *text, size_t used, size_t indent);
 
 /* One line on stderr, with "lodge: " before and a newline after it. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

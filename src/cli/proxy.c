@@ -183,16 +183,6 @@ static int proxy_with(struct proxy *proxy, const char *name, uint16_t port)
 	return status;
 }
 
-static void help(void)
-{
-	printf("usage: lodge proxy [OPTIONS] NAME PORT\n\n"
-	       "Connects our standard input and output to a TCP port of the "
-	       "guest of a running\nmachine (127.0.0.1 there), without a "
-	       "network (see lodge help agent). lodge ssh "
-	       "--config\nprints settings of ssh that use it.\n\n");
-	option_print(options, OPTIONS);
-}
-
 static bool parse_port(const char *text, uint16_t *port)
 {
 	char *end;
@@ -212,8 +202,8 @@ static int run(const struct command_context *context, int argc, char **argv)
 	if (!proxy)
 		return MACHINE_FAILED;
 	proxy->timeout = EXEC_TIMEOUT;
-	status = option_take_words("proxy", options, OPTIONS, argc, argv, proxy,
-				   &words, help);
+	status = command_options(&command_proxy, argc, argv,
+				 proxy, &words);
 	if (status < 0 && words == 2 && parse_port(argv[1], &port)) {
 		status = proxy_with(proxy, argv[0], port);
 	} else if (status < 0) {
@@ -229,5 +219,13 @@ const struct command command_proxy = {
 	.name = "proxy",
 	.summary = "connect to a TCP port of a machine's guest",
 	.run = run,
-	.help = help,
+	.synopsis = "[OPTIONS] NAME PORT",
+	.about = "Connects our standard input and output to a TCP port of the guest of a running\n"
+		 "machine (127.0.0.1 there), without a network (see lodge help agent). lodge ssh --config\n"
+		 "prints settings of ssh that use it.",
+	.examples = "lodge proxy web 80",
+	.options = options,
+	.option_count = OPTIONS,
+	.words = "running",
+	.words_max = COMMAND_MANY,
 };

@@ -570,6 +570,10 @@ const struct command command_run = {
 		 "the keys. It boots an image of lodge\nimage, with a disk of "
 		 "its own that is kept under the machine's name; without\n"
 		 "IMAGE and --kernel the default guest.",
+	.examples = "lodge run\n"
+		    "lodge run debian --name web --memory 2G --publish 8080:80\n"
+		    "lodge run --kernel vmlinuz --initrd initrd.img --cpus 2\n"
+		    "lodge run --firmware uefi --cdrom debian.iso --disk disk.qcow2",
 	.options = run_options,
 	.option_count = OPTION_COUNT(run_options),
 	.words = "image",

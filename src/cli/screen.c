@@ -20,13 +20,6 @@
 
 /* --- screenshot ------------------------------------------------------------- */
 
-static void help_screenshot(void)
-{
-	printf("usage: lodge screenshot NAME FILE.png|FILE.txt|-\n\n"
-	       "Writes what a machine's display shows: as a PNG image, or, of "
-	       "a text mode, the\ntext, in UTF-8; - prints it.\n");
-}
-
 static int write_picture(const json_t *result, int fd, const char *path)
 {
 	json_int_t width = json_integer_value(json_object_get(result, "width"));
@@ -81,14 +74,14 @@ static int write_text(const json_t *result, const char *path)
 static int run_screenshot(const struct command_context *context, int argc,
 			  char **argv)
 {
-	struct target target = { .command = "screenshot", .words_min = 2,
-				 .words_max = 2 };
+	struct target target;
+	int status;
 	int fd = -1, rc = -1;
 	json_t *result;
 	bool text;
 
-	if (target_parse(&target, 0, argc, argv))
-		return target_status(&target, help_screenshot);
+	if (target_take(&target, &command_screenshot, argc, argv, &status))
+		return status;
 	text = is_text(target.word[1]);
 	result = target_call(&target, "screenshot",
 			     text ? json_pack("{sb}", "text", 1) : NULL,
@@ -107,22 +100,18 @@ const struct command command_screenshot = {
 	.name = "screenshot",
 	.summary = "save what a machine's display shows",
 	.run = run_screenshot,
-	.help = help_screenshot,
+	.synopsis = "NAME FILE.png|FILE.txt|-",
+	.about = "Writes what a machine's display shows: as a PNG image, or, of a text mode, the\n"
+		 "text, in UTF-8; - prints it.",
+	.examples = "lodge screenshot web screen.png\n"
+		    "lodge screenshot web -",
+	.words = "running file",
+	.words_min = 2,
+	.words_max = 2,
+	.missing = "a machine's name|a file",
 };
 
 /* --- keys ------------------------------------------------------------------- */
-
-static void help_keys(void)
-{
-	printf("usage: lodge keys NAME TEXT|KEY...\n\n"
-	       "Types on a machine's keyboard, one argument after another, as "
-	       "fast as the guest\nreads. An argument that names a key is that "
-	       "key: enter, esc, tab, backspace,\nup, down, left, right, home, "
-	       "end, pageup, pagedown, insert, delete, f1 to f12,\nspace, "
-	       "print, pause, menu, capslock, numlock, with others held as in\n"
-	       "ctrl-alt-delete (ctrl, shift, alt, altgr, meta). Any other is "
-	       "typed as on a US\nkeyboard; so is what follows \"text:\".\n");
-}
 
 static json_t *input_of(char **word, int words)
 {
@@ -146,12 +135,12 @@ static json_t *input_of(char **word, int words)
 static int run_keys(const struct command_context *context, int argc,
 		    char **argv)
 {
-	struct target target = { .command = "keys", .words_min = 2,
-				 .words_max = INT_MAX };
+	struct target target;
+	int status;
 	json_t *result;
 
-	if (target_parse(&target, 0, argc, argv))
-		return target_status(&target, help_keys);
+	if (target_take(&target, &command_keys, argc, argv, &status))
+		return status;
 	result = target_call(&target, "keys",
 			     json_pack("{so}", "input",
 				       input_of(target.word + 1,
@@ -166,5 +155,17 @@ const struct command command_keys = {
 	.name = "keys",
 	.summary = "type on a machine's keyboard",
 	.run = run_keys,
-	.help = help_keys,
+	.synopsis = "NAME TEXT|KEY...",
+	.about = "Types on a machine's keyboard, one argument after another, as fast as the guest\n"
+		 "reads. An argument that names a key is that key: enter, esc, tab, backspace,\n"
+		 "up, down, left, right, home, end, pageup, pagedown, insert, delete, f1 to f12,\n"
+		 "space, print, pause, menu, capslock, numlock, with others held as in\n"
+		 "ctrl-alt-delete (ctrl, shift, alt, altgr, meta). Any other is typed as on a US\n"
+		 "keyboard; so is what follows \"text:\".",
+	.examples = "lodge keys web root enter\n"
+		    "lodge keys web ctrl-alt-delete",
+	.words = "running",
+	.words_min = 2,
+	.words_max = COMMAND_MANY,
+	.missing = "a machine's name|what to type",
 };

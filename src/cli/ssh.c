@@ -246,17 +246,8 @@ static int find_account(struct ssh *ssh)
 	return 0;
 }
 
-static void help(void)
+static void more_ssh(void)
 {
-	printf("usage: lodge ssh [OPTIONS] NAME [-- COMMAND...]\n"
-	       "       lodge ssh --config [OPTIONS] NAME\n\n"
-	       "Logs in to the guest of a running machine by this computer's "
-	       "ssh, or runs a\ncommand there, through the agent in the guest "
-	       "(see lodge help agent): no\nnetwork and no set-up is needed. "
-	       "Waits for a guest that starts. A key pair of\nlodge's own is "
-	       "made on first use and given to the account; the guest's host\n"
-	       "key comes from the agent and is checked.\n\n");
-	option_print(options, OPTIONS);
 	printf("\nFor other programs, put the settings where ssh finds them:\n"
 	       "\n  lodge ssh --config NAME >>~/.ssh/config\n"
 	       "  scp FILE NAME" SUFFIX ":\n\n"
@@ -309,8 +300,8 @@ static int run(const struct command_context *context, int argc, char **argv)
 		.guest = { .command = "ssh", .timeout = EXEC_TIMEOUT },
 	};
 	int ours = count_ours(argc, argv), words;
-	int status = option_take_words("ssh", options, OPTIONS, ours, argv,
-				       &ssh, &words, help);
+	int status = command_options(&command_ssh, ours, argv,
+				 &ssh, &words);
 
 	if (status >= 0)
 		return status;
@@ -323,5 +314,19 @@ const struct command command_ssh = {
 	.name = "ssh",
 	.summary = "log in to a machine's guest by ssh",
 	.run = run,
-	.help = help,
+	.synopsis = "[OPTIONS] NAME [-- COMMAND...]\n"
+		    "--config [OPTIONS] NAME",
+	.about = "Logs in to the guest of a running machine by this computer's ssh, or runs a\n"
+		 "command there, through the agent in the guest (see lodge help agent): no\n"
+		 "network and no set-up is needed. Waits for a guest that starts. A key pair of\n"
+		 "lodge's own is made on first use and given to the account; the guest's host\n"
+		 "key comes from the agent and is checked.",
+	.examples = "lodge ssh web\n"
+		    "lodge ssh web -- uptime\n"
+		    "lodge ssh --config web >>~/.ssh/config",
+	.options = options,
+	.option_count = OPTIONS,
+	.words = "running",
+	.words_max = COMMAND_MANY,
+	.more = more_ssh,
 };

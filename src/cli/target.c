@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Words and switches of commands on running machines.
+ * Words and options of commands on running machines.
  */
 #include "cli/target.h"
 
@@ -13,60 +13,55 @@
 #include "disk/address.h"
 #include "vmm/machine.h"
 
-static bool take_switch(struct target *target, unsigned int switches,
-			const char *arg)
+int target_take_json(void *config, const char *value)
 {
-	if (switches & TARGET_JSON && !strcmp(arg, "--json"))
-		target->json = true;
-	else if (switches & TARGET_FORCE && !strcmp(arg, "--force"))
-		target->force = true;
-	else if (!strcmp(arg, "--help") || !strcmp(arg, "-h"))
-		target->help = true;
-	else
-		return false;
-	return true;
+	((struct target *)config)->json = true;
+	return 0;
 }
 
-int target_parse(struct target *target, unsigned int switches, int argc,
-		 char **argv)
+int target_take_force(void *config, const char *value)
+{
+	((struct target *)config)->force = true;
+	return 0;
+}
+
+const struct option_spec target_json_option[1] = {
+	{ "json", NULL, "print JSON", false, target_take_json },
+};
+
+/* Where the words begin that may look like options. */
+static int first_word(int argc, char **argv)
 {
 	int i = 0;
 
-	for (; i < argc && !strncmp(argv[i], "-", 1) && argv[i][1]; i++) {
-		if (take_switch(target, switches, argv[i]))
-			continue;
-		cli_error("%s: unknown option %s; see lodge help %s",
-			  target->command, argv[i], target->command);
-		return -1;
-	}
-	/* A switch may also follow the only words that there are. */
-	while (argc > i && argc - i > target->words_min &&
-	       take_switch(target, switches, argv[argc - 1]))
-		argc--;
-	target->word = argv + i;
-	target->words = argc - i;
-	if (target->help)
-		return -1;
-	if (target->words < target->words_min)
-		cli_error("%s: %s missing; see lodge help %s", target->command,
-			  target->words ? "an argument is" :
-					  "a machine's name is",
-			  target->command);
-	else if (target->words > target->words_max)
-		cli_error("%s: unexpected argument \"%s\"; see lodge help %s",
-			  target->command, target->word[target->words_max],
-			  target->command);
-	else
-		return 0;
-	return -1;
+	while (i < argc && argv[i][0] == '-' && argv[i][1])
+		i++;
+	return i;
 }
 
-int target_status(const struct target *target, void (*help)(void))
+int target_take(struct target *target, const struct command *command,
+		int argc, char **argv, int *status)
 {
-	if (!target->help)
-		return MACHINE_USAGE;
-	help();
-	return MACHINE_OK;
+	int free_from = command->words_max == COMMAND_MANY ?
+				first_word(argc, argv) :
+				argc;
+	int told;
+
+	*target = (struct target){ .command = command->name, .word = argv };
+	told = command_options(command, free_from, argv, target,
+			       &target->words);
+	if (told < 0) {
+		target->word += free_from - target->words;
+		memmove(target->word, argv,
+			(size_t)target->words * sizeof(*argv));
+		target->words += argc - free_from;
+		told = command_check_words(command, target->words,
+					   target->word);
+	}
+	if (told < 0)
+		return 0;
+	*status = told;
+	return -1;
 }
 
 json_t *target_call(struct target *target, const char *command, json_t *more,

@@ -8,32 +8,32 @@
 
 #include <stdbool.h>
 
+#include "cli/command.h"
 #include "vmm/remote.h"
-
-/* Switches that a command takes. */
-#define TARGET_JSON  0x1u
-#define TARGET_FORCE 0x2u
 
 struct target {
 	const char *command;
-	int words_min, words_max; /* how many of them; set before parsing */
 	char **word;
 	int words;
 	bool json, force;
-	bool help;
 	bool open; /* `remote` is */
 	struct remote remote;
 };
 
-/*
- * Takes switches, which stand before the words, and the words. -1: ask
- * target_status() for the exit status; the error has been told.
- */
-int target_parse(struct target *target, unsigned int switches, int argc,
-		 char **argv);
+/* Options of several commands, which set those. */
+extern const struct option_spec target_json_option[1];
 
-/* After a failed target_parse(): prints `help` when it was asked for. */
-int target_status(const struct target *target, void (*help)(void));
+/* For tables with others. */
+int target_take_json(void *config, const char *value);
+int target_take_force(void *config, const char *value);
+
+/*
+ * Begins `target` with the options and words of `command`. -1 after all was
+ * told: *status is the exit status. Options of a command that takes any number
+ * of words stand before them, so that these may look like options.
+ */
+int target_take(struct target *target, const struct command *command,
+		int argc, char **argv, int *status);
 
 /* remote_call() on the machine of the first word; tells an error itself. */
 json_t *target_call(struct target *target, const char *command, json_t *more,

@@ -83,7 +83,6 @@ static int take_timeout(void *config, const char *value)
 	  false, take_label },                                               \
 	{ "all", NULL, "all machines", false, take_all },                    \
 	{ "dry-run", NULL, "tell what would be done", false, take_dry_run }
-#define GROUP 3
 
 static const struct option_spec start_options[] = { GROUP_OPTIONS };
 
@@ -170,23 +169,21 @@ static int add_group(struct api_client *client, struct choice *choice)
 	return MACHINE_FAILED;
 }
 
-/* The words; OPTION_GO_ON with names, or a label. */
-static enum option_outcome take_words(struct choice *choice,
-				      const struct option_spec *options,
-				      size_t count, int argc, char **argv)
+/* The words: -1 with names, or a group; else the exit status. */
+static int take_words(struct choice *choice, const struct command *command,
+		      int argc, char **argv)
 {
-	enum option_outcome outcome;
-	int words;
+	int words, status;
 
-	outcome = option_parse_words(choice->command, options, count, argc,
-				     argv, choice, &words);
-	if (outcome != OPTION_GO_ON)
-		return outcome;
+	choice->command = command->name;
+	status = command_options(command, argc, argv, choice, &words);
+	if (status >= 0)
+		return status;
 	choice->names = json_array();
 	for (int i = 0; i < words; i++)
 		json_array_append_new(choice->names, json_string(argv[i]));
 	if (!words != !(choice->label || choice->all))
-		return OPTION_GO_ON;
+		return -1;
 	if (words)
 		cli_error("%s: give names, or --label, or --all",
 			  choice->command);
@@ -194,7 +191,7 @@ static enum option_outcome take_words(struct choice *choice,
 		cli_error("%s: a machine's name is missing; see lodge help %s",
 			  choice->command, choice->command);
 	json_decref(choice->names);
-	return OPTION_BAD;
+	return MACHINE_USAGE;
 }
 
 /* --- one or many ---------------------------------------------------------------------- */
@@ -312,19 +309,6 @@ static int for_each(struct choice *choice, enum api_start start,
 	return status ? MACHINE_FAILED : MACHINE_OK;
 }
 
-static void print_options(const struct option_spec *options, size_t count)
-{
-	printf("\n");
-	option_print(options, count);
-}
-
-static void help_start(void)
-{
-	printf("usage: lodge start [OPTIONS] NAME...\n\n"
-	       "Starts machines that are kept, and returns when they run.\n");
-	print_options(start_options, GROUP);
-}
-
 static int start_one(struct api_client *client, const struct choice *choice,
 		     const char *name)
 {
@@ -334,35 +318,26 @@ static int start_one(struct api_client *client, const struct choice *choice,
 static int run_start(const struct command_context *context, int argc,
 		     char **argv)
 {
-	struct choice choice = { .command = "start" };
+	struct choice choice = { 0 };
+	int status = take_words(&choice, &command_start, argc, argv);
 
-	switch (take_words(&choice, start_options, GROUP, argc, argv)) {
-	case OPTION_HELP:
-		help_start();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	return for_each(&choice, API_START, start_one);
+	return status >= 0 ? status :
+			     for_each(&choice, API_START, start_one);
 }
 
 const struct command command_start = {
 	.name = "start",
 	.summary = "start machines that are kept",
 	.run = run_start,
-	.help = help_start,
+	.synopsis = "[OPTIONS] NAME...",
+	.about = "Starts machines that are kept, and returns when they run.",
+	.examples = "lodge start web\n"
+		    "lodge start --label tier=front",
+	.options = start_options,
+	.option_count = OPTION_COUNT(start_options),
+	.words = "stopped",
+	.words_max = COMMAND_MANY,
 };
-
-static void help_stop(void)
-{
-	printf("usage: lodge stop [OPTIONS] NAME...\n\n"
-	       "Presses a machine's power button and waits up to %d seconds "
-	       "for its guest to\npower off. A guest that does not heed the "
-	       "button is told by its agent.\n", STOP_TIMEOUT);
-	print_options(stop_options, GROUP + 2);
-}
 
 /*
  * A guest that does not heed the button has an agent perhaps, and its system
@@ -461,34 +436,29 @@ static int stop_one(struct api_client *client, const struct choice *choice,
 static int run_stop(const struct command_context *context, int argc,
 		    char **argv)
 {
-	struct choice choice = { .command = "stop" };
+	struct choice choice = { 0 };
+	int status = take_words(&choice, &command_stop, argc, argv);
 
-	switch (take_words(&choice, stop_options, GROUP + 2, argc, argv)) {
-	case OPTION_HELP:
-		help_stop();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	return for_each(&choice, API_IF_KEPT, stop_one);
+	return status >= 0 ? status :
+			     for_each(&choice, API_IF_KEPT, stop_one);
 }
 
 const struct command command_stop = {
 	.name = "stop",
 	.summary = "press a machine's power button, or end it",
 	.run = run_stop,
-	.help = help_stop,
+	.synopsis = "[OPTIONS] NAME...",
+	.about = "Presses a machine's power button and waits up to 60 seconds "
+		 "for its guest to\npower off. A guest that does not heed the "
+		 "button is told by its agent.",
+	.examples = "lodge stop web\n"
+		    "lodge stop --timeout 30 web db\n"
+		    "lodge stop --force --label tier=front",
+	.options = stop_options,
+	.option_count = OPTION_COUNT(stop_options),
+	.words = "running",
+	.words_max = COMMAND_MANY,
 };
-
-static void help_rm(void)
-{
-	printf("usage: lodge rm [OPTIONS] NAME...\n\n"
-	       "Deletes machines that are kept, with the disks that were made "
-	       "for them, not with\nthose that --disk named.\n");
-	print_options(rm_options, GROUP + 1);
-}
 
 static int remove_one(struct api_client *client, const struct choice *choice,
 		      const char *name)
@@ -513,23 +483,24 @@ static int remove_one(struct api_client *client, const struct choice *choice,
 
 static int run_rm(const struct command_context *context, int argc, char **argv)
 {
-	struct choice choice = { .command = "rm" };
+	struct choice choice = { 0 };
+	int status = take_words(&choice, &command_rm, argc, argv);
 
-	switch (take_words(&choice, rm_options, GROUP + 1, argc, argv)) {
-	case OPTION_HELP:
-		help_rm();
-		return MACHINE_OK;
-	case OPTION_BAD:
-		return MACHINE_USAGE;
-	case OPTION_GO_ON:
-		break;
-	}
-	return for_each(&choice, API_START, remove_one);
+	return status >= 0 ? status :
+			     for_each(&choice, API_START, remove_one);
 }
 
 const struct command command_rm = {
 	.name = "rm",
 	.summary = "delete machines that are kept",
 	.run = run_rm,
-	.help = help_rm,
+	.synopsis = "[OPTIONS] NAME...",
+	.about = "Deletes machines that are kept, with the disks that were made "
+		 "for them, not with\nthose that --disk named.",
+	.examples = "lodge rm web\n"
+		    "lodge rm --force --label tier=front",
+	.options = rm_options,
+	.option_count = OPTION_COUNT(rm_options),
+	.words = "kept",
+	.words_max = COMMAND_MANY,
 };

@@ -331,9 +331,9 @@ def test_inspect(idle):
 @pytest.mark.parametrize("args, words", [
     (["status"], "name is missing"),
     (["status", "a", "b"], '"b"'),
-    (["status", "--jason", "a"], "--jason"),
-    (["keys", "a"], "argument is missing"),
-    (["screenshot", "a"], "argument is missing"),
+    (["status", "--jason", "a"], "did you mean --json?"),
+    (["keys", "a"], "what to type is missing"),
+    (["screenshot", "a"], "a file is missing"),
     (["list", "a"], '"a"'),
     (["stop", "--json", "a"], "--json"),
     (["run", "--display", "vga"], "none, std"),

@@ -2,6 +2,7 @@
 """Commands, options, and every kind of bad input: one line, a status."""
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -41,15 +42,65 @@ def test_help_lists_commands(args):
         assert f"\n  {word} " in result.stdout
 
 
-@pytest.mark.parametrize("command", [
-    "run", "create", "edit", "start", "ps", "rm", "events", "console",
-    "list", "status", "stop", "reset", "screenshot", "keys", "inspect",
-    "host", "version", "help"])
+def verbs(*noun):
+    """What the help lists: commands, or the verbs of a noun."""
+    text = run("help", *noun).stdout
+    text = text.split("tells more about one.")[0]
+    return re.findall(r"^  ([a-z]+) +\S", text, re.MULTILINE)
+
+
+def is_noun(command):
+    return "VERB --help tells" in run("help", *command).stdout
+
+
+def every_command():
+    """Each as a list of words: ["run"], ["image", "list"]."""
+    for command in verbs():
+        if is_noun([command]):
+            yield from ([command, verb] for verb in verbs(command))
+        yield [command]
+
+
+COMMANDS = list(every_command())
+
+
+def test_nouns_have_verbs():
+    assert ["image", "list"] in COMMANDS and ["net", "show"] in COMMANDS
+    assert ["disk", "create"] in COMMANDS and ["host"] in COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_of_a_command(command):
-    by_name, by_option = run("help", command), run(command, "--help")
+    by_name, by_option = run("help", *command), run(*command, "--help")
     assert by_name.returncode == by_option.returncode == 0
+    assert by_name.stderr == by_option.stderr == ""
     assert by_name.stdout == by_option.stdout
-    assert by_name.stdout.startswith(f"usage: lodge {command}")
+    assert by_name.stdout.startswith(f"usage: lodge {' '.join(command)}")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_fits_and_shows_an_example(command):
+    text = run(*command, "--help").stdout
+    assert [line for line in text.splitlines() if len(line) > 80 and
+            not re.search(r"\S{55}", line)] == []
+    examples = text.split("\nexamples:\n")[1].split("\n\n")[0]
+    for line in examples.splitlines():
+        words = line.split()
+        assert words[0] == "lodge", line
+        assert words[1] == command[0] or len(command) == 1, line
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_unknown_option_of_a_command(command):
+    if is_noun(command):
+        command = [*command, verbs(*command)[0]]
+    refused(run(*command, "--no-such-thing"), 2, "--no-such-thing")
+    known = re.findall(r"^  --([a-z][a-z-]{4,})",
+                       run(*command, "--help").stdout, re.MULTILINE)
+    for name in known[:2]:
+        wrong = name[:2] + name[3:]
+        refused(run(*command, f"--{wrong}"), 2, f"--{wrong}",
+                "did you mean --")
 
 
 def test_version():

@@ -233,14 +233,17 @@ static const struct option_spec bitmap_options[] = {
 const struct disk_command disk_command_bitmap = {
 	.command = {
 		.name = "bitmap",
-		.synopsis = "[OPTIONS] list PATH | create|delete|clear|show PATH NAME | "
-			      "merge PATH NAME FROM",
+		.synopsis = "list PATH\n"
+			    "create|delete|clear|show [OPTIONS] PATH NAME\n"
+			    "merge PATH NAME FROM",
 		.summary = "record which parts of a disk are written",
 		.about = "Bitmaps of a qcow2 image record what is written from their "
 			 "creation on, for\nbackups of what has changed: show tells "
 			 "the parts, clear begins anew, merge adds\nthe parts of FROM "
 			 "to NAME. One that was in use when its program was killed is\n"
 			 "lost: clear it, and take a full backup.",
+		.examples = "lodge disk bitmap create disk.qcow2 monday\n"
+			    "lodge disk bitmap show disk.qcow2 monday",
 		.words = "file",
 		.words_min = 2,
 		.words_max = 4,

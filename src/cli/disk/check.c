@@ -111,6 +111,8 @@ const struct disk_command disk_command_check = {
 		.summary = "look for damage, and mend it",
 		.about = "Looks through an image's tables. The exit status is 4 when "
 			 "there is something to\nmend (left).",
+		.examples = "lodge disk check disk.qcow2\n"
+			    "lodge disk check --repair disk.qcow2",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 1,
@@ -192,6 +194,7 @@ const struct disk_command disk_command_compare = {
 		.about = "Compares what two disks read as, whatever their formats; one "
 			 "may be longer by\nzeros. The exit status is 0 when they are "
 			 "alike, 1 when not, 2 for an error.",
+		.examples = "lodge disk compare disk.vmdk disk.qcow2",
 		.words = "file",
 		.words_min = 2,
 		.words_max = 2,

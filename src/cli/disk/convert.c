@@ -354,6 +354,8 @@ const struct disk_command disk_command_convert = {
 			 "it is whole; until then it is TARGET.part, and\nafter an "
 			 "interruption the same command goes on with that. A block "
 			 "device is\nwritten to as it is.",
+		.examples = "lodge disk convert disk.vmdk disk.qcow2\n"
+			    "lodge disk convert --compress disk.img small.qcow2",
 		.words = "file",
 		.words_min = 2,
 		.words_max = 2,

@@ -85,6 +85,8 @@ const struct disk_command disk_command_create = {
 			 "backing file gives it\nwhen it is left out. With --secret a "
 			 "qcow2 or luks image is encrypted. What\nformats and "
 			 "options there are: lodge help disk.",
+		.examples = "lodge disk create disk.qcow2 20G\n"
+			    "lodge disk create --backing base.qcow2 overlay.qcow2",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 2,
@@ -195,6 +197,7 @@ const struct disk_command disk_command_resize = {
 		.summary = "make an image larger or smaller",
 		.about = "Gives a disk another size; what is added reads as zeros. A "
 			 "disk is not cut into\nits partitions.",
+		.examples = "lodge disk resize disk.qcow2 +10G",
 		.words = "file",
 		.words_min = 2,
 		.words_max = 2,

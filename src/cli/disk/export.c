@@ -216,6 +216,7 @@ const struct disk_command disk_command_export = {
 		.about = "Serves a disk, whatever its format, by the Network Block "
 			 "Device protocol until\ninterrupted; prints the address that "
 			 "clients connect to.",
+		.examples = "lodge disk export disk.qcow2 --listen unix:disk.sock",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 1,

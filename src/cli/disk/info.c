@@ -151,6 +151,8 @@ const struct disk_command disk_command_info = {
 		.summary = "tell about an image",
 		.about = "Tells an image's format, size, room on the host and what its "
 			 "format knows, also\nof one in use.",
+		.examples = "lodge disk info disk.qcow2\n"
+			    "lodge disk info --chain --json overlay.qcow2",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 1,
@@ -284,6 +286,7 @@ const struct disk_command disk_command_map = {
 		.about = "Lists the parts of a disk: data, packed (compressed or "
 			 "encrypted) or zero, the\nfile of the chain that has it, and "
 			 "the place in that.",
+		.examples = "lodge disk map disk.qcow2",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 1,

@@ -58,6 +58,7 @@ const struct disk_command disk_command_encrypt = {
 		.summary = "copy an image into an encrypted one",
 		.about = "Makes TARGET with the content of SOURCE: a LUKS volume, "
 			 "which cryptsetup opens,\ntoo, or a qcow2 image.",
+		.examples = "lodge disk encrypt --secret passphrase.txt disk.img disk.luks",
 		.words = "file",
 		.words_min = 2,
 		.words_max = 2,
@@ -118,6 +119,7 @@ const struct disk_command disk_command_key = {
 		.about = "Adds the passphrase in FILE to those that open the image, or "
 			 "removes it; the last\none stays. --secret says one that "
 			 "opens it now.",
+		.examples = "lodge disk key add --secret old.txt disk.luks new.txt",
 		.words = "file",
 		.words_min = 3,
 		.words_max = 3,

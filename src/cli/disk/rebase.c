@@ -113,6 +113,7 @@ const struct disk_command disk_command_commit = {
 		.about = "Writes what an overlay has of its own to the image that it "
 			 "stands on. Every\nother overlay of that image is spoilt by "
 			 "it.",
+		.examples = "lodge disk commit overlay.qcow2",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 1,
@@ -244,6 +245,7 @@ const struct disk_command disk_command_rebase = {
 		.summary = "let an overlay stand on another image",
 		.about = "Gives an overlay another backing file and copies what "
 			 "differs, so that it reads\nthe same.",
+		.examples = "lodge disk rebase --backing new-base.qcow2 overlay.qcow2",
 		.words = "file",
 		.words_min = 1,
 		.words_max = 1,

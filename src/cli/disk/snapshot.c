@@ -126,6 +126,8 @@ const struct disk_command disk_command_snapshot = {
 		.about = "Lists, takes, goes back to and forgets snapshots inside of a "
 			 "qcow2 image. To\napply one gives up what was written since; "
 			 "take another first to keep it.",
+		.examples = "lodge disk snapshot create disk.qcow2 before-upgrade\n"
+			    "lodge disk snapshot apply disk.qcow2 before-upgrade",
 		.words = "file",
 		.words_min = 2,
 		.words_max = 3,

@@ -188,7 +188,8 @@ static void print_formats(void)
 		       driver->suffixes ? driver->suffixes : "");
 		for (const struct disk_option *o = driver->options;
 		     o && o->name; o++)
-			printf("    %-20s %s\n", o->name, o->help);
+			cli_fill(o->help, (size_t)printf("    %s", o->name),
+				 25);
 	}
 }
 
@@ -247,6 +248,8 @@ const struct command command_disk = {
 	.about = "Works on disk images that no running machine writes to. An "
 		 "image's format is what\n--format says, else what its name's "
 		 "ending says, else raw; never what the image\nitself says.",
+	.examples = "lodge disk create disk.qcow2 20G\n"
+		    "lodge disk convert disk.vmdk disk.qcow2",
 	.verbs = verbs,
 	.verb_count = OPTION_COUNT(verbs),
 	.run = run_disk,
