@@ -218,6 +218,7 @@ static int run_with(struct run *run, int argc, char **argv)
 		cli_error("run: --gdb-wait: goes with --gdb");
 		return MACHINE_USAGE;
 	}
+	run->image.no_agent = run->no_agent;
 	if (run->image.name &&
 	    run_image_open(&run->image, &run->machine, run->disk))
 		return MACHINE_FAILED;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/data.h"
 #include "cli/image.h"
 #include "cli/option.h"
 #include "disk/driver.h"
@@ -111,6 +112,22 @@ static void add_own_key(struct run_image *run)
 	seed_read_keys(&run->seed, public, &error);
 }
 
+/* The agent, for images that have none; without it, they go without. */
+static void add_agent(struct run_image *run)
+{
+	char program[PATH_MAX], hook[PATH_MAX];
+	struct disk_error error;
+	size_t size;
+
+	if (run->no_agent || !data_find(program, "lodge-agent") ||
+	    !data_find(hook, "recipes/seed/agent.sh"))
+		return;
+	run->agent = seed_read_file(program, &run->seed.agent_size, &error);
+	run->agent_hook = seed_read_file(hook, &size, &error);
+	run->seed.agent_hook = run->agent_hook;
+	run->seed.agent = run->agent_hook ? run->agent : NULL;
+}
+
 /*
  * What the seed says. Who brings user-data makes accounts there, and gets one
  * of ours only when asked for.
@@ -136,6 +153,7 @@ static int fill_seed(struct run_image *run)
 		find_keys(&run->seed);
 	if (run->seed.user)
 		add_own_key(run);
+	add_agent(run);
 	return 0;
 }
 
@@ -269,5 +287,7 @@ void run_image_close(struct run_image *run)
 	}
 	seed_free_keys(&run->seed);
 	free(run->user_data);
+	free(run->agent);
+	free(run->agent_hook);
 	run->open = false;
 }

@@ -17,14 +17,14 @@ struct run_image {
 	const char *name; /* the image's; NULL: none of this */
 	const char *cloud_init, *user;
 	uint64_t size;
-	bool ephemeral, keys_given;
+	bool ephemeral, keys_given, no_agent;
 	struct seed seed;
 	/* While it is open. */
 	bool open;
 	struct store store;
 	struct store_image image;
 	struct instance instance;
-	char *user_data;
+	char *user_data, *agent, *agent_hook;
 	char kernel[PATH_MAX], initrd[PATH_MAX];
 };
 

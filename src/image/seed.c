@@ -140,37 +140,82 @@ static char *account_text(const struct seed *seed, const char *host,
 	return NULL;
 }
 
+/*
+ * vendor-data: the account where the user brings user-data, the script for the
+ * agent, or both in the format that cloud-init has for that (MIME).
+ */
+static char *vendor_text(const struct seed *seed, const char *config)
+{
+	const char *hook = seed->agent ? seed->agent_hook : NULL;
+	char *text = NULL;
+
+	if (!seed->user_data || !hook)
+		return strdup(hook ? hook : config);
+	if (asprintf(&text,
+		     "Content-Type: multipart/mixed; boundary=\"=lodge=\"\n"
+		     "MIME-Version: 1.0\n\n"
+		     "--=lodge=\nContent-Type: text/cloud-config\n\n%s\n"
+		     "--=lodge=\nContent-Type: text/cloud-boothook\n\n%s\n"
+		     "--=lodge=--\n", config, hook) < 0)
+		return NULL;
+	return text;
+}
+
+struct texts {
+	char *account, *meta, *config, *vendor;
+};
+
+/* In the order of their short names. */
+static void *put_files(const struct seed *seed, const struct texts *texts,
+		       size_t *size)
+{
+	struct iso_file file[5];
+	size_t count = 0;
+
+	if (!seed->user_data)
+		file[count++] = (struct iso_file){
+			"account", "ACCOUNT.;1", texts->account,
+			strlen(texts->account) };
+	if (seed->agent)
+		file[count++] = (struct iso_file){
+			"lodge-agent", "LODGE_AG.;1", seed->agent,
+			seed->agent_size };
+	file[count++] = (struct iso_file){ "meta-data", "META_DAT.;1",
+					   texts->meta, strlen(texts->meta) };
+	file[count] = (struct iso_file){ "user-data", "USER_DAT.;1",
+					 texts->config, strlen(texts->config) };
+	if (seed->user_data) {
+		file[count].data = seed->user_data;
+		file[count].size = seed->user_data_size;
+	}
+	count++;
+	if (seed->user_data || seed->agent)
+		file[count++] = (struct iso_file){
+			"vendor-data", "VENDOR_D.;1", texts->vendor,
+			strlen(texts->vendor) };
+	return iso_make("cidata", seed->user_data ? "LODGE" : "LODGE ACCOUNT 1",
+			file, count, size);
+}
+
 void *seed_make(const struct seed *seed, size_t *size)
 {
 	char host[64], *hashed = seed->password ? hash(seed->password) : NULL;
-	char *account, *meta, *config;
-	const char *kind = seed->user_data ? "LODGE" : "LODGE ACCOUNT 1";
+	struct texts texts = { 0 };
 	void *image = NULL;
 
 	host_name(host, seed->host);
-	account = account_text(seed, host, hashed);
-	meta = meta_text(seed, host);
-	config = config_text(seed, hashed);
-	if (account && meta && config) {
-		const struct iso_file own[] = {
-			{ "meta-data", "META_DAT.;1", meta, strlen(meta) },
-			{ "user-data", "USER_DAT.;1", seed->user_data,
-			  seed->user_data_size },
-			{ "vendor-data", "VENDOR_D.;1", config,
-			  strlen(config) },
-		}, ours[] = {
-			{ "account", "ACCOUNT.;1", account, strlen(account) },
-			{ "meta-data", "META_DAT.;1", meta, strlen(meta) },
-			{ "user-data", "USER_DAT.;1", config, strlen(config) },
-		};
-
-		image = iso_make("cidata", kind, seed->user_data ? own : ours,
-				 3, size);
-	}
+	texts.account = account_text(seed, host, hashed);
+	texts.meta = meta_text(seed, host);
+	texts.config = config_text(seed, hashed);
+	if (texts.config)
+		texts.vendor = vendor_text(seed, texts.config);
+	if (texts.account && texts.meta && texts.vendor)
+		image = put_files(seed, &texts, size);
 	free(hashed);
-	free(account);
-	free(meta);
-	free(config);
+	free(texts.account);
+	free(texts.meta);
+	free(texts.config);
+	free(texts.vendor);
 	return image;
 }
 

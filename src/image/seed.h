@@ -5,6 +5,9 @@
  * the user gives user-data, vendor-data. When not, it is marked as one that has
  * nothing but an account, which the file "account" tells in lines of a word and
  * its value: our own images read that (guests/debian/files/usr/lib/lodge).
+ *
+ * The guest's agent may lie on it, for images that have none: vendor-data then
+ * has a script too, which cloud-init runs (guests/seed/agent.sh).
  */
 #ifndef LODGE_IMAGE_SEED_H
 #define LODGE_IMAGE_SEED_H
@@ -25,6 +28,9 @@ struct seed {
 	unsigned int keys;
 	const char *user_data; /* the user's own text; NULL: none */
 	size_t user_data_size;
+	const void *agent; /* the program; NULL: not on it */
+	size_t agent_size;
+	const char *agent_hook; /* the script that makes it a service */
 };
 
 /* The volume as an ISO 9660 image: to be freed; NULL: no memory. */

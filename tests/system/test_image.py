@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: made, kept, listed, and a real Debian that boots from one."""
+import hashlib
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import signal
 
 import pytest
 
-from conftest import ENGINE, run, spawn, status_of, store
+from conftest import BUILD, ENGINE, run, spawn, status_of, store
 
 
 def info(where, name="debian"):
@@ -75,7 +76,7 @@ class Machine:
 
 def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):
     """One machine, three ways to boot it; a file that survives a kill, and
-    last a first boot that is cloud-init's."""
+    last a first boot that is cloud-init's, without an agent in the image."""
     where = {"env": {**debian["env"], "XDG_RUNTIME_DIR": str(tmp_path)}}
     name = ["--name", "box"]
     key = tmp_path / "key.pub"
@@ -103,6 +104,12 @@ def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):
     m("sudo update-grub 2>&1")
     m("sudo dpkg-reconfigure grub-cloud-amd64 2>&1; "
       "sudo grub-install --target=i386-pc /dev/vda 2>&1")
+    agent = "/usr/local/sbin/lodge-agent"
+    if not (BUILD / "lodge-agent").exists():
+        agent = None
+    else:
+        m("sudo systemctl -q disable lodge-agent; sudo rm "
+          f"{agent} /etc/systemd/system/lodge-agent.service")
     m.kill()
 
     data = tmp_path / "user-data"
@@ -113,6 +120,16 @@ def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):
     m.log_in("box")
     assert m("sha256sum <big") == random
     assert m("sudo cat /root/ran") == "by user-data"
+    if agent:
+        # The seed has brought one, as for images of others.
+        result = run("exec", "box", "--", "sh", "-c",
+                     f"cat {agent} | sha256sum; systemctl is-enabled "
+                     "lodge-agent", timeout=900, **where)
+        assert result.returncode == 0, result.stderr
+        program = (BUILD / "lodge-agent").read_bytes()
+        assert result.stdout.split() == [hashlib.sha256(program).hexdigest(),
+                                         "-", "enabled"]
+        assert m("ls -d /run/lodge-seed 2>/dev/null || echo gone") == "gone"
     m.power_off()
     assert run("image", "forget", "box", **where).returncode == 0
 

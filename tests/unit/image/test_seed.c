@@ -156,6 +156,36 @@ static void user_data(void **state)
 	free(volume);
 }
 
+/* For images of others: the program, and what makes it a service. */
+static void an_agent(void **state)
+{
+	struct seed seed = {
+		.instance = "i", .host = "h", .user = "me",
+		.agent = "\177ELF", .agent_size = 4,
+		.agent_hook = "#cloud-boothook\n#!/bin/sh\n",
+	};
+	char *text;
+
+	make(&seed);
+	assert_memory_equal(volume + 33342, "LODGE ACCOUNT 1 ", 16);
+	is("lodge-agent", "\177ELF");
+	is("vendor-data", seed.agent_hook);
+	json_decref(config("user-data"));
+	free(volume);
+	/* Beside the user's own text: both, as parts of one. */
+	seed.user_data = "#!/bin/sh\n";
+	seed.user_data_size = strlen(seed.user_data);
+	make(&seed);
+	is("user-data", seed.user_data);
+	is("lodge-agent", "\177ELF");
+	text = content("vendor-data");
+	assert_memory_equal(text, "Content-Type: multipart/mixed; ", 31);
+	assert_non_null(strstr(text, "\n\n#cloud-config\n{"));
+	assert_non_null(strstr(text, "\n\n#cloud-boothook\n#!/bin/sh\n"));
+	free(text);
+	free(volume);
+}
+
 static void host_names(void **state)
 {
 	static const char *const pairs[][2] = {
@@ -226,7 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_account),
-		cmocka_unit_test(user_data),
+		cmocka_unit_test(user_data), cmocka_unit_test(an_agent),
 		cmocka_unit_test(host_names),
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(passwords),
