@@ -79,6 +79,7 @@ int command_take(const struct command *noun, const struct command *command,
 extern const struct command command_run;
 extern const struct command command_create;
 extern const struct command command_edit;
+extern const struct command command_clone;
 extern const struct command command_apply;
 extern const struct command command_export;
 extern const struct command command_start;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lodge create and edit: options, as lodge run has them, to a configuration of
- * the API.
+ * lodge create, clone and edit: options, as lodge run has them, to a
+ * configuration of the API.
  */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/clone_disks.h"
 #include "cli/command.h"
 #include "cli/disk.h"
 #include "cli/managed.h"
@@ -16,7 +17,8 @@
 #include "cli/target.h"
 #include "vmm/machine.h"
 
-#define MIB ((uint64_t)1 << 20)
+#define MIB  ((uint64_t)1 << 20)
+#define WAIT "3600" /* seconds, where there is something to wait for */
 
 /* The one that is being made, or what of one is to be changed. */
 struct create {
@@ -24,6 +26,7 @@ struct create {
 	json_t *config;
 	const char *name; /* edit: its new name; NULL: as it is */
 	bool dry_run;
+	const char *plan; /* clone: what lodged wants carried out */
 };
 
 static const char *command_of(const void *config)
@@ -372,6 +375,17 @@ static int take_dry_run(void *config, const char *value)
 	return 0;
 }
 
+static int take_template(void *config, const char *value)
+{
+	return put(config, "template", json_true());
+}
+
+static int take_carry_out(void *config, const char *value)
+{
+	((struct create *)config)->plan = value;
+	return 0;
+}
+
 static int take_name(void *config, const char *value)
 {
 	((struct create *)config)->name = value;
@@ -398,12 +412,13 @@ static int take_unset(void *config, const char *value)
 	return put(config, name, json_null());
 }
 
-/* The first ones are those of lodge edit alone. */
-#define EDIT_ALONE 2
-
+/*
+ * The first is that of lodge clone alone, the second of clone and edit, the
+ * last of lodge edit alone; the others are lodge create's.
+ */
 static const struct option_spec create_options[] = {
-	{ "name", "NAME", "another name, while it is stopped", false,
-	  take_name },
+	{ "carry-out", "FILE", "for lodged: what it wants made, and no more",
+	  false, take_carry_out },
 	{ "unset", "OPTION", "as if that had not been given; repeats", true,
 	  take_unset },
 	{ "kernel", "FILE", "as for lodge run, as all below to --usb", false,
@@ -470,12 +485,18 @@ static const struct option_spec create_options[] = {
 	  take_autostart },
 	{ "autostart-order", "N", "before those of higher numbers (0)", false,
 	  take_autostart_order },
+	{ "template", NULL, "never to be started, only cloned", false,
+	  take_template },
 	{ "dry-run", NULL, "only look whether it could be", false,
 	  take_dry_run },
+	{ "name", "NAME", "another name, while it is stopped", false,
+	  take_name },
 };
 
-#define EDIT_OPTIONS   (sizeof(create_options) / sizeof(create_options[0]))
-#define CREATE_OPTIONS (EDIT_OPTIONS - EDIT_ALONE)
+#define ALL_OPTIONS    OPTION_COUNT(create_options)
+#define CLONE_OPTIONS  (ALL_OPTIONS - 1)
+#define EDIT_OPTIONS   (ALL_OPTIONS - 1)
+#define CREATE_OPTIONS (ALL_OPTIONS - 3)
 
 /* The exit status of one request. */
 static int ask(const struct create *create, const char *method,
@@ -491,8 +512,8 @@ static int ask(const struct create *create, const char *method,
 		json_decref(body);
 		return status;
 	}
-	snprintf(whole, sizeof(whole), "%s%s", path,
-		 create->dry_run ? "?dry_run=true" : "");
+	snprintf(whole, sizeof(whole), "%s?wait=" WAIT "%s", path,
+		 create->dry_run ? "&dry_run=true" : "");
 	answer = api_call(&client, method, whole, body, &status, &error);
 	api_close(&client);
 	if (!answer) {
@@ -525,6 +546,18 @@ static int change(struct create *create, int words, char **argv)
 			     create->config));
 }
 
+static int make_like(struct create *create, int words, char **argv)
+{
+	char path[400];
+
+	if (create->plan)
+		return clone_disks_make(create->plan);
+	api_vm_path(path, sizeof(path), argv[0], "/clone");
+	return ask(create, "POST", path,
+		   json_pack("{ss sO}", "name", argv[1], "config",
+			     create->config));
+}
+
 /* Options and words, then `act`. */
 static int run_with(const struct command *command, int argc, char **argv,
 		    int (*act)(struct create *create, int words, char **argv))
@@ -552,6 +585,12 @@ static int run_edit(const struct command_context *context, int argc,
 	return run_with(&command_edit, argc, argv, change);
 }
 
+static int run_clone(const struct command_context *context, int argc,
+		     char **argv)
+{
+	return run_with(&command_clone, argc, argv, make_like);
+}
+
 const struct command command_create = {
 	.name = "create",
 	.summary = "make a machine that is kept",
@@ -561,7 +600,7 @@ const struct command command_create = {
 		 "disk of its own, of a kernel or of disks; else the default guest.",
 	.examples = "lodge create web debian --memory 2G --publish 8080:80 --restart always\n"
 		    "lodge create dos --firmware bios --disk c.img,bus=ide",
-	.options = create_options + EDIT_ALONE,
+	.options = create_options + 2,
 	.option_count = CREATE_OPTIONS,
 	.words = "- image",
 	.words_min = 1,
@@ -578,10 +617,28 @@ const struct command command_edit = {
 		 "runs has it from its next start on, limits at once.",
 	.examples = "lodge edit web --memory 4G --cpus 2\n"
 		    "lodge edit web --name www --unset publish",
-	.options = create_options,
+	.options = create_options + 1,
 	.option_count = EDIT_OPTIONS,
 	.words = "kept",
 	.words_min = 1,
 	.words_max = 1,
 	.missing = "a machine's name",
+};
+
+const struct command command_clone = {
+	.name = "clone",
+	.summary = "make a kept machine of another one",
+	.run = run_clone,
+	.synopsis = "NAME NEW [OPTIONS]",
+	.about = "Makes a machine of one that is stopped, whose disks hold only what will differ. It\n"
+		 "has what the other has, but published ports, addresses of cards and a VNC server of\n"
+		 "its own, and what the options say. Many clones are made of a template (lodge edit\n"
+		 "NAME --template), which is never started.",
+	.examples = "lodge clone web web2 --publish 8081:80",
+	.options = create_options,
+	.option_count = CLONE_OPTIONS,
+	.words = "kept -",
+	.words_min = 2,
+	.words_max = 2,
+	.missing = "a machine's name|the new machine's name",
 };

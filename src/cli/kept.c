@@ -72,6 +72,9 @@ static json_t *row_of(const json_t *vm, const json_t *status)
 		if (value)
 			json_object_set(row, now[i], value);
 	}
+	value = json_object_get(config, "template");
+	if (value)
+		json_object_set(row, "template", value);
 	value = json_object_get(config, "labels");
 	if (value)
 		json_object_set(row, "labels", value);

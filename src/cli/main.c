@@ -41,6 +41,7 @@ static const struct command *const commands[] = {
 	&command_run,
 	&command_create,
 	&command_edit,
+	&command_clone,
 	&command_apply,
 	&command_export,
 	&command_start,

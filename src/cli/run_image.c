@@ -195,11 +195,15 @@ static int note_move(void *ctx, const struct disk_node *to)
 static void add_disks(struct run_image *run, struct machine_config *machine,
 		      struct machine_disk *disk)
 {
+	snprintf(run->machines, sizeof(run->machines), "%s/machines",
+		 run->store.path);
 	memmove(disk + 1, disk, machine->disk_count * sizeof(*disk));
 	disk[0] = (struct machine_disk){
 		.path = strdup(run->instance.disk),
 		.format = run->instance.format,
 		.folder = run->image.path,
+		/* That of a clone stands on another machine's. */
+		.more = { run->machines },
 		/* What is forgotten need not survive a loss of power. */
 		.cache = run->ephemeral ? DISK_CACHE_UNSAFE :
 					  DISK_CACHE_WRITEBACK,

@@ -26,6 +26,7 @@ struct run_image {
 	struct instance instance;
 	char *user_data, *agent, *agent_hook;
 	char kernel[PATH_MAX], initrd[PATH_MAX];
+	char machines[PATH_MAX]; /* folder of them in the store */
 };
 
 /* Options of lodge run; `value` as it was given. -1 after cli_error(). */

@@ -205,8 +205,11 @@ static json_t *ask(struct api_client *client, const struct choice *choice,
 	json_t *body = NULL;
 	int status;
 
-	snprintf(more, sizeof(more), "%s%s%s", removes ? "" : "/",
-		 removes ? "" : choice->command, dry ? "?dry_run=true" : "");
+	snprintf(more, sizeof(more), "%s%s?%s", removes ? "" : "/",
+		 removes ? "" : choice->command,
+		 dry	 ? "dry_run=true" :
+		 removes ? "wait=3600" :
+			   "wait=0");
 	api_vm_path(path, sizeof(path), name, more);
 	if (choice->force && !removes)
 		body = json_pack("{sb}", "force", 1);
@@ -236,6 +239,46 @@ static int plan_one(struct api_client *client, const struct choice *choice,
 	return plan ? MACHINE_OK : MACHINE_FAILED;
 }
 
+/* With --force. */
+static void end_it(struct api_client *client, const char *name)
+{
+	json_t *vm = managed_find(client, name);
+
+	if (vm && runs(vm))
+		managed_verb(client, "rm", name, "stop",
+			     json_pack("{sb}", "force", 1), NULL);
+	json_decref(vm);
+}
+
+/*
+ * What others stand on can go when they are gone: so as often as one more can,
+ * all are tried. Those that run are left.
+ */
+static void remove_all(struct api_client *client, struct choice *choice)
+{
+	struct vmm_error error;
+	bool more = true;
+	json_t *name, *job;
+	size_t i;
+
+	json_array_foreach(choice->names, i, name)
+		if (choice->force)
+			end_it(client, json_string_value(name));
+	while (more) {
+		more = false;
+		json_array_foreach(choice->names, i, name) {
+			const char *text = json_string_value(name);
+
+			if (json_object_get(choice->begun, text))
+				continue;
+			job = ask(client, choice, text, false, &error);
+			more |= job != NULL;
+			if (job)
+				json_object_set_new(choice->begun, text, job);
+		}
+	}
+}
+
 /*
  * Many are told before one is waited for. What is refused here is asked for
  * again, and told, one by one.
@@ -247,8 +290,12 @@ static void begin_all(struct api_client *client, struct choice *choice)
 	size_t i;
 
 	choice->begun = json_object();
-	if (!strcmp(choice->command, "rm") || choice->timeout)
+	if (choice->timeout)
 		return;
+	if (!strcmp(choice->command, "rm")) {
+		remove_all(client, choice);
+		return;
+	}
 	json_array_foreach(choice->names, i, name) {
 		job = ask(client, choice, json_string_value(name), false,
 			  &error);
@@ -463,18 +510,12 @@ const struct command command_stop = {
 static int remove_one(struct api_client *client, const struct choice *choice,
 		      const char *name)
 {
-	json_t *vm = choice->force ? managed_find(client, name) : NULL;
 	struct vmm_error error;
 	json_t *answer;
-	char path[400];
-	int status;
 
-	if (vm && runs(vm))
-		managed_verb(client, "rm", name, "stop",
-			     json_pack("{sb}", "force", 1), NULL);
-	json_decref(vm);
-	api_vm_path(path, sizeof(path), name, "?wait=3600");
-	answer = api_call(client, "DELETE", path, NULL, &status, &error);
+	if (choice->force)
+		end_it(client, name);
+	answer = ask(client, choice, name, false, &error);
 	if (!answer)
 		cli_error("rm: %s", error.text);
 	json_decref(answer);

@@ -42,12 +42,14 @@ static void name_files(struct instance *instance, const char *entry)
 static int write_record(const struct instance *instance, const char *disk,
 			const char *format)
 {
-	json_t *json = json_pack("{si ss ss ss sI ss* ss*}", "version", 1,
+	json_t *json = json_pack("{si ss ss ss sI ss* ss* ss*}", "version", 1,
 				 "image", instance->image, "user",
 				 instance->user, "password",
 				 instance->password, "created",
 				 instance->created, "disk", disk, "format",
-				 format);
+				 format, "stands_on",
+				 *instance->stands_on ? instance->stands_on :
+							NULL);
 	int err = json ? json_file_replace(json, instance->folder,
 					 STORE_MACHINE_FILE) : -EILSEQ;
 
@@ -92,6 +94,9 @@ static int read_record(struct instance *instance,
 	strcpy(instance->image, image);
 	instance->created = json_integer_value(json_object_get(json,
 							       "created"));
+	snprintf(instance->stands_on, sizeof(instance->stands_on), "%s",
+		 text_of(json, "stands_on"));
+	instance->reseed = json_is_true(json_object_get(json, "reseed"));
 	instance->moved = read_disk(json, instance->disk, instance->format);
 	if (!json)
 		disk_error_set(error, -EIO, "the record of machine %s is "
@@ -291,9 +296,11 @@ static int make(struct instance *instance, const struct instance_wish *wish,
 static int renew(struct instance *instance, const struct instance_wish *wish,
 		 struct disk_error *error)
 {
+	bool record = instance->reseed;
+
 	if (wish->size && grow_disk(instance, wish, error))
 		return -1;
-	if (!wish->reseed)
+	if (!wish->reseed && !instance->reseed)
 		return 0;
 	if (wish->seed->user &&
 	    strcmp(wish->seed->user, instance->user)) {
@@ -301,12 +308,15 @@ static int renew(struct instance *instance, const struct instance_wish *wish,
 			 wish->seed->user);
 		if (!*instance->password)
 			seed_make_password(instance->password);
-		if (write_record(instance,
-				 instance->moved ? instance->disk : NULL,
-				 instance->moved ? instance->format : NULL))
-			return fail(error, instance->path, -EIO);
+		record = true;
 	}
-	return write_seed(instance, wish, error);
+	if (write_seed(instance, wish, error))
+		return -1;
+	if (record && write_record(instance,
+				   instance->moved ? instance->disk : NULL,
+				   instance->moved ? instance->format : NULL))
+		return fail(error, instance->path, -EIO);
+	return 0;
 }
 
 int instance_open(struct store *store, const struct instance_wish *wish,
@@ -407,12 +417,64 @@ static int open_locked(struct store *store, const char *name)
 	return err;
 }
 
+static int only_names(const struct dirent *entry)
+{
+	return image_name_valid(entry->d_name);
+}
+
+/* Whether the disk of machine `user` is a layer on that of `name`. */
+static bool stands_on(struct store *store, const char *user, const char *name)
+{
+	int folder = openat(store->machines, user,
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	json_t *record;
+	bool does;
+
+	if (folder < 0)
+		return false;
+	record = json_file_read(folder, STORE_MACHINE_FILE);
+	does = !strcmp(text_of(record, "stands_on"), name);
+	json_decref(record);
+	close(folder);
+	return does;
+}
+
+/* With the store locked: a machine whose disk stands on that of `name`. */
+static bool find_dependent(struct store *store, const char *name,
+			   char user[IMAGE_NAME_MAX + 1])
+{
+	struct dirent **names;
+	int count = scandirat(store->machines, ".", &names, only_names,
+			      alphasort);
+	bool found = false;
+
+	for (int i = 0; i < count; i++) {
+		if (!found && stands_on(store, names[i]->d_name, name)) {
+			snprintf(user, IMAGE_NAME_MAX + 1, "%.*s",
+				 IMAGE_NAME_MAX, names[i]->d_name);
+			found = true;
+		}
+		free(names[i]);
+	}
+	if (count >= 0)
+		free(names);
+	return found;
+}
+
 int instance_forget(struct store *store, const char *name,
 		    struct disk_error *error)
 {
+	char user[IMAGE_NAME_MAX + 1];
 	int folder, err;
 
 	store_lock(store);
+	if (image_name_valid(name) && find_dependent(store, name, user)) {
+		store_unlock(store);
+		disk_error_set(error, -EBUSY, "the disk of machine %s stands "
+			       "on that of %s; lodge image forget %s first",
+			       user, name, user);
+		return -1;
+	}
 	folder = image_name_valid(name) ? open_locked(store, name) : -ENOENT;
 	err = folder < 0 ? folder : folder_remove(store->machines, name);
 	store_unlock(store);
@@ -452,11 +514,6 @@ static json_t *describe(struct store *store, const char *name)
 	json_decref(record);
 	close(folder);
 	return json;
-}
-
-static int only_names(const struct dirent *entry)
-{
-	return image_name_valid(entry->d_name);
 }
 
 json_t *instance_list(struct store *store)

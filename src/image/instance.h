@@ -24,6 +24,8 @@ struct instance {
 	char disk[PATH_MAX], seed[INSTANCE_PATH_MAX];
 	char format[16]; /* of the disk */
 	bool moved;	 /* the disk is not in the folder */
+	bool reseed;	 /* it was cloned: its first boot is to come */
+	char stands_on[IMAGE_NAME_MAX + 1]; /* that machine's disk; "" */
 	char vars[INSTANCE_PATH_MAX]; /* UEFI's; may not be there yet */
 	bool ephemeral, fresh; /* fresh: was not there before */
 	char image[IMAGE_NAME_MAX + 1];

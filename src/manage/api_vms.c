@@ -128,6 +128,44 @@ static int edit(struct api_call *call, struct vm *vm, const char *name,
 	return 0;
 }
 
+/* What would be made. */
+static void plan_clone(struct api_call *call, struct vm *source,
+		       const char *name, const json_t *change)
+{
+	struct problem problem;
+	json_t *config = vm_check_clone(source, name, change, &problem);
+
+	if (config)
+		api_answer_plan(call, name, "clone", config);
+	else
+		api_refuse(call, &problem);
+	json_decref(config);
+}
+
+static void clone_vm(struct api_call *call)
+{
+	static const char *const members[] = { "name", "config", NULL };
+	struct problem problem;
+	json_t *body = api_body(call, members, &problem);
+	struct vm *source = body ? find(call, &problem) : NULL;
+	const json_t *change = json_object_get(body, "config");
+	const char *name = NULL;
+	struct job *job = NULL;
+
+	if (source && !text_member(body, "name", &name, &problem) && !name)
+		problem_set(&problem, 400, "bad-member", "name: is missing");
+	if (name && api_dry_run(call)) {
+		plan_clone(call, source, name, change);
+		json_decref(body);
+		return;
+	}
+	if (name)
+		job = vm_clone(source, name, change,
+			       *call->key ? call->key : NULL, &problem);
+	json_decref(body);
+	api_answer_job(call, job, &problem);
+}
+
 static void edit_vm(struct api_call *call)
 {
 	static const char *const members[] = { "name", "config", NULL };
@@ -376,6 +414,7 @@ const struct api_route api_vm_routes[] = {
 	{ "GET", "/v1/vms/{vm}", get_vm },
 	{ "PATCH", "/v1/vms/{vm}", edit_vm },
 	{ "DELETE", "/v1/vms/{vm}", delete_vm },
+	{ "POST", "/v1/vms/{vm}/clone", clone_vm },
 	{ "POST", "/v1/vms/{vm}/start", start_vm },
 	{ "POST", "/v1/vms/{vm}/stop", stop_vm },
 	{ "POST", "/v1/vms/{vm}/reset", reset_vm },

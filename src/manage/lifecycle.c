@@ -7,7 +7,7 @@ static const char *const states[VM_STATES] = {
 	[VM_STOPPED] = "stopped",   [VM_STARTING] = "starting",
 	[VM_RUNNING] = "running",   [VM_PAUSED] = "paused",
 	[VM_STOPPING] = "stopping", [VM_WAITING] = "waiting",
-	[VM_DELETING] = "deleting",
+	[VM_DELETING] = "deleting", [VM_CLONING] = "cloning",
 };
 
 static const char *const verbs[VERBS] = {
@@ -15,7 +15,7 @@ static const char *const verbs[VERBS] = {
 	[VERB_FORCE] = "stop",	  [VERB_RESET] = "reset",
 	[VERB_PAUSE] = "pause",	  [VERB_RESUME] = "resume",
 	[VERB_DELETE] = "delete", [VERB_RENAME] = "rename",
-	[VERB_EDIT] = "edit",
+	[VERB_EDIT] = "edit",	  [VERB_CLONE] = "clone",
 };
 
 /* What is wrong and what would work; % is the machine; "": it is allowed. */
@@ -26,6 +26,7 @@ static const char *const verbs[VERBS] = {
 #define WAITS	  "waits to be started again; lodge start % does it now, " \
 		  "lodge stop % ends that"
 #define GOING	  "is being deleted"
+#define MAKING	  "is being made; wait, lodge events --follow tells when it is"
 #define RESUME_IT "is paused; lodge resume % lets it go on"
 
 static const char *const table[VM_STATES][VERBS] = {
@@ -39,6 +40,7 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = "",
 		[VERB_RENAME] = "",
 		[VERB_EDIT] = "",
+		[VERB_CLONE] = "",
 	},
 	[VM_STARTING] = {
 		[VERB_START] = "is being started already",
@@ -50,6 +52,7 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = WAIT_IT,
 		[VERB_RENAME] = WAIT_IT,
 		[VERB_EDIT] = "",
+		[VERB_CLONE] = WAIT_IT,
 	},
 	[VM_RUNNING] = {
 		[VERB_START] = "runs already",
@@ -61,6 +64,7 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = STOP_IT,
 		[VERB_RENAME] = STOP_IT,
 		[VERB_EDIT] = "",
+		[VERB_CLONE] = STOP_IT,
 	},
 	[VM_PAUSED] = {
 		[VERB_START] = RESUME_IT,
@@ -74,6 +78,7 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = "is paused; lodge stop --force % first",
 		[VERB_RENAME] = "is paused; lodge stop --force % first",
 		[VERB_EDIT] = "",
+		[VERB_CLONE] = "is paused; lodge stop --force % first",
 	},
 	[VM_STOPPING] = {
 		[VERB_START] = ENDING,
@@ -85,6 +90,7 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = ENDING,
 		[VERB_RENAME] = ENDING,
 		[VERB_EDIT] = "",
+		[VERB_CLONE] = ENDING,
 	},
 	[VM_WAITING] = {
 		[VERB_START] = "",
@@ -96,6 +102,7 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = "",
 		[VERB_RENAME] = "",
 		[VERB_EDIT] = "",
+		[VERB_CLONE] = WAITS,
 	},
 	[VM_DELETING] = {
 		[VERB_START] = GOING,
@@ -107,6 +114,19 @@ static const char *const table[VM_STATES][VERBS] = {
 		[VERB_DELETE] = GOING,
 		[VERB_RENAME] = GOING,
 		[VERB_EDIT] = GOING,
+		[VERB_CLONE] = GOING,
+	},
+	[VM_CLONING] = {
+		[VERB_START] = MAKING,
+		[VERB_STOP] = MAKING,
+		[VERB_FORCE] = MAKING,
+		[VERB_RESET] = MAKING,
+		[VERB_PAUSE] = MAKING,
+		[VERB_RESUME] = MAKING,
+		[VERB_DELETE] = MAKING,
+		[VERB_RENAME] = MAKING,
+		[VERB_EDIT] = MAKING,
+		[VERB_CLONE] = MAKING,
 	},
 };
 

@@ -15,6 +15,7 @@ enum vm_state {
 	VM_STOPPING, /* somebody asked for its end */
 	VM_WAITING,  /* to be started again by its policy */
 	VM_DELETING, /* what it has on the host is being removed */
+	VM_CLONING,  /* it is being made of another one */
 	VM_STATES,
 };
 
@@ -28,6 +29,7 @@ enum vm_verb {
 	VERB_DELETE,
 	VERB_RENAME,
 	VERB_EDIT,
+	VERB_CLONE, /* of the one that another is made of */
 	VERBS,
 };
 

@@ -169,7 +169,7 @@ int manager_store(struct manager *manager, struct vm *vm, const char *kind,
 	return rc;
 }
 
-static struct vm *made_before(struct manager *manager, const char *key)
+struct vm *manager_made_before(struct manager *manager, const char *key)
 {
 	char id[REGISTRY_ID_MAX + 1];
 
@@ -192,12 +192,34 @@ int manager_check_new(struct manager *manager, const char *name,
 	return spec_check(config, problem);
 }
 
+struct vm *manager_add(struct manager *manager, const struct registry_vm *row,
+		       const json_t *config, const char *kind,
+		       const char *key, struct problem *problem)
+{
+	struct vm *vm = vm_new(manager, row, config);
+
+	if (!vm || add(manager, vm)) {
+		problem_set(problem, 500, "no-memory", "out of memory");
+		if (vm)
+			vm_free(vm);
+		return NULL;
+	}
+	if (manager_store(manager, vm, kind, NULL, key, problem)) {
+		manager->count--;
+		vm_free(vm);
+		return NULL;
+	}
+	manager_renamed(manager);
+	vm_write_copy(vm);
+	return vm;
+}
+
 struct vm *manager_create(struct manager *manager, const char *name,
 			  const json_t *config, const char *key, bool *again,
 			  struct problem *problem)
 {
 	struct registry_vm row = { .generation = 1, .created = time(NULL) };
-	struct vm *vm = made_before(manager, key);
+	struct vm *vm = manager_made_before(manager, key);
 
 	*again = vm != NULL;
 	if (vm)
@@ -208,21 +230,9 @@ struct vm *manager_create(struct manager *manager, const char *name,
 	snprintf(row.name, sizeof(row.name), "%s", name);
 	snprintf(row.state, sizeof(row.state), "%s",
 		 lifecycle_state_name(VM_STOPPED));
-	vm = vm_new(manager, &row, config);
-	if (!vm || add(manager, vm)) {
-		problem_set(problem, 500, "no-memory", "out of memory");
-		if (vm)
-			vm_free(vm);
-		return NULL;
-	}
-	if (manager_store(manager, vm, "created", NULL, key, problem)) {
-		manager->count--;
-		vm_free(vm);
-		return NULL;
-	}
-	vm_take_up(vm);
-	manager_renamed(manager);
-	vm_write_copy(vm);
+	vm = manager_add(manager, &row, config, "created", key, problem);
+	if (vm)
+		vm_take_up(vm);
 	return vm;
 }
 
@@ -249,7 +259,7 @@ static bool import(struct manager *manager, const char *id)
 	struct problem problem;
 	json_t *copy = NULL, *config;
 	struct vm *vm = NULL;
-	const char *name;
+	const char *name, *base;
 	int folder = openat(manager->vms_folder, id,
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -258,8 +268,11 @@ static bool import(struct manager *manager, const char *id)
 	if (folder >= 0)
 		close(folder);
 	name = json_string_value(json_object_get(copy, "name"));
+	base = json_string_value(json_object_get(copy, "clone_of"));
 	config = json_object_get(copy, "config");
 	snprintf(row.id, sizeof(row.id), "%s", id);
+	snprintf(row.base, sizeof(row.base), "%s",
+		 base ? base : "");
 	row.created = json_integer_value(json_object_get(copy, "created"));
 	if (name && runtime_name_valid(name) && !find_name(manager, name) &&
 	    !spec_check(config, &problem)) {

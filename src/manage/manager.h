@@ -68,6 +68,15 @@ bool manager_has_name(struct manager *manager, const char *name);
 int manager_check_new(struct manager *manager, const char *name,
 		      const json_t *config, struct problem *problem);
 
+/*
+ * A machine as `row` says; the event is of that kind. NULL with `problem`. The
+ * one that a request of this key has made: NULL, there is none.
+ */
+struct vm *manager_add(struct manager *manager, const struct registry_vm *row,
+		       const json_t *config, const char *kind,
+		       const char *key, struct problem *problem);
+struct vm *manager_made_before(struct manager *manager, const char *key);
+
 /* What vm.c tells: its row has changed, its name has, it is gone. */
 int manager_store(struct manager *manager, struct vm *vm, const char *kind,
 		  const char *detail, const char *key,

@@ -21,6 +21,9 @@ struct process {
 	char run[PROCESS_RUN_MAX + 1];
 };
 
+/* The run of a process that is no machine, but works for one. */
+#define PROCESS_HELPER "helper"
+
 /*
  * Starts `arg` (its [0] is what others see; `program` is executed) in a session
  * of its own, with standard error and output going to the file "log" of

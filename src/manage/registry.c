@@ -41,15 +41,16 @@ static const char *const texts[QUERIES] = {
 	[Q_BEGIN] = "BEGIN IMMEDIATE",
 	[Q_COMMIT] = "COMMIT",
 	[Q_EACH] = "SELECT id, name, spec, generation, state, run, reason, "
-		   "created, changed, started, restarts, next_start FROM vms "
+		   "created, changed, started, restarts, next_start, base FROM vms "
 		   "ORDER BY name",
 	[Q_PUT] = "INSERT INTO vms (id, name, spec, generation, state, run, "
-		  "reason, created, changed, started, restarts, next_start) "
-		  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
+		  "reason, created, changed, started, restarts, next_start, "
+		  "base) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+		  "?12, ?13) "
 		  "ON CONFLICT (id) DO UPDATE SET name = ?2, spec = ?3, "
 		  "generation = ?4, state = ?5, run = ?6, reason = ?7, "
 		  "changed = ?9, started = ?10, restarts = ?11, "
-		  "next_start = ?12",
+		  "next_start = ?12, base = ?13",
 	[Q_DROP] = "DELETE FROM vms WHERE id = ?1",
 	[Q_KEY] = "SELECT vm FROM requests WHERE key = ?1",
 	[Q_KEY_PUT] = "INSERT INTO requests (key, vm, time) "
@@ -358,6 +359,7 @@ int registry_each_vm(struct registry *registry,
 		copy_text(vm.state, sizeof(vm.state), row, 4);
 		copy_text(vm.run, sizeof(vm.run), row, 5);
 		copy_text(vm.reason, sizeof(vm.reason), row, 6);
+		copy_text(vm.base, sizeof(vm.base), row, 12);
 		use(ctx, &vm);
 	}
 	sqlite3_reset(row);
@@ -380,6 +382,7 @@ static int put_row(struct registry *registry, const struct registry_vm *vm,
 	bind_text(registry, Q_PUT, 7, vm->reason);
 	for (int i = 0; i < 5; i++)
 		bind_number(registry, Q_PUT, 8 + i, numbers[i]);
+	bind_text(registry, Q_PUT, 13, vm->base);
 	err = run(registry, Q_PUT);
 	if (err && sqlite3_errcode(registry->db) == SQLITE_CONSTRAINT)
 		problem_set(problem, 409, "name-taken", "there is a machine "

@@ -30,6 +30,7 @@ struct registry;
 struct registry_vm {
 	char id[REGISTRY_ID_MAX + 1];
 	char name[REGISTRY_NAME_MAX + 1];
+	char base[REGISTRY_ID_MAX + 1]; /* it stands on that one's disks; "" */
 	char *spec;	    /* a JSON object as text; see manage/spec.h */
 	int64_t generation; /* one more with each change of name or spec */
 	char state[16];	    /* see manage/lifecycle.h */

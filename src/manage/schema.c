@@ -34,6 +34,9 @@ static const char *const steps[] = {
 	"  vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"
 	"  time INTEGER NOT NULL);"
 	"CREATE INDEX requests_vm ON requests (vm);",
+	/* 2: clones */
+	"ALTER TABLE vms ADD COLUMN base TEXT NOT NULL DEFAULT '';"
+	"CREATE INDEX vms_base ON vms (base);",
 };
 
 #define STEPS ((int)(sizeof(steps) / sizeof(steps[0])))
@@ -41,6 +44,11 @@ static const char *const steps[] = {
 int schema_newest(void)
 {
 	return STEPS;
+}
+
+const char *schema_step(int from)
+{
+	return steps[from];
 }
 
 static int version_of(sqlite3 *db)

@@ -13,6 +13,9 @@
 
 int schema_newest(void);
 
+/* The statements that lead from version `from` to the next. */
+const char *schema_step(int from);
+
 /*
  * Takes the steps that are missing, all or none. 0, or -1 with `problem`:
  * a newer lodged wrote it, the disk is full.

@@ -280,6 +280,8 @@ static bool option_fits(const char *name, const json_t *value)
 
 	if (!*name || strlen(name) > 31 || strspn(name, NAME_CHARS) != strlen(name))
 		return false;
+	if (!strcmp(name, "folder") && json_is_array(value))
+		return texts_fit(&(struct setting){ 0 }, value);
 	return json_is_boolean(value) || json_is_integer(value) ||
 	       (text && *text && strlen(text) < TEXT_MAX_ &&
 		!strchr(text, ','));
@@ -322,8 +324,16 @@ static void put_head(FILE *out, const char *text)
 		fprintf(out, *text == ',' ? ",," : "%c", *text);
 }
 
+/* "base" tells what a layer stands on, which it names itself. */
 static void put_option(FILE *out, const char *name, const json_t *value)
 {
+	const json_t *item;
+	size_t i;
+
+	if (!strcmp(name, "base"))
+		return;
+	json_array_foreach(value, i, item)
+		put_option(out, name, item);
 	if (json_is_true(value))
 		fprintf(out, ",%s", name);
 	else if (json_is_integer(value))
@@ -395,7 +405,8 @@ static const char *const policies[] = { "never", "on-failure", "always",
 					NULL };
 static const char *const disk_words[] = {
 	"path", "format", "bus", "cache", "iops", "bps", "burst", "readonly",
-	"copy-on-read", "serial", "secret", "queues", NULL };
+	"copy-on-read", "serial", "secret", "queues", "folder", "base",
+	NULL };
 static const char *const cd_words[] = { "path", "bus", NULL };
 static const char *const floppy_words[] = { "path", "readonly", NULL };
 static const char *const net_words[] = { "mode", NULL };
@@ -446,6 +457,7 @@ static const struct setting settings[] = {
 	{ .name = "labels", .kind = &labels_kind },
 	{ .name = "restart", .kind = &text_kind,
 	  .words = policies },
+	{ .name = "template", .kind = &flag_kind },
 	{ .name = "autostart", .kind = &flag_kind },
 	{ .name = "autostart_order", .kind = &number_kind,
 	  .min = 0, .max = 1000000 },

@@ -65,11 +65,12 @@ int vm_folder(const struct vm *vm)
 
 void vm_write_copy(const struct vm *vm)
 {
-	json_t *json = json_pack("{ss ss sI sI sO}", "id", vm->row.id, "name",
+	json_t *json = json_pack("{ss ss sI sI sO ss*}", "id", vm->row.id, "name",
 				 vm->row.name, "generation",
 				 (json_int_t)vm->row.generation, "created",
 				 (json_int_t)vm->row.created, "config",
-				 vm->config);
+				 vm->config, "clone_of",
+				 *vm->row.base ? vm->row.base : NULL);
 	int folder = vm_folder(vm);
 
 	if (folder >= 0)
@@ -110,6 +111,8 @@ json_t *vm_json(const struct vm *vm)
 		(json_int_t)row->created, "changed", (json_int_t)row->changed,
 		"restarts", (json_int_t)row->restarts, "config", vm->config);
 
+	if (*row->base)
+		json_object_set_new(json, "clone_of", json_string(row->base));
 	set_time(json, "started", row->started);
 	set_time(json, "next_start", row->next_start);
 	if (!up && *row->reason)
@@ -123,9 +126,71 @@ json_t *vm_json(const struct vm *vm)
 	return json;
 }
 
+/* --- what others have to do with it -------------------------------------------------- */
+
+/* The names of those that stand on its disks, some at least; "": none. */
+static bool find_dependents(const struct vm *vm, char *names, size_t size,
+			    bool *being_made)
+{
+	const struct manager *manager = vm->manager;
+	size_t used = 0;
+
+	*names = '\0';
+	*being_made = false;
+	for (size_t i = 0; i < manager->count; i++) {
+		const struct vm *other = manager->vm[i];
+
+		if (strcmp(other->row.base, vm->row.id))
+			continue;
+		*being_made |= other->state == VM_CLONING;
+		if (used + 2 * REGISTRY_NAME_MAX < size)
+			used += (size_t)snprintf(names + used, size - used,
+						 "%s%s", used ? ", " : "",
+						 other->row.name);
+		else if (names[used - 1] != '.')
+			used += (size_t)snprintf(names + used, size - used,
+						 " ...");
+	}
+	return used;
+}
+
+static bool is_template(const json_t *config)
+{
+	return json_is_true(json_object_get(config, "template"));
+}
+
+static int check_others(const struct vm *vm, enum vm_verb verb,
+			struct problem *problem)
+{
+	const char *name = vm->row.name;
+	char names[240];
+	bool being_made;
+
+	if (!find_dependents(vm, names, sizeof(names), &being_made))
+		return 0;
+	if (being_made && (verb == VERB_DELETE || !is_template(vm->config)))
+		return problem_set(problem, 409, "is-cloned", "%s is being "
+				   "cloned; wait, and try again", name);
+	if (verb == VERB_DELETE)
+		return problem_set(problem, 409, "in-use", "%s has disks that "
+				   "others stand on: %s; lodge rm them first",
+				   name, names);
+	return 0;
+}
+
 int vm_check(const struct vm *vm, enum vm_verb verb, struct problem *problem)
 {
-	if (lifecycle_check(vm->state, verb, vm->row.name, problem))
+	const char *name = vm->row.name;
+
+	if (lifecycle_check(vm->state, verb, name, problem))
+		return -1;
+	if (verb == VERB_START && is_template(vm->config))
+		return problem_set(problem, 409, "is-template", "%s is a "
+				   "template, which is never started; lodge "
+				   "clone %s NEW makes a machine of it", name,
+				   name);
+	if ((verb == VERB_START || verb == VERB_DELETE ||
+	     verb == VERB_CLONE) && check_others(vm, verb, problem))
 		return -1;
 	return verb == VERB_START ?
 		       limiter_admit(vm->manager->limiter, vm, problem) : 0;
@@ -151,16 +216,46 @@ static int check_rename(struct vm *vm, const char *name,
 	return lifecycle_check(vm->state, VERB_RENAME, vm->row.name, problem);
 }
 
+/* What becomes a template, and what ceases to be one. */
+static int check_template(const struct vm *vm, const json_t *changed,
+			  struct problem *problem)
+{
+	const char *name = vm->row.name;
+	bool being_made;
+	char names[240];
+
+	if (is_template(vm->config) == is_template(changed))
+		return 0;
+	if (is_template(changed) && vm->state != VM_STOPPED)
+		return problem_set(problem, 409, "wrong-state", "%s is not "
+				   "stopped, as a template is; lodge stop %s "
+				   "first", name, name);
+	if (is_template(vm->config) &&
+	    find_dependents(vm, names, sizeof(names), &being_made))
+		return problem_set(problem, 409, "in-use", "%s has disks that "
+				   "others stand on: %s; lodge clone %s NEW "
+				   "makes a machine that can be started", name,
+				   names, name);
+	return 0;
+}
+
 json_t *vm_check_edit(struct vm *vm, const char *name, const json_t *change,
 		      struct problem *problem)
 {
+	json_t *changed;
+
 	if (name && strcmp(name, vm->row.name) &&
 	    check_rename(vm, name, problem))
 		return NULL;
-	if (lifecycle_check(vm->state, VERB_EDIT, vm->row.name, problem))
+	if (vm_check(vm, VERB_EDIT, problem))
 		return NULL;
-	return change ? spec_change(vm->config, change, problem) :
-			json_incref(vm->config);
+	if (!change)
+		return json_incref(vm->config);
+	changed = spec_change(vm->config, change, problem);
+	if (!changed || !check_template(vm, changed, problem))
+		return changed;
+	json_decref(changed);
+	return NULL;
 }
 
 /* As it was; -1. */

@@ -70,6 +70,17 @@ struct job *vm_delete(struct vm *vm, struct problem *problem);
 json_t *vm_check_edit(struct vm *vm, const char *name, const json_t *change,
 		      struct problem *problem);
 
+/*
+ * Makes a machine of this one; `change` (NULL: none) is made to its
+ * configuration. `key` as for manager_create(). vm_check_clone() gives the
+ * configuration that it would have.
+ */
+struct job *vm_clone(struct vm *source, const char *name,
+		     const json_t *change, const char *key,
+		     struct problem *problem);
+json_t *vm_check_clone(struct vm *source, const char *name,
+		       const json_t *change, struct problem *problem);
+
 /* At once: another name (NULL: as it is), another configuration. */
 int vm_edit(struct vm *vm, const char *name, const json_t *change,
 	    struct problem *problem);
@@ -99,5 +110,8 @@ void vm_drop_calls(struct vm *vm);
 
 /* Its disk is removed, then the rest. */
 void vm_delete_again(struct vm *vm);
+
+/* Of the state "cloning": it is made, from the beginning on. */
+void vm_clone_again(struct vm *vm);
 
 #endif

@@ -68,7 +68,7 @@ static int remove_disk(struct vm *vm)
 	spec_arg(&args, vm->row.name);
 	if (folder >= 0 && !args.failed)
 		rc = process_start(&vm->helper, folder, vm->manager->program,
-				   args.arg, "forget", &problem);
+				   args.arg, PROCESS_HELPER, &problem);
 	if (folder >= 0)
 		close(folder);
 	spec_args_free(&args);

@@ -78,6 +78,8 @@ static void ended(struct vm *vm, struct ending *ending)
 				    delay < BACKOFF_MAX; i++)
 			delay *= 2;
 		vm->row.next_start = now + delay;
+		vm->restart.fire = restart_now;
+		vm->restart.ctx = vm;
 		vm_set_state(vm, VM_WAITING, ending->kind, ending->text);
 		timer_set(&vm->manager->timers, &vm->restart,
 			  (uint64_t)delay * 1000);
@@ -357,6 +359,34 @@ struct job *vm_start(struct vm *vm, struct problem *problem)
 
 /* --- after lodged was away ------------------------------------------------------------- */
 
+static void take_up_work(struct vm *vm)
+{
+	if (vm->state == VM_CLONING)
+		vm_clone_again(vm);
+	else
+		vm_delete_again(vm);
+}
+
+static void helper_ended(void *ctx, uint32_t events)
+{
+	struct vm *vm = ctx;
+
+	loop_remove(vm->manager->loop, vm->helper.pidfd);
+	process_close(&vm->helper);
+	take_up_work(vm);
+}
+
+/* It works on what a lodged before this one began; then that is done again. */
+static void await_helper(struct vm *vm)
+{
+	vm->helper = vm->process;
+	vm->process = (struct process){ .pidfd = -1 };
+	if (loop_add(vm->manager->loop, vm->helper.pidfd, LOOP_READ,
+		     helper_ended, vm))
+		host_log(HOST_LOG_ERROR, "machine %s: cannot be watched",
+			 vm->row.name);
+}
+
 /* No process: what its row says is over, or was never begun. */
 static void take_up_dead(struct vm *vm, const char *last_run)
 {
@@ -366,8 +396,8 @@ static void take_up_dead(struct vm *vm, const char *last_run)
 
 	if (vm->state == VM_STOPPED)
 		return;
-	if (vm->state == VM_DELETING) {
-		vm_delete_again(vm);
+	if (vm->state == VM_DELETING || vm->state == VM_CLONING) {
+		take_up_work(vm);
 		return;
 	}
 	if (vm->state == VM_WAITING) {
@@ -394,6 +424,10 @@ static void take_up_dead(struct vm *vm, const char *last_run)
 
 static void take_up_living(struct vm *vm)
 {
+	if (!strcmp(vm->process.run, PROCESS_HELPER)) {
+		await_helper(vm);
+		return;
+	}
 	if (strcmp(vm->row.run, vm->process.run) ||
 	    vm->state == VM_STOPPED || vm->state == VM_WAITING) {
 		snprintf(vm->row.run, sizeof(vm->row.run), "%s",

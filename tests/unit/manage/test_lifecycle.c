@@ -10,11 +10,11 @@
 
 /* Verbs that each state allows, in the order of the enumeration. */
 static const char *const allowed[VM_STATES] = {
-	/*               start stop force reset pause resume delete rename edit */
-	[VM_STOPPED] = "x.....xxx",  [VM_STARTING] = ".xx.....x",
-	[VM_RUNNING] = ".xxxx...x",  [VM_PAUSED] = "..xx.x..x",
-	[VM_STOPPING] = ".xx.....x", [VM_WAITING] = "xxx...xxx",
-	[VM_DELETING] = ".........",
+	/* start stop force reset pause resume delete rename edit clone */
+	[VM_STOPPED] = "x.....xxxx",  [VM_STARTING] = ".xx.....x.",
+	[VM_RUNNING] = ".xxxx...x.",  [VM_PAUSED] = "..xx.x..x.",
+	[VM_STOPPING] = ".xx.....x.", [VM_WAITING] = "xxx...xxx.",
+	[VM_DELETING] = "..........", [VM_CLONING] = "..........",
 };
 
 static void each_state_allows_what_it_should(void **state)

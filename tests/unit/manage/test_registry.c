@@ -263,6 +263,62 @@ static void a_newer_one_is_refused(void **state)
 	assert_string_equal(kept, "");
 }
 
+/* A registry as a lodged wrote it that knew that version and no more. */
+static void write_old(const char *path, int version)
+{
+	static const char row[] =
+		"INSERT INTO vms (id, name, spec, generation, state, run, "
+		"reason, created, changed, started, restarts, next_start) "
+		"VALUES ('a', 'web', '{\"cpus\":2}', 3, 'stopped', 'r1', "
+		"'crash', 11, 12, 13, 14, 15);"
+		"INSERT INTO events (time, kind, vm, name) "
+		"VALUES (1.5, 'created', 'a', 'web');"
+		"INSERT INTO requests VALUES ('key', 'a', 11);"
+		"INSERT INTO settings VALUES ('boot', 'b');";
+	char line[64];
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), 0);
+	for (int i = 0; i < version; i++)
+		assert_int_equal(sqlite3_exec(db, schema_step(i), NULL, NULL,
+					      NULL), 0);
+	snprintf(line, sizeof(line), "PRAGMA user_version = %d", version);
+	assert_int_equal(sqlite3_exec(db, line, NULL, NULL, NULL), 0);
+	assert_int_equal(sqlite3_exec(db, row, NULL, NULL, NULL), 0);
+	sqlite3_close(db);
+}
+
+static void older_ones_are_brought_up_to_date(void **state)
+{
+	char path[128], value[8], id[REGISTRY_ID_MAX + 1];
+	struct seen seen;
+
+	snprintf(path, sizeof(path), "%s/registry.db", folder);
+	for (int version = 1; version < schema_newest(); version++) {
+		registry_close(registry);
+		registry = NULL;
+		unlink(path);
+		write_old(path, version);
+		assert_int_equal(open_again(), 0);
+		assert_false(fresh);
+		assert_string_equal(kept, "");
+		seen = look();
+		assert_int_equal(seen.count, 1);
+		assert_string_equal(seen.last.name, "web");
+		assert_string_equal(seen.spec, "{\"cpus\":2}");
+		assert_string_equal(seen.last.base, "");
+		assert_int_equal(seen.last.next_start, 15);
+		assert_int_equal(registry_last_event(registry), 1);
+		assert_true(registry_find_key(registry, "key", id));
+		registry_get(registry, "boot", value, sizeof(value));
+		assert_string_equal(value, "b");
+		/* And is used, and found as it was left. */
+		assert_int_equal(put("b", "db", NULL), 0);
+		assert_int_equal(open_again(), 0);
+		assert_int_equal(look().count, 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +338,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_newer_one_is_refused, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			older_ones_are_brought_up_to_date, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
