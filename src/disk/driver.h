@@ -184,6 +184,15 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 		      const char *path, const char *format,
 		      const struct disk_open *how, struct disk_error *error);
 
+/*
+ * The backing file of an image that is being made in `file`, of `format` when
+ * that is not NULL, by the secrets that are for it.
+ */
+int disk_create_backing(struct disk_node **backing,
+			const struct disk_node *file, const char *format,
+			const struct disk_create *how,
+			struct disk_error *error);
+
 extern const struct disk_driver disk_raw, disk_luks;
 extern const struct disk_driver disk_vdi, disk_vhd, disk_vmdk, disk_vhdx;
 

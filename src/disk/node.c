@@ -374,6 +374,11 @@ json_t *disk_info(struct disk_node *node)
 	if (below)
 		json_object_update_missing(info, below);
 	json_decref(below);
+	if (node->parent) {
+		json_object_set_new(info, "backing", json_string(node->parent));
+		json_object_set_new(info, "backing_format",
+				    json_string(node->driver->name));
+	}
 	return info;
 }
 

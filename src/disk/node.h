@@ -40,6 +40,8 @@ struct disk_node {
 		      * back */
 	struct disk_node *file;	   /* owned; NULL: a leaf */
 	struct disk_node *backing; /* owned; may be NULL, and shorter */
+	char *parent; /* what a format that has one kind of backing file calls
+		       * it, for disk_info(); NULL: none */
 	struct disk_ranges ranges;
 	struct disk_join flushes;
 };
@@ -125,7 +127,10 @@ struct disk_create {
 	/* "name=value" each, as the driver's table of options has them. */
 	const char *const *options;
 	unsigned int option_count;
-	const struct disk_secret *secret; /* of formats that encrypt */
+	const struct disk_secret *secret; /* of an encrypted image, then those
+					   * of what it stands on */
+	/* Those alone, where formats ask the backing file what it is. */
+	const struct disk_secret *backing_secret;
 	const char *const *folders; /* as in struct disk_open */
 	unsigned int folder_count;
 };

@@ -246,6 +246,7 @@ void disk_close(struct disk_node *node)
 	disk_ranges_destroy(&node->ranges);
 	disk_join_destroy(&node->flushes);
 	free(node->name);
+	free(node->parent);
 	free(node);
 }
 
@@ -516,25 +517,45 @@ static int choose_maker(const struct disk_driver **driver,
 	return 0;
 }
 
+int disk_create_backing(struct disk_node **backing,
+			const struct disk_node *file, const char *format,
+			const struct disk_create *how,
+			struct disk_error *error)
+{
+	const struct disk_secret *secret = how->backing_secret;
+	struct disk_open above = { .path = how->path,
+				   .sealed = true,
+				   .folders = how->folders,
+				   .folder_count = how->folder_count,
+				   .named = how->backing };
+	struct disk_secret own = { 0 };
+	int result;
+
+	if (!secret && how->secret)
+		secret = how->secret->next;
+	own.next = secret;
+	above.secret = secret && file->encrypted ? &own : secret;
+	result = disk_open_backing(backing, file, how->backing, format, &above,
+				   error);
+	if (result == -EACCES && !secret)
+		return disk_error_set(error, result, "its backing file %s is "
+				      "encrypted; name the file of its "
+				      "passphrase: --backing-secret FILE",
+				      how->backing);
+	return result;
+}
+
 /* The backing file is there and sound, and gives its size when none is said. */
 static int create_on(const struct disk_driver *driver, struct disk_node *file,
 		     const struct disk_create *how, struct disk_error *error)
 {
-	const struct disk_open above = { .path = how->path,
-					 .sealed = true,
-					 .folders = how->folders,
-					 .folder_count = how->folder_count,
-					 .named = how->backing,
-					 .secret = how->secret
-							   ? how->secret->next
-							   : NULL };
 	struct disk_create sized = *how;
 	struct disk_node *backing, *under;
 	int result;
 
 	if (how->backing) {
-		result = disk_open_backing(&backing, file, how->backing,
-					   how->backing_format, &above, error);
+		result = disk_create_backing(&backing, file,
+					     how->backing_format, how, error);
 		if (result)
 			return result;
 		if (!sized.size)

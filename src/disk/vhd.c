@@ -487,6 +487,7 @@ static int open_parent(struct vhd *vhd, const struct disk_open *how,
 	parent_path(vhd, path);
 	if (!*path)
 		return bad_image(error);
+	vhd->node.parent = strdup(path);
 	result = disk_open_backing(&vhd->node.backing, vhd->node.file, path,
 				   "vhd", how, error);
 	if (result || !vhd->node.backing)

@@ -234,16 +234,12 @@ static int take_options(struct plan *plan, const struct disk_create *how,
 int vhd_create(struct disk_node *file, const struct disk_create *how,
 	       struct disk_error *error)
 {
-	const struct disk_open above = { .path = how->path,
-					 .folders = how->folders,
-					 .folder_count = how->folder_count };
 	struct disk_node *parent = NULL;
 	struct plan plan = { 0 };
 	int result = take_options(&plan, how, error);
 
 	if (!result && how->backing)
-		result = disk_open_backing(&parent, file, how->backing, "vhd",
-					   &above, error);
+		result = disk_create_backing(&parent, file, "vhd", how, error);
 	if (result)
 		return result;
 	if (parent)

@@ -222,13 +222,68 @@ static int vhdx_write(struct disk_node *node, uint64_t offset, uint64_t length,
 	return error;
 }
 
+/* A whole block that is the parent's, or is in part: zeros by its state. */
+static int zero_block(struct vhdx *vhdx, uint64_t block)
+{
+	uint64_t entry_at = disk_table_at(&vhdx->table, block), at;
+	uint8_t entry[8];
+	int error = disk_meta_read(&vhdx->meta, entry_at, entry, 8, 0);
+
+	if (error)
+		return error;
+	at = get_le64(entry) >> 20 << 20;
+	if ((get_le64(entry) & 7) == VHDX_NOT_PRESENT) {
+		put_le64(entry, VHDX_ZERO);
+	} else {
+		error = disk_zero(vhdx->node.file, at, vhdx->table.block,
+				  DISK_UNMAP);
+		put_le64(entry, at | VHDX_PRESENT);
+	}
+	return error ? error
+		     : disk_meta_write(&vhdx->meta, entry_at, entry, 8);
+}
+
+/* As bytes, in one block. */
+static int write_zeros(struct disk_node *node, uint64_t offset,
+		       uint64_t length)
+{
+	static const uint8_t zeros[64 << 10];
+	const struct span span = { (void *)zeros, sizeof(zeros) };
+	int error = 0;
+
+	while (!error && length) {
+		uint64_t part = length < sizeof(zeros) ? length
+						       : sizeof(zeros);
+
+		error = vhdx_write(node, offset, part,
+				   (struct disk_vec){ &span, 1, 0 });
+		offset += part;
+		length -= part;
+	}
+	return error;
+}
+
 static int vhdx_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 		     unsigned int flags)
 {
-	int error = vhdx_begin_change(vhdx_of(node));
+	struct vhdx *vhdx = vhdx_of(node);
+	uint32_t block = vhdx->table.block;
+	int error = vhdx_begin_change(vhdx);
 
-	return error ? error
-		     : disk_extents_zero(node, offset, length, flags);
+	while (!error && length) {
+		uint64_t part = block - offset % block;
+
+		if (part > length)
+			part = length;
+		error = disk_extents_zero(node, offset, part, flags);
+		if (error == -ENOTSUP)
+			error = part == block
+					? zero_block(vhdx, offset / block)
+					: write_zeros(node, offset, part);
+		offset += part;
+		length -= part;
+	}
+	return error;
 }
 
 static int vhdx_discard(struct disk_node *node, uint64_t offset,

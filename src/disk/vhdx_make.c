@@ -246,10 +246,6 @@ static int take_parent(struct plan *plan, struct disk_node *file,
 		       const struct disk_create *how,
 		       struct disk_node **parent, struct disk_error *error)
 {
-	const struct disk_open above = { .path = how->path,
-					 .sealed = true,
-					 .folders = how->folders,
-					 .folder_count = how->folder_count };
 	int result;
 
 	if (!how->backing)
@@ -258,8 +254,7 @@ static int take_parent(struct plan *plan, struct disk_node *file,
 		return disk_error_set(error, -EINVAL, "a VHDX image stands on "
 				      "VHDX images only, not on %s; take qcow2",
 				      how->backing_format);
-	result = disk_open_backing(parent, file, how->backing, "vhdx", &above,
-				   error);
+	result = disk_create_backing(parent, file, "vhdx", how, error);
 	if (result)
 		return result;
 	plan->parent = vhdx_of(*parent);

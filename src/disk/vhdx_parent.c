@@ -167,6 +167,7 @@ static int open_it(struct vhdx *vhdx, struct locator *locator,
 	path = path_of(locator);
 	if (!*path || *path == '/' || !*locator->linkage[0])
 		return bad_locator(error);
+	vhdx->node.parent = strdup(path);
 	result = disk_open_backing(&vhdx->node.backing, vhdx->node.file, path,
 				   "vhdx", how, error);
 	if (result || !vhdx->node.backing)

@@ -415,6 +415,7 @@ static int open_parent(struct vmdk *vmdk,
 				      "it does not name");
 	if (strchr(path, '\\'))
 		path = strrchr(path, '\\') + 1;
+	vmdk->node.parent = strdup(path);
 	result = disk_open_backing(&vmdk->node.backing, vmdk->node.file, path,
 				   "vmdk", how, error);
 	if (result || !vmdk->node.backing)

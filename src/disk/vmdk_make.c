@@ -376,9 +376,6 @@ int vmdk_stem(const char *path, char stem[VMDK_STEM], struct disk_error *error)
 static int take_parent(struct plan *plan, struct disk_node *file,
 		       const struct disk_create *how, struct disk_error *error)
 {
-	const struct disk_open above = { .path = how->path,
-					 .folders = how->folders,
-					 .folder_count = how->folder_count };
 	struct disk_node *parent;
 	int result;
 
@@ -396,8 +393,7 @@ static int take_parent(struct plan *plan, struct disk_node *file,
 		return disk_error_set(error, -EINVAL, "has a backing file with "
 				      "a name that a VMDK descriptor cannot "
 				      "have");
-	result = disk_open_backing(&parent, file, how->backing, "vmdk", &above,
-				   error);
+	result = disk_create_backing(&parent, file, "vmdk", how, error);
 	if (result)
 		return result;
 	plan->parent = how->backing;

@@ -127,8 +127,10 @@ bool qemu_accepts(const struct trial *trial, const char *folder)
 	snprintf(raw, sizeof(raw), "%s/qemu.raw", folder);
 	if (trial->kind->encrypted)
 		key = luks ? ",key-secret=s" : ",encrypt.key-secret=s";
-	snprintf(from, sizeof(from), "driver=%s,file.filename=%s%s",
-		 trial->kind->qemu, image, key);
+	snprintf(from, sizeof(from), "driver=%s,%sfile.filename=%s%s",
+		 trial->kind->qemu, trial->kind->under ? "file." : "", image,
+		 trial->kind->under
+			 ? ",file.driver=luks,file.key-secret=s" : key);
 	status = luks ? NO_CHECK : run(check, folder, log);
 	if (status == DAMAGED && unmarked_only(log))
 		status = run(repair, folder, log);

@@ -16,6 +16,11 @@ static const struct disk_secret secret = {
 	.data = TRIAL_PASSPHRASE, .size = sizeof(TRIAL_PASSPHRASE) - 1
 };
 
+/* A format in a LUKS volume. */
+#define UNDER(NAME, FORMAT, QEMU, ...)                                  \
+	{ .name = NAME, .format = FORMAT, .qemu = QEMU, .under = true,  \
+	  .encrypted = true, .least = 1024, .most = 4096, __VA_ARGS__ }
+
 #define QCOW2(NAME, ...)                                              \
 	{ .name = NAME, .format = "qcow2", .qemu = "qcow2",           \
 	  .snapshots = true, .chance = true, .least = 96, .most = 1024, \
@@ -87,6 +92,18 @@ const struct trial_kind trial_kinds[] = {
 	  .encrypted = true,
 	  .options = { "pbkdf=pbkdf2", "iterations=1000" }, .least = 64,
 	  .most = 512 },
+	UNDER("luks-vdi", "vdi", "vdi", .late = true,
+	      .options = { "version=1", "iterations=1000" }),
+	UNDER("luks-vhd", "vhd", "vpc",
+	      .options = { "version=1", "iterations=1000" }),
+	UNDER("luks-vmdk", "vmdk", "vmdk",
+	      .options = { "version=1", "iterations=1000" }),
+	UNDER("luks-vhdx", "vhdx", "vhdx",
+	      .options = { "version=1", "iterations=1000",
+			   "block_size=1M" }),
+	UNDER("luks2-vhdx", "vhdx", NULL,
+	      .options = { "pbkdf=pbkdf2", "iterations=1000",
+			   "block_size=1M" }),
 };
 
 const unsigned int trial_kind_count =

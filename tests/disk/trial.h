@@ -23,6 +23,7 @@ struct trial_kind {
 	bool chance;	/* the rest of its options is chosen at random */
 	bool snapshots; /* has them, and compressed clusters */
 	bool encrypted;
+	bool under;	/* ... as a whole file */
 	bool noisy;	/* what was never written reads as anything */
 	bool late;	/* some of its tables are mended when it is opened for
 			 * writing only: qemu-img sees it after that */

@@ -8,6 +8,7 @@
  *	disk-tool compare FORMAT PATH FORMAT PATH
  *	disk-tool check FORMAT PATH [repair]
  *	disk-tool resize FORMAT PATH SIZE
+ *	disk-tool zero FORMAT PATH OFFSET LENGTH
  *	disk-tool info FORMAT PATH
  *	disk-tool die FORMAT PATH (writes 64 KiB at 3 MiB, flushes, kills itself)
  *
@@ -189,6 +190,18 @@ static int resize(int argc, char **argv)
 	return result ? fail(argv[1]) : 0;
 }
 
+static int zero(int argc, char **argv)
+{
+	struct disk_node *node = open_image(argv[0], argv[1], false);
+	int result = disk_zero(node, strtoull(argv[2], NULL, 0),
+			       strtoull(argv[3], NULL, 0), DISK_UNMAP);
+
+	if (result)
+		disk_error_set(&error, result, "%s", strerror(-result));
+	disk_close(node);
+	return result ? fail(argv[1]) : 0;
+}
+
 static int info(int argc, char **argv)
 {
 	struct disk_node *node = open_image(argv[0], argv[1], true);
@@ -222,6 +235,7 @@ static const struct command {
 	{ "copy", 4, copy },	   { "compare", 4, compare },
 	{ "check", 2, check },	   { "resize", 3, resize },
 	{ "info", 2, info },	   { "die", 2, die },
+	{ "zero", 4, zero },
 };
 
 int main(int argc, char **argv)

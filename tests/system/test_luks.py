@@ -93,6 +93,36 @@ def test_under_other_formats(tmp_path, word, kind, qemu):
     good("compare", *secret, *secret, top, model)
 
 
+@pytest.mark.parametrize("kind", ["vhd", "vhdx", "vmdk"])
+def test_children_of_encrypted_images(tmp_path, word, kind):
+    """Plain ones and encrypted ones, which ask the parent what it is."""
+    model, base = fill(tmp_path / "a.img", 8 * MIB, 30), f"base.{kind}"
+    exact = ["--option", "force_size=on"] if kind == "vhd" else []
+    right, other = ["--secret", word("right")], ["--secret", word("other")]
+    good("encrypt", *right, *QUICK[1], *exact, model, tmp_path / base)
+    backing = ["--backing-secret", word("right")]
+    for name, secrets, mine in (("plain", right, []),
+                                ("mine", [*other, *right], other),
+                                ("same", right, right)):
+        top = tmp_path / f"{name}.{kind}"
+        quick = QUICK[1] if mine else []
+        create = ["create", "--backing", base, *mine, *quick, top]
+        if name != "same":
+            refused(disk(*create), 1, "--backing-secret")
+            refused(disk(*create, "--backing-secret", word("wrong")), 1,
+                    "none of its")
+            assert not top.exists()
+        good(*create, *backing)
+        good("compare", *secrets, top, model)
+        facts = json.loads(good("info", "--json", *secrets, top))
+        assert facts["details"]["backing"] == base
+        good("check", *secrets, top)
+    top = tmp_path / "top.qcow2"
+    refused(disk("create", "--backing", base, top), 1, "--backing-secret")
+    good("create", "--backing", base, *backing, top)
+    good("compare", *right, top, model)
+
+
 def test_files_beside_would_be_plain(tmp_path, word):
     refused(disk("create", "--secret", word("right"), *QUICK[1],
                  "--option", "subformat=monolithicFlat", tmp_path / "a.vmdk",

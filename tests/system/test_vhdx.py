@@ -124,6 +124,25 @@ def test_vhdx_differences(tmp_path, option):
     run(TOOL, "compare", "vhdx", tmp_path / "third.vhdx", "raw", model)
 
 
+def test_zeros_over_a_parent_take_no_room(tmp_path):
+    """Whole blocks have a state for that; parts of them do not."""
+    _, top, model = differing(tmp_path, "block_size=1M")
+    run(TOOL, "random", "vhdx", top, model, 30, 4)
+    before, size = top.stat().st_size, top.stat().st_blocks
+    for at, length in ((2 * MIB, 5 * MIB), (8 * MIB + 4096, 3 * MIB)):
+        run(TOOL, "zero", "vhdx", top, at, length)
+        with open(model, "r+b") as file:
+            file.seek(at)
+            file.write(bytes(length))
+    run(TOOL, "compare", "vhdx", top, "raw", model)
+    run(TOOL, "check", "vhdx", top)
+    assert top.stat().st_size - before <= 3 * MIB  # two blocks, a bitmap
+    assert top.stat().st_blocks <= size + 2 * MIB // 512
+    run(TOOL, "random", "vhdx", top, model, 90, 5)
+    run(TOOL, "compare", "vhdx", top, "raw", model)
+    run(TOOL, "check", "vhdx", top)
+
+
 def test_vhdx_differences_are_libvhdis(tmp_path):
     pyvhdi = pytest.importorskip("pyvhdi")
     base, top, model = differing(tmp_path)

@@ -34,6 +34,7 @@ static int run_create(struct tool *tool)
 				   .options = tool->option,
 				   .option_count = tool->options,
 				   .secret = tool->unlocks,
+				   .backing_secret = tool->backing_unlocks,
 				   .folders = tool->folder,
 				   .folder_count = tool->folders };
 	const struct disk_driver *driver = disk_driver_by_path(how.path);
@@ -74,6 +75,12 @@ static const struct option_spec create_options[] = {
 	TOOL_OPTION,
 	TOOL_JSON,
 	TOOL_SECRET,
+	{ .name = "backing-secret",
+	  .value = "FILE",
+	  .repeats = true,
+	  .help = "the same of the backing file, when the new image\n"
+		  "does not get it by --secret",
+	  .take = tool_take_backing_secret },
 };
 
 const struct disk_command disk_command_create = {

@@ -137,6 +137,14 @@ int tool_take_secret(void *config, const char *value)
 	return append(tool, tool->secret, &tool->secrets, value);
 }
 
+int tool_take_backing_secret(void *config, const char *value)
+{
+	struct tool *tool = config;
+
+	return append(tool, tool->backing_secret,
+		      &tool->backing_secrets, value);
+}
+
 /* --- images ----------------------------------------------------------------- */
 
 struct disk_open tool_open_how(const struct tool *tool, const char *path)
@@ -198,16 +206,21 @@ static int run_unlocked(const struct disk_command *command, struct tool *tool)
 	struct disk_error error;
 	int status;
 
-	if (tool->secrets) {
+	if (tool->secrets)
 		tool->unlocks = disk_secret_read_all(tool->secret,
 						     tool->secrets, &error);
-		if (!tool->unlocks) {
-			cli_error("%s: %s", tool->command, error.text);
-			return MACHINE_FAILED;
-		}
+	if (tool->backing_secrets && (!tool->secrets || tool->unlocks))
+		tool->backing_unlocks = disk_secret_read_all(
+			tool->backing_secret, tool->backing_secrets, &error);
+	if ((tool->secrets && !tool->unlocks) ||
+	    (tool->backing_secrets && !tool->backing_unlocks)) {
+		cli_error("%s: %s", tool->command, error.text);
+		status = MACHINE_FAILED;
+	} else {
+		status = command->run(tool);
 	}
-	status = command->run(tool);
 	disk_secret_free(tool->unlocks);
+	disk_secret_free(tool->backing_unlocks);
 	return status;
 }
 

@@ -38,7 +38,10 @@ struct tool {
 	const char *secret[TOOL_OPTIONS_MAX]; /* where passphrases are */
 	unsigned int secrets;
 	const char *secret_to;
-	struct disk_secret *unlocks; /* those of `secret`, a list; owned */
+	const char *backing_secret[TOOL_OPTIONS_MAX];
+	unsigned int backing_secrets;
+	/* Those of `secret`, and of `backing_secret`, lists; owned. */
+	struct disk_secret *unlocks, *backing_unlocks;
 	const char *listen, *name;
 	bool readonly, once, insecure;
 };
@@ -76,6 +79,7 @@ int tool_take_backing_format(void *config, const char *value);
 int tool_take_prealloc(void *config, const char *value);
 int tool_take_threads(void *config, const char *value);
 int tool_take_secret(void *config, const char *value);
+int tool_take_backing_secret(void *config, const char *value);
 
 #define TOOL_JSON                                                  \
 	{                                                          \
