@@ -13,9 +13,15 @@
 
 #include "cli/option.h"
 
+struct machine_config;
+
 /* What a command gets of the process that it runs in. */
 struct command_context {
 	uint64_t process_start; /* host_monotonic_ns() time, estimated */
+
+	/* What lodge run has in the program lodge; NULL in lodge-vm. */
+	int (*detached)(int argc, char **argv); /* --detach: the exit status */
+	int (*split)(struct machine_config *config); /* see front.h */
 };
 
 struct command {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lodge console: this terminal on the serial console of a kept machine.
+ * lodge console: this terminal on the serial console of a machine that is kept,
+ * or was left with Ctrl-A d.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +23,7 @@
 struct talk {
 	int fd;
 	bool escaped; /* Ctrl-A was the last key */
-	bool left;    /* by Ctrl-A x */
+	bool left;    /* by Ctrl-A d, or x */
 	bool input_ended;
 };
 
@@ -42,7 +43,8 @@ static int connect_to(const char *name)
 		return fd;
 	cli_error("console: %s has no console here: %s", name,
 		  errno == ENOENT || errno == ECONNREFUSED ?
-			  "it does not run, or lodge run has it; see lodge ps" :
+			  "it does not run, or is on the terminal of lodge run "
+			  "(Ctrl-A d leaves it there); see lodge ps" :
 			  strerror(errno));
 	if (fd >= 0)
 		close(fd);
@@ -72,10 +74,10 @@ static size_t take_keys(struct talk *talk, char *keys, size_t count)
 	for (size_t i = 0; i < count && !talk->left; i++) {
 		char key = keys[i];
 
-		if (talk->escaped && key == 'x')
+		if (talk->escaped && (key == 'd' || key == 'x'))
 			talk->left = true;
 		if (talk->escaped && key == 'h')
-			fprintf(stderr, "\r\nCtrl-A x leaves the console, "
+			fprintf(stderr, "\r\nCtrl-A d leaves the console, "
 				"Ctrl-A Ctrl-A is Ctrl-A\r\n");
 		if (talk->escaped ? key == CTRL_A : key != CTRL_A)
 			keys[kept++] = key;
@@ -143,7 +145,7 @@ static int run(const struct command_context *context, int argc, char **argv)
 	if (talk.fd < 0)
 		return MACHINE_FAILED;
 	if (isatty(STDIN_FILENO))
-		fprintf(stderr, "lodge: Ctrl-A x leaves the console\r\n");
+		fprintf(stderr, "lodge: Ctrl-A d leaves the console\r\n");
 	terminal_raw_whole(STDIN_FILENO);
 	status = converse(&talk);
 	terminal_restore();
@@ -156,8 +158,9 @@ const struct command command_console = {
 	.summary = "connect to a kept machine's serial console",
 	.run = run,
 	.synopsis = "NAME",
-	.about = "Connects this terminal to the serial console of a kept machine, beginning with the\n"
-		 "last 64 KiB that it said to nobody. Ctrl-A x leaves it; the machine goes on.",
+	.about = "Connects this terminal to the serial console of a machine that is kept, "
+		 "or was left with\nCtrl-A d, beginning with the last 64 KiB "
+		 "that it said to nobody. Ctrl-A d leaves it; the machine goes on.",
 	.examples = "lodge console web",
 	.words = "running",
 	.words_min = 1,

@@ -3,6 +3,8 @@
  * lodge create, clone and edit: options, as lodge run has them, to a
  * configuration of the API.
  */
+#include "cli/create.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,15 +21,6 @@
 
 #define MIB  ((uint64_t)1 << 20)
 #define WAIT "3600" /* seconds, where there is something to wait for */
-
-/* The one that is being made, or what of one is to be changed. */
-struct create {
-	const char *command;
-	json_t *config;
-	const char *name; /* edit: its new name; NULL: as it is */
-	bool dry_run;
-	const char *plan; /* clone: what lodged wants carried out */
-};
 
 static const char *command_of(const void *config)
 {
@@ -203,6 +196,11 @@ static int take_usb(void *config, const char *value)
 static int take_restart(void *config, const char *value)
 {
 	return put(config, "restart", json_string(value));
+}
+
+static int take_temporary(void *config, const char *value)
+{
+	return put(config, "temporary", json_true());
 }
 
 static int take_autostart(void *config, const char *value)
@@ -396,7 +394,7 @@ static int take_name(void *config, const char *value)
 static int take_unset(void *config, const char *value)
 {
 	static const char *const lists[][2] = {
-		{ "disk", "disks" },	   { "cdrom", "cdroms" },
+		{ "disk", "disks" },	   { "rm", "temporary" },	   { "cdrom", "cdroms" },
 		{ "floppy", "floppies" },  { "net", "networks" },
 		{ "ssh-key", "ssh_keys" }, { "label", "labels" },
 		{ "share", "shares" },
@@ -481,6 +479,7 @@ static const struct option_spec create_options[] = {
 	{ "restart", "WHEN",
 	  "start it again when it ends: never, on-failure (it\n"
 	  "crashed or was killed) or always (never)", false, take_restart },
+	{ "rm", NULL, "delete it when it has ended", false, take_temporary },
 	{ "autostart", NULL, "start it when this computer has started", false,
 	  take_autostart },
 	{ "autostart-order", "N", "before those of higher numbers (0)", false,
@@ -497,6 +496,12 @@ static const struct option_spec create_options[] = {
 #define CLONE_OPTIONS  (ALL_OPTIONS - 1)
 #define EDIT_OPTIONS   (ALL_OPTIONS - 1)
 #define CREATE_OPTIONS (ALL_OPTIONS - 3)
+
+const struct option_spec *create_table(size_t *count)
+{
+	*count = CREATE_OPTIONS;
+	return create_options + 2;
+}
 
 /* The exit status of one request. */
 static int ask(const struct create *create, const char *method,

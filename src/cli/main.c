@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/detached.h"
+#include "cli/front.h"
 #include "cli/option.h"
 #include "cli/start.h"
 #include "vmm/machine.h"
@@ -171,7 +173,11 @@ static int run_help(const struct command_context *context, int argc,
 
 int main(int argc, char **argv)
 {
-	const struct command_context context = { process_start_ns() };
+	const struct command_context context = {
+		.process_start = process_start_ns(),
+		.detached = detached_run,
+		.split = front_split,
+	};
 	const struct command *command;
 
 	/* A closed pipe is an error of a write, not the end. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/guest.h"
@@ -196,8 +197,27 @@ static void limit_disks(struct run *run)
 	}
 }
 
+/* A person is there, whose shell waits for us. */
+static bool on_terminal(const struct run *run)
+{
+	bool console = run->machine.serial.kind == CONSOLE_STDIO;
+
+	for (unsigned int i = 0; i < run->machine.ports; i++)
+		console |= run->port[i].outside.kind == CONSOLE_STDIO;
+	return console && isatty(STDIN_FILENO);
+}
+
+static bool is_detached(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--detach"))
+			return true;
+	return false;
+}
+
 /* The options, then the machine; the exit status. */
-static int run_with(struct run *run, int argc, char **argv)
+static int run_with(const struct command_context *context, struct run *run,
+		    int argc, char **argv)
 {
 	struct guest guest;
 	struct vmm_error error;
@@ -219,6 +239,11 @@ static int run_with(struct run *run, int argc, char **argv)
 		return MACHINE_USAGE;
 	}
 	run->image.no_agent = run->no_agent;
+	if (context->split && on_terminal(run)) {
+		status = context->split(&run->machine);
+		if (status >= 0)
+			return status;
+	}
 	if (run->image.name &&
 	    run_image_open(&run->image, &run->machine, run->disk))
 		return MACHINE_FAILED;
@@ -261,7 +286,11 @@ int run_run(const struct command_context *context, int argc, char **argv)
 			.process_start = context->process_start,
 		},
 	};
-	int status = run_with(&run, argc, argv);
+	int status;
+
+	if (context->detached && is_detached(argc, argv))
+		return context->detached(argc, argv);
+	status = run_with(context, &run, argc, argv);
 
 	run_image_close(&run.image);
 	free_words(&run);

@@ -102,6 +102,13 @@ static int take_ephemeral(void *config, const char *value)
 	return 0;
 }
 
+/* The program's main function has seen it; lodge-vm has no other process. */
+static int take_detach(void *config, const char *value)
+{
+	cli_error("run: --detach: is for the program lodge");
+	return -1;
+}
+
 static int take_module(void *config, const char *value)
 {
 	struct run *run = config;
@@ -483,6 +490,12 @@ static const struct option_spec run_options[] = {
 	{ "soft-cache", "SIZE",
 	  "most memory for code that the software processor\n"
 	  "keeps (64M for each processor)", false, take_soft_cache },
+	{ "detach", NULL,
+	  "in the background, kept by lodged; print its name. Takes\n"
+	  "the options of lodge create as well", false, take_detach },
+	{ "rm", NULL,
+	  "keep nothing of it when it has ended: as --ephemeral,\n"
+	  "and with --detach as lodge rm", false, take_ephemeral },
 	{ "name", "NAME",
 	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
 	  take_name },

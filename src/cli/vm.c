@@ -14,7 +14,9 @@
 
 int main(int argc, char **argv)
 {
-	const struct command_context context = { process_start_ns() };
+	const struct command_context context = {
+		.process_start = process_start_ns(),
+	};
 
 	/* A closed pipe is an error of a write, not the end. */
 	signal(SIGPIPE, SIG_IGN);

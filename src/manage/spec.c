@@ -458,6 +458,7 @@ static const struct setting settings[] = {
 	{ .name = "restart", .kind = &text_kind,
 	  .words = policies },
 	{ .name = "template", .kind = &flag_kind },
+	{ .name = "temporary", .kind = &flag_kind },
 	{ .name = "autostart", .kind = &flag_kind },
 	{ .name = "autostart_order", .kind = &number_kind,
 	  .min = 0, .max = 1000000 },

@@ -45,11 +45,30 @@ static bool is_restarted(const struct vm *vm, const struct ending *ending)
 	       (policy == SPEC_RESTART_ON_FAILURE && ending->failed);
 }
 
+/* A temporary one that was started and has ended. */
+static bool is_over(const struct vm *vm)
+{
+	return vm->state == VM_STOPPED && vm->row.started &&
+	       json_is_true(json_object_get(vm->config, "temporary"));
+}
+
+static void remove_soon(struct vm *vm)
+{
+	if (is_over(vm))
+		timer_set(&vm->manager->timers, &vm->restart, 0);
+}
+
 static void restart_now(void *ctx)
 {
 	struct vm *vm = ctx;
 	struct problem problem;
 
+	if (is_over(vm)) {
+		if (!vm_delete(vm, &problem))
+			host_log(HOST_LOG_ERROR, "machine %s: %s",
+				 vm->row.name, problem.text);
+		return;
+	}
 	if (vm->state != VM_WAITING)
 		return;
 	vm->row.restarts++;
@@ -91,6 +110,7 @@ static void ended(struct vm *vm, struct ending *ending)
 			    (ending->ran && !ending->failed) << VERB_START,
 		    NULL);
 	job_end_all(&vm->manager->jobs, vm->row.id, ~0u, &problem);
+	remove_soon(vm);
 }
 
 /* What its process leaves in the runtime folder when it is killed. */
@@ -394,8 +414,10 @@ static void take_up_dead(struct vm *vm, const char *last_run)
 	struct ending ending;
 	int folder;
 
-	if (vm->state == VM_STOPPED)
+	if (vm->state == VM_STOPPED) {
+		remove_soon(vm);
 		return;
+	}
 	if (vm->state == VM_DELETING || vm->state == VM_CLONING) {
 		take_up_work(vm);
 		return;

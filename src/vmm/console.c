@@ -439,6 +439,35 @@ static void client_came(void *ctx, uint32_t events)
 	flush(console);
 }
 
+int console_leave(struct console *console, const char *path,
+		  struct vmm_error *error)
+{
+	int rc;
+
+	if (unix_socket_listen(&console->fds.listener, console->what, path,
+			       error))
+		return -1;
+	rc = loop_add(console->loop, console->fds.listener.fd, LOOP_READ,
+		      client_came, console);
+	if (rc) {
+		unix_socket_close(&console->fds.listener);
+		return vmm_error_set(error, "%s: %s", console->what,
+				     strerror(-rc));
+	}
+	drain(console);
+	stop_reading(console);
+	console->kind = CONSOLE_SOCKET;
+	console->keys = (struct keys){ 0 };
+	client_deaf(console);
+	console_fds_close_in(&console->fds);
+	console->fds.in_terminal = console->fds.blocking = false;
+	terminal_restore();
+	if (console->ops->peer)
+		console->ops->peer(console->ctx, false);
+	flush(console);
+	return 0;
+}
+
 /* --- opening and closing ------------------------------------------------ */
 
 int console_open(struct console **out, const struct console_config *config,

@@ -93,6 +93,13 @@ int console_start(struct console *console, struct loop *loop,
 void console_woken(struct console *console);
 
 /*
+ * Gives the terminal back and listens at the socket `path` instead, with all
+ * of CONSOLE_SOCKET. Loop thread. -1 with `error`: it stays where it is.
+ */
+int console_leave(struct console *console, const char *path,
+		  struct vmm_error *error);
+
+/*
  * Sleeps while the ring is too full to run a guest; returns at once after
  * console_release(), until console_hold(). vCPU threads.
  */

@@ -271,6 +271,17 @@ void consoles_hold(struct consoles *c)
 		console_hold(c->port[0].console);
 }
 
+int consoles_leave(struct consoles *c, const char *path,
+		   struct vmm_error *error)
+{
+	if (console_interactive(c->serial.console))
+		return console_leave(c->serial.console, path, error);
+	for (unsigned int i = 0; i < c->ports; i++)
+		if (console_interactive(c->port[i].console))
+			return console_leave(c->port[i].console, path, error);
+	return vmm_error_set(error, "no console is on a terminal");
+}
+
 static bool greet(const struct end *end)
 {
 	const char *pty = console_pty_name(end->console);

@@ -62,6 +62,13 @@ void consoles_wait_room(struct consoles *consoles);
 void consoles_release(struct consoles *consoles);
 void consoles_hold(struct consoles *consoles);
 
+/*
+ * The one on the terminal is a socket at `path` from now on. -1 with `error`:
+ * it stays; there may be none.
+ */
+int consoles_leave(struct consoles *consoles, const char *path,
+		   struct vmm_error *error);
+
 /* Tells the user where they are, and of the keys. */
 void consoles_greet(const struct consoles *consoles);
 

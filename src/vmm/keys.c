@@ -14,6 +14,7 @@ static const struct key {
 	{ 'x', KEY_STOP, "Ctrl-A x       stop the machine at once" },
 	{ 'r', KEY_RESET, "Ctrl-A r       reset it" },
 	{ 'p', KEY_POWER, "Ctrl-A p       press its power button" },
+	{ 'd', KEY_LEAVE, "Ctrl-A d       leave it running without this terminal" },
 	{ 'a', KEY_CTRL_A, "Ctrl-A Ctrl-A  send Ctrl-A to the guest" },
 	{ KEYS_CTRL_A, KEY_CTRL_A, NULL },
 	{ 'h', KEY_HELP, "Ctrl-A h       list these keys" },

@@ -15,6 +15,7 @@ enum key_action {
 	KEY_STOP,
 	KEY_RESET,
 	KEY_POWER,
+	KEY_LEAVE, /* the machine goes on without the terminal */
 	KEY_HELP,
 	KEY_UNKNOWN,
 };

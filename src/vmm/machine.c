@@ -207,6 +207,24 @@ static void signal_came(void *ctx, uint32_t events)
 		vm_ask(machine->vm, VM_STOP);
 }
 
+/* Somebody else may find it by its control socket, and the console there. */
+static void leave_terminal(struct machine *machine)
+{
+	char path[RUNTIME_PATH_MAX];
+	struct vmm_error error;
+
+	if (!machine->config->leave || !machine->control) {
+		fprintf(stderr, "\nlodge: this machine cannot do without its "
+				"terminal\n");
+		return;
+	}
+	runtime_path(path, machine->name, "console");
+	if (consoles_leave(machine->consoles, path, &error))
+		fprintf(stderr, "\nlodge: %s\n", error.text);
+	else
+		machine->config->leave(machine->name);
+}
+
 static void console_key(void *ctx, enum key_action action)
 {
 	struct machine *machine = ctx;
@@ -217,6 +235,8 @@ static void console_key(void *ctx, enum key_action action)
 		vm_ask(machine->vm, VM_RESET);
 	else if (action == KEY_POWER)
 		board_power_button(machine->board);
+	else if (action == KEY_LEAVE)
+		leave_terminal(machine);
 }
 
 static void console_failed(void *ctx)

@@ -84,6 +84,8 @@ struct machine_config {
 	const char *report; /* file; NULL: none */
 	struct profile_config profile;
 	struct gdb_config gdb;
+	/* Lets the terminal go, when its console is elsewhere; NULL: cannot. */
+	void (*leave)(const char *name);
 	const char *identity; /* that status tells; NULL: none */
 	uint64_t process_start; /* host_monotonic_ns() time */
 };
