@@ -50,7 +50,8 @@ HEADERS = {
     'share': ['vm/host.h', 'vm/share.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     # Names and sockets that it shares with the machines' processes.
-    'manage': ['vm/host.h', 'vmm/error.h', 'vmm/nearest.h', 'vmm/runtime.h',
+    'manage': ['vm/host.h', 'vmm/error.h', 'vmm/listener.h', 'vmm/nearest.h',
+               'vmm/runtime.h',
                'vmm/unix_socket.h'],
     'cli': ['engine/engine.h', 'host/linux/data.h', 'host/linux/extension.h', 'host/linux/log.h',
             'host/linux/terminal.h', 'host/linux/thread.h', 'vm/host.h',

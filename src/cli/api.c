@@ -306,7 +306,13 @@ json_t *api_call(struct api_client *client, const char *method,
 
 void api_vm_path(char *path, size_t size, const char *name, const char *more)
 {
-	size_t used = (size_t)snprintf(path, size, "/v1/vms/");
+	api_path(path, size, "/v1/vms/", name, more);
+}
+
+void api_path(char *path, size_t size, const char *below, const char *name,
+	      const char *more)
+{
+	size_t used = (size_t)snprintf(path, size, "%s", below);
 
 	for (; *name && used + 4 < size; name++) {
 		bool plain = strchr("-_.", *name) ||

@@ -40,4 +40,8 @@ json_t *api_call(struct api_client *client, const char *method,
 /* "/v1/vms/NAME" and what follows; the name escaped. */
 void api_vm_path(char *path, size_t size, const char *name, const char *more);
 
+/* The same below another path, such as "/v1/tokens/". */
+void api_path(char *path, size_t size, const char *below, const char *name,
+	      const char *more);
+
 #endif

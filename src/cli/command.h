@@ -93,6 +93,8 @@ extern const struct command command_ps;
 extern const struct command command_rm;
 extern const struct command command_console;
 extern const struct command command_events;
+extern const struct command command_token;
+extern const struct command command_audit;
 extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_pause;
@@ -122,10 +124,5 @@ extern const struct command command_disk;
 extern const struct command command_image;
 extern const struct command command_net;
 extern const struct command command_host;
-extern const struct command command_completion;
-
-/* All of the program lodge. */
-extern const struct command *const cli_commands[];
-extern const size_t cli_command_count;
 
 #endif

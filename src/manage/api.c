@@ -14,6 +14,7 @@
 #include "host/linux/loop.h"
 #include "manage/api_impl.h"
 #include "manage/flush.h"
+#include "manage/vm.h"
 #include "vmm/nearest.h"
 
 #define WAIT_MAX 3600
@@ -84,6 +85,11 @@ json_t *api_body(const struct api_call *call, const char *const *members,
 
 /* --- answers ------------------------------------------------------------------------ */
 
+static bool changes(const struct api_call *call)
+{
+	return strcmp(call->method, "GET") != 0;
+}
+
 static void unlink_call(struct api_call **at, const struct api_call *call)
 {
 	while (*at && *at != call)
@@ -136,6 +142,24 @@ static void make_etag(struct api_call *call)
 	call->text = NULL;
 }
 
+/* What changes something, and what is refused for who asked for it. */
+static void note(struct api *api, const struct api_call *call)
+{
+	const char *name = json_string_value(json_object_get(
+		call->answer, call->problem ? "detail" : "name"));
+	const struct audit_line line = {
+		.who = *call->caller.who ? call->caller.who : NULL,
+		.where = access_place(&call->peer),
+		.method = call->method,
+		.path = call->path,
+		.status = call->status,
+		.detail = name,
+	};
+
+	if (changes(call) || call->status == 401 || call->status == 403)
+		audit_add(api->access.audit, &line);
+}
+
 /* Makes what is sent, and hands it over. */
 static void deliver(struct api_call *call)
 {
@@ -151,12 +175,10 @@ static void deliver(struct api_call *call)
 		make_etag(call);
 	if (call->status / 100 < 6)
 		api->answers[call->status / 100]++;
+	/* Floods are not. */
+	if (call->status != 429)
+		note(api, call);
 	call->answered(call->ctx);
-}
-
-static bool changes(const struct api_call *call)
-{
-	return strcmp(call->method, "GET") != 0;
 }
 
 void api_answer(struct api_call *call, int status, json_t *answer)
@@ -377,17 +399,30 @@ static void event_came(void *ctx)
 
 /* --- routes ----------------------------------------------------------------------------- */
 
+static size_t count_seen(const struct api_call *call)
+{
+	const struct manager *manager = call->api->manager;
+	size_t count = 0;
+
+	for (size_t i = 0; i < manager->count; i++)
+		count += api_sees(call, manager->vm[i]->row.id);
+	return count;
+}
+
 static void get_root(struct api_call *call)
 {
 	struct api *api = call->api;
 
 	api_answer(call, 200,
-		   json_pack("{ss ss si si sI sI sI}", "program", "lodged",
+		   json_pack("{ss ss si si sI sI sI s{ss ss}}", "program",
+			     "lodged",
 			     "version", LODGE_VERSION, "api", 1, "pid",
 			     (int)getpid(), "began", (json_int_t)api->began,
-			     "vms", (json_int_t)api->manager->count,
-			     "last_event", (json_int_t)registry_last_event(
-						   api->manager->registry)));
+			     "vms", (json_int_t)count_seen(call), "last_event",
+			     (json_int_t)registry_last_event(
+				     api->manager->registry), "you", "name",
+			     call->caller.who, "role",
+			     role_name(call->caller.role)));
 }
 
 static void get_job(struct api_call *call)
@@ -397,7 +432,7 @@ static void get_job(struct api_call *call)
 	struct problem problem;
 	long seconds;
 
-	if (!job) {
+	if (!job || !api_sees(call, job->vm)) {
 		problem_set(&problem, 404, "no-such-job", "there is no job "
 			    "%.40s; the last %d are kept, until lodged ends",
 			    call->part[2], JOBS_KEPT);
@@ -414,13 +449,13 @@ static void get_job(struct api_call *call)
 }
 
 static const struct api_route own_routes[] = {
-	{ "GET", "/v1", get_root },
-	{ "GET", "/v1/jobs/{job}", get_job },
+	{ "GET", "/v1", ROLE_NONE, get_root },
+	{ "GET", "/v1/jobs/{job}", ROLE_NONE, get_job },
 	{ 0 },
 };
 
 static const struct api_route *const tables[] = {
-	own_routes, api_vm_routes, api_metrics_routes,
+	own_routes, api_vm_routes, api_metrics_routes, api_token_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -510,9 +545,90 @@ static const struct api_route *find_route(const struct api_call *call,
 	return NULL;
 }
 
+/* --- who may ----------------------------------------------------------------------------- */
+
+bool api_sees(const struct api_call *call, const char *vm)
+{
+	return access_role(&call->api->access, &call->caller, vm) >=
+	       ROLE_VIEWER;
+}
+
+static int not_allowed(const struct api_call *call, enum role role,
+		       enum role has, const char *vm, struct problem *problem)
+{
+	return problem_set(problem, 403, "not-allowed", "this takes the role "
+			   "%s%s%s, and %s has %s; lodge token create makes a "
+			   "token for it", role_name(role), vm ? " on " : "",
+			   vm ? vm : "", call->caller.who, role_name(has));
+}
+
+/* Of the machine of the path; one that he may not see is not there. */
+static int check_vm(struct api_call *call, enum role role,
+		    struct problem *problem)
+{
+	const struct caller *caller = &call->caller;
+	const struct vm *vm = manager_find(call->api->manager, call->part[2],
+					   problem);
+	enum role has = access_role(&call->api->access, caller,
+				    vm ? vm->row.id : NULL);
+
+	if (has < ROLE_VIEWER)
+		return problem_set(problem, 404, "no-such-vm", "there is no "
+				   "machine %.80s, or none that %s may see",
+				   call->part[2], caller->who);
+	if (has < role)
+		return not_allowed(call, role, has, vm ? vm->row.name : NULL,
+				   problem);
+	/* Where there is none, the route says so, with the nearest name. */
+	return 0;
+}
+
+static int check(struct api_call *call, const struct api_route *route,
+		 struct problem *problem)
+{
+	enum role has = access_role(&call->api->access, &call->caller, NULL);
+
+	if (strstr(route->path, "{vm}"))
+		return check_vm(call, route->role, problem);
+	return has >= route->role ? 0 :
+				    not_allowed(call, route->role, has, NULL,
+						problem);
+}
+
+/* Texts that go into answers. */
+static int check_texts(const struct api_call *call, struct problem *problem)
+{
+	json_t *text = json_string(call->path);
+
+	for (unsigned int i = 0; text && i < call->args; i++) {
+		json_decref(text);
+		text = json_string(call->arg[i]);
+	}
+	json_decref(text);
+	return text ? 0 : problem_set(problem, 400, "bad-argument", "the path "
+				      "or an argument is no UTF-8");
+}
+
+/* The request as such, and who sent it. */
+static int check_caller(struct api_call *call, struct problem *problem)
+{
+	if (check_texts(call, problem)) {
+		strcpy(call->path, "?");
+		return -1;
+	}
+	if (access_find(&call->api->access, &call->peer, call->bearer,
+			&call->caller, &call->seconds, problem))
+		return -1;
+	return cut_path(call) ? 0 :
+				problem_set(problem, 404, "no-such-path",
+					    "there is no %.200s", call->path);
+}
+
 static void begin(struct api *api, struct api_call *call)
 {
 	call->api = api;
+	call->caller = (struct caller){ .role = ROLE_NONE };
+	call->seconds = 0;
 	call->since = -1;
 	call->job = 0;
 	call->problem = false;
@@ -530,24 +646,43 @@ void api_refuse_unread(struct api *api, struct api_call *call,
 	api_refuse(call, problem);
 }
 
-void api_handle(struct api *api, struct api_call *call)
+/* What the request leads to, when its caller may; NULL with `problem`. */
+static const struct api_route *admit(struct api_call *call,
+				     struct problem *problem)
 {
 	const struct api_route *route = NULL;
+
+	if (check_caller(call, problem))
+		return NULL;
+	if (!check_arguments(call, problem))
+		route = find_route(call, problem);
+	return route && !check(call, route, problem) ? route : NULL;
+}
+
+void api_handle(struct api *api, struct api_call *call)
+{
+	const struct api_route *route;
 	struct problem problem;
 
 	begin(api, call);
-	if (!cut_path(call))
-		problem_set(&problem, 404, "no-such-path",
-			    "there is no %.200s", call->path);
-	else if (!check_arguments(call, &problem))
-		route = find_route(call, &problem);
+	route = admit(call, &problem);
 	if (route)
 		route->handle(call);
 	else
 		api_refuse(call, &problem);
 }
 
-void api_init(struct api *api, struct manager *manager)
+struct vm *api_admit(struct api *api, struct api_call *call, enum role role,
+		     struct problem *problem)
+{
+	begin(api, call);
+	if (check_caller(call, problem) || check_vm(call, role, problem))
+		return NULL;
+	return manager_find(api->manager, call->part[2], problem);
+}
+
+int api_init(struct api *api, struct manager *manager,
+	     struct problem *problem)
 {
 	*api = (struct api){ .manager = manager, .began = time(NULL) };
 	manager->jobs.on_end = job_ended;
@@ -557,6 +692,7 @@ void api_init(struct api *api, struct manager *manager)
 	loop_add(manager->loop,
 		 flush_descriptor(registry_flush(manager->registry)),
 		 LOOP_READ, more_is_kept, api);
+	return access_open(&api->access, manager->registry, problem);
 }
 
 void api_close(struct api *api)
@@ -571,4 +707,5 @@ void api_close(struct api *api)
 	loop_remove(manager->loop, flush_descriptor(flush));
 	manager->on_event = NULL;
 	manager->jobs.on_end = NULL;
+	access_close(&api->access);
 }

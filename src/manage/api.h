@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "manage/access.h"
 #include "manage/manager.h"
 
 #define API_ARGS_MAX  16
@@ -21,6 +22,7 @@ struct api_call;
 
 struct api {
 	struct manager *manager;
+	struct access access;
 	struct api_call *waiting;
 	struct api_call *held; /* answered when what they changed is kept */
 	int64_t began; /* Unix time */
@@ -38,6 +40,8 @@ struct api_call {
 	char key[REGISTRY_KEY_MAX + 2]; /* Idempotency-Key; "" */
 	const char *body;
 	size_t body_size;
+	struct peer peer;
+	char bearer[TOKEN_TEXT_SIZE + 1]; /* a token's text; "" */
 
 	/* The answer, for answered(), which takes both bodies. */
 	int status;
@@ -47,11 +51,13 @@ struct api_call {
 	bool problem;	   /* it is problem+json */
 	char etag[48];	   /* with quotes; "": none */
 	char location[96]; /* "": none */
+	unsigned int seconds; /* to wait, of 429 */
 	void (*answered)(void *ctx);
 	void *ctx;
 
 	/* The API's own. */
 	struct api *api;
+	struct caller caller;
 	struct api_call *next;
 	char *part[API_PARTS_MAX]; /* of the path */
 	char parts[API_PATH_MAX];
@@ -62,7 +68,17 @@ struct api_call {
 	struct timer limit;
 };
 
-void api_init(struct api *api, struct manager *manager);
+/* 0, or -1 with `problem`. */
+int api_init(struct api *api, struct manager *manager,
+	     struct problem *problem);
+
+/*
+ * Finds out whether the caller may do what the path says, without doing it:
+ * for what the transport does itself. The machine of the path (its {vm}), or
+ * NULL with `problem`.
+ */
+struct vm *api_admit(struct api *api, struct api_call *call, enum role role,
+		     struct problem *problem);
 
 /* Answers the call, now or later. */
 void api_handle(struct api *api, struct api_call *call);

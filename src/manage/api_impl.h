@@ -10,11 +10,13 @@
 struct api_route {
 	const char *method;
 	const char *path; /* "/v1/vms/{vm}"; a part in braces is any */
+	enum role role; /* that it takes, of a path with {vm} on that one */
 	void (*handle)(struct api_call *call);
 };
 
 /* A row of them, the last without a method. */
-extern const struct api_route api_vm_routes[], api_metrics_routes[];
+extern const struct api_route api_vm_routes[], api_metrics_routes[],
+	api_token_routes[];
 
 /* The value of an argument; NULL: it is not there. */
 const char *api_arg(const struct api_call *call, const char *name);
@@ -50,6 +52,9 @@ void api_answer_text(struct api_call *call, const char *type, char *text);
 /* Whether the request's If-Match, if any, admits what has this generation. */
 bool api_if_match(const struct api_call *call, int64_t generation);
 void api_refuse(struct api_call *call, const struct problem *problem);
+
+/* Whether the caller may see the machine of that id. */
+bool api_sees(const struct api_call *call, const char *vm);
 
 /* Answers when the job has ended, or ?wait= has passed, or at once. */
 void api_answer_job(struct api_call *call, struct job *job,

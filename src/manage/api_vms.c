@@ -339,7 +339,7 @@ static void list_vms(struct api_call *call)
 		const struct vm *vm = manager->vm[i];
 
 		if ((after && strcmp(vm->row.name, after) <= 0) ||
-		    !wanted(vm, label, state))
+		    !api_sees(call, vm->row.id) || !wanted(vm, label, state))
 			continue;
 		if (json_array_size(list) == (size_t)limit) {
 			next = json_string_value(json_object_get(
@@ -389,6 +389,10 @@ void api_answer_events(struct api_call *call)
 		json_array_get(list, json_array_size(list) - 1), "id"));
 	if (!last)
 		last = json_integer(since);
+	for (size_t i = json_array_size(list); i-- > 0;)
+		if (!api_sees(call, json_string_value(json_object_get(
+					    json_array_get(list, i), "vm"))))
+			json_array_remove(list, i);
 	api_answer(call, 200, json_pack("{so so}", "events", list, "last",
 					last));
 }
@@ -409,17 +413,17 @@ static void get_events(struct api_call *call)
 }
 
 const struct api_route api_vm_routes[] = {
-	{ "GET", "/v1/vms", list_vms },
-	{ "POST", "/v1/vms", create_vm },
-	{ "GET", "/v1/vms/{vm}", get_vm },
-	{ "PATCH", "/v1/vms/{vm}", edit_vm },
-	{ "DELETE", "/v1/vms/{vm}", delete_vm },
-	{ "POST", "/v1/vms/{vm}/clone", clone_vm },
-	{ "POST", "/v1/vms/{vm}/start", start_vm },
-	{ "POST", "/v1/vms/{vm}/stop", stop_vm },
-	{ "POST", "/v1/vms/{vm}/reset", reset_vm },
-	{ "POST", "/v1/vms/{vm}/pause", pause_vm },
-	{ "POST", "/v1/vms/{vm}/resume", resume_vm },
-	{ "GET", "/v1/events", get_events },
+	{ "GET", "/v1/vms", ROLE_NONE, list_vms },
+	{ "POST", "/v1/vms", ROLE_ADMIN, create_vm },
+	{ "GET", "/v1/vms/{vm}", ROLE_VIEWER, get_vm },
+	{ "PATCH", "/v1/vms/{vm}", ROLE_ADMIN, edit_vm },
+	{ "DELETE", "/v1/vms/{vm}", ROLE_ADMIN, delete_vm },
+	{ "POST", "/v1/vms/{vm}/clone", ROLE_ADMIN, clone_vm },
+	{ "POST", "/v1/vms/{vm}/start", ROLE_OPERATOR, start_vm },
+	{ "POST", "/v1/vms/{vm}/stop", ROLE_OPERATOR, stop_vm },
+	{ "POST", "/v1/vms/{vm}/reset", ROLE_OPERATOR, reset_vm },
+	{ "POST", "/v1/vms/{vm}/pause", ROLE_OPERATOR, pause_vm },
+	{ "POST", "/v1/vms/{vm}/resume", ROLE_OPERATOR, resume_vm },
+	{ "GET", "/v1/events", ROLE_NONE, get_events },
 	{ 0 },
 };

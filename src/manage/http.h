@@ -11,18 +11,23 @@
 struct http;
 struct loop;
 
+/* A second listener, for clients from elsewhere. */
+struct http_tls {
+	int listener; /* -1: none */
+	const char *certificate, *key; /* PEM files */
+	const char *client_ca; /* whose certificates clients have; NULL: none */
+};
+
 /*
- * Serves at a listening Unix socket, which stays the caller's. Clients are
- * this user's and root's, by the credentials of their sockets. NULL: no
- * memory.
+ * Serves at a listening Unix socket and at `tls`, whose sockets stay the
+ * caller's. NULL: no memory, or a file of `tls` is none.
  */
-struct http *http_open(struct loop *loop, struct api *api, int listener);
+struct http *http_open(struct loop *loop, struct api *api, int listener,
+		       const struct http_tls *tls);
 
 /* Runs until http_stop(). */
 void http_run(struct http *http);
 void http_stop(struct http *http);
 void http_close(struct http *http);
-
-unsigned int http_clients(const struct http *http);
 
 #endif

@@ -20,10 +20,12 @@
 #include "manage/api.h"
 #include "manage/http.h"
 #include "manage/manager.h"
+#include "vmm/listener.h"
 #include "vmm/runtime.h"
 #include "vmm/unix_socket.h"
 
 #define SYSTEMD_FD 3
+#define LISTEN_QUEUE 64
 #define IDLE_MS	   60000 /* after which a private one may end */
 
 struct daemon {
@@ -32,6 +34,10 @@ struct daemon {
 	struct api api;
 	struct http *http;
 	struct unix_socket socket;
+	struct listener remote;
+	struct http_tls tls;
+	const char *listen; /* where; NULL: nowhere */
+	unsigned int rate;
 	int listener, signals;
 	int ready; /* descriptor to be told, or -1 */
 	bool private;
@@ -48,6 +54,16 @@ static void usage(FILE *to)
 		"  --private             end when no machine runs and nobody "
 		"asks\n"
 		"  --ready FD            write to FD when it serves\n"
+		"  --listen ADDRESS:PORT serve at this address too, by TLS, for "
+		"clients with a\n"
+		"                        token (lodge token)\n"
+		"  --cert FILE           its certificate, and those up to the "
+		"authority, in PEM\n"
+		"  --key FILE            its private key\n"
+		"  --client-ca FILE      clients have to have a certificate of "
+		"this authority\n"
+		"  --rate N              requests a second of each token "
+		"(100; 0: no limit)\n"
 		"  --version             print the version\n"
 		"  --help                print this\n");
 }
@@ -66,10 +82,16 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 	static const struct option options[] = {
 		{ "private", no_argument, NULL, 'p' },
 		{ "ready", required_argument, NULL, 'r' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "cert", required_argument, NULL, 'c' },
+		{ "key", required_argument, NULL, 'k' },
+		{ "client-ca", required_argument, NULL, 'a' },
+		{ "rate", required_argument, NULL, 't' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	char *end;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -80,6 +102,26 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 		case 'r':
 			daemon->ready = atoi(optarg);
 			fcntl(daemon->ready, F_SETFD, FD_CLOEXEC);
+			break;
+		case 'l':
+			daemon->listen = optarg;
+			break;
+		case 'c':
+			daemon->tls.certificate = optarg;
+			break;
+		case 'k':
+			daemon->tls.key = optarg;
+			break;
+		case 'a':
+			daemon->tls.client_ca = optarg;
+			break;
+		case 't':
+			daemon->rate = (unsigned int)strtoul(optarg, &end, 10);
+			if (*end || end == optarg || *optarg == '-') {
+				fprintf(stderr, "lodged: --rate %s: give a "
+					"number\n", optarg);
+				return 2;
+			}
 			break;
 		case 'v':
 			printf("lodged %s\n", LODGE_VERSION);
@@ -92,10 +134,18 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind == argc)
-		return -1;
-	usage(stderr);
-	return 2;
+	if (optind != argc) {
+		usage(stderr);
+		return 2;
+	}
+	if (daemon->listen ? !daemon->tls.certificate || !daemon->tls.key :
+			     daemon->tls.certificate || daemon->tls.key ||
+				     daemon->tls.client_ca) {
+		fprintf(stderr, "lodged: --listen, --cert and --key go "
+			"together\n");
+		return 2;
+	}
+	return -1;
 }
 
 /* Where things are: 0 or -1 after fail(). */
@@ -155,6 +205,31 @@ static int open_listener(struct daemon *daemon)
 	return fail(daemon, error.text);
 }
 
+/* The files are tried here, so that what is wrong has a name. */
+static int open_remote(struct daemon *daemon)
+{
+	const char *const files[] = { daemon->tls.certificate,
+				      daemon->tls.key,
+				      daemon->tls.client_ca };
+	struct vmm_error error;
+	char line[400];
+
+	if (!daemon->listen)
+		return 0;
+	for (unsigned int i = 0; i < 3; i++) {
+		if (!files[i] || !access(files[i], R_OK))
+			continue;
+		snprintf(line, sizeof(line), "%.300s: %s", files[i],
+			 strerror(errno));
+		return fail(daemon, line);
+	}
+	if (listener_open(&daemon->remote, "--listen", daemon->listen,
+			  LISTEN_QUEUE, &error))
+		return fail(daemon, error.text);
+	daemon->tls.listener = daemon->remote.fd;
+	return 0;
+}
+
 static void signal_came(void *ctx, uint32_t events)
 {
 	struct daemon *daemon = ctx;
@@ -184,7 +259,7 @@ static void look_idle(void *ctx)
 {
 	struct daemon *daemon = ctx;
 
-	if (!http_clients(daemon->http) && !manager_running(&daemon->manager))
+	if (!daemon->api.clients && !manager_running(&daemon->manager))
 		http_stop(daemon->http);
 	else
 		timer_set(&daemon->manager.timers, &daemon->idle, IDLE_MS);
@@ -197,17 +272,25 @@ static int serve(struct daemon *daemon)
 	if (loop_create(&daemon->loop) || watch_signals(daemon))
 		return fail(daemon, "no event loop: the host is out of "
 				    "descriptors or memory");
-	if (find_places(daemon) || open_listener(daemon))
+	if (find_places(daemon) || open_listener(daemon) ||
+	    open_remote(daemon))
 		return 1;
 	if (manager_open(&daemon->manager, daemon->loop, daemon->folder,
 			 daemon->program, daemon->vm_program, &problem))
 		return fail(daemon, problem.text);
-	api_init(&daemon->api, &daemon->manager);
-	daemon->http = http_open(daemon->loop, &daemon->api,
-				 daemon->listener);
+	if (api_init(&daemon->api, &daemon->manager, &problem)) {
+		manager_close(&daemon->manager);
+		return fail(daemon, problem.text);
+	}
+	daemon->api.access.rate = daemon->rate;
+	daemon->http = http_open(daemon->loop, &daemon->api, daemon->listener,
+				 &daemon->tls);
 	if (!daemon->http) {
 		manager_close(&daemon->manager);
-		return fail(daemon, "cannot serve HTTP: out of memory");
+		return fail(daemon, daemon->listen ?
+			    "cannot serve TLS: --cert, --key or --client-ca "
+			    "is no such thing, or the key is another's" :
+			    "cannot serve HTTP: out of memory");
 	}
 	daemon->idle.fire = look_idle;
 	daemon->idle.ctx = daemon;
@@ -220,6 +303,7 @@ static int serve(struct daemon *daemon)
 	}
 	http_run(daemon->http);
 	http_close(daemon->http);
+	access_close(&daemon->api.access);
 	manager_close(&daemon->manager);
 	return 0;
 }
@@ -227,12 +311,15 @@ static int serve(struct daemon *daemon)
 int main(int argc, char **argv)
 {
 	struct daemon daemon = { .listener = -1, .signals = -1, .ready = -1,
-				 .socket.fd = -1 };
+				 .socket.fd = -1, .rate = ACCESS_RATE,
+				 .remote = LISTENER_NONE,
+				 .tls.listener = -1 };
 	int status = take_options(&daemon, argc, argv);
 
 	if (status < 0) {
 		status = serve(&daemon);
 		unix_socket_close(&daemon.socket);
+		listener_close(&daemon.remote);
 		loop_destroy(daemon.loop);
 	}
 	return status;

@@ -279,6 +279,6 @@ static void get_metrics(struct api_call *call)
 }
 
 const struct api_route api_metrics_routes[] = {
-	{ "GET", "/metrics", get_metrics },
+	{ "GET", "/metrics", ROLE_VIEWER, get_metrics },
 	{ 0 },
 };

@@ -243,6 +243,11 @@ struct flush *registry_flush(struct registry *registry)
 	return registry->flush;
 }
 
+struct sqlite3 *registry_database(struct registry *registry)
+{
+	return registry->db;
+}
+
 /* --- transactions ------------------------------------------------------------ */
 
 static int failed(struct registry *registry, struct problem *problem)

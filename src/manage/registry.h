@@ -61,6 +61,9 @@ void registry_close(struct registry *registry);
 /* What brings it to the disk. */
 struct flush *registry_flush(struct registry *registry);
 
+/* Its database, for tables that other files look after (token.c, audit.c). */
+struct sqlite3 *registry_database(struct registry *registry);
+
 /* Calls `use` with each machine, by name. 0, -1 with `problem`. */
 int registry_each_vm(struct registry *registry,
 		     void (*use)(void *ctx, const struct registry_vm *vm),

@@ -37,6 +37,24 @@ static const char *const steps[] = {
 	/* 2: clones */
 	"ALTER TABLE vms ADD COLUMN base TEXT NOT NULL DEFAULT '';"
 	"CREATE INDEX vms_base ON vms (base);",
+	/* 3: a token of a certificate has no hash. */
+	"CREATE TABLE tokens ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  name TEXT NOT NULL UNIQUE,"
+	"  hash BLOB UNIQUE,"
+	"  role TEXT NOT NULL,"
+	"  grants TEXT NOT NULL,"
+	"  created INTEGER NOT NULL,"
+	"  expires INTEGER NOT NULL);"
+	"CREATE TABLE audit ("
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  time REAL NOT NULL,"
+	"  who TEXT,"
+	"  place TEXT,"
+	"  method TEXT NOT NULL,"
+	"  path TEXT NOT NULL,"
+	"  status INTEGER NOT NULL,"
+	"  detail TEXT);",
 };
 
 #define STEPS ((int)(sizeof(steps) / sizeof(steps[0])))

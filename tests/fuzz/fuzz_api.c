@@ -104,7 +104,8 @@ static void keep(struct fuzz *fuzz, struct api *api)
 static void ask(struct fuzz *fuzz, struct api *api)
 {
 	unsigned int which = next(fuzz) % GOOD;
-	struct api_call call = { .answered = answered, .ctx = fuzz };
+	struct api_call call = { .answered = answered, .ctx = fuzz,
+				 .peer.local = true };
 	char body[512];
 
 	snprintf(call.method, sizeof(call.method), "%s", good[which].method);
@@ -138,10 +139,12 @@ static void empty(struct fuzz *fuzz, struct api *api)
 {
 	while (api->manager->count) {
 		struct api_call call = { .method = "DELETE",
-					 .answered = answered, .ctx = fuzz };
+					 .answered = answered, .ctx = fuzz,
+					 .peer.local = true };
 		char name[64] = "";
 		struct api_call list = { .method = "GET", .path = "/v1/vms",
-					 .answered = answered, .ctx = fuzz };
+					 .answered = answered, .ctx = fuzz,
+					 .peer.local = true };
 		const json_t *vm;
 
 		api_handle(api, &list);
@@ -181,9 +184,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			 access("/dev/shm", W_OK) ? P_tmpdir : "/dev/shm");
 		if (!mkdtemp(folder) || loop_create(&loop) ||
 		    manager_open(&manager, loop, folder, "/bin/false", "/bin/false",
-				 &problem))
+				 &problem) ||
+		    api_init(&api, &manager, &problem))
 			abort();
-		api_init(&api, &manager);
 		atexit(clear_away);
 	}
 	for (unsigned int i = 0; i < REQUESTS && fuzz.size; i++)

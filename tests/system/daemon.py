@@ -16,7 +16,7 @@ import yaml
 from conftest import BUILD, LODGE, SOURCE
 
 LODGED = BUILD / "lodged"
-LIMIT = 120
+LIMIT = int(os.environ.get("LODGE_LIMIT", 120))
 DOCUMENT = yaml.safe_load(
     (SOURCE / "docs" / "api" / "openapi.yaml").read_text())
 
@@ -47,14 +47,17 @@ def check_schema(schema, value):
 
 
 def operation_of(method, path):
-    """The operation of the document that a request is for."""
+    """The operation of the document that a request is for: of those that the
+    path fits, the one with the fewest parts in braces."""
     parts = path.split("?")[0].strip("/").split("/")
+    fits = []
     for pattern, item in DOCUMENT["paths"].items():
         names = pattern.strip("/").split("/")
         if len(names) == len(parts) and all(
                 n == p or n.startswith("{") for n, p in zip(names, parts)):
-            return item[method.lower()]
-    raise AssertionError(f"{method} {path} is not in the document")
+            fits.append((pattern.count("{"), pattern, item))
+    assert fits, f"{method} {path} is not in the document"
+    return min(fits)[2][method.lower()]
 
 
 def check_answer(method, path, answer):
@@ -97,6 +100,7 @@ class Answer:
         self.type = response.getheader("content-type")
         self.etag = response.getheader("etag")
         self.location = response.getheader("location")
+        self.header = response.getheader
         self.text = response.read()
         self.json = (json.loads(self.text)
                      if "json" in (self.type or "") else None)
@@ -121,11 +125,12 @@ class Daemon:
 
     # Its process.
 
-    def start(self, *before, program=LODGED):
+    def start(self, *before, program=LODGED, options=()):
         """Starts it; `before`: a program that runs it."""
         there, here = os.pipe()
         self.child = subprocess.Popen(
-            [*map(str, before), program, "--ready", str(here)], env=self.env,
+            [*map(str, before), program, "--ready", str(here),
+             *map(str, options)], env=self.env,
             pass_fds=[here], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         os.close(here)
@@ -214,10 +219,13 @@ class Daemon:
 
     # The API.
 
-    def ask(self, method, path, body=None, headers=None, check=True):
+    def ask(self, method, path, body=None, headers=None, check=True,
+            token=None, connection=None):
         """A request on a connection of its own; the answer is held against
         the document, and the request where it was not refused."""
-        connection = Connection(self.socket)
+        connection = connection or Connection(self.socket)
+        if token:
+            headers = {**(headers or {}), "Authorization": f"Bearer {token}"}
         try:
             connection.request(method, path,
                                None if body is None else json.dumps(body),

@@ -509,6 +509,32 @@ def test_clients_that_hang(lodged):
     assert lodged.ask("GET", "/v1")["vms"] == 0
 
 
+def clients(lodged):
+    return int(figures(lodged.ask("GET", "/metrics").text.decode())[
+        "lodge_api_clients", None])
+
+
+def test_clients_that_leave(lodged):
+    """Whoever does not wait for his answer costs nothing more; whoever has
+    shut his sending end gets it."""
+    def wait(seconds):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(60)
+        client.connect(str(lodged.socket))
+        client.sendall(b"GET /v1/events?since=0&wait=%d HTTP/1.1\r\n"
+                       b"Host: x\r\n\r\n" % seconds)
+        wait_for(lambda: clients(lodged) == 2)
+        return client
+    wait(3600).close()
+    wait_for(lambda: clients(lodged) == 1)
+    half = wait(3600)
+    half.shutdown(socket.SHUT_WR)
+    assert clients(lodged) == 2
+    lodged.make("web")
+    assert b'"kind":"created"' in half.recv(65536)
+    half.close()
+
+
 def test_many_requests_on_one_connection(lodged):
     connection = Connection(lodged.socket)
     for i in range(50):

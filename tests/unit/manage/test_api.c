@@ -18,6 +18,7 @@ static struct manager manager;
 static struct api api;
 static struct problem problem;
 static struct api_call call;
+static char bearer[TOKEN_TEXT_SIZE]; /* of the requests that follow */
 static unsigned int answers;
 static const char *none = ""; /* If-None-Match of the next request */
 
@@ -38,7 +39,7 @@ static int setup(void **state)
 	assert_int_equal(manager_open(&manager, loop, folder, "/bin/false",
 				      "/bin/false",
 				      &problem), 0);
-	api_init(&api, &manager);
+	assert_int_equal(api_init(&api, &manager, &problem), 0);
 	return 0;
 }
 
@@ -65,6 +66,8 @@ static void ask_with(const char *method, const char *path, const char *arg,
 {
 	forget(&call);
 	memset(&call, 0, sizeof(call));
+	call.peer.local = true;
+	strcpy(call.bearer, bearer);
 	snprintf(call.if_none_match, sizeof(call.if_none_match), "%s", none);
 	none = "";
 	snprintf(call.method, sizeof(call.method), "%s", method);
@@ -320,6 +323,7 @@ static void events_come_to_who_waits(void **state)
 {
 	struct api_call maker = { .method = "POST", .path = "/v1/vms",
 				  .body = "{\"name\":\"web\"}",
+				  .peer.local = true,
 				  .answered = answered };
 
 	ask_with("GET", "/v1/events", "since=0&wait=60", "", "", "");
