@@ -97,7 +97,7 @@ const struct command command_balloon = {
 		    "lodge balloon web 256M",
 	.options = target_json_option,
 	.option_count = 1,
-	.words = "running",
+	.words = "running -",
 	.words_min = 1,
 	.words_max = 2,
 	.missing = "a machine's name",

@@ -85,7 +85,8 @@ void command_explain(const struct command *noun, const struct command *command)
 		command->help();
 		return;
 	}
-	title_of(title, noun, command);
+	/* What runs by itself is called by its short form. */
+	title_of(title, command->run ? NULL : noun, command);
 	print_usage(title, command->synopsis ? command->synopsis : "");
 	if (command->about) {
 		printf("\n");

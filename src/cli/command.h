@@ -124,5 +124,10 @@ extern const struct command command_disk;
 extern const struct command command_image;
 extern const struct command command_net;
 extern const struct command command_host;
+extern const struct command command_completion;
+
+/* All of the program lodge. */
+extern const struct command *const cli_commands[];
+extern const size_t cli_command_count;
 
 #endif

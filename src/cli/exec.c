@@ -226,7 +226,7 @@ const struct command command_exec = {
 		    "lodge exec -it web -- sh",
 	.options = options,
 	.option_count = OPTIONS,
-	.words = "running",
+	.words = "running -",
 	.words_max = COMMAND_MANY,
 	.more = more_exec,
 };
@@ -270,7 +270,7 @@ const struct command command_shell = {
 		    "lodge shell --user lodge web",
 	.options = options + 2,
 	.option_count = SHELL_OPTIONS,
-	.words = "running",
+	.words = "running -",
 	.words_max = COMMAND_MANY,
 	.more = more_shell,
 };

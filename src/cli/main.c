@@ -39,7 +39,40 @@ static const struct command command_help = {
 	.missing = "",
 };
 
-static const struct command *const commands[] = {
+/* Commands on machines, whose short forms these are. */
+static const struct command *const vm_verbs[] = {
+	&command_run,	 &command_create, &command_edit,   &command_clone,
+	&command_apply,	 &command_export, &command_start,  &command_ps,
+	&command_rm,	 &command_console, &command_events, &command_list,
+	&command_status, &command_pause,  &command_resume, &command_stop,
+	&command_reset,	 &command_inspect,
+};
+
+static int run_vm(const struct command_context *context, int argc, char **argv);
+
+static const struct command command_vm = {
+	.name = "vm",
+	.synopsis = "VERB [OPTIONS]",
+	.summary = "the commands on machines: lodge vm stop is lodge stop",
+	.about = "Commands on machines, as lodge image has those on images. "
+		 "Each is there without \"vm\" as well.",
+	.examples = "lodge vm list\n"
+		    "lodge vm stop web",
+	.verbs = vm_verbs,
+	.verb_count = OPTION_COUNT(vm_verbs),
+	.run = run_vm,
+};
+
+static int run_vm(const struct command_context *context, int argc, char **argv)
+{
+	const struct command *verb;
+	int status;
+
+	verb = command_verb(&command_vm, argc, argv, &status);
+	return verb ? verb->run(context, argc - 1, argv + 1) : status;
+}
+
+const struct command *const cli_commands[] = {
 	&command_run,
 	&command_create,
 	&command_edit,
@@ -81,19 +114,23 @@ static const struct command *const commands[] = {
 	&command_disk,
 	&command_image,
 	&command_net,
+	&command_vm,
 	&command_host,
+	&command_completion,
 	&command_version,
 	&command_help,
 };
 
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define COMMANDS OPTION_COUNT(cli_commands)
+
+const size_t cli_command_count = COMMANDS;
 
 static void print_usage(FILE *to)
 {
 	fprintf(to, "usage: lodge COMMAND [OPTIONS]\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-10s %s\n", commands[i]->name,
-			commands[i]->summary);
+		fprintf(to, "  %-10s %s\n", cli_commands[i]->name,
+			cli_commands[i]->summary);
 	fprintf(to, "\nlodge help COMMAND tells more about one.\n");
 }
 
@@ -103,9 +140,9 @@ static const struct command *find_command(const char *name)
 	const char *like;
 
 	for (size_t i = 0; i < COMMANDS; i++) {
-		if (!strcmp(commands[i]->name, name))
-			return commands[i];
-		names[i] = commands[i]->name;
+		if (!strcmp(cli_commands[i]->name, name))
+			return cli_commands[i];
+		names[i] = cli_commands[i]->name;
 	}
 	like = cli_nearest(name, names, COMMANDS, sizeof(names[0]));
 	if (like)

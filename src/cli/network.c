@@ -70,7 +70,7 @@ TAKE(rule)
 TAKE(clear)
 
 static const struct option_spec properties[] = {
-	{ "kind", "KIND",
+	{ "kind", "nat|isolated|routed",
 	  "nat (default): to the outside by this computer's address;\n"
 	  "isolated: to nobody else; routed: by their own addresses", false,
 	  take_kind },
@@ -83,7 +83,7 @@ static const struct option_spec properties[] = {
 	{ "domain", "NAME", "of the machines' names: MACHINE.NAME (internal)",
 	  false, take_domain },
 	{ "mtu", "BYTES", "of its cards", false, take_mtu },
-	{ "backing", "BACKING",
+	{ "backing", "switch|bridge",
 	  "switch (default): a process of yours, no privileges; bridge:\n"
 	  "of the kernel's, for root; routed, uplink and vxlan need it", false,
 	  take_backing },

@@ -14,7 +14,9 @@
 
 struct option_spec {
 	const char *name;  /* without the dashes */
-	const char *value; /* its placeholder in the help; NULL: a switch */
+	/* Its placeholder in the help; NULL: a switch. "auto|kvm" are words for
+	 * completion, as by the beginning are FILE, PATH, FORMAT and others. */
+	const char *value;
 	const char *help;
 	bool repeats; /* may be given more than once */
 

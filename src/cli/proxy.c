@@ -226,6 +226,6 @@ const struct command command_proxy = {
 	.examples = "lodge proxy web 80",
 	.options = options,
 	.option_count = OPTIONS,
-	.words = "running",
+	.words = "running -",
 	.words_max = COMMAND_MANY,
 };

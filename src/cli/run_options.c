@@ -456,7 +456,7 @@ static const struct option_spec run_options[] = {
 	{ "floppy", "IMG[,readonly]",
 	  "an image in a floppy drive, or none; twice at most", true,
 	  take_floppy },
-	{ "firmware", "WHICH",
+	{ "firmware", "none|bios|uefi|PATH",
 	  "bios, uefi or the PATH of an image: boot as a real\n"
 	  "machine does; none loads a kernel (none)",
 	  false, take_firmware },
@@ -485,7 +485,7 @@ static const struct option_spec run_options[] = {
 	  take_disk_size },
 	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },
 	{ "memory", "SIZE", "such as 256M or 2G (512M, images 1G)", false, take_memory },
-	{ "engine", "NAME", "auto, kvm or soft (auto); see lodge host", false,
+	{ "engine", "auto|kvm|soft", "auto, kvm or soft (auto); see lodge host", false,
 	  take_engine },
 	{ "soft-cache", "SIZE",
 	  "most memory for code that the software processor\n"
@@ -561,7 +561,7 @@ static const struct option_spec run_options[] = {
 	  false, take_lease },
 	{ "testdev", NULL, "add the device of CPU test kernels", false,
 	  take_testdev },
-	{ "log-level", "LEVEL", "error, warn, info or debug (warn)", false,
+	{ "log-level", "error|warn|info|debug", "error, warn, info or debug (warn)", false,
 	  take_log_level },
 };
 

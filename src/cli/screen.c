@@ -164,7 +164,7 @@ const struct command command_keys = {
 		 "keyboard; so is what follows \"text:\".",
 	.examples = "lodge keys web root enter\n"
 		    "lodge keys web ctrl-alt-delete",
-	.words = "running",
+	.words = "running -",
 	.words_min = 2,
 	.words_max = COMMAND_MANY,
 	.missing = "a machine's name|what to type",

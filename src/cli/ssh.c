@@ -326,7 +326,7 @@ const struct command command_ssh = {
 		    "lodge ssh --config web >>~/.ssh/config",
 	.options = options,
 	.option_count = OPTIONS,
-	.words = "running",
+	.words = "running -",
 	.words_max = COMMAND_MANY,
 	.more = more_ssh,
 };

@@ -244,7 +244,7 @@ const struct disk_command disk_command_bitmap = {
 			 "lost: clear it, and take a full backup.",
 		.examples = "lodge disk bitmap create disk.qcow2 monday\n"
 			    "lodge disk bitmap show disk.qcow2 monday",
-		.words = "file",
+		.words = "- file -",
 		.words_min = 2,
 		.words_max = 4,
 		.options = bitmap_options,

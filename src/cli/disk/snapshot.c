@@ -128,7 +128,7 @@ const struct disk_command disk_command_snapshot = {
 			 "take another first to keep it.",
 		.examples = "lodge disk snapshot create disk.qcow2 before-upgrade\n"
 			    "lodge disk snapshot apply disk.qcow2 before-upgrade",
-		.words = "file",
+		.words = "- file",
 		.words_min = 2,
 		.words_max = 3,
 		.options = snapshot_options,
