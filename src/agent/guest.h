@@ -70,6 +70,8 @@ void serve_power(struct session *session, uint8_t how);
 void serve_set_time(struct session *session, uint64_t ns);
 void serve_freeze(struct session *session);
 void serve_connect(struct session *session, uint16_t port);
+void serve_mount(struct session *session);
+void serve_unmount(struct session *session, bool force);
 
 /* DONE, with a number. */
 void session_done(struct session *session, uint32_t count);

@@ -38,6 +38,8 @@ enum agent_frame {
 	AGENT_SET_TIME,	   /* u64 ns since 1970 */
 	AGENT_FREEZE,	   /* until thawed, or the connection's end */
 	AGENT_CONNECT,	   /* u16 port of the guest's own TCP */
+	AGENT_MOUNT,	   /* a shared folder: the word "rw:TAG:FOLDER" */
+	AGENT_UNMOUNT,	   /* u8: 1, though it is in use; word: the folder */
 
 	/* While it runs, from the host. */
 	AGENT_INPUT = 32,  /* bytes; none: the end */

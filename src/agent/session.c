@@ -87,7 +87,8 @@ static void serve_request(struct session *session, const struct frame *frame)
 		{ AGENT_EXEC, 0 },     { AGENT_GET, 0 },   { AGENT_PUT, 0 },
 		{ AGENT_FACTS, 0 },    { AGENT_POWER, 1 },
 		{ AGENT_SET_TIME, 8 }, { AGENT_FREEZE, 0 },
-		{ AGENT_CONNECT, 2 },
+		{ AGENT_CONNECT, 2 },  { AGENT_MOUNT, 0 },
+		{ AGENT_UNMOUNT, 1 },
 	};
 	bool known = false;
 
@@ -111,6 +112,10 @@ static void serve_request(struct session *session, const struct frame *frame)
 		serve_set_time(session, frame_get64(frame->data));
 	else if (frame->type == AGENT_FREEZE)
 		serve_freeze(session);
+	else if (frame->type == AGENT_MOUNT)
+		serve_mount(session);
+	else if (frame->type == AGENT_UNMOUNT)
+		serve_unmount(session, frame->data[0]);
 	else
 		serve_connect(session, frame_get16(frame->data));
 }

@@ -25,6 +25,8 @@
 #define TRIES	   300
 #define PAUSE_NS   200000000
 
+#define COME_TRIES 100 /* for a device that was just plugged in */
+
 /* "/a/b/c": each of them, unless it is there. */
 static void make_folders(const char *path)
 {
@@ -173,4 +175,51 @@ void shares_mount(void)
 	}
 	if (child > 0)
 		waitpid(child, NULL, 0);
+}
+
+/* --- while it runs --------------------------------------------------------------- */
+
+/* The words of the request: one, which has a folder. */
+static const char *only_word(struct session *session)
+{
+	const char *word = session->words.count == 1 ? session->words.string[0] :
+						       NULL;
+
+	if (!word)
+		frame_send_failure(session->fd, EINVAL,
+				   "a shared folder is one word");
+	return word;
+}
+
+void serve_mount(struct session *session)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS / 2 };
+	const char *word = only_word(session);
+	bool mounted = false;
+
+	if (!word)
+		return;
+	for (int i = 0; i < COME_TRIES && !mounted; i++) {
+		mounted = mount_one(word, !i);
+		if (!mounted)
+			nanosleep(&pause, NULL);
+	}
+	if (mounted)
+		session_done(session, 1);
+	else
+		session_failed(session, word);
+}
+
+void serve_unmount(struct session *session, bool force)
+{
+	const char *folder = only_word(session);
+
+	if (!folder)
+		return;
+	/* Somebody else may have done it. */
+	if (!umount2(folder, force ? MNT_DETACH : 0) || errno == EINVAL ||
+	    errno == ENOENT)
+		session_done(session, 1);
+	else
+		session_failed(session, folder);
 }

@@ -213,7 +213,7 @@ void board_mouse(struct board *board, int x, int y, int wheel,
 void board_power_button(struct board *board);
 
 /*
- * Places that disks are plugged into while the machine runs: slots of PCI
+ * Places that disks and shares are plugged into while the machine runs: slots of PCI
  * Express, then ports of the SATA controller.
  */
 #define BOARD_PLACES_MAX (BOARD_PORTS_MAX + BOARD_SATA_MAX)
@@ -221,10 +221,14 @@ void board_power_button(struct board *board);
 /*
  * Plugs a disk in; where is in *place. -ENOSPC: every place is taken;
  * -ENOENT: no SATA controller; -EINVAL: the disk's bus has no places;
- * -ENOMEM. These four on the thread that resets and saves.
+ * -ENOMEM. These five on the thread that resets and saves.
  */
 int board_plug_disk(struct board *board, const struct board_disk *disk,
 		    unsigned int *place);
+
+/* The same for a shared folder: -ENOSPC, -ENOMEM. */
+int board_plug_share(struct board *board, const struct board_share *share,
+		     unsigned int *place);
 
 /* Asks the guest to let go what is there. SATA knows no asking: it is gone. */
 void board_ask(struct board *board, unsigned int place);
@@ -233,7 +237,7 @@ void board_ask(struct board *board, unsigned int place);
 void board_pull(struct board *board, unsigned int place);
 
 /*
- * Ends the device that was let go or pulled; then its disk's block is the
+ * Ends the device that was let go or pulled; then its block or share is the
  * caller's alone. Waits for requests that are under way.
  */
 void board_clear(struct board *board, unsigned int place);

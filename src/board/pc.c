@@ -324,8 +324,8 @@ static int add_vsock(struct board *board, const struct board_config *config)
 				      PCI_DEVFN(LAYOUT_SLOT_VSOCK, 0));
 }
 
-static int add_share(struct board *board, const struct board_share *share,
-		     unsigned int index)
+int board_share_create(struct board *board, const struct board_share *share,
+		       struct pci_device **pci)
 {
 	const struct virtio_fs_config config = {
 		.share = share->share,
@@ -337,7 +337,18 @@ static int add_share(struct board *board, const struct board_share *share,
 	struct virtio_fs *fs;
 	int err = virtio_fs_create(&fs, &board->vm, &config);
 
-	return err ? err : pci_attach(&board->pci.root, virtio_fs_pci(fs),
+	if (!err)
+		*pci = virtio_fs_pci(fs);
+	return err;
+}
+
+static int add_share(struct board *board, const struct board_share *share,
+		     unsigned int index)
+{
+	struct pci_device *pci;
+	int err = board_share_create(board, share, &pci);
+
+	return err ? err : pci_attach(&board->pci.root, pci,
 				      PCI_DEVFN(LAYOUT_SLOT_SHARES, index));
 }
 

@@ -151,6 +151,10 @@ int slot_add(struct board *board);
 int board_disk_create(struct board *board, const struct board_disk *disk,
 		      struct pci_device **pci);
 
+/* The same for a shared folder. */
+int board_share_create(struct board *board, const struct board_share *share,
+		       struct pci_device **pci);
+
 /* Memory sizes in the RTC's NVRAM, where PC firmware keeps them. */
 void firmware_set_nvram(struct board *board);
 

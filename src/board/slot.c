@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks that are plugged in and out while the machine runs: into slots of PCI
- * Express, which are root ports, and into ports of the SATA controller. What
+ * Disks and shares that are plugged in and out while the machine runs: into
+ * slots of PCI Express, which are root ports, and into ports of the SATA
+ * controller. What
  * was made for a slot is one unit of the VM, which ends when the guest has let
  * it go or it was pulled out.
  */
@@ -48,7 +49,21 @@ static struct board_slot *free_slot(struct board *board)
 	return NULL;
 }
 
-static int plug_function(struct board *board, const struct board_disk *disk,
+static int create_disk(struct board *board, const void *what,
+		       struct pci_device **pci)
+{
+	return board_disk_create(board, what, pci);
+}
+
+static int create_share(struct board *board, const void *what,
+			struct pci_device **pci)
+{
+	return board_share_create(board, what, pci);
+}
+
+static int plug_function(struct board *board, const void *what,
+			 int (*create)(struct board *board, const void *what,
+				       struct pci_device **pci),
 			 unsigned int *place)
 {
 	struct board_slot *slot = free_slot(board);
@@ -61,7 +76,7 @@ static int plug_function(struct board *board, const struct board_disk *disk,
 		return -VM_ENOSPC;
 	host_lock(&vm->device_lock);
 	unit = vm_begin_unit(vm);
-	err = board_disk_create(board, disk, &pci);
+	err = create(board, what, &pci);
 	vm_end_unit(vm);
 	if (!err)
 		err = pci_port_plug(&slot->port, pci);
@@ -102,12 +117,18 @@ int board_plug_disk(struct board *board, const struct board_disk *disk,
 	switch (disk->bus) {
 	case BOARD_VIRTIO:
 	case BOARD_NVME:
-		return plug_function(board, disk, place);
+		return plug_function(board, disk, create_disk, place);
 	case BOARD_AHCI:
 		return plug_drive(board, disk, place);
 	default:
 		return -VM_EINVAL;
 	}
+}
+
+int board_plug_share(struct board *board, const struct board_share *share,
+		     unsigned int *place)
+{
+	return plug_function(board, share, create_share, place);
 }
 
 void board_ask(struct board *board, unsigned int place)

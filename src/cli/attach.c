@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands that plug disks into running machines and take them out again.
+ * Commands that plug disks and shared folders into running machines and take
+ * them out again.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/attach_share.h"
 #include "cli/command.h"
 #include "cli/disk.h"
 #include "cli/option.h"
@@ -76,7 +78,8 @@ static json_t *read_words(char **word, int *status)
 
 	*status = MACHINE_USAGE;
 	if (strcmp(word[1], "disk")) {
-		cli_error("attach: %s: only a disk can be attached", word[1]);
+		cli_error("attach: %s: a disk or a share can be attached",
+			  word[1]);
 		return NULL;
 	}
 	if (!disk_parse("attach", word[2], &disk, &name)) {
@@ -102,6 +105,8 @@ static int run_attach(const struct command_context *context, int argc,
 
 	if (target_take(&target, &command_attach, argc, argv, &status))
 		return status;
+	if (!strcmp(target.word[1], "share"))
+		return attach_share(&target);
 	request = read_words(target.word, &status);
 	if (!request)
 		return status;
@@ -116,11 +121,13 @@ static int run_attach(const struct command_context *context, int argc,
 
 const struct command command_attach = {
 	.name = "attach",
-	.summary = "plug a disk into a running machine",
+	.summary = "plug a disk or shared folder into a machine",
 	.run = run_attach,
-	.synopsis = "NAME disk PATH[,OPTION...]",
-	.about = "Plugs an image into a running machine as a disk, and prints the name that\n"
-		 "lodge detach takes. Options:\n"
+	.synopsis = "NAME disk PATH[,OPTION...]\n"
+		    "NAME share FOLDER:GUESTFOLDER[,OPTION...]",
+	.about = "Plugs an image into a running machine as a disk, or has a folder of this\n"
+		 "computer in its guest, whose agent mounts it; and prints the name that lodge\n"
+		 "detach takes. A share's options are those of lodge run --share, a disk's:\n"
 		 "\n"
 		 "  bus=WHICH             virtio, nvme or ahci (virtio)\n"
 		 "  name=NAME             its name (disk1; when there is one, disk2 ...)\n"
@@ -136,11 +143,12 @@ const struct command command_attach = {
 		 "                        repeats\n"
 		 "  queues=N              request queues (one for each processor)",
 	.examples = "lodge attach web disk data.qcow2\n"
-		    "lodge attach web disk data.qcow2,bus=nvme,readonly,name=data",
+		    "lodge attach web disk data.qcow2,bus=nvme,readonly,name=data\n"
+		    "lodge attach web share ~/src:/mnt/src,readonly",
 	.words = "running disk file",
 	.words_min = 3,
 	.words_max = 3,
-	.missing = "a machine's name|disk|an image's path",
+	.missing = "a machine's name|disk or share|an image's path or a folder",
 };
 
 /* --- detach ----------------------------------------------------------------- */
@@ -148,7 +156,7 @@ const struct command command_attach = {
 static const struct option_spec detach_options[] = {
 	{ "force", NULL,
 	  "pull it out at once, as a hand would: so goes a SATA\n"
-	  "disk in any case", false, target_take_force },
+	  "disk in any case; a share is taken from who uses it", false, target_take_force },
 };
 
 static int run_detach(const struct command_context *context, int argc,
@@ -160,6 +168,10 @@ static int run_detach(const struct command_context *context, int argc,
 
 	if (target_take(&target, &command_detach, argc, argv, &status))
 		return status;
+	if (attach_share_unmount(&target)) {
+		target_close(&target);
+		return MACHINE_FAILED;
+	}
 	result = target_call(&target, "detach",
 			     json_pack("{sssb}", "name", target.word[1],
 				       "force", (int)target.force),
@@ -171,16 +183,16 @@ static int run_detach(const struct command_context *context, int argc,
 
 const struct command command_detach = {
 	.name = "detach",
-	.summary = "take out a disk that was attached",
+	.summary = "take out what was attached",
 	.run = run_detach,
-	.synopsis = "[--force] NAME DISK",
-	.about = "Asks a machine's guest to let a disk go that lodge attach named, and waits up to\n"
-		 "30 seconds for it.",
+	.synopsis = "[--force] NAME WHAT",
+	.about = "Asks a machine's guest to let a disk or share go that lodge attach named, and\n"
+		 "waits up to 30 seconds for it. A share is unmounted first, unless it is in use.",
 	.examples = "lodge detach web disk1",
 	.options = detach_options,
 	.option_count = 1,
 	.words = "running attached",
 	.words_min = 2,
 	.words_max = 2,
-	.missing = "a machine's name|a disk's name",
+	.missing = "a machine's name|a disk's or share's name",
 };

@@ -8,25 +8,27 @@
 #include "cli/option.h"
 
 #define SECOND 1000000000u
+#define RUN    "run: --share"
 #define MOMENT 1u /* a tick of the guest's clock */
 
-static int bad(const char *value, const char *why)
+static int bad(const char *what, const char *value, const char *why)
 {
-	cli_error("run: --share %s: %s", value, why);
+	cli_error("%s %s: %s", what, value, why);
 	return -1;
 }
 
-static int take_tag(struct machine_share *share, const char *value,
-		    const char *tag)
+static int take_tag(struct machine_share *share, const char *what,
+		    const char *value, const char *tag)
 {
 	if (!*tag || strlen(tag) > SHARE_TAG_MAX || strchr(tag, ':'))
-		return bad(value, "a tag has 1 to 36 characters, and no :");
+		return bad(what, value, "a tag has 1 to 36 characters, and no "
+			   ":");
 	snprintf(share->tag, sizeof(share->tag), "%s", tag);
 	return 0;
 }
 
-static int take_word(struct machine_share *share, const char *value,
-		     const char *word)
+static int take_word(struct machine_share *share, const char *what,
+		     const char *value, const char *word)
 {
 	if (!strcmp(word, "readonly"))
 		share->readonly = true;
@@ -35,65 +37,77 @@ static int take_word(struct machine_share *share, const char *value,
 	else if (!strcmp(word, "cache=none"))
 		share->believe = 0;
 	else if (!strncmp(word, "tag=", 4))
-		return take_tag(share, value, word + 4);
+		return take_tag(share, what, value, word + 4);
 	else
-		return bad(value, "its options are readonly, cache=none, "
+		return bad(what, value, "its options are readonly, cache=none, "
 			   "cache=auto and tag=NAME");
 	return 0;
 }
 
-static int check(const struct cli_shares *shares, const char *value)
+static int check(const struct machine_share *share, const char *what,
+		 const char *value)
 {
-	const struct machine_share *share = &shares->share[shares->count];
-
 	if (!*share->folder || !share->at)
-		return bad(value, "give FOLDER:GUESTFOLDER[,readonly], such "
-			   "as .:/src");
+		return bad(what, value, "give FOLDER:GUESTFOLDER[,readonly], "
+			   "such as .:/src");
 	if (share->at[0] != '/' || !share->at[1])
-		return bad(value, "the guest's folder is a path from / on, "
-			   "and not / itself");
+		return bad(what, value, "the guest's folder is a path from / "
+			   "on, and not / itself");
 	if (strlen(share->at) > SHARES_AT_MAX)
-		return bad(value, "the guest's folder has 200 characters at "
-			   "most");
-	for (unsigned int i = 0; i < shares->count; i++) {
-		if (!strcmp(shares->share[i].at, share->at))
-			return bad(value, "two have that place in the guest");
-		if (!strcmp(shares->share[i].tag, share->tag))
-			return bad(value, "two have that tag");
-	}
+		return bad(what, value, "the guest's folder has 200 characters "
+			   "at most");
 	return 0;
 }
 
 /* Only the last ":/" is none of the folder's name. */
-int share_take(struct cli_shares *shares, const char *value)
+int share_parse(const char *what, const char *value,
+		struct machine_share *share)
 {
-	struct machine_share *share = &shares->share[shares->count];
-	char *folder, *colon = NULL, *word, *rest;
+	char *folder = strdup(value), *colon = NULL, *word, *rest = NULL;
+	int rc = 0;
 
-	if (shares->count == BOARD_SHARES_MAX)
-		return bad(value, "there are 8 already, which is all");
-	folder = strdup(value);
 	if (!folder)
-		return bad(value, "out of memory");
+		return bad(what, value, "out of memory");
 	*share = (struct machine_share){
 		.folder = folder,
 		.believe = MOMENT,
 	};
-	snprintf(share->tag, sizeof(share->tag), "share%u", shares->count);
 	for (char *at = folder; (at = strstr(at, ":/")); at++)
 		colon = at;
 	if (colon) {
 		*colon = '\0';
 		share->at = strtok_r(colon + 1, ",", &rest);
 	}
-	while (share->at && (word = strtok_r(NULL, ",", &rest)))
-		if (take_word(share, value, word)) {
-			free(folder);
-			return -1;
-		}
-	if (check(shares, value)) {
+	while (!rc && share->at && (word = strtok_r(NULL, ",", &rest)))
+		rc = take_word(share, what, value, word);
+	if (!rc)
+		rc = check(share, what, value);
+	if (rc)
 		free(folder);
+	return rc;
+}
+
+int share_take(struct cli_shares *shares, const char *value)
+{
+	struct machine_share *share = &shares->share[shares->count];
+	const char *why = NULL;
+
+	if (shares->count == BOARD_SHARES_MAX)
+		return bad(RUN, value, "there are 8 already, which is all");
+	if (share_parse(RUN, value, share))
 		return -1;
+	if (!*share->tag)
+		snprintf(share->tag, sizeof(share->tag), "share%u",
+			 shares->count);
+	for (unsigned int i = 0; i < shares->count && !why; i++) {
+		if (!strcmp(shares->share[i].at, share->at))
+			why = "two have that place in the guest";
+		else if (!strcmp(shares->share[i].tag, share->tag))
+			why = "two have that tag";
+	}
+	if (why) {
+		free((char *)share->folder);
+		return bad(RUN, value, why);
 	}
 	shares->count++;
 	return 0;

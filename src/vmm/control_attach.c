@@ -17,6 +17,13 @@ static const char *const codes[] = {
 	[HOTPLUG_FAILED] = "failed",
 };
 
+void control_refuse_plug(struct control_reply *reply,
+			 enum hotplug_outcome outcome,
+			 const struct vmm_error *error)
+{
+	control_refuse(reply, codes[outcome], "%s", error->text);
+}
+
 /* An optional member of a kind: true when it is missing or of that kind. */
 static bool is_or_missing(const json_t *request, const char *name,
 			  json_type type)
@@ -158,8 +165,13 @@ void control_attach(struct control_machine *machine, const json_t *request,
 	enum hotplug_outcome outcome;
 	struct vmm_error error;
 
+	if (device && !strcmp(device, "share")) {
+		control_attach_share(machine, request, reply);
+		return;
+	}
 	if (!device || strcmp(device, "disk")) {
-		control_refuse(reply, "bad-request", "\"device\" is \"disk\"");
+		control_refuse(reply, "bad-request",
+			       "\"device\" is \"disk\" or \"share\"");
 		return;
 	}
 	if (!well_formed(request)) {
@@ -174,7 +186,7 @@ void control_attach(struct control_machine *machine, const json_t *request,
 	if (outcome == HOTPLUG_DONE)
 		reply->result = json_pack("{ss}", "name", name);
 	else
-		control_refuse(reply, codes[outcome], "%s", error.text);
+		control_refuse_plug(reply, outcome, &error);
 }
 
 void control_detach(struct control_machine *machine, const json_t *request,
@@ -198,5 +210,5 @@ void control_detach(struct control_machine *machine, const json_t *request,
 	else if (outcome == HOTPLUG_WAITS)
 		reply->later = CONTROL_SLOT + slot;
 	else
-		control_refuse(reply, codes[outcome], "%s", error.text);
+		control_refuse_plug(reply, outcome, &error);
 }

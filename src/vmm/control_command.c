@@ -47,8 +47,7 @@ json_t *control_status_json(const struct control_machine *machine)
 		target->identity, "account", target->account, "guest",
 		guest_agent_json(target->agent));
 	json_decref(balloon);
-	json_object_set_new(status, "shares",
-			    shares_inspect(target->shares));
+	json_object_set_new(status, "shares", control_shares(target));
 	return status;
 }
 

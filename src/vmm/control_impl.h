@@ -72,6 +72,16 @@ void control_attach(struct control_machine *machine, const json_t *request,
 void control_detach(struct control_machine *machine, const json_t *request,
 		    struct control_reply *reply);
 
+/* What one asks for that outcome (control_attach.c). */
+void control_refuse_plug(struct control_reply *reply,
+			 enum hotplug_outcome outcome,
+			 const struct vmm_error *error);
+
+/* Shared folders (control_shares.c): one that comes, and all of them. */
+void control_attach_share(struct control_machine *machine,
+			  const json_t *request, struct control_reply *reply);
+json_t *control_shares(const struct control_target *target);
+
 /* Media of drives (control_medium.c). */
 void control_insert(struct control_machine *machine, const json_t *request,
 		    struct control_reply *reply);

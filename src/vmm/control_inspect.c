@@ -197,6 +197,6 @@ json_t *control_inspect(const struct control_target *target)
 			 hotplug_inspect(target->hotplug), "drives",
 			 drives_inspect(target->drives), "nets",
 			 nets_inspect(target->nets, target->board), "shares",
-			 shares_inspect(target->shares), "devices",
+			 control_shares(target), "devices",
 			 devices(vm));
 }

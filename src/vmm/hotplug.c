@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks that come and go; see hotplug.h.
+ * Disks and shared folders that come and go; see hotplug.h.
  */
 #include "vmm/hotplug.h"
 
@@ -21,7 +21,9 @@
 #define NS_PER_S 1000000000u
 
 struct plugged {
-	struct block *block; /* NULL: the place is free */
+	struct block *block; /* neither this nor a share: the place is free */
+	struct share *share;
+	struct machine_share given; /* of a share; its strings are ours */
 	char name[HOTPLUG_NAME_MAX + 1];
 	enum board_bus bus;
 	bool leaving;
@@ -117,6 +119,9 @@ static void forget(struct hotplug *h, struct plugged *plugged)
 	if (h->closing && plugged->block)
 		h->closing(h->closing_ctx, plugged->block);
 	block_close(plugged->block);
+	share_close(plugged->share);
+	free((char *)plugged->given.folder);
+	free((char *)plugged->given.at);
 	*plugged = (struct plugged){ 0 };
 	if (h->full)
 		h->full(h->full_ctx); /* it may have been this one */
@@ -185,10 +190,15 @@ static void deadline_passed(void *ctx, uint32_t events)
 
 /* --- attach ----------------------------------------------------------------- */
 
+static bool is_taken(const struct plugged *plugged)
+{
+	return plugged->block || plugged->share;
+}
+
 static struct plugged *find(struct hotplug *h, const char *name)
 {
 	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
-		if (h->slot[i].block && !strcmp(h->slot[i].name, name))
+		if (is_taken(&h->slot[i]) && !strcmp(h->slot[i].name, name))
 			return &h->slot[i];
 	return NULL;
 }
@@ -203,10 +213,29 @@ static void any_name(struct hotplug *h, char name[HOTPLUG_NAME_MAX + 1])
 	}
 }
 
+/* What plugging `new` in came to, `rc`; `what` it is, for people. */
+static enum hotplug_outcome place(struct hotplug *h, struct plugged *new,
+				  int rc, unsigned int slot, const char *what,
+				  struct vmm_error *error)
+{
+	if (!rc) {
+		h->slot[slot] = *new;
+		return HOTPLUG_DONE;
+	}
+	if (rc == -ENOSPC || rc == -ENOENT) {
+		vmm_error_set(error, rc == -ENOSPC ?
+			      "every slot is taken; detach something first" :
+			      "the machine has no SATA controller; it has one "
+			      "that is started with a SATA disk or CD");
+		return HOTPLUG_NO_SLOT;
+	}
+	vmm_error_set(error, "%s: %s", what, strerror(-rc));
+	return HOTPLUG_FAILED;
+}
+
 static enum hotplug_outcome plug(struct hotplug *h, struct plugged *new,
 				 const struct machine_disk *disk,
-				 struct plugged **place,
-				 struct vmm_error *error)
+				 const char **taken, struct vmm_error *error)
 {
 	const struct board_disk device = {
 		.block = new->block,
@@ -214,26 +243,15 @@ static enum hotplug_outcome plug(struct hotplug *h, struct plugged *new,
 		.serial = disk->serial,
 		.bus = disk->bus,
 	};
-	unsigned int slot;
+	unsigned int slot = 0;
+	enum hotplug_outcome outcome;
 	int rc;
 
 	disk_block_on_full(new->block, h->full, h->full_ctx);
 	rc = board_plug_disk(h->board, &device, &slot);
-
-	if (!rc) {
-		h->slot[slot] = *new;
-		*place = &h->slot[slot];
-		return HOTPLUG_DONE;
-	}
-	if (rc == -ENOSPC || rc == -ENOENT) {
-		vmm_error_set(error, rc == -ENOSPC ?
-			      "every slot is taken; detach a disk first" :
-			      "the machine has no SATA controller; it has one "
-			      "that is started with a SATA disk or CD");
-		return HOTPLUG_NO_SLOT;
-	}
-	vmm_error_set(error, "disk %s: %s", disk->path, strerror(-rc));
-	return HOTPLUG_FAILED;
+	outcome = place(h, new, rc, slot, disk->path, error);
+	*taken = h->slot[slot].name;
+	return outcome;
 }
 
 struct block *hotplug_find(const struct hotplug *h, const char *name)
@@ -249,7 +267,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 				    struct vmm_error *error)
 {
 	enum hotplug_outcome outcome = HOTPLUG_FAILED;
-	struct plugged new = { 0 }, *place = NULL;
+	struct plugged new = { 0 };
 
 	if (name && !runtime_name_valid(name)) {
 		vmm_error_set(error, "name %.80s: give 1 to %d letters, digits "
@@ -258,7 +276,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 		return HOTPLUG_BAD_NAME;
 	}
 	if (name && find(h, name)) {
-		vmm_error_set(error, "a disk named %s is attached already; "
+		vmm_error_set(error, "something named %s is attached already; "
 			      "give another name", name);
 		return HOTPLUG_EXISTS;
 	}
@@ -268,12 +286,46 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 		any_name(h, new.name);
 	new.bus = disk->bus;
 	if (!media_open_disk(&new.block, disk, error))
-		outcome = plug(h, &new, disk, &place, error);
-	if (outcome == HOTPLUG_DONE)
-		*taken = place->name;
-	else
+		outcome = plug(h, &new, disk, taken, error);
+	if (outcome != HOTPLUG_DONE)
 		forget(h, &new);
 	return outcome;
+}
+
+enum hotplug_outcome hotplug_attach_share(struct hotplug *h,
+					  const struct machine_share *share,
+					  struct vmm_error *error)
+{
+	enum hotplug_outcome outcome = HOTPLUG_FAILED;
+	struct plugged new = { .given = *share };
+	struct board_share device = { .tag = share->tag };
+	unsigned int slot = 0;
+	int rc;
+
+	if (find(h, share->tag)) {
+		vmm_error_set(error, "something named %s is attached already; "
+			      "give another tag", share->tag);
+		return HOTPLUG_EXISTS;
+	}
+	snprintf(new.name, sizeof(new.name), "%s", share->tag);
+	new.given.folder = strdup(share->folder);
+	new.given.at = strdup(share->at);
+	if (!new.given.folder || !new.given.at)
+		vmm_error_set(error, "out of memory");
+	else if (!shares_open_one(&new.share, share,
+				  board_vm(h->board)->cpu_count, error)) {
+		device.share = new.share;
+		rc = board_plug_share(h->board, &device, &slot);
+		outcome = place(h, &new, rc, slot, share->folder, error);
+	}
+	if (outcome != HOTPLUG_DONE)
+		forget(h, &new);
+	return outcome;
+}
+
+bool hotplug_has(const struct hotplug *h, const char *name)
+{
+	return find((struct hotplug *)h, name);
 }
 
 /* --- detach ----------------------------------------------------------------- */
@@ -285,14 +337,15 @@ enum hotplug_outcome hotplug_detach(struct hotplug *h, const char *name,
 	struct plugged *plugged = find(h, name);
 
 	if (!plugged) {
-		vmm_error_set(error, "no disk named %.80s is attached; see "
+		vmm_error_set(error, "nothing named %.80s is attached; see "
 			      "lodge inspect", name);
 		return HOTPLUG_NOT_FOUND;
 	}
 	*slot = (unsigned int)(plugged - h->slot);
 	plugged->leaving = true;
 	if (force) {
-		disk_block_hurry(plugged->block, true);
+		if (plugged->block)
+			disk_block_hurry(plugged->block, true);
 		board_pull(h->board, *slot);
 		/* The guest may have let it go a moment before. */
 		atomic_fetch_and(&h->let_go, ~(1u << *slot));
@@ -320,19 +373,30 @@ json_t *hotplug_inspect(const struct hotplug *h)
 
 	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++) {
 		const struct plugged *plugged = &h->slot[i];
+		struct block *block = plugged->block;
 
-		if (!plugged->block)
+		if (!is_taken(plugged))
 			continue;
 		json_array_append_new(
 			list,
 			json_pack("{ssssss?sssisb}", "name", plugged->name,
-				  "device", "disk", "path",
-				  disk_block_node(plugged->block)->name,
+				  "device", block ? "disk" : "share", "path",
+				  block ? disk_block_node(block)->name :
+					  plugged->given.folder,
 				  "bus", hotplug_bus_name(plugged->bus),
 				  "slot", (int)number_of(i), "leaving",
 				  (int)plugged->leaving));
 	}
 	return list;
+}
+
+void hotplug_add_shares(const struct hotplug *h, json_t *list)
+{
+	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++)
+		if (h->slot[i].share)
+			json_array_append_new(
+				list, shares_json(&h->slot[i].given,
+						  h->slot[i].share, true));
 }
 
 int hotplug_start(struct hotplug *h, struct loop *loop, struct board *board)

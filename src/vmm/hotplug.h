@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks that are attached to a running machine and detached from it: their
- * names, images and places. All of it on the loop's thread, but for
- * hotplug_let_go().
+ * Disks and shared folders that are attached to a running machine and detached
+ * from it: their names, images and places. All of it on the loop's thread, but
+ * for hotplug_let_go().
  *
- * A disk that is detached stays until the guest has let it go, or is pulled
+ * What is detached stays until the guest has let it go, or is pulled
  * out at once. Either way `gone` is called when it has ended.
  */
 #ifndef LODGE_VMM_HOTPLUG_H
@@ -91,6 +91,14 @@ enum hotplug_outcome hotplug_attach(struct hotplug *hotplug,
 				    const char *name, const char **taken,
 				    struct vmm_error *error);
 
+/* The same with a shared folder, whose name is its tag. */
+enum hotplug_outcome hotplug_attach_share(struct hotplug *hotplug,
+					  const struct machine_share *share,
+					  struct vmm_error *error);
+
+/* Whether something is attached by this name. */
+bool hotplug_has(const struct hotplug *hotplug, const char *name);
+
 /* Asks for it back, or with `force` pulls it out. */
 enum hotplug_outcome hotplug_detach(struct hotplug *hotplug, const char *name,
 				    bool force, unsigned int *place,
@@ -98,5 +106,8 @@ enum hotplug_outcome hotplug_detach(struct hotplug *hotplug, const char *name,
 
 /* A list of objects: name, device, path, bus, slot, leaving. */
 json_t *hotplug_inspect(const struct hotplug *hotplug);
+
+/* Those of them that are shares, to a list of shares_json(). */
+void hotplug_add_shares(const struct hotplug *hotplug, json_t *list);
 
 #endif

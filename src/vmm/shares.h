@@ -35,10 +35,19 @@ struct shares {
 int shares_open(struct shares *shares, const struct machine_share *given,
 		unsigned int count, unsigned int cpus, struct vmm_error *error);
 
+/* One alone, the caller's. -1 with `error`. */
+int shares_open_one(struct share **share, const struct machine_share *given,
+		    unsigned int cpus, struct vmm_error *error);
+
 /* Devices for them, as many as there are. */
 void shares_devices(const struct shares *shares, struct board_share *share);
 
-/* A list of objects: the folders and their servers. */
+/*
+ * An object: a folder, its server, and whether it came while the machine ran;
+ * and a list of those that have been there from the start.
+ */
+json_t *shares_json(const struct machine_share *given, struct share *share,
+		    bool attached);
 json_t *shares_inspect(const struct shares *shares);
 
 /* When the board is gone. */

@@ -291,6 +291,61 @@ def test_inspect(shared):
         sorted(servers(shared.work) + servers(shared.fixed))
 
 
+# --- while it runs -----------------------------------------------------------
+
+def refused(result, *words):
+    assert result.returncode in (1, 2)
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_attached_and_detached(boot, tmp_path):
+    """It comes and is mounted, stays while it is used, goes all the same with
+    --force, and its server with it."""
+    (tmp_path / "file").write_text("x\n")
+    boot("plug", "--share", f"{SOURCE}:/mnt/first,readonly")
+
+    result = run("attach", "plug", "share", f"{tmp_path}:/mnt/s")
+    assert (result.returncode, result.stdout) == (0, "share1\n"), result.stderr
+    assert output("plug", "cat /mnt/s/file; echo y >/mnt/s/new") == "x\n"
+    assert (tmp_path / "new").read_text() == "y\n"
+    result = run("attach", "plug", "share",
+                 f"{tmp_path}:/mnt/deep/er,readonly,tag=two")
+    assert result.stdout == "two\n", result.stderr
+    assert output("plug", "cat /mnt/deep/er/file; "
+                  "touch /mnt/deep/er/no 2>/dev/null || echo ro") == "x\nro\n"
+    shares = json.loads(run("status", "--json", "plug").stdout)["shares"]
+    assert [(s["tag"], s["at"], s["attached"], s["readonly"])
+            for s in shares] == [("share0", "/mnt/first", False, True),
+                                 ("share1", "/mnt/s", True, False),
+                                 ("two", "/mnt/deep/er", True, True)]
+    assert "  two: share " in run("inspect", "plug").stdout
+
+    for value, words in ((f"{tmp_path}:/x,tag=two", "has the tag two"),
+                         (f"{tmp_path}/none:/x", "there is no such folder"),
+                         (f"{tmp_path}", "give FOLDER:GUESTFOLDER")):
+        refused(run("attach", "plug", "share", value), words)
+    refused(run("detach", "plug", "share0"), "nothing named share0")
+
+    with subprocess.Popen([LODGE, "exec", "-i", "plug", "--", "sh", "-c",
+                           "cd /mnt/s; echo in; cat"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as user:
+        assert user.stdout.readline() == b"in\n"
+        refused(run("detach", "plug", "share1"), "/mnt/s: ", "--force")
+        assert len(servers(tmp_path)) == 2
+        result = run("detach", "--force", "plug", "share1", timeout=LIMIT)
+        assert result.returncode == 0, result.stderr
+        assert len(servers(tmp_path)) == 1
+        assert output("plug", "cat /mnt/deep/er/file") == "x\n"
+        # The tag is free again.
+        result = run("attach", "plug", "share", f"{tmp_path}:/mnt/t")
+        assert result.stdout == "share1\n", result.stderr
+        assert output("plug", "cat /mnt/t/new") == "y\n"
+    assert run("stop", "--force", "plug").returncode == 0
+    until(lambda: not servers(tmp_path))
+
+
 # --- ends --------------------------------------------------------------------
 
 def test_server_killed(boot, tmp_path):
