@@ -142,22 +142,19 @@ static void make_etag(struct api_call *call)
 	call->text = NULL;
 }
 
-/* What changes something, and what is refused for who asked for it. */
-static void note(struct api *api, const struct api_call *call)
+void api_note(struct api *api, const struct api_call *call)
 {
-	const char *name = json_string_value(json_object_get(
-		call->answer, call->problem ? "detail" : "name"));
 	const struct audit_line line = {
 		.who = *call->caller.who ? call->caller.who : NULL,
 		.where = access_place(&call->peer),
 		.method = call->method,
 		.path = call->path,
 		.status = call->status,
-		.detail = name,
+		.detail = json_string_value(json_object_get(
+			call->answer, call->problem ? "detail" : "name")),
 	};
 
-	if (changes(call) || call->status == 401 || call->status == 403)
-		audit_add(api->access.audit, &line);
+	audit_add(api->access.audit, &line);
 }
 
 /* Makes what is sent, and hands it over. */
@@ -175,9 +172,10 @@ static void deliver(struct api_call *call)
 		make_etag(call);
 	if (call->status / 100 < 6)
 		api->answers[call->status / 100]++;
-	/* Floods are not. */
-	if (call->status != 429)
-		note(api, call);
+	/* What changes something, or was refused for who asked; no floods. */
+	if (call->status == 401 || call->status == 403 ||
+	    (changes(call) && call->status != 429))
+		api_note(api, call);
 	call->answered(call->ctx);
 }
 

@@ -83,6 +83,9 @@ struct vm *api_admit(struct api *api, struct api_call *call, enum role role,
 /* Answers the call, now or later. */
 void api_handle(struct api *api, struct api_call *call);
 
+/* Writes down what the transport has done of a call, in its `status`. */
+void api_note(struct api *api, const struct api_call *call);
+
 /* Refuses one that the transport could not take. */
 void api_refuse_unread(struct api *api, struct api_call *call,
 		       const struct problem *problem);

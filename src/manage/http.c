@@ -146,6 +146,17 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason,
 	case LWS_CALLBACK_HTTP:
 		take_certificate(wsi);
 		return http_take(wsi, reason, user, in, size);
+	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+		visitor = lws_get_opaque_user_data(wsi);
+		take_certificate(wsi);
+		return visitor && !strcmp(in, "websocket") ?
+			       http_upgrade(wsi, visitor) :
+			       -1;
+	case LWS_CALLBACK_ESTABLISHED:
+	case LWS_CALLBACK_RECEIVE:
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+	case LWS_CALLBACK_CLOSED:
+		return http_socket_take(wsi, reason, user, in, size);
 	default:
 		return http_take(wsi, reason, user, in, size);
 	}
@@ -164,6 +175,7 @@ static int on_inner(struct lws *wsi, enum lws_callback_reasons reason,
 
 static const struct lws_protocols protocols[] = {
 	{ "http", on_http, sizeof(struct session), 0, 0, NULL, 0 },
+	{ "binary", on_http, sizeof(struct session), 0, 0, NULL, 0 },
 	{ "inner", on_inner, 0, 0, 0, NULL, 0 },
 	{ NULL, NULL, 0, 0, 0, NULL, 0 },
 };

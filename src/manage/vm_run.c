@@ -122,6 +122,7 @@ static void sweep(const struct vm *vm)
 	if (folder < 0)
 		return;
 	runtime_sweep(folder, vm->row.name, "console");
+	runtime_sweep(folder, vm->row.name, "vnc");
 	close(folder);
 }
 
@@ -255,6 +256,27 @@ void vm_reach(struct vm *vm)
 
 /* --- starting ------------------------------------------------------------------------ */
 
+/* A display that nobody gave an address is reached by way of lodged. */
+static int add_settings(const struct vm *vm, struct spec_args *args)
+{
+	const char *display = json_string_value(
+		json_object_get(vm->config, "display"));
+	char path[RUNTIME_PATH_MAX], text[RUNTIME_PATH_MAX + 16];
+	json_t *rest;
+	int rc;
+
+	runtime_path(path, vm->row.name, "vnc");
+	if (!display || strcmp(display, "std") || strlen(path) > UNIX_PATH_MAX)
+		return spec_args(args, vm->config);
+	snprintf(text, sizeof(text), "vnc=unix:%s", path);
+	spec_arg_pair(args, "display", text);
+	rest = json_copy(vm->config);
+	json_object_del(rest, "display");
+	rc = rest ? spec_args(args, rest) : -1;
+	json_decref(rest);
+	return rc;
+}
+
 static int make_args(const struct vm *vm, struct spec_args *args)
 {
 	char path[PATH_MAX + 128], console[RUNTIME_PATH_MAX];
@@ -272,7 +294,7 @@ static int make_args(const struct vm *vm, struct spec_args *args)
 	/* A path that no socket can have: then without. */
 	spec_arg_pair(args, "serial",
 		      strlen(console) <= UNIX_PATH_MAX ? path : "none");
-	return spec_args(args, vm->config);
+	return add_settings(vm, args);
 }
 
 static int start_in_group(struct vm *vm, int folder, char *const *arg,
