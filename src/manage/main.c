@@ -2,7 +2,7 @@
 /*
  * lodged: keeps machines and serves the API. Its socket is lodged.api in the
  * runtime folder (vmm/runtime.h), or the one that systemd hands over
- * (sd_listen_fds(3)); what it keeps is in $XDG_DATA_HOME/lodge.
+ * (sd_listen_fds(3)); what it keeps is in the data folder (host/linux/data.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 
 #include "host/linux/data.h"
 #include "host/linux/loop.h"
+#include "host/linux/notify.h"
 #include "manage/api.h"
 #include "manage/http.h"
 #include "manage/manager.h"
@@ -301,7 +302,9 @@ static int serve(struct daemon *daemon)
 		close(daemon->ready);
 		daemon->ready = -1;
 	}
+	notify_manager("READY=1");
 	http_run(daemon->http);
+	notify_manager("STOPPING=1");
 	http_close(daemon->http);
 	access_close(&daemon->api.access);
 	manager_close(&daemon->manager);

@@ -18,6 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "host/linux/data.h"
+
 #define SUFFIX	".sock"
 #define TRIES	1000 /* names with a number */
 
@@ -36,10 +38,17 @@ bool runtime_name_valid(const char *name)
 
 static void folder_path(char *path, size_t size)
 {
+	static const char session[] = "/run/user/";
 	const char *base = getenv("XDG_RUNTIME_DIR");
+	bool host = data_of_host();
 
+	/* Root's are the same in a session of root's and without one. */
+	if (host && base && !strncmp(base, session, sizeof(session) - 1))
+		base = NULL;
 	if (base && base[0] == '/')
 		snprintf(path, size, "%s/lodge", base);
+	else if (host)
+		snprintf(path, size, "/run/lodge");
 	else
 		snprintf(path, size, "/tmp/lodge-%u", (unsigned int)geteuid());
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the control sockets of this user's machines are: NAME.sock in
- * $XDG_RUNTIME_DIR/lodge, without that variable in /tmp/lodge-UID. The folder
- * has to be the user's own and nobody else's.
+ * $XDG_RUNTIME_DIR/lodge, without that variable in /tmp/lodge-UID; root's are
+ * in /run/lodge. The folder has to be the user's own and nobody else's.
  *
  * Sockets are reached through the open folder (/proc/self/fd), so that the
  * length of its path does not count and nobody can put another in its place.

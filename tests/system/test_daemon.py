@@ -17,7 +17,7 @@ import pytest
 import tiny
 from conftest import ENGINE, LODGE
 from daemon import (LODGED, Connection, Daemon, check_schema, DOCUMENT,
-                    wait_for)
+                    LIMIT, wait_for)
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -315,15 +315,22 @@ def test_handed_a_socket(daemon):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(daemon.base / "manager"))
+    manager.settimeout(LIMIT)
     script = ('import os, sys; os.dup2(int(sys.argv[1]), 3); '
               'os.environ.update(LISTEN_PID=str(os.getpid()), '
               'LISTEN_FDS="1"); os.execv(sys.argv[2], ["lodged"])')
     daemon.child = subprocess.Popen(
         ["/usr/bin/python3", "-c", script, str(listener.fileno()),
-         str(LODGED)], env=daemon.env, pass_fds=[listener.fileno()],
+         str(LODGED)], pass_fds=[listener.fileno()],
+        env={**daemon.env, "NOTIFY_SOCKET": manager.getsockname()},
         stderr=subprocess.PIPE, text=True)
     daemon.socket = path
+    assert manager.recv(100) == b"READY=1"
     assert daemon.ask("GET", "/v1")["pid"] == daemon.child.pid
+    assert daemon.end()[0] == 0
+    assert manager.recv(100) == b"STOPPING=1"
 
 
 # --- the API ------------------------------------------------------------------------------

@@ -9,6 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+bool data_of_host(void)
+{
+	return !geteuid() && !access("/run", W_OK) && !access("/var/lib", W_OK);
+}
+
 int data_path(char path[DATA_PATH_MAX])
 {
 	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -16,6 +21,8 @@ int data_path(char path[DATA_PATH_MAX])
 
 	if (data && *data == '/')
 		length = snprintf(path, DATA_PATH_MAX, "%s/lodge", data);
+	else if (data_of_host())
+		length = snprintf(path, DATA_PATH_MAX, "/var/lib/lodge");
 	else if (home && *home == '/')
 		length = snprintf(path, DATA_PATH_MAX, "%s/.local/share/lodge",
 				  home);

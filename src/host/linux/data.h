@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the user's own things are kept: $XDG_DATA_HOME/lodge, without that
- * variable ~/.local/share/lodge (XDG Base Directory Specification).
+ * variable ~/.local/share/lodge (XDG Base Directory Specification). Root's are
+ * the host's: /var/lib/lodge.
  */
 #ifndef LODGE_HOST_LINUX_DATA_H
 #define LODGE_HOST_LINUX_DATA_H
 
+#include <stdbool.h>
+
 #define DATA_PATH_MAX 1024
+
+/*
+ * Whether we are the host's root, and not one of a user namespace or of a
+ * file system that cannot be written to.
+ */
+bool data_of_host(void);
 
 /*
  * The folder's path; an XDG variable counts only when absolute. 0; -ENOENT:
