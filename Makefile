@@ -16,7 +16,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses trips connections install clean
+.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses trips connections install dist deb clean
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
@@ -43,7 +43,7 @@ run: all guest
 	@$(BUILD)/lodge run $(ARGS)
 
 check:
-	@$(SETUP) build guest test
+	@$(SETUP) build guest deb test
 	@guests/packages.sh $(BUILD)/guest/packages
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja guest-drivers
 	@ninja -C $(BUILD)
@@ -117,6 +117,14 @@ install: all
 	fi
 	@echo "installed to $(DESTDIR)$(PREFIX)"
 
+dist:
+	@scripts/dist.sh $(BUILD)/dist
+
+deb:
+	@$(SETUP) build guest deb
+	@$(MAKE) --no-print-directory guest
+	@scripts/deb.sh $(BUILD)/deb $(GUEST)
+
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz
 
@@ -140,6 +148,9 @@ help:
 	@echo "make connections  open CONNECTIONS=$(CONNECTIONS) short ones"
 	@echo "                from a guest, and as many to it"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
+	@echo "make dist       the source archive of the last commit, in"
+	@echo "                $(BUILD)/dist"
+	@echo "make deb        Debian packages, in $(BUILD)/deb"
 	@echo "make clean      remove all that was built, the guest too"
 	@echo
 	@echo "BUILD=$(BUILD) is the build folder. Packages that are missing"
