@@ -114,7 +114,11 @@ static int run_attach(const struct command_context *context, int argc,
 	target_close(&target);
 	if (!result)
 		return MACHINE_FAILED;
-	printf("%s\n", json_string_value(json_object_get(result, "name")));
+	if (target.json)
+		target_print_json(result);
+	else
+		printf("%s\n", json_string_value(json_object_get(result,
+								 "name")));
 	json_decref(result);
 	return MACHINE_OK;
 }
@@ -123,8 +127,8 @@ const struct command command_attach = {
 	.name = "attach",
 	.summary = "plug a disk or shared folder into a machine",
 	.run = run_attach,
-	.synopsis = "NAME disk PATH[,OPTION...]\n"
-		    "NAME share FOLDER:GUESTFOLDER[,OPTION...]",
+	.synopsis = "[--json] NAME disk PATH[,OPTION...]\n"
+		    "[--json] NAME share FOLDER:GUESTFOLDER[,OPTION...]",
 	.about = "Plugs an image into a running machine as a disk, or has a folder of this\n"
 		 "computer in its guest, whose agent mounts it; and prints the name that lodge\n"
 		 "detach takes. A share's options are those of lodge run --share, a disk's:\n"
@@ -145,6 +149,8 @@ const struct command command_attach = {
 	.examples = "lodge attach web disk data.qcow2\n"
 		    "lodge attach web disk data.qcow2,bus=nvme,readonly,name=data\n"
 		    "lodge attach web share ~/src:/mnt/src,readonly",
+	.options = target_json_option,
+	.option_count = 1,
 	.words = "running disk file",
 	.words_min = 3,
 	.words_max = 3,

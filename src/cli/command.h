@@ -96,6 +96,7 @@ extern const struct command command_events;
 extern const struct command command_token;
 extern const struct command command_audit;
 extern const struct command command_list;
+extern const struct command command_top;
 extern const struct command command_status;
 extern const struct command command_pause;
 extern const struct command command_resume;

@@ -76,7 +76,7 @@ static void offer_verbs(struct completion *completion,
 static const struct {
 	const char *kind, *choices;
 } fixed[] = {
-	{ "disk", "disk" },
+	{ "disk", "disk|share" },
 	{ "drive", "cd1|cd2|floppy1|floppy2" },
 	{ "action", "poweroff|reboot|set-time|freeze" },
 	{ "limit", "iops=|bps=|burst=" },

@@ -5,31 +5,28 @@
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "cli/option.h"
+#include "cli/target.h"
 #include "engine/engine.h"
 #include "vmm/machine.h"
 
-#define KIB_PER_GIB 1048576.0
+#define GIB 1073741824.0
 
-static void row(const char *name, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void row(const char *name, const char *format, ...)
+static const char *text_of(const json_t *object, const char *name)
 {
-	va_list args;
+	const char *text = json_string_value(json_object_get(object, name));
 
-	va_start(args, format);
-	printf("%-14s", name);
-	vprintf(format, args);
-	printf("\n");
-	va_end(args);
+	return text ? text : "";
+}
+
+static long long number_of(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
 }
 
 /*
@@ -82,27 +79,24 @@ static void read_line(const char *path, char *line, size_t size)
 	fclose(file);
 }
 
-static void show_processors(void)
+static json_t *processors(void)
 {
 	char model[128];
 	cpu_set_t set;
-	int usable = 0;
-	long all = sysconf(_SC_NPROCESSORS_ONLN);
+	long all = sysconf(_SC_NPROCESSORS_ONLN), usable = all;
 
 	read_key("/proc/cpuinfo", "model name", model, sizeof(model));
 	if (!sched_getaffinity(0, sizeof(set), &set))
 		usable = CPU_COUNT(&set);
-	if (usable && usable < all)
-		row("processors", "%d of %ld usable, %s", usable, all, model);
-	else
-		row("processors", "%ld, %s", all, model);
+	return json_pack("{sI sI ss}", "online", (json_int_t)all, "usable",
+			 (json_int_t)usable, "model", model);
 }
 
-static void show_memory(void)
+static json_t *memory(void)
 {
-	row("memory", "%.1f GiB, %.1f GiB of it available",
-	    (double)meminfo("MemTotal") / KIB_PER_GIB,
-	    (double)meminfo("MemAvailable") / KIB_PER_GIB);
+	return json_pack("{sI sI}", "total",
+			 (json_int_t)meminfo("MemTotal") * 1024, "available",
+			 (json_int_t)meminfo("MemAvailable") * 1024);
 }
 
 /* The choice in brackets of a line such as "always [madvise] never". */
@@ -117,7 +111,7 @@ static void chosen(char *line)
 	memmove(line, open + 1, (size_t)(close - open));
 }
 
-static void show_huge_pages(void)
+static json_t *huge_pages(void)
 {
 	char transparent[80], shared[80];
 
@@ -127,65 +121,131 @@ static void show_huge_pages(void)
 		  sizeof(shared));
 	chosen(transparent);
 	chosen(shared);
-	row("huge pages", "transparent %s (shared memory %s); reserved %llu "
-	    "of %llu kB, %llu free",
-	    transparent[0] ? transparent : "unavailable",
-	    shared[0] ? shared : "unavailable", meminfo("HugePages_Total"),
-	    meminfo("Hugepagesize"), meminfo("HugePages_Free"));
+	return json_pack("{ss ss sI sI sI}", "transparent",
+			 transparent[0] ? transparent : "unavailable",
+			 "transparent_shared",
+			 shared[0] ? shared : "unavailable", "reserved",
+			 (json_int_t)meminfo("HugePages_Total"), "free",
+			 (json_int_t)meminfo("HugePages_Free"), "size",
+			 (json_int_t)meminfo("Hugepagesize") * 1024);
 }
 
-static void show_io_uring(void)
+/* Whether it can be used, and why not. */
+static json_t *io_uring(void)
 {
 	struct io_uring_params params = { 0 };
 	long fd = syscall(SYS_io_uring_setup, 1, &params);
+	const char *why = "";
 
-	if (fd >= 0) {
+	if (fd >= 0)
 		close((int)fd);
-		row("io_uring", "usable");
-	} else if (errno == ENOSYS) {
-		row("io_uring", "not usable: this kernel has none");
-	} else if (errno == EPERM) {
-		row("io_uring", "not usable: forbidden; see the sysctl "
-				"kernel.io_uring_disabled");
-	} else {
-		row("io_uring", "not usable: %s", strerror(errno));
-	}
+	else if (errno == ENOSYS)
+		why = "this kernel has none";
+	else if (errno == EPERM)
+		why = "forbidden; see the sysctl kernel.io_uring_disabled";
+	else
+		why = strerror(errno);
+	return json_pack("{sb ss}", "usable", fd >= 0, "why", why);
 }
 
-static void show_engines(void)
+static json_t *all_engines(void)
 {
-	char why[256];
-	const struct engine *chosen_engine;
+	json_t *list = json_array();
 
 	for (size_t i = 0; engines[i]; i++) {
-		char name[32];
-		int rc;
+		char why[256] = "";
+		int rc = engines[i]->probe(why, sizeof(why));
 
-		why[0] = '\0';
-		rc = engines[i]->probe(why, sizeof(why));
-		snprintf(name, sizeof(name), "engine %s", engines[i]->name);
-		row(name, "%s%s%s", rc ? "not usable" : "usable",
-		    why[0] ? ": " : "", why);
+		json_array_append_new(list, json_pack(
+			"{ss sb ss}", "name", engines[i]->name, "usable", !rc,
+			"why", why));
 	}
-	chosen_engine = engine_choose("auto", why, sizeof(why));
-	row("engine auto", "%s%s%s", chosen_engine ? chosen_engine->name
-						   : "none",
-	    why[0] ? ": " : "", why);
+	return list;
+}
+
+static json_t *automatic(void)
+{
+	char why[256] = "";
+	const struct engine *engine = engine_choose("auto", why, sizeof(why));
+
+	return json_pack("{ss* ss}", "name", engine ? engine->name : NULL,
+			 "why", why);
+}
+
+/* "usable", or why not. */
+static void print_use(const char *title, const json_t *thing)
+{
+	const char *why = text_of(thing, "why");
+
+	printf("%-14s%susable%s%s\n", title,
+	       json_is_true(json_object_get(thing, "usable")) ? "" : "not ",
+	       *why ? ": " : "", why);
+}
+
+static void print_engines(const json_t *host)
+{
+	const json_t *choice = json_object_get(host, "auto"), *engine;
+	const char *name = text_of(choice, "name");
+	const char *why = text_of(choice, "why");
+	char title[32];
+	size_t i;
+
+	json_array_foreach(json_object_get(host, "engines"), i, engine) {
+		snprintf(title, sizeof(title), "engine %.20s",
+			 text_of(engine, "name"));
+		print_use(title, engine);
+	}
+	printf("%-14s%s%s%s\n", "engine auto", *name ? name : "none",
+	       *why ? ": " : "", why);
+}
+
+static void print_host(const json_t *host)
+{
+	const json_t *cpus = json_object_get(host, "processors");
+	const json_t *ram = json_object_get(host, "memory");
+	const json_t *huge = json_object_get(host, "huge_pages");
+
+	printf("%-14s", "processors");
+	if (number_of(cpus, "usable") < number_of(cpus, "online"))
+		printf("%lld of %lld usable", number_of(cpus, "usable"),
+		       number_of(cpus, "online"));
+	else
+		printf("%lld", number_of(cpus, "online"));
+	printf(", %s\n%-14s%.1f GiB, %.1f GiB of it available\n",
+	       text_of(cpus, "model"), "memory",
+	       (double)number_of(ram, "total") / GIB,
+	       (double)number_of(ram, "available") / GIB);
+	printf("%-14stransparent %s (shared memory %s); reserved %lld of %lld "
+	       "kB, %lld free\n", "huge pages", text_of(huge, "transparent"),
+	       text_of(huge, "transparent_shared"),
+	       number_of(huge, "reserved"), number_of(huge, "size") / 1024,
+	       number_of(huge, "free"));
+	print_use("io_uring", json_object_get(host, "io_uring"));
+	print_engines(host);
 }
 
 static int run_host(const struct command_context *context, int argc,
 		    char **argv)
 {
-	int words, status = command_take(NULL, &command_host, argc, argv, NULL,
-				  &words);
+	struct target target;
+	json_t *host;
+	int status;
 
-	if (status >= 0)
+	if (target_take(&target, &command_host, argc, argv, &status))
 		return status;
-	show_processors();
-	show_memory();
-	show_huge_pages();
-	show_io_uring();
-	show_engines();
+	host = json_pack("{so so so so so so}", "processors", processors(),
+			 "memory", memory(), "huge_pages", huge_pages(),
+			 "io_uring", io_uring(), "engines", all_engines(),
+			 "auto", automatic());
+	if (!host) {
+		cli_error("host: what it tells is not UTF-8");
+		return MACHINE_FAILED;
+	}
+	if (target.json)
+		target_print_json(host);
+	else
+		print_host(host);
+	json_decref(host);
 	return MACHINE_OK;
 }
 
@@ -195,5 +255,9 @@ const struct command command_host = {
 	.run = run_host,
 	.about = "Prints what this machine offers to guests: processors, memory, huge pages,\n"
 		 "io_uring, the engines and why one is not usable, and which one auto takes.",
-	.examples = "lodge host",
+	.synopsis = "[--json]",
+	.examples = "lodge host\n"
+		    "lodge host --json",
+	.options = target_json_option,
+	.option_count = 1,
 };

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cli/command.h"
+#include "cli/table.h"
 #include "image/fetch.h"
 #include "image/instance.h"
 #include "vmm/machine.h"
@@ -41,6 +42,18 @@ int image_take_name(void *config, const char *value)
 
 static const struct option_spec json_options[] = {
 	{ "json", NULL, "print JSON", false, image_take_json },
+};
+
+static int take_wide(void *config, const char *value)
+{
+	((struct image_args *)config)->wide = true;
+	return 0;
+}
+
+static const struct option_spec list_options[] = {
+	{ "json", NULL, "print a JSON list", false, image_take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  take_wide },
 };
 
 #define JSON_OPTIONS (sizeof(json_options) / sizeof(json_options[0]))
@@ -87,20 +100,47 @@ static const char *day_of(int64_t seconds, char text[32])
 
 /* --- list ------------------------------------------------------------------- */
 
-static void print_row(struct store *store, const struct store_image *image)
+static void add_row(struct table *table, struct store *store,
+		    const struct store_image *image)
 {
 	const struct image_record *record = &image->record;
 	char day[32], size[CLI_BYTES], allocated[CLI_BYTES];
+	bool whole = !image->damaged;
 
-	if (image->damaged) {
-		printf("%-20s damaged: remove it and make it again\n",
-		       record->name);
-		return;
-	}
-	printf("%-20s %10s %10s  %-16s  %s\n", record->name,
-	       cli_bytes(size, record->size),
-	       cli_bytes(allocated, store_allocated(store, record->name)),
-	       day_of(record->created, day), record->system);
+	table_cell(table, TABLE_PLAIN, "%s", record->name);
+	table_cell(table, TABLE_PLAIN, "%s",
+		   whole ? cli_bytes(size, record->size) : "");
+	table_cell(table, TABLE_PLAIN, "%s",
+		   whole ? cli_bytes(allocated,
+				     store_allocated(store, record->name)) :
+			   "");
+	table_cell(table, TABLE_PLAIN, "%s",
+		   whole ? day_of(record->created, day) : "");
+	if (whole)
+		table_cell(table, TABLE_PLAIN, "%s", record->system);
+	else
+		table_cell(table, TABLE_BAD,
+			   "damaged: remove it and make it again");
+}
+
+static void print_list(struct store *store, const struct store_image *list,
+		       int count, bool wide)
+{
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "SIZE", .right = true },
+		{ .title = "ON DISK", .right = true },
+		{ .title = "MADE" },
+		{ .title = "SYSTEM", .least = 6 },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+
+	for (int i = 0; i < count; i++)
+		add_row(table, store, &list[i]);
+	table_show(table, wide);
+	if (!count)
+		cli_hint("no images; lodge image pull gets one, lodge image "
+			 "catalogue lists which");
 }
 
 static int run_list(struct store *store, const struct image_args *args)
@@ -118,11 +158,8 @@ static int run_list(struct store *store, const struct image_args *args)
 		json_array_append_new(json, describe(store, &list[i]));
 	if (args->json)
 		print_json(json_incref(json));
-	else if (count)
-		printf("%-20s %10s %10s  %-16s  %s\n", "NAME", "SIZE",
-		       "ON DISK", "MADE", "SYSTEM");
-	for (int i = 0; !args->json && i < count; i++)
-		print_row(store, &list[i]);
+	else
+		print_list(store, list, count, args->wide);
 	json_decref(json);
 	free(list);
 	return MACHINE_OK;
@@ -131,12 +168,12 @@ static int run_list(struct store *store, const struct image_args *args)
 static const struct image_part part_list = {
 	.command = {
 		.name = "list",
-		.synopsis = "[--json]",
+		.synopsis = "[OPTIONS]",
 		.summary = "list your images",
 		.about = "Lists your images.",
 		.examples = "lodge image list --json",
-		.options = json_options,
-		.option_count = JSON_OPTIONS,
+		.options = list_options,
+		.option_count = OPTION_COUNT(list_options),
 	},
 	.run = run_list,
 };
@@ -280,34 +317,51 @@ static const struct image_part part_prune = {
 
 /* --- machines ----------------------------------------------------------------- */
 
-static void print_machine(const json_t *machine)
+static void print_machines(const json_t *list, bool wide)
 {
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "IMAGE", .least = 8 },
+		{ .title = "ON DISK", .right = true },
+		{ .title = "MADE" },
+		{ .title = "" },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
 	char day[32], allocated[CLI_BYTES];
+	const json_t *machine;
+	size_t i;
 
-	printf("%-20s %-20s %10s  %-16s  %s\n",
-	       json_string_value(json_object_get(machine, "name")),
-	       json_string_value(json_object_get(machine, "image")),
-	       cli_bytes(allocated, (uint64_t)json_integer_value(
-			 json_object_get(machine, "allocated"))),
-	       day_of(json_integer_value(json_object_get(machine, "created")),
-		      day),
-	       json_is_true(json_object_get(machine, "running")) ? "runs" : "");
+	json_array_foreach(list, i, machine) {
+		table_cell(table, TABLE_PLAIN, "%s",
+			   json_string_value(json_object_get(machine,
+							     "name")));
+		table_cell(table, TABLE_PLAIN, "%s",
+			   json_string_value(json_object_get(machine,
+							     "image")));
+		table_cell(table, TABLE_PLAIN, "%s",
+			   cli_bytes(allocated,
+				     (uint64_t)json_integer_value(
+					     json_object_get(machine,
+							     "allocated"))));
+		table_cell(table, TABLE_PLAIN, "%s",
+			   day_of(json_integer_value(json_object_get(
+					  machine, "created")), day));
+		table_cell(table, TABLE_GOOD, "%s",
+			   json_is_true(json_object_get(machine, "running")) ?
+				   "runs" : "");
+	}
+	table_show(table, wide);
 }
 
 static int run_machines(struct store *store, const struct image_args *args)
 {
-	json_t *list = instance_list(store), *machine;
-	size_t i;
+	json_t *list = instance_list(store);
 
 	if (args->json) {
 		print_json(list);
 		return MACHINE_OK;
 	}
-	if (json_array_size(list))
-		printf("%-20s %-20s %10s  %s\n", "NAME", "IMAGE", "ON DISK",
-		       "MADE");
-	json_array_foreach(list, i, machine)
-		print_machine(machine);
+	print_machines(list, args->wide);
 	json_decref(list);
 	return MACHINE_OK;
 }
@@ -315,12 +369,12 @@ static int run_machines(struct store *store, const struct image_args *args)
 static const struct image_part part_machines = {
 	.command = {
 		.name = "machines",
-		.synopsis = "[--json]",
+		.synopsis = "[OPTIONS]",
 		.summary = "list the machines that lodge run made",
 		.about = "Lists the machines that lodge run IMAGE made and keeps.",
 		.examples = "lodge image machines",
-		.options = json_options,
-		.option_count = JSON_OPTIONS,
+		.options = list_options,
+		.option_count = OPTION_COUNT(list_options),
 	},
 	.run = run_machines,
 };

@@ -17,7 +17,7 @@
 struct image_args {
 	char **word;
 	int words;
-	bool json, replace, uefi, compress, machine, unchecked;
+	bool json, wide, replace, uefi, compress, machine, unchecked;
 	const char *name, *suite, *format, *catalogue;
 	char checksum[CHECKSUM_MAX];
 	unsigned int stall; /* seconds */

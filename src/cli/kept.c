@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/managed.h"
 #include "cli/option.h"
+#include "cli/table.h"
 #include "cli/target.h"
 #include "vmm/machine.h"
 #include "vmm/remote.h"
@@ -152,39 +153,63 @@ static json_t *sorted(json_t *list)
 	return result;
 }
 
-static void print_age(const json_t *row)
+static void add_age(struct table *table, const json_t *row)
 {
-	unsigned long s = (unsigned long)json_real_value(
-		json_object_get(row, "seconds"));
+	const char *reason = text_of(row, "reason");
+	bool runs = json_object_get(row, "seconds");
+	char age[CLI_AGE] = "";
 
-	if (!json_object_get(row, "seconds"))
-		return;
-	if (s >= 86400)
-		printf("%lu days ", s / 86400);
-	printf("%lu:%02lu:%02lu", s / 3600 % 24, s / 60 % 60, s % 60);
+	if (runs)
+		cli_age(age, json_real_value(json_object_get(row, "seconds")));
+	table_cell(table, TABLE_PLAIN, "%s%s%s%s", age,
+		   runs && *reason ? ", " : "", reason,
+		   json_is_false(json_object_get(row, "managed")) ?
+			   " (not kept)" : "");
 }
 
-static void print_row(const json_t *row)
+static void add_number(struct table *table, const json_t *row,
+		       const char *name)
 {
-	char memory[CLI_BYTES] = "", cpus[16] = "", pid[16] = "";
+	if (json_object_get(row, name))
+		table_cell(table, TABLE_PLAIN, "%lld",
+			   (long long)number_of(row, name));
+	else
+		table_cell(table, TABLE_PLAIN, "%s", "");
+}
 
-	if (json_object_get(row, "memory"))
-		cli_bytes(memory, (uint64_t)number_of(row, "memory"));
-	if (json_object_get(row, "cpus"))
-		snprintf(cpus, sizeof(cpus), "%lld",
-			 (long long)number_of(row, "cpus"));
-	if (json_object_get(row, "pid"))
-		snprintf(pid, sizeof(pid), "%lld",
-			 (long long)number_of(row, "pid"));
-	printf("%-20s %-9s %4s %9s %8s  ", text_of(row, "name"),
-	       text_of(row, "state"), cpus, memory, pid);
-	print_age(row);
-	if (*text_of(row, "reason"))
-		printf("%s%s", json_object_get(row, "seconds") ? ", " : "",
-		       text_of(row, "reason"));
-	if (json_is_false(json_object_get(row, "managed")))
-		printf(" (not kept)");
-	printf("\n");
+static void print_list(const json_t *list, bool wide)
+{
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "STATE" },
+		{ .title = "CPUS", .right = true },
+		{ .title = "MEMORY", .right = true },
+		{ .title = "PID", .right = true },
+		{ .title = "RUNS FOR", .least = 8 },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+	char memory[CLI_BYTES];
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(list, i, row) {
+		const char *state = text_of(row, "state");
+
+		table_cell(table, TABLE_PLAIN, "%s", text_of(row, "name"));
+		table_cell(table, table_state(state), "%s", state);
+		add_number(table, row, "cpus");
+		table_cell(table, TABLE_PLAIN, "%s",
+			   json_object_get(row, "memory") ?
+				   cli_bytes(memory, (uint64_t)number_of(
+							     row, "memory")) :
+				   "");
+		add_number(table, row, "pid");
+		add_age(table, row);
+	}
+	table_show(table, wide);
+	if (!json_array_size(list))
+		cli_hint("no machines; lodge run starts one, lodge create "
+			 "makes one that is kept");
 }
 
 static int run_ps(const struct command_context *context, int argc, char **argv)
@@ -215,12 +240,8 @@ static int run_ps(const struct command_context *context, int argc, char **argv)
 		cli_error("ps: %s", error.text);
 	else if (target.json)
 		target_print_json(list);
-	else if (json_array_size(list))
-		printf("%-20s %-9s %4s %9s %8s  %s\n", "NAME", "STATE", "CPUS",
-		       "MEMORY", "PID", "RUNS FOR");
-	json_array_foreach(list, i, row)
-		if (rc >= 0 && !target.json)
-			print_row(row);
+	else
+		print_list(list, target.wide);
 	json_decref(running);
 	json_decref(list);
 	return rc < 0 ? MACHINE_FAILED : MACHINE_OK;
@@ -230,11 +251,11 @@ const struct command command_ps = {
 	.name = "ps",
 	.summary = "list all your machines",
 	.run = run_ps,
-	.synopsis = "[--json]",
+	.synopsis = "[OPTIONS]",
 	.about = "Lists your machines: those that are kept (lodge create), in all their states, and\n"
 		 "those of lodge run while they run.",
 	.examples = "lodge ps\n"
 		    "lodge ps --json",
-	.options = target_json_option,
-	.option_count = 1,
+	.options = target_list_options,
+	.option_count = 2,
 };

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/managed.h"
 #include "cli/option.h"
+#include "cli/table.h"
 #include "cli/target.h"
 #include "vmm/agent.h"
 #include "vmm/facts.h"
@@ -32,15 +33,6 @@ static long long number_of(const json_t *status, const char *name)
 	return json_integer_value(json_object_get(status, name));
 }
 
-static void print_age(double seconds)
-{
-	unsigned long s = seconds > 0 ? (unsigned long)seconds : 0;
-
-	if (s >= 86400)
-		printf("%lu days ", s / 86400);
-	printf("%lu:%02lu:%02lu", s / 3600 % 24, s / 60 % 60, s % 60);
-}
-
 /* --- list ------------------------------------------------------------------- */
 
 /* The first address that others than its neighbours may use. */
@@ -55,35 +47,50 @@ static void find_address(const json_t *status, char address[FACTS_ADDRESS])
 	strcpy(address, "-");
 }
 
-static void print_row(const json_t *status)
-{
-	char address[FACTS_ADDRESS];
-
-	find_address(status, address);
-	printf("%-20s %-6s %4lld %6lld MiB %8lld  %-15s  ",
-	       text_of(status, "name"), text_of(status, "engine"),
-	       number_of(status, "cpus"), number_of(status, "memory") >> 20,
-	       number_of(status, "pid"), address);
-	print_age(json_real_value(json_object_get(status, "seconds")));
-	printf("%s\n", *text_of(status, "reason") ? " (paused)" : "");
-}
-
 static void collect(void *ctx, const json_t *status)
 {
 	json_array_append(ctx, (json_t *)status);
 }
 
-static void print_list(const json_t *list)
+static void add_row(struct table *table, const json_t *status)
 {
+	char address[FACTS_ADDRESS], age[CLI_AGE];
+
+	find_address(status, address);
+	table_cell(table, TABLE_PLAIN, "%s", text_of(status, "name"));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(status, "engine"));
+	table_cell(table, TABLE_PLAIN, "%lld", number_of(status, "cpus"));
+	table_cell(table, TABLE_PLAIN, "%lld MiB",
+		   number_of(status, "memory") >> 20);
+	table_cell(table, TABLE_PLAIN, "%lld", number_of(status, "pid"));
+	table_cell(table, TABLE_PLAIN, "%s", address);
+	table_cell(table, TABLE_PLAIN, "%s%s",
+		   cli_age(age, json_real_value(
+					json_object_get(status, "seconds"))),
+		   *text_of(status, "reason") ? " (paused)" : "");
+}
+
+static void print_list(const json_t *list, bool wide)
+{
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "ENGINE" },
+		{ .title = "CPUS", .right = true },
+		{ .title = "MEMORY", .right = true },
+		{ .title = "PID", .right = true },
+		{ .title = "ADDRESS", .least = 8 },
+		{ .title = "RUNS FOR", .least = 8 },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
 	const json_t *status;
 	size_t i;
 
-	if (json_array_size(list))
-		printf("%-20s %-6s %4s %10s %8s  %-15s  %s\n", "NAME",
-		       "ENGINE", "CPUS", "MEMORY", "PID", "ADDRESS",
-		       "RUNS FOR");
 	json_array_foreach(list, i, status)
-		print_row(status);
+		add_row(table, status);
+	table_show(table, wide);
+	if (!json_array_size(list))
+		cli_hint("no machine runs; lodge ps lists those that are kept "
+			 "as well");
 }
 
 static int run_list(const struct command_context *context, int argc,
@@ -105,7 +112,7 @@ static int run_list(const struct command_context *context, int argc,
 	if (target.json)
 		target_print_json(list);
 	else
-		print_list(list);
+		print_list(list, target.wide);
 	json_decref(list);
 	return MACHINE_OK;
 }
@@ -114,12 +121,12 @@ const struct command command_list = {
 	.name = "list",
 	.summary = "list the running machines",
 	.run = run_list,
-	.synopsis = "[--json]",
+	.synopsis = "[OPTIONS]",
 	.about = "Lists your running machines.",
 	.examples = "lodge list\n"
 		    "lodge list --json",
-	.options = target_json_option,
-	.option_count = 1,
+	.options = target_list_options,
+	.option_count = 2,
 };
 
 /* --- status ----------------------------------------------------------------- */
@@ -152,12 +159,15 @@ static void print_addresses(const json_t *guest)
 
 static void print_status(const json_t *status)
 {
+	char age[CLI_AGE];
+
 	printf("name       %s\nengine     %s\nprocessors %lld\n"
 	       "memory     %lld MiB\npid        %lld\nruns for   ",
 	       text_of(status, "name"), text_of(status, "engine"),
 	       number_of(status, "cpus"), number_of(status, "memory") >> 20,
 	       number_of(status, "pid"));
-	print_age(json_real_value(json_object_get(status, "seconds")));
+	printf("%s", cli_age(age, json_real_value(
+				     json_object_get(status, "seconds"))));
 	if (*text_of(status, "reason"))
 		printf("\npaused     %s", text_of(status, "reason"));
 	printf("\non host    %lld MiB\n",

@@ -9,7 +9,7 @@
 #include "cli/command.h"
 #include "cli/detached.h"
 #include "cli/front.h"
-#include "cli/option.h"
+#include "cli/target.h"
 #include "cli/start.h"
 #include "vmm/machine.h"
 
@@ -22,7 +22,10 @@ static const struct command command_version = {
 	.name = "version",
 	.summary = "print the version",
 	.run = run_version,
+	.synopsis = "[--json]",
 	.about = "Prints lodge's version.",
+	.options = target_json_option,
+	.option_count = 1,
 	.examples = "lodge version",
 };
 
@@ -45,7 +48,7 @@ static const struct command *const vm_verbs[] = {
 	&command_apply,	 &command_export, &command_start,  &command_ps,
 	&command_rm,	 &command_console, &command_events, &command_list,
 	&command_status, &command_pause,  &command_resume, &command_stop,
-	&command_reset,	 &command_inspect,
+	&command_reset,	 &command_inspect, &command_top,
 };
 
 static int run_vm(const struct command_context *context, int argc, char **argv);
@@ -87,6 +90,7 @@ const struct command *const cli_commands[] = {
 	&command_token,
 	&command_audit,
 	&command_list,
+	&command_top,
 	&command_status,
 	&command_pause,
 	&command_resume,
@@ -156,12 +160,13 @@ static const struct command *find_command(const char *name)
 static int run_version(const struct command_context *context, int argc,
 		       char **argv)
 {
-	int words, status = command_take(NULL, &command_version, argc, argv,
-					 NULL, &words);
+	struct target target;
+	int status;
 
-	if (status >= 0)
+	if (target_take(&target, &command_version, argc, argv, &status))
 		return status;
-	printf("lodge %s\n", LODGE_VERSION);
+	printf(target.json ? "{\n  \"version\": \"%s\"\n}\n" : "lodge %s\n",
+	       LODGE_VERSION);
 	return MACHINE_OK;
 }
 

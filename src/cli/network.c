@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/option.h"
+#include "cli/table.h"
 #include "net/fabric.h"
 #include "net/switch/connect.h"
 #include "net/switch/serve.h"
@@ -19,7 +20,7 @@
 struct args {
 	char **word;
 	int words;
-	bool json;
+	bool json, wide;
 	struct net_word set[SET_MAX]; /* properties */
 	unsigned int sets;
 };
@@ -34,6 +35,12 @@ struct part {
 static int take_json(void *config, const char *value)
 {
 	((struct args *)config)->json = true;
+	return 0;
+}
+
+static int take_wide(void *config, const char *value)
+{
+	((struct args *)config)->wide = true;
 	return 0;
 }
 
@@ -346,27 +353,62 @@ static const struct part part_create = {
 	.run = run_create,
 };
 
-static void print_row(const json_t *json)
+static void add_row(struct table *table, const json_t *json)
 {
+	json_t *subnets = json_object_get(json, "subnets"), *subnet;
+	char text[400] = "";
+	size_t i;
+
+	table_cell(table, TABLE_PLAIN, "%s", text_of(json, "name"));
 	if (json_is_true(json_object_get(json, "damaged"))) {
-		printf("%-16s damaged: delete it and make it again\n",
-		       text_of(json, "name"));
+		table_cell(table, TABLE_BAD, "damaged");
+		table_cell(table, TABLE_PLAIN, "%s", "");
+		table_cell(table, TABLE_PLAIN, "%s", "");
+		table_cell(table, TABLE_BAD, "delete it and make it again");
 		return;
 	}
-	printf("%-16s %-9s %-8s %8zu  ", text_of(json, "name"),
-	       text_of(json, "kind"), text_of(json, "backing"),
-	       json_array_size(json_object_get(json, "users")));
-	print_texts(json_object_get(json, "subnets"), ", ");
-	printf("\n");
+	json_array_foreach(subnets, i, subnet)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "%s%s", i ? ", " : "", json_string_value(subnet));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(json, "kind"));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(json, "backing"));
+	table_cell(table, TABLE_PLAIN, "%zu",
+		   json_array_size(json_object_get(json, "users")));
+	table_cell(table, TABLE_PLAIN, "%s", text);
 }
+
+static void print_list(const json_t *all, bool wide)
+{
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "KIND" },
+		{ .title = "BACKING" },
+		{ .title = "MACHINES", .right = true },
+		{ .title = "SUBNETS", .least = 8 },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+	const json_t *json;
+	size_t i;
+
+	json_array_foreach(all, i, json)
+		add_row(table, json);
+	table_show(table, wide);
+	if (!json_array_size(all))
+		cli_hint("no networks; lodge net create NAME makes one");
+}
+
+static const struct option_spec list_options[] = {
+	{ "json", NULL, "print a JSON list", false, take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  take_wide },
+};
 
 static int run_list(struct network_store *store, struct args *args)
 {
-	json_t *all = json_array(), *json;
+	json_t *all = json_array();
 	struct network *list;
 	struct net_error error;
 	int count = network_store_list(store, &list, &error);
-	size_t i;
 
 	if (count < 0) {
 		json_decref(all);
@@ -379,11 +421,7 @@ static int run_list(struct network_store *store, struct args *args)
 		print_json(all);
 		return MACHINE_OK;
 	}
-	if (count)
-		printf("%-16s %-9s %-8s %8s  %s\n", "NAME", "KIND", "BACKING",
-		       "MACHINES", "SUBNETS");
-	json_array_foreach(all, i, json)
-		print_row(json);
+	print_list(all, args->wide);
 	json_decref(all);
 	return MACHINE_OK;
 }
@@ -391,12 +429,12 @@ static int run_list(struct network_store *store, struct args *args)
 static const struct part part_list = {
 	.command = {
 		.name = "list",
-		.synopsis = "[--json]",
+		.synopsis = "[OPTIONS]",
 		.summary = "list your networks",
 		.about = "Lists your networks.",
 		.examples = "lodge net list",
-		.options = JSON_OPTION,
-		.option_count = 1,
+		.options = list_options,
+		.option_count = OPTION_COUNT(list_options),
 	},
 	.run = run_list,
 };

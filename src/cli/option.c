@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "vmm/machine.h"
 #include "vmm/nearest.h"
@@ -103,6 +104,24 @@ const char *cli_bytes(char text[CLI_BYTES], uint64_t bytes)
 								    : "%.0f %s",
 		 n, units[unit]);
 	return text;
+}
+
+const char *cli_age(char text[CLI_AGE], double seconds)
+{
+	unsigned long s = seconds > 0 ? (unsigned long)seconds : 0;
+	char days[24] = "";
+
+	if (s >= 86400)
+		snprintf(days, sizeof(days), "%lu days ", s / 86400);
+	snprintf(text, CLI_AGE, "%s%lu:%02lu:%02lu", days, s / 3600 % 24,
+		 s / 60 % 60, s % 60);
+	return text;
+}
+
+void cli_hint(const char *text)
+{
+	if (isatty(STDOUT_FILENO))
+		cli_error("%s", text);
 }
 
 const char *cli_nearest(const char *word, const void *names, size_t count,

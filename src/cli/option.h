@@ -71,6 +71,13 @@ bool cli_parse_bytes(const char *text, bool unit, uint64_t *bytes);
 #define CLI_BYTES 24
 const char *cli_bytes(char text[CLI_BYTES], uint64_t bytes);
 
+/* "3 days 4:05:06" */
+#define CLI_AGE 40
+const char *cli_age(char text[CLI_AGE], double seconds);
+
+/* A line for a person at a terminal, who else would see nothing. */
+void cli_hint(const char *text);
+
 /*
  * The name most like `word` among `count` names, `stride` bytes apart; NULL
  * when none is near enough to suggest.

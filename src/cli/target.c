@@ -29,6 +29,18 @@ const struct option_spec target_json_option[1] = {
 	{ "json", NULL, "print JSON", false, target_take_json },
 };
 
+static int take_wide(void *config, const char *value)
+{
+	((struct target *)config)->wide = true;
+	return 0;
+}
+
+const struct option_spec target_list_options[2] = {
+	{ "json", NULL, "print a JSON list", false, target_take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  take_wide },
+};
+
 /* Where the words begin that may look like options. */
 static int first_word(int argc, char **argv)
 {

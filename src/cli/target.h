@@ -15,13 +15,14 @@ struct target {
 	const char *command;
 	char **word;
 	int words;
-	bool json, force;
+	bool json, force, wide;
 	bool open; /* `remote` is */
 	struct remote remote;
 };
 
 /* Options of several commands, which set those. */
 extern const struct option_spec target_json_option[1];
+extern const struct option_spec target_list_options[2]; /* and --wide */
 
 /* For tables with others. */
 int target_take_json(void *config, const char *value);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands, options, and every kind of bad input: one line, a status."""
+import json
 import os
 import pathlib
 import re
@@ -119,6 +120,17 @@ def test_host_names_every_engine():
                  "engine soft", "engine kvm", "engine auto"):
         assert any(line.startswith(word)
                    for line in result.stdout.splitlines()), word
+
+
+@pytest.mark.parametrize("command", [
+    ["ps"], ["list"], ["top"], ["vm", "ps"], ["image", "list"],
+    ["image", "machines"], ["image", "catalogue"], ["net", "list"], ["host"],
+    ["version"]], ids=" ".join)
+def test_json_of_lists(command):
+    """What lists or shows without a name; those with one have other tests."""
+    result = run(*command, "--json")
+    assert result.returncode == 0, result.stderr
+    json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("word,like", [("rum", "run"), ("hots", "host"),
