@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder shared with a guest on lodge, beside the host's own use of it."""
+"""A folder shared with a guest on lodge, beside QEMU's guest with virtiofsd and
+the host's own use of it.
+
+What a guest believes of names: on lodge for a tick of its clock, as always; by
+QEMU's virtiofsd not at all, for the next it knows is a second.
+"""
 import os
 import shutil
 import tempfile
+import time
 
 from disks import MEMORY, build_initrd
 from guests import BenchError, Process
 
 LIMIT = 120
+SERVERS = ('/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd')
 ROOM = 256 << 20
 MOUNTED = '/share'  # in the guest
 
@@ -30,6 +37,8 @@ class Bench:
         try:
             for number in range(rounds):
                 self.on_host(tests, folder, collect)
+                if any(map(os.path.exists, SERVERS)):
+                    self.in_qemu(tests, folder, collect)
                 self.in_guest(tests, folder, collect)
                 self.say(f'bench: shares, round {number + 1} of {rounds}')
         finally:
@@ -41,13 +50,34 @@ class Bench:
             process.finish(LIMIT)
             collect('native', process.output)
 
+    def in_qemu(self, tests, folder, collect):
+        """The server ends with the machine's connection."""
+        machine = self.setup.qemu
+        server = next(path for path in SERVERS if os.path.exists(path))
+        with tempfile.TemporaryDirectory(prefix='lodge-bench-') as place:
+            path = f'{place}/fs'
+            words = [server, f'--socket-path={path}', '-o',
+                     f'source={os.path.realpath(folder)}', '-o', 'cache=none']
+            with Process('virtiofsd', words) as process:
+                while (not os.path.exists(path) and
+                       process.process.poll() is None):
+                    time.sleep(0.01)
+                self.run(machine, tests, collect, [
+                    '-object', 'memory-backend-memfd,id=ram,share=on,size='
+                    f'{machine.memory_mib}M', '-machine',
+                    'memory-backend=ram', '-chardev',
+                    f'socket,id=fs,path={path}', '-device',
+                    'vhost-user-fs-pci,chardev=fs,tag=share0'])
+
     def in_guest(self, tests, folder, collect):
-        machine = self.setup.lodge
+        self.run(self.setup.lodge, tests, collect, [
+            '--share', f'{os.path.realpath(folder)}:{MOUNTED}'])
+
+    def run(self, machine, tests, collect, more):
         command = machine.command(
             self.kernel, self.initrd,
             f'{self.setup.append} bench={",".join(tests)} '
-            f'folder={MOUNTED}') + [
-                '--share', f'{os.path.realpath(folder)}:{MOUNTED}']
+            f'folder={MOUNTED}') + more
         with Process(machine.name, command) as process:
             process.finish(LIMIT)
             if not collect(machine.name, process.output):

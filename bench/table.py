@@ -65,7 +65,8 @@ DISK_HEAD = ['disk', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'goal',
 FORMAT_HEAD = ['image', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
                'goal']
 NET_HEAD = ['network', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU', 'goal']
-SHARE_HEAD = ['shared folder', 'unit', 'host', 'lodge', 'host/lodge']
+SHARE_HEAD = ['shared folder', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
+              'host/lodge']
 SMALL_HEAD = ['image', 'unit', 'QEMU', 'lodge', 'QEMU/lodge', 'goal']
 RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
              'QEMU slow-down', 'lodge slow-down', 'goal', 'aim']
@@ -229,9 +230,10 @@ def share_rows(rates):
 
 def share_lines(rows):
     for row in rows:
-        yield [row['test'], row['unit'], number(row['native']),
-               number(row['lodge']),
-               number(ratio(row['native'], row['lodge']))]
+        yield [row['test'], row['unit']] + [
+            number(row[key]) for key in ('native', 'qemu', 'lodge',
+                                         'lodge_to_qemu')] + [
+            number(ratio(row['native'], row['lodge']))]
 
 
 def image_rows(conversions, small, goals):

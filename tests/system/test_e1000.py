@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from conftest import LODGE, run, spawn
+from namespace import namespace, stay, wait_for
 from test_drivers import guest as drivers  # noqa: F401
 from test_linux import Shell
 
@@ -67,6 +68,43 @@ def test_linux(drivers, tmp_path, monkeypatch):  # noqa: F811
               "for i in $(seq 100); do ping -c 1 -W 1 10.0.2.2 && break; "
               "sleep 0.1; done", timeout=120)
     assert shell.power_off() == 0
+
+
+def test_on_a_switch_and_a_tap(drivers, linux, tmp_path,  # noqa: F811
+                               monkeypatch):
+    """Beside a virtio card on the one, and this computer on the other."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with namespace() as ns:
+        made = ns.lodge("net", "create", "lab", "--kind", "isolated",
+                        "--subnet", "10.7.0.0/24", "--dhcp", "off")
+        assert made.returncode == 0, made.stderr
+        new = ns.boot(*linux, "--name", "new", "--net", "network=lab")
+        old = ns.boot(*drivers, "--name", "old", "--net",
+                      "network=lab,model=e1000", "--net", "tap,model=e1000")
+        ns.run("ip", "addr", "add", "10.9.0.1/24", "dev", "lodge0")
+        stay(old, "10.7.0.8/24")
+        wait_for(old, "[ -d /sys/class/net/eth1 ]")
+        old.run("ip link set eth1 up; ip addr add 10.9.0.8/24 dev eth1")
+        stay(new, "10.7.0.9/24")
+        # Datagrams in several fragments, too.
+        for shell, address in (old, "10.7.0.9"), (old, "10.9.0.1"), \
+                (new, "10.7.0.8"):
+            wait_for(shell, f"ping -c 1 -W 2 {address}")
+            shell.run(f"ping -c 2 -s 8000 -W 5 {address}")
+        digest = old.run(f"head -c {SIZE} /dev/urandom >/tmp/data; "
+                         "md5sum </tmp/data", timeout=60).split()[0]
+        new.run("nc -l -p 7000 >/tmp/got & "
+                "until netstat -lnt | grep -q :7000; do sleep 0.1; done")
+        old.run("nc 10.7.0.9 7000 </tmp/data", timeout=120)
+        wait_for(new, f"[ $(md5sum </tmp/got | cut -c1-32) = {digest} ]")
+        # The cable of the tap is pulled, and back in.
+        for state, carrier in ("down", 0), ("up", 1):
+            ns.run("ip", "link", "set", "lodge0", state)
+            wait_for(old, f"[ $(cat /sys/class/net/eth1/carrier) = {carrier} ]")
+        wait_for(old, "ping -c 1 -W 2 10.9.0.1")
+        for shell in old, new:
+            assert shell.power_off() == 0
 
 
 def test_one_pair_of_queues():
