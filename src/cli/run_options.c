@@ -520,7 +520,7 @@ static const struct option_spec run_options[] = {
 	  "a network card; repeats. user: behind this computer\n"
 	  "(user[,restrict][,net=CIDR][,net6=CIDR]), tap (made, or\n"
 	  "tap=NAME, or tap,fd=N[:N...]), bridge=NAME,\n"
-	  "socket=PATH[,listen],\n"
+	  "socket=PATH[,listen], vhost-user=PATH[,listen],\n"
 	  "network=NAME[,address=ADDRESS][,vlan=TAG] (see lodge\n"
 	  "net), switch=NAME, or none.\n"
 	  "All: mac=ADDRESS, mtu=N, queues=N, model=virtio,\n"

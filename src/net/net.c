@@ -8,12 +8,14 @@
 #include "net/switch/mode.h"
 #include "net/tap.h"
 #include "net/user.h"
+#include "net/vhost/mode.h"
 
 const struct net_mode *const net_modes[] = {
 	&net_user_mode,
 	&net_tap_mode,
 	&net_bridge_mode,
 	&net_socket_mode,
+	&net_vhost_user_mode,
 	&net_switch_mode,
 	&net_network_mode,
 };

@@ -15,10 +15,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "host/linux/thread.h"
+#include "net/endpoint.h"
 #include "vm/host.h"
 
 #define RING_SIZE  (1u << 20) /* a power of two */
@@ -228,66 +228,6 @@ static bool take_input(struct socket_net *s)
 
 /* --- peers ----------------------------------------------------------------------- */
 
-static int address_of(const char *path, struct sockaddr_un *address)
-{
-	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(address->sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address->sun_path, path);
-	return 0;
-}
-
-/* A socket or a negative errno. */
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address;
-	int rc = address_of(path, &address), fd;
-
-	if (rc)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fd;
-	rc = -errno;
-	close(fd);
-	return rc;
-}
-
-static int bind_at(const char *path)
-{
-	struct sockaddr_un address;
-	int rc = address_of(path, &address), fd;
-
-	if (rc)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (!bind(fd, (struct sockaddr *)&address, sizeof(address)) &&
-	    !listen(fd, 1))
-		return fd;
-	rc = -errno;
-	close(fd);
-	return rc;
-}
-
-/* Where somebody listened once, and nobody does any more, is free. */
-static int listen_at(const char *path)
-{
-	int fd = bind_at(path), other;
-
-	if (fd != -EADDRINUSE)
-		return fd;
-	other = connect_to(path);
-	if (other >= 0)
-		close(other);
-	if (other != -ECONNREFUSED || unlink(path))
-		return -EADDRINUSE;
-	return bind_at(path);
-}
-
 static void take_peer(struct socket_net *s, int fd)
 {
 	const int size = BUFFER;
@@ -317,7 +257,7 @@ static void find_peer(struct socket_net *s)
 {
 	struct nic *nic = s->net.nic;
 	int fd = s->listens ? accept4(s->listener, NULL, NULL, SOCK_CLOEXEC)
-			    : connect_to(s->config->subject);
+			    : endpoint_connect(s->config->subject);
 
 	if (fd < 0)
 		return;
@@ -465,24 +405,15 @@ static const struct net_ops socket_ops = {
 /* 0, or -1 with the error. */
 static int open_socket(struct socket_net *s, struct net_error *error)
 {
-	const char *path = s->config->subject;
-	int fd = s->listens ? listen_at(path) : connect_to(path);
+	int fd = endpoint_open("socket", s->config->subject, s->listens,
+			       error);
 
-	if (fd >= 0 && s->listens)
+	if (fd < 0)
+		return -1;
+	if (s->listens)
 		s->listener = fd;
-	else if (fd >= 0)
-		take_peer(s, fd);
-	else if (fd == -EADDRINUSE)
-		return net_error_set(error, "--net socket=%s: somebody has "
-				     "that already; leave out listen to "
-				     "connect", path);
-	else if (fd == -ECONNREFUSED || (fd == -ENOENT && !s->listens))
-		return net_error_set(error, "--net socket=%s: nobody listens "
-				     "there; start the other side first, or "
-				     "say listen", path);
 	else
-		return net_error_set(error, "--net socket=%s: %s", path,
-				     strerror(-fd));
+		take_peer(s, fd);
 	s->net.link = !s->listens;
 	return 0;
 }
