@@ -358,6 +358,20 @@ void api_answer_job(struct api_call *call, struct job *job,
 		tell_job(call, job);
 }
 
+void api_wait_job(struct api_call *call, struct job *job)
+{
+	struct problem bad;
+	long seconds;
+
+	/* It was looked at before. */
+	api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, &bad);
+	call->job = job->id;
+	if (job->state == JOB_ACTIVE && seconds)
+		wait_for(call, seconds);
+	else
+		api_answer(call, 200, job_json(job));
+}
+
 void api_wait_event(struct api_call *call, int64_t since, long seconds)
 {
 	call->since = since;
@@ -423,37 +437,14 @@ static void get_root(struct api_call *call)
 			     role_name(call->caller.role)));
 }
 
-static void get_job(struct api_call *call)
-{
-	uint64_t id = strtoull(call->part[2], NULL, 10);
-	struct job *job = job_find(&call->api->manager->jobs, id);
-	struct problem problem;
-	long seconds;
-
-	if (!job || !api_sees(call, job->vm)) {
-		problem_set(&problem, 404, "no-such-job", "there is no job "
-			    "%.40s; the last %d are kept, until lodged ends",
-			    call->part[2], JOBS_KEPT);
-		api_refuse(call, &problem);
-	} else if (api_number(call, "wait", 0, WAIT_MAX, 0, &seconds,
-			      &problem)) {
-		api_refuse(call, &problem);
-	} else if (job->state == JOB_ACTIVE && seconds) {
-		call->job = job->id;
-		wait_for(call, seconds);
-	} else {
-		api_answer(call, 200, job_json(job));
-	}
-}
-
 static const struct api_route own_routes[] = {
 	{ "GET", "/v1", ROLE_NONE, get_root },
-	{ "GET", "/v1/jobs/{job}", ROLE_NONE, get_job },
 	{ 0 },
 };
 
 static const struct api_route *const tables[] = {
 	own_routes, api_vm_routes, api_metrics_routes, api_token_routes,
+	api_image_routes, api_job_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -682,7 +673,8 @@ struct vm *api_admit(struct api *api, struct api_call *call, enum role role,
 int api_init(struct api *api, struct manager *manager,
 	     struct problem *problem)
 {
-	*api = (struct api){ .manager = manager, .began = time(NULL) };
+	*api = (struct api){ .manager = manager, .tasks.manager = manager,
+			     .began = time(NULL) };
 	manager->jobs.on_end = job_ended;
 	manager->jobs.on_end_ctx = api;
 	manager->on_event = event_came;
@@ -706,4 +698,5 @@ void api_close(struct api *api)
 	manager->on_event = NULL;
 	manager->jobs.on_end = NULL;
 	access_close(&api->access);
+	tasks_close(&api->tasks);
 }

@@ -11,6 +11,7 @@
 
 #include "manage/access.h"
 #include "manage/manager.h"
+#include "manage/task.h"
 
 #define API_ARGS_MAX  16
 #define API_ARG_MAX   256
@@ -23,6 +24,7 @@ struct api_call;
 struct api {
 	struct manager *manager;
 	struct access access;
+	struct tasks tasks;
 	struct api_call *waiting;
 	struct api_call *held; /* answered when what they changed is kept */
 	int64_t began; /* Unix time */

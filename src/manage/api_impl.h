@@ -16,7 +16,7 @@ struct api_route {
 
 /* A row of them, the last without a method. */
 extern const struct api_route api_vm_routes[], api_metrics_routes[],
-	api_token_routes[];
+	api_token_routes[], api_image_routes[], api_job_routes[];
 
 /* The value of an argument; NULL: it is not there. */
 const char *api_arg(const struct api_call *call, const char *name);
@@ -59,6 +59,9 @@ bool api_sees(const struct api_call *call, const char *vm);
 /* Answers when the job has ended, or ?wait= has passed, or at once. */
 void api_answer_job(struct api_call *call, struct job *job,
 		    const struct problem *problem);
+
+/* Answers with the job as it is then; a failed one is none of this call's. */
+void api_wait_job(struct api_call *call, struct job *job);
 
 /* Waits `seconds` for an event after `since`. */
 void api_wait_event(struct api_call *call, int64_t since, long seconds);

@@ -59,12 +59,19 @@ json_t *job_json(const struct job *job)
 {
 	static const char *const states[] = { "none", "active", "done",
 					      "failed" };
-	json_t *json = json_pack("{sI ss ss ss ss}", "id",
+	json_t *json = json_pack("{sI ss ss* ss ss}", "id",
 				 (json_int_t)job->id, "verb",
-				 lifecycle_verb_name(job->verb), "vm", job->vm,
-				 "name", job->name, "state",
-				 states[job->state]);
+				 *job->kind ? job->kind :
+					      lifecycle_verb_name(job->verb),
+				 "vm", *job->kind ? NULL : job->vm, "name",
+				 job->name, "state", states[job->state]);
 
+	if (*job->step && job->state == JOB_ACTIVE)
+		json_object_set_new(json, "progress",
+				    json_pack("{ss sI sI}", "step", job->step,
+					      "done", (json_int_t)job->done,
+					      "total",
+					      (json_int_t)job->total));
 	if (job->state == JOB_FAILED)
 		json_object_set_new(json, "error",
 				    json_pack("{ss si ss}", "code",

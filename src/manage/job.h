@@ -29,6 +29,12 @@ struct job {
 	enum vm_verb verb;
 	char vm[REGISTRY_ID_MAX + 1], name[REGISTRY_NAME_MAX + 1];
 	struct problem problem; /* of one that failed */
+	/* Of work on an image, not on a machine: */
+	char kind[16];	      /* "pull"; "": of a machine */
+	char step[24];	      /* what it does now; "" */
+	uint64_t done, total; /* of that; total 0: not known */
+	void (*cancel)(void *ctx); /* NULL: it cannot be */
+	void *cancel_ctx;
 };
 
 struct jobs {

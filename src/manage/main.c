@@ -306,7 +306,7 @@ static int serve(struct daemon *daemon)
 	http_run(daemon->http);
 	notify_manager("STOPPING=1");
 	http_close(daemon->http);
-	access_close(&daemon->api.access);
+	api_close(&daemon->api);
 	manager_close(&daemon->manager);
 	return 0;
 }

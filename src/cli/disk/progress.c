@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bar for long work, and its end by Ctrl-C.
+ * A bar for long work, and its end by Ctrl-C. A program that runs us, lodged,
+ * may have it as lines "DONE TOTAL WHAT" instead, on the descriptor that
+ * LODGE_PROGRESS names.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +30,7 @@ struct progress {
 	void (*watch)(void *ctx);
 	void *ctx;
 	uint64_t start, watched;
-	int signals, quit[2];
+	int signals, quit[2], lines; /* lines: -1: none */
 	bool bar, shown;
 	sigset_t before;
 	struct thread thread;
@@ -74,6 +76,12 @@ static void follow(void *ctx)
 			atomic_store(&p->job->cancel, true);
 		if (p->bar)
 			draw(p, now);
+		else if (p->lines >= 0)
+			dprintf(p->lines, "%llu %llu %s\n",
+				(unsigned long long)atomic_load(&p->job->done),
+				(unsigned long long)atomic_load(
+					&p->job->total),
+				p->what);
 		if (p->watch && now - p->watched >= WATCH_NS) {
 			p->watched = now;
 			p->watch(p->ctx);
@@ -95,6 +103,8 @@ struct progress *progress_begin(struct disk_job *job, const char *what,
 				.ctx = ctx, .quit = { -1, -1 } };
 	p->start = p->watched = host_monotonic_ns();
 	p->bar = isatty(STDERR_FILENO);
+	p->lines = getenv("LODGE_PROGRESS") ? atoi(getenv("LODGE_PROGRESS")) :
+					      -1;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
