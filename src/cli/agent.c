@@ -14,6 +14,7 @@
 
 #include "cli/command.h"
 #include "cli/exec.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "vmm/facts.h"
 #include "vmm/machine.h"
@@ -219,8 +220,10 @@ static int with_words(struct request *request, int words, char **word)
 				      "a command is missing");
 		return MACHINE_USAGE;
 	}
-	if (agent_open(&request->agent, word[0], &patience, &error))
+	if (agent_open(&request->agent, word[0], &patience, &error)) {
+		managed_explain(word[0], &error);
 		return fail(&error);
+	}
 	status = action ? action->run(request, word + 2) : show(request);
 	agent_close(&request->agent);
 	return status;

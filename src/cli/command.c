@@ -8,6 +8,7 @@
 #include "vmm/machine.h"
 
 #define TITLE_MAX     48
+#define COMMANDS_MAX  128
 #define PARAGRAPH_MAX 2048
 
 /* "image list" */
@@ -113,10 +114,76 @@ static bool asks_for_help(const char *word)
 	return !strcmp(word, "--help") || !strcmp(word, "-h");
 }
 
+/* What others call it, and what that is here: the first that there is. */
+static const char *const synonyms[][2] = {
+	{ "attach", "console" },  { "build", "image" },
+	{ "connect", "console" }, { "delete", "rm" },
+	{ "delete", "remove" },	  { "destroy", "rm" },
+	{ "destroy", "delete" },  { "get", "show" },
+	{ "halt", "stop" },	  { "images", "image" },
+	{ "info", "status" },	  { "info", "show" },
+	{ "kill", "stop" },	  { "launch", "run" },
+	{ "log", "console" },	  { "logs", "console" },
+	{ "login", "shell" },	  { "ls", "ps" },
+	{ "ls", "list" },	  { "network", "net" },
+	{ "networks", "net" },	  { "new", "create" },
+	{ "poweroff", "stop" },	  { "pull", "image" },
+	{ "reboot", "reset" },	  { "remove", "rm" },
+	{ "remove", "delete" },	  { "restart", "reset" },
+	{ "rm", "remove" },	  { "rm", "delete" },
+	{ "show", "status" },	  { "show", "info" },
+	{ "shutdown", "stop" },	  { "stats", "top" },
+	{ "up", "start" },	  { "down", "stop" },
+	{ "undefine", "rm" },	  { "volume", "disk" },
+};
+
+static const struct command *by_name(const struct command *const *list,
+				     size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(list[i]->name, name))
+			return list[i];
+	return NULL;
+}
+
+static const char *synonym_of(const struct command *const *list, size_t count,
+			      const char *name)
+{
+	for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
+		if (!strcmp(synonyms[i][0], name) &&
+		    by_name(list, count, synonyms[i][1]))
+			return synonyms[i][1];
+	return NULL;
+}
+
+const struct command *command_find(const char *before,
+				   const struct command *const *list,
+				   size_t count, const char *name)
+{
+	const struct command *found = by_name(list, count, name);
+	const char *names[COMMANDS_MAX], *like;
+
+	if (found)
+		return found;
+	for (size_t i = 0; i < count && i < COMMANDS_MAX; i++)
+		names[i] = list[i]->name;
+	like = synonym_of(list, count, name);
+	if (!like)
+		like = cli_nearest(name, names, count, sizeof(names[0]));
+	if (like)
+		cli_error("%sunknown command \"%s\"; did you mean %s?", before,
+			  name, like);
+	else
+		cli_error("%sunknown command \"%s\"; see lodge help%s%.*s",
+			  before, name, *before ? " " : "",
+			  (int)strcspn(before, ":"), before);
+	return NULL;
+}
+
 const struct command *command_verb(const struct command *noun, int argc,
 				   char **argv, int *status)
 {
-	const char *names[OPTIONS_MAX], *like;
+	char before[TITLE_MAX];
 
 	*status = MACHINE_USAGE;
 	if (!argc) {
@@ -129,19 +196,8 @@ const struct command *command_verb(const struct command *noun, int argc,
 		*status = MACHINE_OK;
 		return NULL;
 	}
-	for (size_t i = 0; i < noun->verb_count; i++) {
-		names[i] = noun->verbs[i]->name;
-		if (!strcmp(names[i], argv[0]))
-			return noun->verbs[i];
-	}
-	like = cli_nearest(argv[0], names, noun->verb_count, sizeof(names[0]));
-	if (like)
-		cli_error("%s: unknown command \"%s\"; did you mean %s?",
-			  noun->name, argv[0], like);
-	else
-		cli_error("%s: unknown command \"%s\"; see lodge help %s",
-			  noun->name, argv[0], noun->name);
-	return NULL;
+	snprintf(before, sizeof(before), "%s: ", noun->name);
+	return command_find(before, noun->verbs, noun->verb_count, argv[0]);
 }
 
 /* The text at `index` of "an image's name|a file", or the last one. */

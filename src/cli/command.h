@@ -58,6 +58,14 @@ struct command {
 void command_explain(const struct command *noun, const struct command *command);
 
 /*
+ * One of `list` by its name; NULL after cli_error(), which offers what is near
+ * or what that is called here. `before` begins the line ("image: ", "").
+ */
+const struct command *command_find(const char *before,
+				   const struct command *const *list,
+				   size_t count, const char *name);
+
+/*
  * The verb that argv[0] names; NULL: the exit status is in *status, and the
  * help or the error was told.
  */

@@ -13,6 +13,7 @@
 #include "agent/tree.h"
 #include "cli/command.h"
 #include "cli/exec.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "vmm/machine.h"
 
@@ -266,8 +267,10 @@ static int copy_with(struct copy *copy, bool from_guest)
 	struct vmm_error error;
 	int status;
 
-	if (agent_open(&copy->agent, copy->machine, &patience, &error))
+	if (agent_open(&copy->agent, copy->machine, &patience, &error)) {
+		managed_explain(copy->machine, &error);
 		return fail(&error);
+	}
 	status = from_guest ? get(copy) : put(copy);
 	agent_close(&copy->agent);
 	return status;

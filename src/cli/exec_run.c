@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cli/exec.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "host/linux/terminal.h"
 
@@ -337,6 +338,7 @@ int exec_run(struct exec *exec)
 	r->status = -1;
 	r->window = AGENT_WINDOW;
 	if (agent_open(&r->agent, exec->machine, &patience, &error)) {
+		managed_explain(exec->machine, &error);
 		cli_error("%s: %s", exec->command, error.text);
 	} else {
 		status = run(r);

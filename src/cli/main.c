@@ -76,53 +76,28 @@ static int run_vm(const struct command_context *context, int argc, char **argv)
 }
 
 const struct command *const cli_commands[] = {
-	&command_run,
-	&command_create,
-	&command_edit,
-	&command_clone,
-	&command_apply,
-	&command_export,
-	&command_start,
-	&command_ps,
-	&command_rm,
-	&command_console,
-	&command_events,
-	&command_token,
-	&command_audit,
-	&command_list,
-	&command_top,
-	&command_status,
-	&command_pause,
-	&command_resume,
-	&command_stop,
-	&command_reset,
-	&command_screenshot,
-	&command_keys,
-	&command_inspect,
-	&command_balloon,
-	&command_attach,
-	&command_detach,
-	&command_insert,
-	&command_eject,
-	&command_exec,
-	&command_shell,
-	&command_ssh,
-	&command_cp,
-	&command_agent,
-	&command_proxy,
-	&command_mirror,
-	&command_commit,
-	&command_rebase,
+	&command_run,	   &command_create,	&command_edit,
+	&command_clone,	   &command_apply,	&command_export,
+	&command_start,	   &command_stop,	&command_rm,
+	&command_ps,	   &command_list,	&command_status,
+	&command_top,	   &command_events,	&command_console,
+
+	&command_exec,	   &command_shell,	&command_ssh,
+	&command_cp,	   &command_proxy,	&command_agent,
+
+	&command_pause,	   &command_resume,	&command_reset,
+	&command_attach,   &command_detach,	&command_insert,
+	&command_eject,	   &command_limit,	&command_balloon,
+	&command_keys,	   &command_screenshot, &command_inspect,
+
+	&command_mirror,   &command_commit,	&command_rebase,
 	&command_job,
-	&command_limit,
-	&command_disk,
-	&command_image,
-	&command_net,
+
+	&command_image,	   &command_disk,	&command_net,
 	&command_vm,
-	&command_host,
-	&command_completion,
-	&command_version,
-	&command_help,
+
+	&command_host,	   &command_token,	&command_audit,
+	&command_completion, &command_version,	&command_help,
 };
 
 #define COMMANDS OPTION_COUNT(cli_commands)
@@ -131,30 +106,35 @@ const size_t cli_command_count = COMMANDS;
 
 static void print_usage(FILE *to)
 {
-	fprintf(to, "usage: lodge COMMAND [OPTIONS]\n\n");
-	for (size_t i = 0; i < COMMANDS; i++)
+	/* What the help calls those from there on. */
+	static const struct {
+		const struct command *first;
+		const char *title;
+	} groups[] = {
+		{ &command_run, "Machines" },
+		{ &command_exec, "In a machine's guest" },
+		{ &command_pause, "While a machine runs" },
+		{ &command_mirror, "Its disks while it runs" },
+		{ &command_image, "What machines are made of" },
+		{ &command_host, "lodge itself" },
+	};
+	size_t group = 0;
+
+	fprintf(to, "usage: lodge COMMAND [OPTIONS]\n");
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (group < sizeof(groups) / sizeof(groups[0]) &&
+		    groups[group].first == cli_commands[i])
+			fprintf(to, "\n%s:\n", groups[group++].title);
 		fprintf(to, "  %-10s %s\n", cli_commands[i]->name,
 			cli_commands[i]->summary);
-	fprintf(to, "\nlodge help COMMAND tells more about one.\n");
+	}
+	fprintf(to, "\nlodge help COMMAND tells more about one; lodge run starts "
+		    "a machine.\n");
 }
 
 static const struct command *find_command(const char *name)
 {
-	const char *names[COMMANDS];
-	const char *like;
-
-	for (size_t i = 0; i < COMMANDS; i++) {
-		if (!strcmp(cli_commands[i]->name, name))
-			return cli_commands[i];
-		names[i] = cli_commands[i]->name;
-	}
-	like = cli_nearest(name, names, COMMANDS, sizeof(names[0]));
-	if (like)
-		cli_error("unknown command \"%s\"; did you mean %s?", name,
-			  like);
-	else
-		cli_error("unknown command \"%s\"; see lodge help", name);
-	return NULL;
+	return command_find("", cli_commands, COMMANDS, name);
 }
 
 static int run_version(const struct command_context *context, int argc,

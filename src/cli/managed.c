@@ -141,3 +141,30 @@ bool managed_say(const char *command, const char *name, const char *verb,
 	json_decref(body);
 	return ours;
 }
+
+void managed_explain(const char *name, struct vmm_error *error)
+{
+	struct api_client client;
+	struct vmm_error why;
+	struct remote remote;
+	char path[PATH_SIZE];
+	json_t *vm;
+	int status;
+
+	if (!remote_open(&remote, name, &why)) {
+		remote_close(&remote);
+		return;
+	}
+	if (api_open(&client, API_IF_KEPT, &why))
+		return;
+	api_vm_path(path, sizeof(path), name, "");
+	vm = api_call(&client, "GET", path, NULL, &status, &why);
+	if (vm)
+		vmm_error_set(error, "%s does not run; lodge start %s starts "
+			      "it", name, name);
+	/* Unless one that is not kept, and runs, is near as well. */
+	else if (status == 404 && !strstr(error->text, "did you mean"))
+		*error = why;
+	json_decref(vm);
+	api_close(&client);
+}

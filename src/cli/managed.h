@@ -38,6 +38,13 @@ int managed_wait(struct api_client *client, const char *command,
 /* The machine as the API tells it; NULL: it is not kept, or is not reached. */
 json_t *managed_find(struct api_client *client, const char *name);
 
+/*
+ * Why a machine was not reached, in place of `error`: it does not run, or there
+ * is none and another name is near. Leaves `error` when it runs, or when nothing
+ * is known.
+ */
+void managed_explain(const char *name, struct vmm_error *error);
+
 /* Opens a connection, starting a lodged; an exit status after cli_error(). */
 int managed_open(struct api_client *client, const char *command,
 		 enum api_start start);

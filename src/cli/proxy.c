@@ -15,6 +15,7 @@
 
 #include "cli/command.h"
 #include "cli/exec.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/ssh_guest.h"
 #include "vmm/machine.h"
@@ -172,6 +173,7 @@ static int proxy_with(struct proxy *proxy, const char *name, uint16_t port)
 	if (prepare_ssh(proxy, name))
 		return status;
 	if (agent_open(&proxy->agent, name, &patience, &error)) {
+		managed_explain(name, &error);
 		cli_error("proxy: %s", error.text);
 		return status;
 	}

@@ -13,6 +13,7 @@
 
 #include "cli/command.h"
 #include "cli/exec.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/ssh_guest.h"
 #include "vmm/machine.h"
@@ -234,6 +235,7 @@ static int find_account(struct ssh *ssh)
 		remote_close(&remote);
 	}
 	if (!status) {
+		managed_explain(ssh->guest.machine, &error);
 		cli_error("ssh: %s", error.text);
 		return -1;
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "disk/address.h"
 #include "vmm/machine.h"
@@ -84,6 +85,7 @@ json_t *target_call(struct target *target, const char *command, json_t *more,
 
 	if (!target->open && remote_open(&target->remote, target->word[0],
 					 &error)) {
+		managed_explain(target->word[0], &error);
 		json_decref(more);
 	} else {
 		target->open = true;

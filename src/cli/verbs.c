@@ -37,6 +37,7 @@ struct choice {
 	bool all, dry_run, force;
 	long timeout; /* seconds; 0: not given */
 	json_t *begun; /* jobs by their machines' names */
+	json_t *gone;  /* names of those that rm need not delete */
 };
 
 static int take_label(void *config, const char *value)
@@ -176,6 +177,7 @@ static int take_words(struct choice *choice, const struct command *command,
 	int words, status;
 
 	choice->command = command->name;
+	choice->gone = json_object();
 	status = command_options(command, argc, argv, choice, &words);
 	if (status >= 0)
 		return status;
@@ -240,13 +242,19 @@ static int plan_one(struct api_client *client, const struct choice *choice,
 }
 
 /* With --force. */
-static void end_it(struct api_client *client, const char *name)
+static void end_it(struct api_client *client, struct choice *choice,
+		   const char *name)
 {
 	json_t *vm = managed_find(client, name);
 
-	if (vm && runs(vm))
+	if (vm && runs(vm)) {
 		managed_verb(client, "rm", name, "stop",
 			     json_pack("{sb}", "force", 1), NULL);
+		/* A temporary one goes by itself. */
+		if (json_is_true(json_object_get(json_object_get(vm, "config"),
+						 "temporary")))
+			json_object_set_new(choice->gone, name, json_true());
+	}
 	json_decref(vm);
 }
 
@@ -263,7 +271,7 @@ static void remove_all(struct api_client *client, struct choice *choice)
 
 	json_array_foreach(choice->names, i, name)
 		if (choice->force)
-			end_it(client, json_string_value(name));
+			end_it(client, choice, json_string_value(name));
 	while (more) {
 		more = false;
 		json_array_foreach(choice->names, i, name) {
@@ -327,7 +335,7 @@ static int prepare(struct api_client *client, struct choice *choice,
 /* Calls `act` for each; the exit status. */
 static int for_each(struct choice *choice, enum api_start start,
 		    int (*act)(struct api_client *client,
-			       const struct choice *choice, const char *name))
+			       struct choice *choice, const char *name))
 {
 	struct api_client client = { .fd = -1 };
 	int status = prepare(&client, choice, start);
@@ -353,10 +361,11 @@ static int for_each(struct choice *choice, enum api_start start,
 	api_close(&client);
 	json_decref(choice->names);
 	json_decref(choice->begun);
+	json_decref(choice->gone);
 	return status ? MACHINE_FAILED : MACHINE_OK;
 }
 
-static int start_one(struct api_client *client, const struct choice *choice,
+static int start_one(struct api_client *client, struct choice *choice,
 		     const char *name)
 {
 	return managed_verb(client, "start", name, "start", NULL, NULL);
@@ -463,7 +472,7 @@ static const struct managed_late *late_of(const struct choice *choice)
 	return strcmp(choice->command, "stop") || choice->force ? NULL : &late;
 }
 
-static int stop_one(struct api_client *client, const struct choice *choice,
+static int stop_one(struct api_client *client, struct choice *choice,
 		    const char *name)
 {
 	json_t *body = json_pack("{sb}", "force", (int)choice->force);
@@ -507,14 +516,16 @@ const struct command command_stop = {
 	.words_max = COMMAND_MANY,
 };
 
-static int remove_one(struct api_client *client, const struct choice *choice,
+static int remove_one(struct api_client *client, struct choice *choice,
 		      const char *name)
 {
 	struct vmm_error error;
 	json_t *answer;
 
 	if (choice->force)
-		end_it(client, name);
+		end_it(client, choice, name);
+	if (json_object_get(choice->gone, name))
+		return MACHINE_OK;
 	answer = ask(client, choice, name, false, &error);
 	if (!answer)
 		cli_error("rm: %s", error.text);

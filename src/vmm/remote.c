@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "vmm/control.h"
+#include "vmm/nearest.h"
 
 #define CHUNK	    16384
 #define ANSWER_MAX  (16u << 20)
@@ -132,6 +133,41 @@ static int check_greeting(struct remote *remote, struct vmm_error *error)
 	return rc;
 }
 
+#define NEAR_MAX 256 /* names that are looked at */
+
+struct near {
+	unsigned int count;
+	char *name[NEAR_MAX];
+};
+
+static void take_name(void *ctx, const char *name)
+{
+	struct near *near = ctx;
+	char *copy = near->count < NEAR_MAX ? strdup(name) : NULL;
+
+	if (copy)
+		near->name[near->count++] = copy;
+}
+
+/* No machine has it: another that runs may be meant. */
+static int not_there(int folder, const char *name, struct vmm_error *error)
+{
+	struct near near = { 0 };
+	const char *like;
+
+	runtime_each(folder, take_name, &near);
+	like = nearest_word(name, near.name, near.count, sizeof(near.name[0]));
+	if (like)
+		vmm_error_set(error, "no machine \"%s\" runs; did you mean "
+			      "%s?", name, like);
+	else
+		vmm_error_set(error, "no machine \"%s\" runs; see lodge list",
+			      name);
+	for (unsigned int i = 0; i < near.count; i++)
+		free(near.name[i]);
+	return -1;
+}
+
 static int open_in(struct remote *remote, int folder, const char *name,
 		   struct vmm_error *error)
 {
@@ -140,8 +176,7 @@ static int open_in(struct remote *remote, int folder, const char *name,
 	if (remote->fd == -ECONNREFUSED)
 		runtime_sweep(folder, name, "vsock");
 	if (remote->fd == -ECONNREFUSED || remote->fd == -ENOENT)
-		return vmm_error_set(error, "no machine \"%s\" runs; see "
-				     "lodge list", name);
+		return not_there(folder, name, error);
 	if (remote->fd < 0)
 		return vmm_error_set(error, "machine %s: %s", name,
 				     strerror(-remote->fd));

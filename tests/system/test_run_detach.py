@@ -92,6 +92,33 @@ def test_rm_deletes_what_has_ended(daemon, kernel, code, kind):
     assert "deleted" in result.stdout
 
 
+def test_force_of_a_temporary_one(daemon, kernel):
+    detach(daemon, "--rm", "--name", "a", *kernel())
+    detach(daemon, "--rm", "--name", "b", *kernel())
+    detach(daemon, "--name", "c", *kernel())
+    for args in (["a"], ["--all"]):
+        result = daemon.cli("rm", "--force", *args)
+        assert result.returncode == 0, result.stderr
+    wait_for(lambda: daemon.ps() == {})
+
+
+@pytest.mark.parametrize("command", [
+    ["status", "wbe"], ["exec", "wbe", "--", "true"], ["cp", "wbe:a", "b"],
+    ["ssh", "wbe"], ["stop", "wbe"], ["inspect", "wbe"], ["agent", "wbe"]])
+def test_a_name_that_is_near(daemon, kernel, command):
+    detach(daemon, "--name", "web", *kernel())
+    result = daemon.cli(*command)
+    refused(result, result.returncode, "did you mean web?")
+    assert daemon.cli("stop", "--force", "web").returncode == 0
+    # Kept, but it does not run.
+    result = daemon.cli(*command)
+    refused(result, result.returncode, "did you mean web?")
+    if command[0] not in ("stop", "cp"):
+        command = [w.replace("wbe", "web") for w in command]
+        result = daemon.cli(*command)
+        refused(result, result.returncode, "does not run; lodge start web")
+
+
 def test_rm_when_lodged_was_killed(daemon, kernel):
     detach(daemon, "--rm", "--name", "brief", *kernel())
     for pid in daemon.daemons():

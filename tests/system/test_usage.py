@@ -139,6 +139,16 @@ def test_unknown_command_suggests(word, like):
     refused(run(word), 2, word, f"did you mean {like}?")
 
 
+@pytest.mark.parametrize("words,like", [
+    (["logs", "web"], "console"), (["delete", "web"], "rm"),
+    (["kill", "web"], "stop"), (["ls"], "ps"), (["network"], "net"),
+    (["image", "rm", "a"], "remove"), (["image", "ls"], "list"),
+    (["net", "rm", "a"], "delete"), (["image", "lst"], "list")])
+def test_what_others_call_it(words, like):
+    refused(run(*words), 2, words[1] if len(words) > 2 else words[0],
+            f"did you mean {like}?")
+
+
 def test_unknown_command_without_a_likeness():
     refused(run("frobnicate"), 2, "frobnicate", "lodge help")
 
