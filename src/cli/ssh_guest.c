@@ -17,12 +17,11 @@
 
 #include "cli/exec.h"
 #include "cli/option.h"
+#include "cli/ssh_look.h"
 #include "image/seed.h"
 #include "image/ssh_key.h"
 #include "vm/host.h"
 
-#define OUTPUT_MAX  16384
-#define HOST_KEYS   16
 #define PAUSE_MS    200
 #define TELL_NS	    1000000000ull
 #define SETTLE_NS   3000000000ull /* an account may come after the server */
@@ -49,16 +48,6 @@ static const char script[] =
 	"cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null\n"
 	"exit 0\n";
 
-/* What one look at the guest has shown. */
-struct look {
-	bool account, installed, listens, boots;
-	unsigned int keys;
-	char key[HOST_KEYS][1024]; /* "TYPE BASE64" */
-	size_t size;
-	char output[OUTPUT_MAX + 1];
-	char refused[AGENT_TEXT_MAX]; /* why it cannot be; "" */
-};
-
 struct waiting {
 	struct ssh_guest *guest;
 	char line[1100]; /* our public key */
@@ -68,7 +57,7 @@ struct waiting {
 	char why[AGENT_TEXT_MAX];
 	bool told;
 	struct agent agent;
-	struct look look;
+	struct ssh_look look;
 };
 
 bool ssh_user_valid(const char *user)
@@ -83,18 +72,8 @@ bool ssh_user_valid(const char *user)
 
 /* --- a command in the guest ------------------------------------------------------ */
 
-static void keep_output(struct look *look, const struct frame *frame)
-{
-	size_t room = OUTPUT_MAX - look->size;
-	size_t size = frame->size < room ? frame->size : room;
-
-	memcpy(look->output + look->size, frame->data, size);
-	look->size += size;
-	look->output[look->size] = '\0';
-}
-
 /* Its last word of what went wrong. */
-static void keep_reason(struct look *look, const struct frame *frame)
+static void keep_reason(struct ssh_look *look, const struct frame *frame)
 {
 	size_t size = frame->size;
 
@@ -108,14 +87,14 @@ static void keep_reason(struct look *look, const struct frame *frame)
 static int take_frame(struct waiting *w, const struct frame *frame,
 		      struct vmm_error *error)
 {
-	struct look *look = &w->look;
+	struct ssh_look *look = &w->look;
 
 	switch (frame->type) {
 	case AGENT_STARTED:
 		look->account = true;
 		return 0;
 	case AGENT_OUTPUT:
-		keep_output(look, frame);
+		ssh_look_add(look, frame->data, frame->size);
 		return 0;
 	case AGENT_ERRORS:
 		keep_reason(look, frame);
@@ -169,7 +148,7 @@ static int look_as(struct waiting *w, const char *user, struct vmm_error *error)
 	struct frame frame;
 	int rc;
 
-	w->look = (struct look){ 0 };
+	w->look = (struct ssh_look){ 0 };
 	rc = agent_open(&w->agent, w->guest->machine, &patience, error);
 	if (!rc)
 		rc = send_request(w, user, user ? w->line : "", error);
@@ -184,47 +163,8 @@ static int look_as(struct waiting *w, const char *user, struct vmm_error *error)
 
 /* --- what it printed -------------------------------------------------------------- */
 
-/* "TYPE BASE64 ..." of letters that these have. */
-static bool keep_key(struct look *look, const char *line)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-	char accepted[80];
-	size_t type, base;
-
-	snprintf(accepted, sizeof(accepted), "%s-@.", letters);
-	type = strspn(line, accepted);
-	if (!type || line[type] != ' ' || look->keys == HOST_KEYS ||
-	    (strncmp(line, "ssh-", 4) && strncmp(line, "ecdsa-", 6)))
-		return false;
-	snprintf(accepted, sizeof(accepted), "%s+/=", letters);
-	base = strspn(line + type + 1, accepted);
-	if (!base || type + base + 2 > sizeof(look->key[0]))
-		return false;
-	snprintf(look->key[look->keys++], sizeof(look->key[0]), "%.*s",
-		 (int)(type + 1 + base), line);
-	return true;
-}
-
-static void read_output(struct look *look)
-{
-	char *rest, *line;
-
-	for (line = strtok_r(look->output, "\n", &rest); line;
-	     line = strtok_r(NULL, "\n", &rest)) {
-		if (!strcmp(line, "installed"))
-			look->installed = true;
-		else if (!strcmp(line, "listens"))
-			look->listens = true;
-		else if (!strcmp(line, "boots"))
-			look->boots = true;
-		else
-			keep_key(look, line);
-	}
-}
-
 /* Whole or as it was. An older one stays when the guest told none. */
-static int write_known(const struct ssh_guest *guest, const struct look *look)
+static int write_known(const struct ssh_guest *guest, const struct ssh_look *look)
 {
 	char draft[PATH_MAX + 32];
 	bool good;
@@ -252,7 +192,7 @@ static int write_known(const struct ssh_guest *guest, const struct look *look)
 /* --- waiting ---------------------------------------------------------------------- */
 
 /* What the guest still lacks; NULL: nothing. */
-static const char *lacks(const struct look *look, const char *user)
+static const char *lacks(const struct ssh_look *look, const char *user)
 {
 	return !look->listens ? "the ssh server" :
 	       !look->account ? "the account" :
@@ -264,7 +204,7 @@ static const char *lacks(const struct look *look, const char *user)
 static int check(struct waiting *w)
 {
 	const struct ssh_guest *guest = w->guest;
-	const struct look *look = &w->look;
+	const struct ssh_look *look = &w->look;
 	uint64_t now = host_monotonic_ns();
 
 	if (!look->listens && !look->installed) {
@@ -338,7 +278,7 @@ static int wait_until_ready(struct waiting *w)
 	for (;;) {
 		if (look_around(w))
 			return -1;
-		read_output(&w->look);
+		ssh_look_read(&w->look);
 		if (check(w))
 			return -1;
 		what = lacks(&w->look, w->guest->user);
