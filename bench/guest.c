@@ -9,7 +9,8 @@
  * where a larger rate is better. As process 1 it mounts what it needs and
  * powers the machine off at the end. Arguments name the tests to run (none: all)
  * and the server of network tests; on the kernel's command line those are
- * `bench=a,b` and `peer=ADDRESS:PORT`. `--serve` makes it that server.
+ * `bench=a,b` and `peer=ADDRESS:PORT`, and for two guests `address=OWN` and
+ * `serve=PORT`. `--serve` makes it that server.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -440,7 +441,7 @@ static void run_as_init(void)
 {
 	static char line[4096];
 	double boot = now();
-	char *list, *peer, *folder;
+	char *list, *peer, *folder, *address, *serve;
 	ssize_t n;
 	int fd;
 
@@ -458,9 +459,17 @@ static void run_as_init(void)
 	list = word_of(line, "bench=");
 	peer = word_of(line, "peer=");
 	folder = word_of(line, "folder=");
+	address = word_of(line, "address=");
+	serve = word_of(line, "serve=");
 	cut_word(list);
 	cut_word(peer);
 	cut_word(folder);
+	cut_word(address);
+	cut_word(serve);
+	if (address)
+		net_own(address);
+	if (serve)
+		net_serve_guest(serve);
 	if (!list || strcmp(list, "none"))
 		run_tests(list, peer, folder);
 	sync();

@@ -31,6 +31,8 @@ static struct sockaddr_in peer;
 static char piece[NET_PIECE];
 static double first;
 
+static const char *own = ADDRESS;
+
 static _Noreturn void fail(const char *what)
 {
 	printf("bench: net: %s: %s\n", what, strerror(errno));
@@ -179,7 +181,7 @@ static void set_up(void)
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	module_load_all();
-	set_address(fd, SIOCSIFADDR, ADDRESS);
+	set_address(fd, SIOCSIFADDR, own);
 	set_address(fd, SIOCSIFNETMASK, MASK);
 	if (ioctl(fd, SIOCGIFFLAGS, &r))
 		fail(CARD);
@@ -315,13 +317,16 @@ static int bind_at(struct sockaddr_in *at, int type)
 }
 
 /* Of TCP and UDP at the same port of this computer's own address. */
-static uint16_t bind_both(struct pollfd fd[2])
+static uint16_t bind_both(struct pollfd fd[2], const char *address,
+			  uint16_t port)
 {
 	for (;;) {
 		struct sockaddr_in at = {
 			.sin_family = AF_INET,
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+			.sin_port = htons(port),
 		};
+
+		inet_pton(AF_INET, address, &at.sin_addr);
 
 		fd[0].fd = bind_at(&at, SOCK_STREAM);
 		fd[1].fd = fd[0].fd < 0 ? -1 : bind_at(&at, SOCK_DGRAM);
@@ -331,14 +336,13 @@ static uint16_t bind_both(struct pollfd fd[2])
 	}
 }
 
-_Noreturn void net_serve(void)
+static _Noreturn void serve_at(const char *address, uint16_t port)
 {
 	struct pollfd fd[2] = { { .events = POLLIN }, { .events = POLLIN } };
-	uint16_t port;
 
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	port = bind_both(fd);
+	port = bind_both(fd, address, port);
 	if (listen(fd[0].fd, 512))
 		fail("listen");
 	printf("serving %u\n", port);
@@ -350,4 +354,20 @@ _Noreturn void net_serve(void)
 		if (fd[1].revents)
 			serve_datagrams(fd[1].fd);
 	}
+}
+
+_Noreturn void net_serve(void)
+{
+	serve_at("127.0.0.1", 0);
+}
+
+void net_own(const char *address)
+{
+	own = address;
+}
+
+_Noreturn void net_serve_guest(const char *port)
+{
+	set_up();
+	serve_at(own, (uint16_t)strtoul(port, NULL, 10));
 }

@@ -36,7 +36,13 @@ int net_there(const char *test, const char *peer);
  */
 double net_first(void);
 
-/* Serves at a port of its own, which it prints. */
+/* Serves at a port of its own of 127.0.0.1, which it prints. */
 _Noreturn void net_serve(void);
+
+/* In a guest: its card's address, unless that of the network "user". */
+void net_own(const char *address);
+
+/* As a guest: serves at that port of its card's address. */
+_Noreturn void net_serve_guest(const char *port);
 
 #endif

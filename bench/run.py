@@ -30,6 +30,7 @@ import gdb  # noqa: E402
 import guests  # noqa: E402
 import images  # noqa: E402
 import nets  # noqa: E402
+import pairs  # noqa: E402
 import shares  # noqa: E402
 import table  # noqa: E402
 from guests import BenchError  # noqa: E402
@@ -56,7 +57,7 @@ ALL_TESTS = (table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS +
 
 # What --only chooses from.
 PARTS = ['figures', 'debian', 'tests', 'disks', 'formats', 'images',
-         'nets', 'shares']
+         'nets', 'pairs', 'shares']
 
 AT_PROMPT = 'memory beyond guest RAM, at the prompt'
 
@@ -467,6 +468,14 @@ def measure_nets(setup, tests, rounds):
                     first)])
 
 
+def measure_pairs(setup, tests, rounds):
+    """Rows of the table of two guests."""
+    rates = table.Rates()
+    pairs.Bench(setup, run_tool, say).measure(
+        tests, rounds, lambda how, output: collect(rates, how, output))
+    return table.pair_rows(rates)
+
+
 def measure_shares(setup, tests, rounds):
     """Rows of the table of shared folders."""
     rates = table.Rates()
@@ -491,6 +500,7 @@ def text_of(about, results):
             (table.DISK_HEAD, table.disk_lines(results['disks'])),
             (table.FORMAT_HEAD, table.format_lines(results['formats'])),
             (table.NET_HEAD, table.format_lines(results['nets'])),
+            (table.PAIR_HEAD, table.pair_lines(results['pairs'])),
             (table.SHARE_HEAD, table.share_lines(results['shares'])),
             table.convert_table(results['conversions']),
             (table.SMALL_HEAD, table.small_lines(results['images']))):
@@ -600,6 +610,7 @@ def choose(args):
             ('disks', table.DISK_TESTS),
             ('formats', table.FORMAT_TESTS),
             ('nets', table.NET_TESTS),
+            ('pairs', table.NET_TESTS),
             ('shares', table.SHARE_TESTS)) if part in args.only
                       for t in tests]
 
@@ -617,8 +628,10 @@ def measure(setup, args, about):
     disk_rows = measure_disks(setup, of_disks, rounds) if of_disks else []
     formats = measure_formats(setup, of_formats, rounds) if of_formats else []
     of_nets = chosen(table.NET_TESTS)
-    net_rows, first = (measure_nets(setup, of_nets, rounds) if of_nets
-                       else ([], []))
+    net_rows, first = (measure_nets(setup, of_nets, rounds)
+                       if of_nets and 'nets' in args.only else ([], []))
+    pair_rows = (measure_pairs(setup, of_nets, rounds)
+                 if of_nets and 'pairs' in args.only else [])
     figures += first
     of_shares = chosen(table.SHARE_TESTS)
     share_rows = (measure_shares(setup, of_shares, rounds) if of_shares
@@ -641,7 +654,7 @@ def measure(setup, args, about):
     about['above the goal'] = ', '.join(missed) or 'nothing'
     about['slower than QEMU'] = ', '.join(behind) or 'nothing'
     return {'figures': figures, 'disks': disk_rows, 'formats': formats,
-            'nets': net_rows, 'shares': share_rows,
+            'nets': net_rows, 'pairs': pair_rows, 'shares': share_rows,
             'conversions': conversions, 'images': small, 'rates': rates}
 
 

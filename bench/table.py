@@ -65,6 +65,8 @@ DISK_HEAD = ['disk', 'unit', 'QEMU', 'lodge', 'lodge/QEMU', 'goal',
 FORMAT_HEAD = ['image', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
                'goal']
 NET_HEAD = ['network', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU', 'goal']
+PAIR_HEAD = ['guest to guest', 'unit', 'QEMU, taps', 'lodge, taps',
+             'lodge, switch', 'lodge/QEMU', 'switch/taps']
 SHARE_HEAD = ['shared folder', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
               'host/lodge']
 SMALL_HEAD = ['image', 'unit', 'QEMU', 'lodge', 'QEMU/lodge', 'goal']
@@ -221,6 +223,19 @@ def format_lines(rows):
         yield [row['test'], row['unit']] + [
             number(row[key]) for key in ('native', 'qemu', 'lodge',
                                          'lodge_to_qemu', 'goal')]
+
+
+def pair_rows(rates):
+    return [{**rates.row(test), 'switch': rates.median('switch', test)}
+            for test in NET_TESTS if test in rates.units]
+
+
+def pair_lines(rows):
+    for row in rows:
+        yield [row['test'], row['unit']] + [
+            number(row[key]) for key in ('qemu', 'lodge', 'switch',
+                                             'lodge_to_qemu')] + [
+            number(ratio(row['switch'], row['lodge']))]
 
 
 def share_rows(rates):
