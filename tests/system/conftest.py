@@ -51,6 +51,14 @@ def spawn(*args, timeout=60, **kwargs):
     return child
 
 
+def machine_of(child):
+    """The process of a spawned lodge run's machine: at a terminal it is behind
+    the one that was started."""
+    behind = subprocess.run(["pgrep", "-P", str(child.pid), "-x", "lodge"],
+                            capture_output=True, text=True, check=False)
+    return int((behind.stdout.split() or [child.pid])[0])
+
+
 def shown(words):
     """A pattern for words on a screen that a BIOS sends down a serial line,
     with the cursor set anew now and then in their midst."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import LODGE, run, status_of
+from conftest import LODGE, machine_of, run, status_of
 from test_linux import BOOT, PROMPT, boot
 
 MIB = 1 << 20
@@ -361,7 +361,8 @@ def test_names_the_holder(linux, image):
     shell = boot(linux, "--disk", image)
     result = run("run", "--disk", f"{image},readonly")
     assert result.returncode == 1
-    assert f"in use by process {shell.child.pid} (lodge run" in result.stderr
+    assert (f"in use by process {machine_of(shell.child)} (lodge run" in
+            result.stderr)
     assert shell.power_off() == 0
 
 

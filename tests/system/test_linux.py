@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import ENGINE, run, spawn, status_of
+from conftest import ENGINE, machine_of, run, spawn, status_of
 from test_machine import KEYS, processor_ticks
 
 BOOT = 120  # seconds; the machine that runs the tests may be busy
@@ -59,7 +59,7 @@ def test_profile(linux, tmp_path):
         assert code.startswith(hashlib.sha256(bytes(4000000)).hexdigest())
         assert shell.power_off() == 0
         texts.append((tmp_path / name).read_text())
-        perf_map = pathlib.Path(f"/tmp/perf-{shell.child.pid}.map")
+        perf_map = pathlib.Path(f"/tmp/perf-{machine_of(shell.child)}.map")
         lines = perf_map.read_text().splitlines()
         perf_map.unlink()
         assert len(lines) > 1000
@@ -204,9 +204,9 @@ def test_time_by_hpet(linux):
 def test_idle_guest_uses_little_processor_time(linux):
     shell = boot(linux, "--cpus", "2")
     time.sleep(5)
-    before = processor_ticks(shell.child.pid)
+    before = processor_ticks(machine_of(shell.child))
     time.sleep(5)
-    used = processor_ticks(shell.child.pid) - before
+    used = processor_ticks(machine_of(shell.child)) - before
     assert used < 15  # of 500
     assert shell.power_off() == 0
 

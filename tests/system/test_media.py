@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import tiny
-from conftest import BUILD, LODGE, SOURCE, run
+from conftest import BUILD, LODGE, SOURCE, machine_of, run
 from test_attach import lodge, refused, runtime  # noqa: F401
 from test_control import Client
 from test_disk import small_folder, waits_for_room  # noqa: F401
@@ -220,9 +220,9 @@ def test_a_guest_that_ejects(linux_media, isos, bus):
 def test_what_is_taken_out_is_free(linux_media, isos):
     shell = start_cd(linux_media, "--cdrom", isos[0])
     assert which(shell) == "this is one"
-    assert str(isos[0]) in open_files(shell.child.pid)
+    assert str(isos[0]) in open_files(machine_of(shell.child))
     lodge("eject", "vm")
-    assert str(isos[0]) not in open_files(shell.child.pid)
+    assert str(isos[0]) not in open_files(machine_of(shell.child))
     assert shell.power_off() == 0
 
 

@@ -18,7 +18,7 @@ import time
 import pexpect
 import pytest
 
-from conftest import LODGE, SOURCE, run, spawn
+from conftest import LODGE, SOURCE, machine_of, run, spawn
 from test_linux import Shell
 
 MIB = 1 << 20
@@ -197,14 +197,14 @@ def test_many_connections(guest, server, peer):
                 check=True, timeout=1800))
     for connect in both:
         connect(CONNECTIONS)
-    fds, memory = held(shell.child.pid)
+    fds, memory = held(machine_of(shell.child))
     for connect in both:
         connect(CONNECTIONS)
     deadline = time.monotonic() + 60
-    while held(shell.child.pid)[0] > fds and time.monotonic() < deadline:
+    while held(machine_of(shell.child))[0] > fds and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert held(shell.child.pid)[0] <= fds
-    assert held(shell.child.pid)[1] < memory + 32768
+    assert held(machine_of(shell.child))[0] <= fds
+    assert held(machine_of(shell.child))[1] < memory + 32768
     assert shell.power_off() == 0
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import spawn, status_of
+from conftest import machine_of, spawn, status_of
 from test_linux import BOOT, MIB, Shell, boot
 
 FIND = ("port() { for p in /sys/class/virtio-ports/*; do read -r n <$p/name; "
@@ -171,7 +171,7 @@ def test_a_full_disk_takes_the_port(linux):
 
 def ticks(shell):
     """Processor time that lodge has used so far."""
-    with open(f"/proc/{shell.child.pid}/stat", encoding="ascii") as stat:
+    with open(f"/proc/{machine_of(shell.child)}/stat", encoding="ascii") as stat:
         words = stat.read().rsplit(")", 1)[1].split()
     return int(words[11]) + int(words[12])
 
