@@ -16,7 +16,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest guest-drivers check sanitize bench soak fuzz sequences losses trips connections install dist deb clean
+.PHONY: all run guest guest-drivers check sanitize bench many soak fuzz sequences losses trips connections install dist deb clean
 .PHONY: help setup
 
 all: setup $(BUILD)/build.ninja
@@ -55,6 +55,12 @@ sanitize:
 		$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize \
 		MESON_SETUP="meson setup -Db_sanitize=address,undefined \
 		-Db_lundef=false" check
+
+# 200 machines kept by lodged, of which 50 run: what that takes.
+many:
+	@$(SETUP) build guest
+	@$(MAKE) --no-print-directory all guest
+	@bench/daemon.py --build $(BUILD) $(ARGS)
 
 bench:
 	@$(SETUP) build guest bench
@@ -137,6 +143,7 @@ help:
 	@echo "make check      run all tests (ARGS=\"--suite unit\": some)"
 	@echo "make sanitize   the same with address and undefined sanitizers"
 	@echo "make bench      measure beside QEMU and the host"
+	@echo "make many       200 machines kept, 50 of them running"
 	@echo "make soak       boot guests in a loop (ARGS=\"--count 1000\")"
 	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make sequences  run SEQUENCES=$(SEQUENCES) random programs on"

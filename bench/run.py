@@ -23,6 +23,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import daemon  # noqa: E402
 import debian  # noqa: E402
 import disks  # noqa: E402
 import fio  # noqa: E402
@@ -56,7 +57,7 @@ ALL_TESTS = (table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS +
              table.NET_TESTS + table.SHARE_TESTS)
 
 # What --only chooses from.
-PARTS = ['figures', 'debian', 'tests', 'disks', 'formats', 'images',
+PARTS = ['figures', 'debian', 'daemon', 'tests', 'disks', 'formats', 'images',
          'nets', 'pairs', 'shares']
 
 AT_PROMPT = 'memory beyond guest RAM, at the prompt'
@@ -386,6 +387,11 @@ def measure_debian(setup):
     return [figure('Debian to login', 's', '0.67 x QEMU', '', seconds)]
 
 
+def measure_daemon(setup):
+    """Rows for the figures; libvirt's are in QEMU's column."""
+    return daemon.measure(setup.build, setup.folder, say, figure)
+
+
 def figure(name, unit, goal, aim, values):
     return {'name': name, 'unit': unit, 'goal': goal, 'aim': aim,
             **{m: values.get(m) for m in ('native', 'qemu', 'lodge')}}
@@ -625,6 +631,8 @@ def measure(setup, args, about):
     figures = measure_figures(setup, rounds) if 'figures' in args.only else []
     if 'debian' in args.only:
         figures += measure_debian(setup)
+    if 'daemon' in args.only:
+        figures += measure_daemon(setup)
     disk_rows = measure_disks(setup, of_disks, rounds) if of_disks else []
     formats = measure_formats(setup, of_formats, rounds) if of_formats else []
     of_nets = chosen(table.NET_TESTS)

@@ -94,6 +94,7 @@ extern const struct command command_run;
 extern const struct command command_create;
 extern const struct command command_edit;
 extern const struct command command_clone;
+extern const struct command command_crashes;
 extern const struct command command_apply;
 extern const struct command command_export;
 extern const struct command command_start;

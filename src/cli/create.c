@@ -373,6 +373,12 @@ static int take_dry_run(void *config, const char *value)
 	return 0;
 }
 
+static int take_autostart_delay(void *config, const char *value)
+{
+	return put_number(config, "autostart-delay", "autostart_delay",
+			  value);
+}
+
 static int take_template(void *config, const char *value)
 {
 	return put(config, "template", json_true());
@@ -484,6 +490,9 @@ static const struct option_spec create_options[] = {
 	  take_autostart },
 	{ "autostart-order", "N", "before those of higher numbers (0)", false,
 	  take_autostart_order },
+	{ "autostart-delay", "SECONDS",
+	  "that the next one waits after it (0)", false,
+	  take_autostart_delay },
 	{ "template", NULL, "never to be started, only cloned", false,
 	  take_template },
 	{ "dry-run", NULL, "only look whether it could be", false,

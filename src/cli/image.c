@@ -3,6 +3,7 @@
  * lodge image: the images that machines are made of.
  */
 #include "cli/image.h"
+#include "cli/managed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,8 @@ static int run_remove(struct store *store, const struct image_args *args)
 		image_unknown(store, args->word[0]);
 		return MACHINE_FAILED;
 	}
+	if (managed_is_used("image remove", "images", args->word[0]))
+		return MACHINE_FAILED;
 	if (store_remove(store, args->word[0], &error)) {
 		cli_error("image remove: %s", error.text);
 		return MACHINE_FAILED;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/command.h"
 #include "cli/managed.h"
@@ -153,16 +154,36 @@ static json_t *sorted(json_t *list)
 	return result;
 }
 
+/* How its policy has it started again; "" when it does not. */
+static void describe_restarts(char *text, size_t size, const json_t *row)
+{
+	json_int_t next = number_of(row, "next_start");
+	json_int_t left = next - (json_int_t)time(NULL);
+	json_int_t count = number_of(row, "restarts");
+	size_t used = 0;
+
+	*text = '\0';
+	if (next)
+		used = (size_t)snprintf(text, size, "again in %lld s",
+					(long long)(left > 0 ? left : 0));
+	if (count)
+		snprintf(text + used, size - used, "%srestarted %lld time%s",
+			 used ? ", " : "", (long long)count,
+			 count == 1 ? "" : "s");
+}
+
 static void add_age(struct table *table, const json_t *row)
 {
 	const char *reason = text_of(row, "reason");
 	bool runs = json_object_get(row, "seconds");
-	char age[CLI_AGE] = "";
+	char age[CLI_AGE] = "", restarts[80];
 
 	if (runs)
 		cli_age(age, json_real_value(json_object_get(row, "seconds")));
-	table_cell(table, TABLE_PLAIN, "%s%s%s%s", age,
-		   runs && *reason ? ", " : "", reason,
+	describe_restarts(restarts, sizeof(restarts), row);
+	table_cell(table, TABLE_PLAIN, "%s%s%s%s%s%s", age,
+		   runs && *restarts ? ", " : "", restarts,
+		   (runs || *restarts) && *reason ? ", " : "", reason,
 		   json_is_false(json_object_get(row, "managed")) ?
 			   " (not kept)" : "");
 }

@@ -81,6 +81,7 @@ const struct command *const cli_commands[] = {
 	&command_start,	   &command_stop,	&command_rm,
 	&command_ps,	   &command_list,	&command_status,
 	&command_top,	   &command_events,	&command_console,
+	&command_crashes,
 
 	&command_exec,	   &command_shell,	&command_ssh,
 	&command_cp,	   &command_proxy,	&command_agent,

@@ -168,3 +168,41 @@ void managed_explain(const char *name, struct vmm_error *error)
 	json_decref(vm);
 	api_close(&client);
 }
+
+/* "web, db ..." */
+static void join_names(const json_t *list, char *names, size_t size)
+{
+	const json_t *use;
+	size_t i, used = 0;
+
+	json_array_foreach(list, i, use)
+		if (used + 80 < size)
+			used += (size_t)snprintf(
+				names + used, size - used, "%s%.63s",
+				used ? ", " : "",
+				json_string_value(
+					json_object_get(use, "vm_name")));
+	if (used + 80 >= size)
+		snprintf(names + used, size - used, " ...");
+}
+
+bool managed_is_used(const char *command, const char *kind, const char *name)
+{
+	struct api_client client;
+	struct vmm_error error;
+	char path[PATH_SIZE], names[300] = "";
+	json_t *answer;
+	int status;
+
+	if (strlen(name) > 200 || api_open(&client, API_IF_KEPT, &error))
+		return false;
+	snprintf(path, sizeof(path), "/v1/uses/%s?name=%s", kind, name);
+	answer = api_call(&client, "GET", path, NULL, &status, &error);
+	api_close(&client);
+	join_names(json_object_get(answer, "uses"), names, sizeof(names));
+	json_decref(answer);
+	if (*names)
+		cli_error("%s: %s is used by machines that are kept: %s; lodge "
+			  "rm or lodge edit them first", command, name, names);
+	return *names;
+}

@@ -45,6 +45,12 @@ json_t *managed_find(struct api_client *client, const char *name);
  */
 void managed_explain(const char *name, struct vmm_error *error);
 
+/*
+ * Whether kept machines use the thing of that name, one of "disks", "images"
+ * or "networks"; then it was told, by cli_error(), which.
+ */
+bool managed_is_used(const char *command, const char *kind, const char *name);
+
 /* Opens a connection, starting a lodged; an exit status after cli_error(). */
 int managed_open(struct api_client *client, const char *command,
 		 enum api_start start);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/table.h"
 #include "net/fabric.h"
@@ -515,6 +516,9 @@ static int run_delete(struct network_store *store, struct args *args)
 	struct net_error error;
 	struct network network;
 
+	if (network_store_find(store, args->word[0], &network, &error) == 0 &&
+	    managed_is_used("net delete", "networks", args->word[0]))
+		return MACHINE_FAILED;
 	if (network_store_remove(store, args->word[0], &error)) {
 		if (network_store_find(store, args->word[0], &network,
 				       &(struct net_error){ "" }) == 1)

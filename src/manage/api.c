@@ -444,7 +444,7 @@ static const struct api_route own_routes[] = {
 
 static const struct api_route *const tables[] = {
 	own_routes, api_vm_routes, api_metrics_routes, api_token_routes,
-	api_image_routes, api_job_routes,
+	api_image_routes, api_job_routes, api_uses_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

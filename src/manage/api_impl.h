@@ -16,7 +16,7 @@ struct api_route {
 
 /* A row of them, the last without a method. */
 extern const struct api_route api_vm_routes[], api_metrics_routes[],
-	api_token_routes[], api_image_routes[], api_job_routes[];
+	api_token_routes[], api_image_routes[], api_job_routes[], api_uses_routes[];
 
 /* The value of an argument; NULL: it is not there. */
 const char *api_arg(const struct api_call *call, const char *name);

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "manage/api_impl.h"
+#include "manage/crash.h"
 #include "manage/spec.h"
 #include "manage/vm.h"
 
@@ -47,6 +49,23 @@ static void get_vm(struct api_call *call)
 		answer_vm(call, 200, vm);
 	else
 		api_refuse(call, &problem);
+}
+
+static void get_crashes(struct api_call *call)
+{
+	struct problem problem;
+	struct vm *vm = find(call, &problem);
+	int folder = vm ? vm_folder(vm) : -1;
+
+	if (!vm) {
+		api_refuse(call, &problem);
+		return;
+	}
+	api_answer(call, 200, json_pack("{so}", "crashes",
+					folder < 0 ? json_array() :
+						     crash_list(folder)));
+	if (folder >= 0)
+		close(folder);
 }
 
 /* A member of the body: text; NULL when it is not there. -1: it is not one. */
@@ -416,6 +435,7 @@ const struct api_route api_vm_routes[] = {
 	{ "GET", "/v1/vms", ROLE_NONE, list_vms },
 	{ "POST", "/v1/vms", ROLE_ADMIN, create_vm },
 	{ "GET", "/v1/vms/{vm}", ROLE_VIEWER, get_vm },
+	{ "GET", "/v1/vms/{vm}/crashes", ROLE_OPERATOR, get_crashes },
 	{ "PATCH", "/v1/vms/{vm}", ROLE_ADMIN, edit_vm },
 	{ "DELETE", "/v1/vms/{vm}", ROLE_ADMIN, delete_vm },
 	{ "POST", "/v1/vms/{vm}/clone", ROLE_ADMIN, clone_vm },

@@ -164,7 +164,9 @@ int manager_store(struct manager *manager, struct vm *vm, const char *kind,
 	vm->row.spec = NULL;
 	if (rc)
 		vm->row.changed = changed;
-	else if (manager->on_event)
+	else
+		vm->row.listed = vm->row.generation;
+	if (!rc && manager->on_event)
 		manager->on_event(manager->on_event_ctx);
 	return rc;
 }
@@ -342,11 +344,21 @@ static int by_order(const void *a, const void *b)
 	return one < other ? -1 : one > other;
 }
 
+static void autostart_one(void *ctx)
+{
+	struct vm *vm = ctx;
+	struct problem problem;
+
+	if (vm->state == VM_STOPPED && !vm_start(vm, &problem))
+		host_log(HOST_LOG_ERROR, "machine %s: %s", vm->row.name,
+			 problem.text);
+}
+
+/* Each waits as long as those before it say, together. */
 static void autostart(struct manager *manager)
 {
 	struct vm **list = calloc(manager->count + 1, sizeof(struct vm *));
-	struct problem problem;
-	json_int_t order;
+	json_int_t order, wait = 0;
 	size_t count = 0;
 
 	for (size_t i = 0; list && i < manager->count; i++)
@@ -355,10 +367,18 @@ static void autostart(struct manager *manager)
 			list[count++] = manager->vm[i];
 	if (list)
 		qsort(list, count, sizeof(*list), by_order);
-	for (size_t i = 0; i < count; i++)
-		if (!vm_start(list[i], &problem))
-			host_log(HOST_LOG_ERROR, "machine %s: %s",
-				 list[i]->row.name, problem.text);
+	for (size_t i = 0; i < count; i++) {
+		struct vm *vm = list[i];
+
+		vm->autostart.fire = autostart_one;
+		vm->autostart.ctx = vm;
+		if (wait)
+			timer_set(&manager->timers, &vm->autostart,
+				  (uint64_t)wait * 1000);
+		else
+			autostart_one(vm);
+		wait += spec_autostart_delay(vm->config);
+	}
 	free(list);
 }
 

@@ -16,6 +16,7 @@
 
 #include "manage/flush.h"
 #include "manage/schema.h"
+#include "manage/uses.h"
 
 #define EVENTS_KEPT 100000
 #define BUSY_MS	    5000 /* for a look with other programs */
@@ -71,6 +72,7 @@ struct registry {
 	sqlite3 *db;
 	sqlite3_stmt *query[QUERIES];
 	struct flush *flush;
+	struct uses *uses;
 	int64_t last_event;
 	char path[PATH_MAX];
 };
@@ -84,6 +86,7 @@ void registry_close(struct registry *registry)
 	flush_close(registry->flush);
 	for (unsigned int i = 0; i < QUERIES; i++)
 		sqlite3_finalize(registry->query[i]);
+	uses_close(registry->uses);
 	sqlite3_close(registry->db);
 	free(registry);
 }
@@ -226,6 +229,15 @@ int registry_open(struct registry **out, const char *folder, bool *fresh,
 		registry_close(registry);
 		return -1;
 	}
+	registry->uses = uses_open(registry->db, problem);
+	if (!registry->uses || uses_fill(registry->uses)) {
+		if (registry->uses)
+			problem_set(problem, 500, "registry", "registry %s: %s",
+				    registry->path,
+				    sqlite3_errmsg(registry->db));
+		registry_close(registry);
+		return -1;
+	}
 	sqlite3_wal_hook(registry->db, committed, registry);
 	rc = flush_open(&registry->flush, registry->path);
 	if (rc) {
@@ -236,6 +248,11 @@ int registry_open(struct registry **out, const char *folder, bool *fresh,
 	}
 	*out = registry;
 	return 0;
+}
+
+struct uses *registry_uses(struct registry *registry)
+{
+	return registry->uses;
 }
 
 struct flush *registry_flush(struct registry *registry)
@@ -352,6 +369,7 @@ int registry_each_vm(struct registry *registry,
 		struct registry_vm vm = {
 			.spec = (char *)sqlite3_column_text(row, 2),
 			.generation = sqlite3_column_int64(row, 3),
+			.listed = sqlite3_column_int64(row, 3),
 			.created = sqlite3_column_int64(row, 7),
 			.changed = sqlite3_column_int64(row, 8),
 			.started = sqlite3_column_int64(row, 9),
@@ -410,6 +428,8 @@ int registry_put_vm(struct registry *registry, const struct registry_vm *vm,
 		bind_number(registry, Q_KEY_PUT, 3, time(NULL));
 		err = run(registry, Q_KEY_PUT);
 	}
+	if (!err && vm->listed != vm->generation)
+		err = uses_put(registry->uses, vm->id, vm->spec);
 	if (!err)
 		err = put_event(registry, event);
 	return finish(registry, err, event, problem);

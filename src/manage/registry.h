@@ -33,6 +33,7 @@ struct registry_vm {
 	char base[REGISTRY_ID_MAX + 1]; /* it stands on that one's disks; "" */
 	char *spec;	    /* a JSON object as text; see manage/spec.h */
 	int64_t generation; /* one more with each change of name or spec */
+	int64_t listed;	    /* generation that the uses are of; 0: none */
 	char state[16];	    /* see manage/lifecycle.h */
 	char run[REGISTRY_ID_MAX + 1]; /* names the last process; "": none */
 	char reason[REGISTRY_REASON_MAX]; /* how that ended; "" */
@@ -57,6 +58,9 @@ struct registry_event {
 int registry_open(struct registry **registry, const char *folder, bool *fresh,
 		  char kept[PROBLEM_TEXT_MAX], struct problem *problem);
 void registry_close(struct registry *registry);
+
+/* Which disks, images and networks machines use. */
+struct uses *registry_uses(struct registry *registry);
 
 /* What brings it to the disk. */
 struct flush *registry_flush(struct registry *registry);

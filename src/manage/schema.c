@@ -55,6 +55,20 @@ static const char *const steps[] = {
 	"  path TEXT NOT NULL,"
 	"  status INTEGER NOT NULL,"
 	"  detail TEXT);",
+	/* 4: what machines use; `made`: by lodged, and gone with the machine */
+	"CREATE TABLE disks ("
+	"  vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"
+	"  name TEXT NOT NULL, base TEXT, made INTEGER NOT NULL,"
+	"  PRIMARY KEY (vm, name)) WITHOUT ROWID;"
+	"CREATE TABLE images ("
+	"  vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"
+	"  name TEXT NOT NULL, PRIMARY KEY (vm, name)) WITHOUT ROWID;"
+	"CREATE TABLE networks ("
+	"  vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"
+	"  name TEXT NOT NULL, PRIMARY KEY (vm, name)) WITHOUT ROWID;"
+	"CREATE INDEX disks_name ON disks (name);"
+	"CREATE INDEX images_name ON images (name);"
+	"CREATE INDEX networks_name ON networks (name);",
 };
 
 #define STEPS ((int)(sizeof(steps) / sizeof(steps[0])))

@@ -462,6 +462,8 @@ static const struct setting settings[] = {
 	{ .name = "autostart", .kind = &flag_kind },
 	{ .name = "autostart_order", .kind = &number_kind,
 	  .min = 0, .max = 1000000 },
+	{ .name = "autostart_delay", .kind = &number_kind,
+	  .min = 0, .max = 3600 },
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -655,6 +657,11 @@ bool spec_autostart(const json_t *config, json_int_t *order)
 	*order = json_integer_value(json_object_get(config,
 						    "autostart_order"));
 	return json_is_true(json_object_get(config, "autostart"));
+}
+
+json_int_t spec_autostart_delay(const json_t *config)
+{
+	return json_integer_value(json_object_get(config, "autostart_delay"));
 }
 
 bool spec_has_label(const json_t *config, const char *label)

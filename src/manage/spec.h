@@ -32,6 +32,9 @@ json_t *spec_change(const json_t *config, const json_t *change,
 enum spec_restart spec_restart(const json_t *config);
 bool spec_autostart(const json_t *config, json_int_t *order);
 
+/* Seconds from its start to that of the next one. */
+json_int_t spec_autostart_delay(const json_t *config);
+
 /* Of the guest: processors, and bytes of memory. */
 unsigned int spec_cpus(const json_t *config);
 uint64_t spec_memory(const json_t *config);

@@ -41,6 +41,7 @@ void vm_free(struct vm *vm)
 	timer_stop(timers, &vm->connect);
 	timer_stop(timers, &vm->limit);
 	timer_stop(timers, &vm->restart);
+	timer_stop(timers, &vm->autostart);
 	vm_drop_calls(vm);
 	link_close(vm->link);
 	if (vm->process.pidfd >= 0)

@@ -27,6 +27,7 @@ struct vm {
 	struct timer connect; /* tries it again */
 	struct timer limit;   /* of a stop */
 	struct timer restart; /* by its policy */
+	struct timer autostart; /* after those before it */
 	struct vm_call *calls; /* requests to it */
 	struct process helper; /* removes its disk; pidfd -1: none */
 };

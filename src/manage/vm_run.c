@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/linux/loop.h"
+#include "manage/crash.h"
 #include "manage/ending.h"
 #include "manage/limiter.h"
 #include "manage/link.h"
@@ -126,6 +127,14 @@ static void sweep(const struct vm *vm)
 	close(folder);
 }
 
+/* One that ran and ended badly, not one that could not begin. */
+static void keep_crash(const struct vm *vm, int folder,
+		       const struct ending *ending)
+{
+	if (ending->failed && (ending->ran || vm->state != VM_STARTING))
+		crash_keep(folder, vm->row.run, ending->kind, ending->text);
+}
+
 static void process_ended(void *ctx, uint32_t events)
 {
 	struct vm *vm = ctx;
@@ -140,6 +149,7 @@ static void process_ended(void *ctx, uint32_t events)
 	vm->link = NULL;
 	vm_drop_calls(vm);
 	ending_find(&ending, folder, vm->row.run, process_end(&vm->process));
+	keep_crash(vm, folder, &ending);
 	if (folder >= 0)
 		close(folder);
 	sweep(vm);
@@ -460,6 +470,7 @@ static void take_up_dead(struct vm *vm, const char *last_run)
 	}
 	folder = vm_folder(vm);
 	ending_find(&ending, folder, vm->row.run, -1);
+	keep_crash(vm, folder, &ending);
 	if (folder >= 0)
 		close(folder);
 	sweep(vm);

@@ -49,6 +49,9 @@ struct console {
 	_Atomic bool lossless; /* processors wait, rather than output is lost */
 	_Atomic bool short_of_room; /* the stream refused some */
 	struct ring ring;
+	/* The last that the guest said, wherever it went. */
+	uint8_t last[CONSOLE_LAST];
+	uint64_t said;
 
 	/* Processors that wait for room. */
 	_Atomic bool full;
@@ -81,6 +84,8 @@ static void transmit(void *ctx, const uint8_t *data, unsigned int count)
 {
 	struct console *console = ctx;
 
+	for (unsigned int i = 0; i < count; i++)
+		console->last[console->said++ % CONSOLE_LAST] = data[i];
 	if (atomic_load(&console->broken))
 		return;
 	ring_put(&console->ring, data, count);
@@ -512,6 +517,28 @@ static void drain_until(struct console *console, uint64_t end)
 
 		poll(&out, 1, 50);
 	}
+}
+
+void console_tell_last(const struct console *console)
+{
+	uint64_t at = console->said > CONSOLE_LAST ?
+			      console->said - CONSOLE_LAST : 0;
+	bool begins = true;
+
+	if (console->kind != CONSOLE_SOCKET || !console->said)
+		return;
+	fprintf(stderr, "lodge: the last on its serial console:\n");
+	for (; at < console->said; at++) {
+		uint8_t byte = console->last[at % CONSOLE_LAST];
+
+		if (begins)
+			fprintf(stderr, "  | ");
+		begins = byte == '\n';
+		if (byte >= ' ' || byte == '\n' || byte == '\t')
+			fputc(byte, stderr);
+	}
+	if (!begins)
+		fputc('\n', stderr);
 }
 
 void console_close(struct console *console, uint64_t deadline_ns)

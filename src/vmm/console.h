@@ -31,6 +31,7 @@ enum console_kind {
 	CONSOLE_NONE,
 };
 
+#define CONSOLE_LAST 2048u /* bytes, for whoever asks after a crash */
 #define CONSOLE_KEPT 65536u
 
 struct console_config {
@@ -65,6 +66,12 @@ struct console;
 int console_open(struct console **console,
 		 const struct console_config *config,
 		 struct vmm_error *error);
+
+/*
+ * Prints the last CONSOLE_LAST bytes that went to a socket to standard error.
+ * Nothing writes any more.
+ */
+void console_tell_last(const struct console *console);
 
 /*
  * Writes what is left, until that host_monotonic_ns() time at most; gives the

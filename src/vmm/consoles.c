@@ -187,6 +187,11 @@ int consoles_open(struct consoles **out, const struct console_config *serial,
 	return open_ports(c, port);
 }
 
+void consoles_tell_last(const struct consoles *c)
+{
+	console_tell_last(c->serial.console);
+}
+
 void consoles_close(struct consoles *c)
 {
 	uint64_t deadline = host_monotonic_ns() + CLOSE_NS;

@@ -38,6 +38,9 @@ int consoles_open(struct consoles **consoles,
 		  const struct machine_port *port, unsigned int ports,
 		  struct vmm_error *error);
 
+/* console_tell_last() of the serial one. */
+void consoles_tell_last(const struct consoles *consoles);
+
 /* Writes what is left, for a second at most. NULL is fine. */
 void consoles_close(struct consoles *consoles);
 

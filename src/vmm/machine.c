@@ -692,6 +692,8 @@ static int finish(struct machine *machine, enum vm_request request)
 
 	/* Devices write to consoles from a thread of their own. */
 	vm_quiesce_devices(machine->vm);
+	if (request == VM_CRASH)
+		consoles_tell_last(machine->consoles);
 	/* Our lines come after the guest's, on a terminal given back. */
 	consoles_close(machine->consoles);
 	machine->consoles = NULL;

@@ -264,3 +264,51 @@ def test_lodged_is_killed(daemon, config, tmp_path):
         count *= 2
     for point in steps(count):
         kill(point)
+
+
+# --- what is used is not taken away ------------------------------------------------
+
+def test_uses(lodged, config):
+    path = config["disks"][0]["path"]
+    lodged.make("web", **config)
+    assert lodged.ask("GET", "/v1/uses/disks")["uses"] == [
+        {"name": path, "vm": lodged.vm("web")["id"], "vm_name": "web",
+         "made": False}]
+    assert clone(lodged, "web", "two").status == 200
+    uses = lodged.ask("GET", f"/v1/uses/disks?name={path}")["uses"]
+    assert [use["vm_name"] for use in uses] == ["two", "web"]
+    made = [use for use in lodged.ask("GET", "/v1/uses/disks")["uses"]
+            if use["made"]]
+    assert [use["base"] for use in made] == [path] * 2
+    result = lodged.cli("net", "create", "lab", "--subnet", "10.77.0.0/24")
+    assert result.returncode == 0, result.stderr
+    lodged.make("db", networks=[{"mode": "network=lab"}], image="debian")
+    assert lodged.ask("GET", "/v1/uses/networks?name=lab")["uses"][0][
+        "vm_name"] == "db"
+    assert lodged.ask("GET", "/v1/uses/images")["uses"][0]["name"] == "debian"
+    result = lodged.cli("net", "delete", "lab")
+    assert result.returncode == 1 and "kept: db;" in result.stderr
+    assert lodged.ask("PATCH", "/v1/vms/db", {"config": {"networks": None}}
+                      ).status == 200
+    assert lodged.ask("GET", "/v1/uses/networks")["uses"] == []
+    assert lodged.cli("net", "delete", "lab").returncode == 0
+    lodged.end()
+    assert lodged.start() == "ok"
+    assert len(lodged.ask("GET", "/v1/uses/disks")["uses"]) == 4
+    assert lodged.cli("rm", "--all").returncode == 0
+    for kind in "disks", "images", "networks":
+        assert lodged.ask("GET", f"/v1/uses/{kind}")["uses"] == []
+
+
+def test_an_image_that_a_machine_wants(lodged, tmp_path):
+    """Also one that was never started has it."""
+    image = tmp_path / "small.img"
+    image.write_bytes(bytes(MIB))
+    result = lodged.cli("image", "import", image, "--name", "small")
+    if result.returncode:
+        pytest.skip(result.stderr)
+    lodged.make("web", image="small")
+    result = lodged.cli("image", "remove", "small")
+    assert result.returncode == 1 and "kept: web;" in result.stderr
+    assert lodged.ask("DELETE", "/v1/vms/web?wait=60").status == 200
+    assert lodged.cli("image", "remove", "small").returncode == 0

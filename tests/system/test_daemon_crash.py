@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of runs that ended badly, and how machines are started again."""
+import contextlib
+import os
+import signal
+import sqlite3
+
+import pytest
+
+import tiny
+from conftest import ENGINE
+from daemon import LODGED, Daemon, wait_for
+
+pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
+
+IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
+CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
+
+
+@pytest.fixture
+def lodged(tmp_path):
+    daemon = Daemon(tmp_path)
+    assert daemon.start() == "ok"
+    yield daemon
+    daemon.clear()
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    def make(code=IDLE, name="idle"):
+        path = tmp_path / f"{name}.elf"
+        path.write_bytes(tiny.kernel(code))
+        return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
+    return make
+
+
+def crashes(lodged, name):
+    return lodged.ask("GET", f"/v1/vms/{name}/crashes")["crashes"]
+
+
+def test_a_crash_is_kept(lodged, kernel):
+    words = "panic: \x1b[2Jno root\nlodge: hello\n"
+    lodged.make("web", **kernel(tiny.text(words) + CRASH, "crash"))
+    assert crashes(lodged, "web") == []
+    lodged.say("web", "start")
+    lodged.wait_state("web", "stopped")
+    crash, = crashes(lodged, "web")
+    assert crash["kind"] == "crashed" and "triple fault" in crash["reason"]
+    assert "rip" in crash["log"].lower()
+    assert "  | panic: [2Jno root\n  | lodge: hello\n" in crash["log"]
+    assert crash["report"]["exit_reason"] == "crash"
+    # A second one, and its process killed: the newest first.
+    lodged.ask("PATCH", "/v1/vms/web", {"config": kernel()})
+    lodged.say("web", "start")
+    os.kill(lodged.vm("web")["pid"], signal.SIGKILL)
+    lodged.wait_state("web", "stopped")
+    assert [c["kind"] for c in crashes(lodged, "web")] == ["failed",
+                                                           "crashed"]
+    assert "signal 9" in crashes(lodged, "web")[0]["reason"]
+    result = lodged.cli("crashes", "web")
+    assert result.returncode == 0 and "no root" in result.stdout
+    assert "\x1b" not in result.stdout
+    # What was stopped, or never began, is none.
+    lodged.say("web", "start")
+    lodged.say("web", "stop", {"force": True})
+    lodged.ask("PATCH", "/v1/vms/web", {"config": {"kernel": "/none"}})
+    lodged.say("web", "start")
+    lodged.wait_state("web", "stopped")
+    assert len(crashes(lodged, "web")) == 2
+    assert lodged.cli("crashes", "none").returncode == 1
+
+
+def test_ten_are_kept(lodged, kernel):
+    lodged.make("web", **kernel(CRASH, "crash"))
+    for _ in range(12):
+        lodged.say("web", "start")
+        lodged.wait_state("web", "stopped")
+    assert len(crashes(lodged, "web")) == 10
+
+
+def test_ps_tells_of_restarts(lodged, kernel):
+    lodged.make("web", **kernel(CRASH, "crash"), restart="on-failure")
+    lodged.say("web", "start")
+
+    def told():
+        text = lodged.cli("ps").stdout
+        return "restarted" in text and "again in" in text
+    wait_for(told)
+    lodged.say("web", "stop")
+    assert lodged.ps()["web"]["restarts"] >= 1
+
+
+def test_autostart_with_a_delay(lodged, kernel):
+    """Those behind it wait."""
+    lodged.make("a", **kernel(), autostart=True, autostart_order=1,
+                autostart_delay=3600)
+    lodged.make("b", **kernel(), autostart=True, autostart_order=2)
+    lodged.make("c", **kernel(), autostart=True)
+    lodged.kill()
+    with contextlib.closing(
+            sqlite3.connect(lodged.data / "registry.db")) as registry:
+        registry.execute("UPDATE settings SET value = 'other' "
+                         "WHERE name = 'boot'")
+        registry.commit()
+    assert lodged.start() == "ok"
+    lodged.wait_state("a", "running")
+    lodged.wait_state("c", "running")
+    assert lodged.state("b") == "stopped"
+    assert lodged.say("b", "start").status == 200
