@@ -34,6 +34,7 @@ ROOMS = {
     'vmm': ['vm', 'x86', 'chip', 'virtio', 'device', 'board', 'disk',
             'engine', 'host/linux', 'net', 'share', 'vnc', 'agent'],
     'manage': ['image', 'disk', 'host/linux'],
+    'firecracker': ['host/linux'],
     'cli': ['vmm', 'disk', 'image', 'net', 'agent'],
 }
 
@@ -53,6 +54,8 @@ HEADERS = {
     'manage': ['vm/host.h', 'vmm/error.h', 'vmm/listener.h', 'vmm/nearest.h',
                'vmm/runtime.h',
                'vmm/unix_socket.h'],
+    'firecracker': ['vm/host.h', 'vmm/error.h', 'vmm/runtime.h',
+                    'vmm/unix_socket.h'],
     'cli': ['engine/engine.h', 'host/linux/data.h', 'host/linux/extension.h', 'host/linux/log.h',
             'host/linux/terminal.h', 'host/linux/thread.h', 'vm/host.h',
             'vm/memory.h', 'vm/vm.h'],

@@ -21,6 +21,7 @@ struct command_context {
 
 	/* What lodge run has in the program lodge; NULL in lodge-vm. */
 	int (*detached)(int argc, char **argv); /* --detach: the exit status */
+	int (*driven)(int argc, char **argv); /* --api-sock: likewise */
 	int (*split)(struct machine_config *config); /* see front.h */
 };
 
@@ -129,6 +130,7 @@ extern const struct command command_mirror;
 extern const struct command command_commit;
 extern const struct command command_rebase;
 extern const struct command command_job;
+extern const struct command command_firecracker;
 extern const struct command command_limit;
 extern const struct command command_disk;
 extern const struct command command_image;

@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/detached.h"
+#include "cli/firecracker.h"
 #include "cli/front.h"
 #include "cli/target.h"
 #include "cli/start.h"
@@ -98,7 +99,8 @@ const struct command *const cli_commands[] = {
 	&command_vm,
 
 	&command_host,	   &command_token,	&command_audit,
-	&command_completion, &command_version,	&command_help,
+	&command_firecracker, &command_completion, &command_version,
+	&command_help,
 };
 
 #define COMMANDS OPTION_COUNT(cli_commands)
@@ -126,7 +128,7 @@ static void print_usage(FILE *to)
 		if (group < sizeof(groups) / sizeof(groups[0]) &&
 		    groups[group].first == cli_commands[i])
 			fprintf(to, "\n%s:\n", groups[group++].title);
-		fprintf(to, "  %-10s %s\n", cli_commands[i]->name,
+		fprintf(to, "  %-11s %s\n", cli_commands[i]->name,
 			cli_commands[i]->summary);
 	}
 	fprintf(to, "\nlodge help COMMAND tells more about one; lodge run starts "
@@ -201,6 +203,7 @@ int main(int argc, char **argv)
 	const struct command_context context = {
 		.process_start = process_start_ns(),
 		.detached = detached_run,
+		.driven = firecracker_run,
 		.split = front_split,
 	};
 	const struct command *command;

@@ -207,10 +207,14 @@ static bool on_terminal(const struct run *run)
 	return console && isatty(STDIN_FILENO);
 }
 
-static bool is_detached(int argc, char **argv)
+/* Whether an option is there, with a value or without. */
+static bool is_given(int argc, char **argv, const char *option)
 {
+	size_t length = strlen(option);
+
 	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
-		if (!strcmp(argv[i], "--detach"))
+		if (!strncmp(argv[i], option, length) &&
+		    (!argv[i][length] || argv[i][length] == '='))
 			return true;
 	return false;
 }
@@ -288,8 +292,10 @@ int run_run(const struct command_context *context, int argc, char **argv)
 	};
 	int status;
 
-	if (context->detached && is_detached(argc, argv))
+	if (context->detached && is_given(argc, argv, "--detach"))
 		return context->detached(argc, argv);
+	if (context->driven && is_given(argc, argv, "--api-sock"))
+		return context->driven(argc, argv);
 	status = run_with(context, &run, argc, argv);
 
 	run_image_close(&run.image);

@@ -103,6 +103,12 @@ static int take_ephemeral(void *config, const char *value)
 }
 
 /* The program's main function has seen it; lodge-vm has no other process. */
+static int take_api_sock(void *config, const char *value)
+{
+	cli_error("run: --api-sock: is not for lodge-vm");
+	return -1;
+}
+
 static int take_detach(void *config, const char *value)
 {
 	cli_error("run: --detach: is for the program lodge");
@@ -490,6 +496,9 @@ static const struct option_spec run_options[] = {
 	{ "soft-cache", "SIZE",
 	  "most memory for code that the software processor\n"
 	  "keeps (64M for each processor)", false, take_soft_cache },
+	{ "api-sock", "PATH",
+	  "clients of the Firecracker API describe and drive the\n"
+	  "machine; see lodge help firecracker", false, take_api_sock },
 	{ "detach", NULL,
 	  "in the background, kept by lodged; print its name. Takes\n"
 	  "the options of lodge create as well", false, take_detach },
