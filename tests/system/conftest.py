@@ -11,9 +11,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import pexpect
 import pytest
@@ -42,11 +44,44 @@ def run(*args, timeout=60, **kwargs):
                           check=False, **kwargs)
 
 
+def is_gone(pid):
+    """Whether it has ended, waited for or not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+class Child(pexpect.spawn):
+    """lodge on a terminal. While it runs a machine it is two processes, of
+    which this one is not the machine; both are gone after kill and close."""
+
+    def wait_gone(self, pid):
+        end = time.monotonic() + 60
+        while pid != self.pid and not is_gone(pid):
+            assert time.monotonic() < end, "the machine goes on"
+            time.sleep(0.01)
+
+    def kill(self, sig):
+        machine = machine_of(self)
+        if sig == signal.SIGKILL and machine != self.pid:
+            os.kill(machine, sig)
+            self.wait_gone(machine)
+        else:
+            super().kill(sig)
+
+    def close(self, force=True):
+        machine = self.pid if self.closed else machine_of(self)
+        super().close(force)
+        self.wait_gone(machine)
+
+
 def spawn(*args, timeout=60, **kwargs):
     """lodge on a terminal of its own."""
-    child = pexpect.spawn(str(LODGE), [str(a) for a in args], timeout=timeout,
-                          encoding="utf-8", codec_errors="replace",
-                          dimensions=(24, 200), **kwargs)
+    child = Child(str(LODGE), [str(a) for a in args], timeout=timeout,
+                  encoding="utf-8", codec_errors="replace",
+                  dimensions=(24, 200), **kwargs)
     child.delaybeforesend = None
     return child
 

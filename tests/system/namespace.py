@@ -6,10 +6,9 @@ import os
 import shutil
 import subprocess
 
-import pexpect
 import pytest
 
-from conftest import LODGE, run
+from conftest import LODGE, Child, run
 from test_linux import Shell
 
 NUMBER = itertools.count()
@@ -52,7 +51,7 @@ class Namespace:
 
     def boot(self, *words, **kwargs):
         """A guest's shell."""
-        child = pexpect.spawn(
+        child = Child(
             self.words[0], [*self.words[1:], str(LODGE), *map(str, words)],
             timeout=120, encoding="utf-8", codec_errors="replace",
             dimensions=(24, 200), **kwargs)

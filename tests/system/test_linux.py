@@ -57,9 +57,9 @@ def test_profile(linux, tmp_path):
                      "--perf-map")
         code = shell.run("head -c 4000000 /dev/zero | sha256sum")
         assert code.startswith(hashlib.sha256(bytes(4000000)).hexdigest())
+        perf_map = pathlib.Path(f"/tmp/perf-{machine_of(shell.child)}.map")
         assert shell.power_off() == 0
         texts.append((tmp_path / name).read_text())
-        perf_map = pathlib.Path(f"/tmp/perf-{machine_of(shell.child)}.map")
         lines = perf_map.read_text().splitlines()
         perf_map.unlink()
         assert len(lines) > 1000
