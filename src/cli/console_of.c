@@ -155,7 +155,7 @@ static int run(const struct command_context *context, int argc, char **argv)
 
 const struct command command_console = {
 	.name = "console",
-	.summary = "connect to a kept machine's serial console",
+	.summary = "connect to a machine's serial console",
 	.run = run,
 	.synopsis = "NAME",
 	.about = "Connects this terminal to the serial console of a machine that is kept, "

@@ -173,6 +173,7 @@ static int check_image(struct run *run, int words, char **word)
 
 	if (words)
 		run->image.name = word[0];
+	run->image.ephemeral |= run->rm && words;
 	stray = run_image_stray(&run->image);
 	if (stray)
 		cli_error("run: --%s: goes with an image: lodge run IMAGE",

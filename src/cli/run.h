@@ -30,7 +30,7 @@ struct run {
 	struct cli_display display;
 	bool usb, no_usb; /* given */
 	bool serial; /* given */
-	bool no_agent;
+	bool no_agent, rm;
 	struct machine_port port[MACHINE_PORTS_MAX];
 	struct run_image image;
 	struct cli_nets nets;

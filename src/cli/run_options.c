@@ -102,6 +102,13 @@ static int take_ephemeral(void *config, const char *value)
 	return 0;
 }
 
+/* Without an image nothing is kept anyhow. */
+static int take_rm(void *config, const char *value)
+{
+	((struct run *)config)->rm = true;
+	return 0;
+}
+
 /* The program's main function has seen it; lodge-vm has no other process. */
 static int take_api_sock(void *config, const char *value)
 {
@@ -504,7 +511,7 @@ static const struct option_spec run_options[] = {
 	  "the options of lodge create as well", false, take_detach },
 	{ "rm", NULL,
 	  "keep nothing of it when it has ended: as --ephemeral,\n"
-	  "and with --detach as lodge rm", false, take_ephemeral },
+	  "and with --detach as lodge rm", false, take_rm },
 	{ "name", "NAME",
 	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
 	  take_name },
@@ -591,7 +598,8 @@ const struct command command_run = {
 		 "console on this\nterminal: Ctrl-A x stops it, Ctrl-A h lists "
 		 "the keys. It boots an image of lodge\nimage, with a disk of "
 		 "its own that is kept under the machine's name; without\n"
-		 "IMAGE and --kernel the default guest.",
+		 "IMAGE and --kernel the default guest. Ctrl-A d leaves it "
+		 "running in the background, where --detach begins.",
 	.examples = "lodge run\n"
 		    "lodge run debian --name web --memory 2G --publish 8080:80\n"
 		    "lodge run --kernel vmlinuz --initrd initrd.img --cpus 2\n"

@@ -128,6 +128,14 @@ def test_rm_when_lodged_was_killed(daemon, kernel):
     wait_for(lambda: not daemon.processes() and daemon.ps() == {})
 
 
+def test_rm_in_the_foreground(daemon, kernel):
+    """Nothing is kept of a kernel's machine, so that is right, too."""
+    result = daemon.cli("run", "--rm", "--name", "brief",
+                        *kernel(tiny.power_off()))
+    assert result.returncode == 0, result.stderr
+    assert daemon.ps() == {}
+
+
 # --- from a terminal ----------------------------------------------------------------
 
 def shell(daemon):
