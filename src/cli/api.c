@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cli/data.h"
+#include "cli/elsewhere.h"
 #include "host/linux/data.h"
 #include "vmm/runtime.h"
 
@@ -158,6 +159,13 @@ static int start_daemon(struct vmm_error *error)
 int api_open(struct api_client *client, enum api_start start,
 	     struct vmm_error *error)
 {
+	client->token[0] = '\0';
+	if (elsewhere()) {
+		client->fd = elsewhere_token(client->token, error) ?
+				     -1 :
+				     elsewhere_open(error);
+		return client->fd < 0 ? -1 : 0;
+	}
 	client->fd = connect_now();
 	if (client->fd >= 0)
 		return 0;
@@ -197,15 +205,20 @@ static int send_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-static int send_request(int fd, const char *method, const char *path,
-			const char *body)
+static int send_request(const struct api_client *client, const char *method,
+			const char *path, const char *body)
 {
-	char header[1024];
+	char header[1024 + ELSEWHERE_TOKEN_MAX];
+	int fd = client->fd;
 	int length = snprintf(header, sizeof(header),
 			      "%s %s HTTP/1.1\r\nHost: lodged\r\n"
 			      "Content-Type: application/json\r\n"
+			      "%s%s%s"
 			      "Content-Length: %zu\r\n\r\n",
-			      method, path, strlen(body));
+			      method, path,
+			      *client->token ? "Authorization: Bearer " : "",
+			      client->token, *client->token ? "\r\n" : "",
+			      strlen(body));
 
 	if (length < 0 || (size_t)length >= sizeof(header))
 		return -1;
@@ -286,7 +299,7 @@ json_t *api_call(struct api_client *client, const char *method,
 
 	json_decref(body);
 	*status = 0;
-	if (text && !send_request(client->fd, method, path, text))
+	if (text && !send_request(client, method, path, text))
 		reply = receive_answer(client->fd, status);
 	free(text);
 	answer = reply ? json_loads(reply, 0, NULL) : NULL;

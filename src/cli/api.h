@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client of lodged's API (docs/api/openapi.yaml), one request at a time,
- * over its Unix socket. Where no lodged runs, a private one is started.
+ * over its Unix socket, or that of another computer by TLS (elsewhere.h). Where
+ * no lodged of our own runs, a private one is started.
  */
 #ifndef LODGE_CLI_API_H
 #define LODGE_CLI_API_H
@@ -9,10 +10,12 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "cli/elsewhere.h"
 #include "vmm/error.h"
 
 struct api_client {
 	int fd;
+	char token[ELSEWHERE_TOKEN_MAX]; /* "": none */
 };
 
 enum api_start {

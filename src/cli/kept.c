@@ -248,7 +248,7 @@ static int run_ps(const struct command_context *context, int argc, char **argv)
 	running = json_array();
 	list = json_array();
 	rc = api_open(&client, API_IF_KEPT, &error);
-	if (rc >= 0 && remote_each(collect, running, &error))
+	if (rc >= 0 && !elsewhere() && remote_each(collect, running, &error))
 		rc = -1;
 	if (!rc) {
 		rc = kept_list(&client, running, list, &error);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/elsewhere.h"
 #include "cli/detached.h"
 #include "cli/firecracker.h"
 #include "cli/front.h"
@@ -67,12 +68,24 @@ static const struct command command_vm = {
 	.run = run_vm,
 };
 
+/* On the computer that --connect or LODGE_HOST names. */
+static bool works_there(const struct command *command)
+{
+	if (!elsewhere() || elsewhere_can(command->name))
+		return true;
+	cli_error("%s: works on this computer alone; leave out --connect, or "
+		  "unset LODGE_HOST", command->name);
+	return false;
+}
+
 static int run_vm(const struct command_context *context, int argc, char **argv)
 {
 	const struct command *verb;
 	int status;
 
 	verb = command_verb(&command_vm, argc, argv, &status);
+	if (verb && !works_there(verb))
+		return MACHINE_USAGE;
 	return verb ? verb->run(context, argc - 1, argv + 1) : status;
 }
 
@@ -132,7 +145,8 @@ static void print_usage(FILE *to)
 			cli_commands[i]->summary);
 	}
 	fprintf(to, "\nlodge help COMMAND tells more about one; lodge run starts "
-		    "a machine.\n");
+		    "a machine.\nMachines of another computer: lodge --connect "
+		    "https://HOST:PORT\n--token-file FILE COMMAND ...\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -207,9 +221,15 @@ int main(int argc, char **argv)
 		.split = front_split,
 	};
 	const struct command *command;
+	int taken;
 
 	/* A closed pipe is an error of a write, not the end. */
 	signal(SIGPIPE, SIG_IGN);
+	taken = elsewhere_take(argc - 1, argv + 1);
+	if (taken < 0)
+		return MACHINE_USAGE;
+	argc -= taken;
+	argv += taken;
 	if (argc < 2) {
 		print_usage(stderr);
 		return MACHINE_USAGE;
@@ -220,6 +240,8 @@ int main(int argc, char **argv)
 		return run_version(&context, 0, NULL);
 	command = find_command(argv[1]);
 	if (!command)
+		return MACHINE_USAGE;
+	if (!works_there(command))
 		return MACHINE_USAGE;
 	return command->run(&context, argc - 2, argv + 2);
 }

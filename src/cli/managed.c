@@ -112,6 +112,9 @@ static bool runs_plainly(const char *name, const json_t *vm)
 	struct vmm_error error;
 	struct remote remote;
 
+	/* Those elsewhere are reached by their lodged alone. */
+	if (elsewhere())
+		return false;
 	if (state && strcmp(state, "stopped") && strcmp(state, "waiting"))
 		return false;
 	if (remote_open(&remote, name, &error))
@@ -137,6 +140,10 @@ bool managed_say(const char *command, const char *name, const char *verb,
 					       json_incref(body), late);
 		json_decref(vm);
 		api_close(&client);
+	} else if (elsewhere()) {
+		cli_error("%s: %s", command, error.text);
+		*status = MACHINE_FAILED;
+		ours = true;
 	}
 	json_decref(body);
 	return ours;

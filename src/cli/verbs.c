@@ -402,7 +402,7 @@ const struct command command_start = {
 static void power_off_by_agent(const char *name)
 {
 	static const struct agent_patience patience = { BUTTON_TIMEOUT, NULL };
-	struct agent *agent = malloc(sizeof(*agent));
+	struct agent *agent = elsewhere() ? NULL : malloc(sizeof(*agent));
 	struct vmm_error error;
 	const uint8_t off = 0;
 

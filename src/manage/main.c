@@ -319,6 +319,9 @@ int main(int argc, char **argv)
 				 .tls.listener = -1 };
 	int status = take_options(&daemon, argc, argv);
 
+	/* For programs that we start: they are to work here. */
+	unsetenv("LODGE_HOST");
+
 	if (status < 0) {
 		status = serve(&daemon);
 		unix_socket_close(&daemon.socket);

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from conftest import LODGE
 from daemon import LODGED, LIMIT, Connection, Daemon, DOCUMENT, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
@@ -347,6 +348,52 @@ def test_certificates_of_clients(daemon, authority):
     assert answer.status == 403
     assert daemon.ask("DELETE", "/v1/tokens/alice").status == 200
     assert ask().status == 401
+
+
+def test_lodge_from_elsewhere(daemon, authority, tmp_path):
+    """The commands, on the machines of another computer's lodged."""
+    port = start_tls(daemon, authority)
+    secret = tmp_path / "token"
+    secret.write_text(make_token(daemon, "ci", "admin") + "\n")
+    (tmp_path / "other").mkdir(0o700)
+    env = {**daemon.env, "XDG_RUNTIME_DIR": str(tmp_path / "other"),
+           "XDG_DATA_HOME": str(tmp_path / "other")}
+
+    def lodge(*words, url=f"https://localhost:{port}", ca="ca", **more):
+        return subprocess.run(
+            [LODGE, "--connect", url, "--token-file", secret, "--ca",
+             authority / f"{ca}.pem", *words], env={**env, **more},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=LIMIT, check=False)
+    assert lodge("create", "web", "--label", "a").returncode == 0
+    assert daemon.state("web") == "stopped"
+    assert [vm["name"] for vm in json.loads(
+        lodge("ps", "--json").stdout)] == ["web"]
+    answer = lodge("pause", "web")
+    assert answer.returncode == 1 and "lodge start web" in answer.stderr
+    assert lodge("vm", "edit", "web", "--cpus", "2").returncode == 0
+    assert "created" in lodge("events").stdout
+    assert lodge("rm", "web").returncode == 0
+    assert "ci" in lodge("token", "list").stdout
+    # By variables as well, and by an address.
+    assert lodge("ps", url=f"https://127.0.0.1:{port}").returncode == 0
+    assert subprocess.run(
+        [LODGE, "ps"], env={**env, "LODGE_HOST": f"unix:{daemon.socket}"},
+        capture_output=True, timeout=LIMIT, check=False).returncode == 0
+    for words, status, text, more in (
+            (["exec", "web", "--", "true"], 2, "this computer alone", {}),
+            (["ps"], 1, "certificate", {"ca": "other"}),
+            (["stop", "web"], 1, "give https://", {"url": "ftp://x"}),
+            (["stop", "web"], 1, "port 1", {"url": "https://127.0.0.1:1"}),
+            (["stop", "web"], 1, "no machine web", {})):
+        result = lodge(*words, **more)
+        assert result.returncode == status and text in result.stderr, result
+        assert len(result.stderr.splitlines()) == 1
+    secret.write_text("lodge_00")
+    result = lodge("ps")
+    assert result.returncode == 1 and "lodge token create" in result.stderr
+    # Nothing was begun here.
+    assert not list((tmp_path / "other").rglob("registry.db"))
 
 
 def test_clients_that_hang_in_the_handshake(daemon, authority):
