@@ -17,7 +17,7 @@ SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
 .PHONY: all run guest guest-drivers check sanitize bench many soak fuzz sequences losses trips connections install dist deb clean
-.PHONY: help setup
+.PHONY: help rbd setup
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) programs
@@ -82,15 +82,15 @@ sequences:
 		--host
 
 losses:
-	@$(SETUP) build test
-	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja guest-drivers
 	@ninja -C $(BUILD) programs tests/disk/test-disk-losses \
 		tests/disk/test-disk-kills tests/system/kill-at
 	@$(BUILD)/tests/disk/test-disk-losses --points $(LOSSES)
 	@$(BUILD)/tests/disk/test-disk-kills --points $(KILLS)
 	@LODGE_KILLS=all LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
 		-p no:cacheprovider tests/system/test_kills.py \
-		tests/system/test_daemon_kills.py
+		tests/system/test_disk_boot.py tests/system/test_daemon_kills.py
 
 trips:
 	@$(SETUP) build test
@@ -104,6 +104,13 @@ connections:
 	@LODGE_CONNECTIONS=$(CONNECTIONS) LODGE_BUILD=$(BUILD) \
 		/usr/bin/python3 -m pytest -q -p no:cacheprovider \
 		-k many_connections tests/system/test_net.py
+
+rbd:
+	@$(SETUP) build guest test rbd
+	@$(MAKE) --no-print-directory all guest
+	@LODGE_CEPH=1 LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
+		-p no:cacheprovider tests/system/test_ceph.py \
+		tests/system/test_rbd.py $(ARGS)
 
 fuzz:
 	@$(SETUP) build test
@@ -154,6 +161,7 @@ help:
 	@echo "make trips      send a Debian to QEMU and back in each format"
 	@echo "make connections  open CONNECTIONS=$(CONNECTIONS) short ones"
 	@echo "                from a guest, and as many to it"
+	@echo "make rbd        try disks of a Ceph cluster that it starts here"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make dist       the source archive of the last commit, in"
 	@echo "                $(BUILD)/dist"

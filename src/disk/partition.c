@@ -46,13 +46,21 @@ static uint64_t gpt_end(struct disk_node *node)
 	return end ? end + 33 * SECTOR : 0;
 }
 
+/* The boot sector of a file system ends alike, but has code there. */
+static bool is_table(const uint8_t *mbr)
+{
+	for (unsigned int i = 0; i < MBR_ENTRIES; i++)
+		if (mbr[MBR_TABLE + i * MBR_ENTRY] & 0x7f)
+			return false;
+	return mbr[510] == 0x55 && mbr[511] == 0xaa;
+}
+
 uint64_t disk_partitions_end(struct disk_node *node)
 {
 	uint8_t mbr[SECTOR];
 	uint64_t end = 0;
 
-	if (disk_read_bytes(node, 0, mbr, sizeof(mbr)) || mbr[510] != 0x55 ||
-	    mbr[511] != 0xaa)
+	if (disk_read_bytes(node, 0, mbr, sizeof(mbr)) || !is_table(mbr))
 		return 0;
 	for (unsigned int i = 0; i < MBR_ENTRIES; i++) {
 		const uint8_t *entry = mbr + MBR_TABLE + i * MBR_ENTRY;

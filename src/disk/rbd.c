@@ -351,6 +351,9 @@ static void remote_close(struct disk_node *node)
 	pthread_mutex_destroy(&remote->growing);
 }
 
+static int remote_make_writable(struct disk_node *node,
+				struct disk_error *error);
+
 static const struct disk_driver rbd_driver = {
 	.name = "rbd",
 	.title = "RBD",
@@ -364,6 +367,7 @@ static const struct disk_driver rbd_driver = {
 	.discard = remote_discard,
 	.flush = remote_flush,
 	.remove = remote_remove,
+	.make_writable = remote_make_writable,
 	.allocated = remote_allocated,
 	.resize = remote_resize,
 };
@@ -561,6 +565,44 @@ static int open_image(struct remote *remote, const struct rbd_address *address,
 	remote->counts = features & RBD_FEATURE_FAST_DIFF;
 	return how->unlocked || how->readonly ? 0
 					      : lock(remote, features, error);
+}
+
+/* A second time, with the lock; then the first goes. */
+static int open_wide(struct remote *remote, const struct rbd_address *address,
+		     struct disk_error *error)
+{
+	rbd_image_t narrow = remote->image;
+	uint64_t features = 0;
+	int result;
+
+	if (address->snapshot)
+		return disk_error_set(error, -EROFS, "is a snapshot, which "
+				      "keeps what it has");
+	result = rbd_open(remote->pool, address->image, &remote->image, NULL);
+	if (result) {
+		remote->image = narrow;
+		return disk_error_set(error, result, "%s", strerror(-result));
+	}
+	rbd_get_features(remote->image, &features);
+	result = lock(remote, features, error);
+	rbd_close(result ? remote->image : narrow);
+	if (result)
+		remote->image = narrow;
+	else
+		remote->node.readonly = false;
+	return result;
+}
+
+static int remote_make_writable(struct disk_node *node,
+				struct disk_error *error)
+{
+	struct rbd_address address;
+	int result = rbd_address_parse(&address, node->name, error);
+
+	if (!result)
+		result = open_wide(remote_of(node), &address, error);
+	rbd_address_free(&address);
+	return result;
 }
 
 static int make_image(struct remote *remote, const struct rbd_address *address,

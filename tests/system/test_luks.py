@@ -115,7 +115,7 @@ def test_children_of_encrypted_images(tmp_path, word, kind):
         good(*create, *backing)
         good("compare", *secrets, top, model)
         facts = json.loads(good("info", "--json", *secrets, top))
-        assert facts["details"]["backing"] == base
+        assert facts["details"]["backing"].lstrip("./") == base
         good("check", *secrets, top)
     top = tmp_path / "top.qcow2"
     refused(disk("create", "--backing", base, top), 1, "--backing-secret")

@@ -206,6 +206,37 @@ def test_an_overlay(tmp_path, pool):
     refused(run("disk", "commit", "--folder", below, top), 1, "snapshot")
 
 
+def md5_of(path):
+    with open(path, "rb") as image:
+        return subprocess.run(["md5sum"], stdin=image, capture_output=True,
+                              check=True, text=True).stdout.split()[0]
+
+
+def test_a_running_machine_commits(linux, tmp_path, pool):
+    """Into the image of the cluster, which it has alone from then on; a
+    snapshot keeps what it has."""
+    below, top = address(pool), tmp_path / "top.qcow2"
+    good("create", top, "--backing", below)
+    shell = boot(linux, "--name", "web", "--disk", f"{top},folder={below}")
+    copy_random(shell, "/dev/vda")
+    result = run("commit", "web")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not top.exists()
+    shell.run("dd if=/dev/urandom of=/dev/vda bs=64k count=9 seek=100 "
+              "conv=fsync 2>/dev/null")
+    refused(run("disk", "resize", below, "40M"), 1, "in use")
+    seen = shell.run("md5sum < /dev/vda").split()[0]
+    assert shell.power_off() == 0
+    assert md5_of(pool / "image") == seen
+    shutil.copy(pool / "image", pool / "image@s1")
+    below = address(pool, "image@s1")
+    good("create", top, "--backing", below)
+    shell = boot(linux, "--name", "web", "--disk", f"{top},folder={below}")
+    refused(run("commit", "web"), 1, "is a snapshot")
+    assert shell.run("md5sum < /dev/vda").split()[0] == seen
+    assert shell.power_off() == 0
+
+
 def test_attach_and_mirror(tmp_path, pool, make_kernel):
     source = fill(tmp_path / "a.img", MIB, 3)
     fill(pool / "other", MIB, 3, seed=4)
