@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -92,6 +93,19 @@ def machine_of(child):
     behind = subprocess.run(["pgrep", "-P", str(child.pid), "-x", "lodge"],
                             capture_output=True, text=True, check=False)
     return int((behind.stdout.split() or [child.pid])[0])
+
+
+def kill(child):
+    """kill -9 of a spawned lodge, which on a terminal has its machine in a
+    process of its own; both are gone then."""
+    path = f"/proc/{child.pid}/task/{child.pid}/children"
+    with open(path, encoding="ascii") as file:
+        machines = [os.pidfd_open(int(pid)) for pid in file.read().split()]
+    child.kill(signal.SIGKILL)
+    for machine in machines:
+        select.select([machine], [], [])
+        os.close(machine)
+    child.close()
 
 
 def shown(words):

@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 
-from conftest import LODGE, run
+from conftest import LODGE, kill, run
 from test_disk import copy_random
 from test_disk_tool import MIB, digest, fill, good
 from test_linux import boot
@@ -182,8 +182,7 @@ def test_a_guest_and_a_kill(cluster, tmp_path, linux):
     shell.run("blkdiscard -o 8388608 -l 1048576 /dev/vda")
     refused(run("disk", "resize", address(cluster, "guest"), "64M"), 1,
             "is in use by")
-    shell.child.kill(9)
-    shell.child.wait()
+    kill(shell.child)
     exported(cluster, "guest", tmp_path / "out")
     with open(tmp_path / "out", "rb") as file:
         file.seek(16 * MIB)

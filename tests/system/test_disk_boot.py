@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import APPEND, BUILD, ENGINE, run, spawn, status_of
+from conftest import APPEND, BUILD, ENGINE, kill, run, spawn, status_of
 from test_disk_tool import good
 from test_firmware import needs_bios
 from test_linux import Shell
@@ -91,8 +91,7 @@ def test_files_survive_a_kill(disks):
                              "count=40 2>/dev/null; sync; echo on'ce'; done")
         for _ in range(3):
             shell.child.expect("once")
-        shell.child.kill(9)
-        shell.child.wait()
+        kill(shell.child)
         for disk in disks:
             assert run("disk", "check", disk).returncode in (0, 4)
             good("check", "--repair", disk)

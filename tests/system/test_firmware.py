@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import ENGINE, run, shown, spawn, status_of
+from conftest import ENGINE, kill, run, shown, spawn, status_of
 
 BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 UEFI = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -106,8 +106,7 @@ def test_uefi_shell_and_its_variables(tmp_path):
     child.expect("Shell> ")
     child.send("set other too\r")
     child.expect("Shell> ")
-    child.kill(9)
-    child.close()
+    kill(child)
     child = boot_shell("--uefi-vars", name)
     child.send("set other\r")
     child.expect(r"other [^\r]*too")
@@ -134,8 +133,7 @@ def test_uefi_variables_survive_kills(tmp_path):
         child.expect("any other key to continue")
         child.send("\r")
         child.expect(f"at {count}\\.")
-        child.kill(9)
-        child.close()
+        kill(child)
     child = boot_shell("--uefi-vars", name)
     child.send("set kept\r")
     child.expect(r"kept [^\r]*\d+-[x\s]{400,}-end")

@@ -4,11 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 
 import pytest
 
-from conftest import BUILD, ENGINE, run, spawn, status_of, store
+from conftest import BUILD, ENGINE, kill, run, spawn, status_of, store
 
 
 def info(where, name="debian"):
@@ -70,8 +69,7 @@ class Machine:
     def kill(self):
         """As a loss of power: what was synced is there."""
         self("sync")
-        self.child.kill(signal.SIGKILL)
-        self.child.wait()
+        kill(self.child)
 
 
 def test_debian_by_kernel_uefi_and_bios(debian, tmp_path):

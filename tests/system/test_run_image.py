@@ -4,14 +4,13 @@ here are tiny; test_image.py has a real one."""
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
 import tiny
-from conftest import BUILD, ENGINE, LODGE, run, spawn, status_of
+from conftest import BUILD, ENGINE, LODGE, kill, run, spawn, status_of
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE somebody@somewhere"
 
@@ -186,8 +185,7 @@ def test_a_killed_ephemeral_machine_is_cleared_away(place):
     assert len(left) == 1
     # It runs, so its image stays.
     refused(place.image_command("remove", "tiny"), 1, "in use")
-    child.kill(signal.SIGKILL)
-    child.wait()
+    kill(child)
     assert place.image_command("remove", "tiny").returncode == 0
     assert os.listdir(place.machines) == []
 
