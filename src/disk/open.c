@@ -542,6 +542,10 @@ int disk_create_backing(struct disk_node **backing,
 				      "encrypted; name the file of its "
 				      "passphrase: --backing-secret FILE",
 				      how->backing);
+	if (result == -ENOENT && !disk_is_address(how->backing))
+		return disk_error_set(error, result, "its backing file %s is "
+				      "missing; it is found from the new "
+				      "image's folder", how->backing);
 	return result;
 }
 

@@ -238,6 +238,10 @@ static int try_once(struct transfer *t)
 	if (!*t->why)
 		snprintf(t->why, sizeof(t->why), "%s",
 			 curl_easy_strerror(code));
+	if (status == 404 || status == 410)
+		snprintf(t->why, sizeof(t->why), "there is no such file (%ld); "
+			 "if it has moved, pull its new address with "
+			 "--checksum", status);
 	if (status == 416) /* what is here is longer than what is there */
 		begin_anew(t);
 	return passes(code, status) ? -EAGAIN : -EIO;

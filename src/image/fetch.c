@@ -132,13 +132,18 @@ static int open_partial(struct store *store, const char *url,
 		return fail(error, store->path, -errno);
 	if (!flock(partial->fd, LOCK_EX | LOCK_NB))
 		return 0;
+	close(partial->fd);
+	partial->fd = -1;
 	disk_error_set(error, -EBUSY, "another lodge gets it right now; wait "
 		       "for that");
 	return -1;
 }
 
+/* Of one that has nothing nothing is left in any case. */
 static void close_partial(struct partial *partial, bool forget)
 {
+	if (partial->fd >= 0 && !lseek(partial->fd, 0, SEEK_END))
+		forget = true;
 	if (forget && partial->fd >= 0) {
 		unlinkat(partial->folder, partial->name, 0);
 		unlinkat(partial->folder, partial->record, 0);
@@ -279,8 +284,9 @@ static int expect(const struct fetch *fetch, char checksum[CHECKSUM_MAX],
 	close(list.fd);
 	if (found)
 		return 0;
-	disk_error_set(error, -ENOENT, "%.200s: has no checksum of %.60s",
-		       source->sums, name);
+	disk_error_set(error, -ENOENT, "%.120s: has no checksum of %.60s; "
+		       "pull it by its address with --checksum", source->sums,
+		       name);
 	return -1;
 }
 
@@ -304,8 +310,8 @@ static int verify(const struct fetch *fetch, const struct partial *partial,
 		return 0;
 	}
 	disk_error_set(error, -EBADMSG, "%.120s: has the checksum %.24s... and "
-		       "not %.24s...; it was not kept", partial->url, is,
-		       checksum);
+		       "not %.24s...; it was not kept, try again later",
+		       partial->url, is, checksum);
 	return 1;
 }
 

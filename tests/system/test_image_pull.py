@@ -442,8 +442,20 @@ def test_the_catalogue(server, place, tmp_path, qcow2):
                           env=place.env).stdout)
     assert told["system"] == "Tiny 1"
     assert told["size"] == len(DATA)
-    refused(place.pull("none", *with_it), 1, "no checksum of tiny.qcow2")
-    refused(place.pull("gone", *with_it), 1, "404")
+    server.files["/OLD"] = f"{'0' * 64}  tiny.qcow2\n".encode()
+    mine.write_text(json.dumps([
+        *json.loads(mine.read_text()),
+        {"name": "old", "sums": f"{server.url}/OLD", **entry},
+        {"name": "moved", "sums": f"{server.url}/SUMS", **entry,
+         "url": f"{server.url}/other.qcow2"}]))
+    refused(place.pull("none", *with_it), 1, "no checksum of tiny.qcow2",
+            "--checksum")
+    refused(place.pull("gone", *with_it), 1, "404", "--checksum")
+    refused(place.pull("moved", *with_it), 1, "other.qcow2", "404",
+            "has moved")
+    refused(place.pull("old", *with_it), 1, "has the checksum", "not sha256:0",
+            "not kept", "try again")
+    assert place.partial() == []
     refused(place.pull("tini", *with_it), 2, "did you mean tiny?")
     refused(place.pull("tiny", *with_it), 1, "--replace")
     assert place.pull("tiny", "--replace", *with_it).returncode == 0
