@@ -8,6 +8,7 @@
 #define LODGE_CLI_COMMAND_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ struct machine_config;
 /* What a command gets of the process that it runs in. */
 struct command_context {
 	uint64_t process_start; /* host_monotonic_ns() time, estimated */
+
+	bool sandbox; /* unless --sandbox says something else */
 
 	/* What lodge run has in the program lodge; NULL in lodge-vm. */
 	int (*detached)(int argc, char **argv); /* --detach: the exit status */

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/target.h"
 #include "engine/engine.h"
+#include "host/linux/jail.h"
 #include "vmm/machine.h"
 
 #define GIB 1073741824.0
@@ -148,6 +149,15 @@ static json_t *io_uring(void)
 	return json_pack("{sb ss}", "usable", fd >= 0, "why", why);
 }
 
+static json_t *sandbox(void)
+{
+	const int spaces = jail_probe();
+
+	return json_pack("{si sb ss}", "landlock", jail_landlock(),
+			 "namespaces", !spaces, "why",
+			 spaces ? strerror(-spaces) : "");
+}
+
 static json_t *all_engines(void)
 {
 	json_t *list = json_array();
@@ -199,6 +209,18 @@ static void print_engines(const json_t *host)
 	       *why ? ": " : "", why);
 }
 
+static void print_sandbox(const json_t *sandbox)
+{
+	const char *why = text_of(sandbox, "why");
+
+	printf("%-14ssystem calls, ", "sandbox");
+	if (number_of(sandbox, "landlock"))
+		printf("Landlock %lld", number_of(sandbox, "landlock"));
+	else
+		printf("no Landlock");
+	printf("%s%s\n", *why ? "; no namespaces: " : ", namespaces", why);
+}
+
 static void print_host(const json_t *host)
 {
 	const json_t *cpus = json_object_get(host, "processors");
@@ -221,6 +243,7 @@ static void print_host(const json_t *host)
 	       number_of(huge, "reserved"), number_of(huge, "size") / 1024,
 	       number_of(huge, "free"));
 	print_use("io_uring", json_object_get(host, "io_uring"));
+	print_sandbox(json_object_get(host, "sandbox"));
 	print_engines(host);
 }
 
@@ -233,9 +256,10 @@ static int run_host(const struct command_context *context, int argc,
 
 	if (target_take(&target, &command_host, argc, argv, &status))
 		return status;
-	host = json_pack("{so so so so so so}", "processors", processors(),
+	host = json_pack("{so so so so so so so}", "processors", processors(),
 			 "memory", memory(), "huge_pages", huge_pages(),
-			 "io_uring", io_uring(), "engines", all_engines(),
+			 "io_uring", io_uring(), "sandbox", sandbox(),
+			 "engines", all_engines(),
 			 "auto", automatic());
 	if (!host) {
 		cli_error("host: what it tells is not UTF-8");

@@ -288,6 +288,7 @@ int run_run(const struct command_context *context, int argc, char **argv)
 			.engine = "auto",
 			.serial.kind = CONSOLE_STDIO,
 			.reboot = true,
+			.sandbox = context->sandbox,
 			.process_start = context->process_start,
 		},
 	};

@@ -12,6 +12,7 @@
 #include "cli/image.h"
 #include "cli/option.h"
 #include "disk/driver.h"
+#include "image/folder.h"
 #include "image/ssh_key.h"
 
 #define MIB	       ((uint64_t)1 << 20)
@@ -268,6 +269,10 @@ int run_image_open(struct run_image *run, struct machine_config *machine,
 		machine->account = run->instance.user;
 	add_disks(run, machine, disk);
 	fill_machine(run, machine);
+	machine->folder = run->instance.path;
+	machine->aside = run->aside;
+	snprintf(run->aside, sizeof(run->aside), "%s/machines/" FOLDER_GONE,
+		 run->store.path);
 	return 0;
 }
 

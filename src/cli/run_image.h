@@ -26,6 +26,7 @@ struct run_image {
 	struct instance instance;
 	char *user_data, *agent, *agent_hook;
 	char kernel[PATH_MAX], initrd[PATH_MAX];
+	char aside[PATH_MAX]; /* see struct machine_config */
 	char machines[PATH_MAX]; /* folder of them in the store */
 };
 

@@ -416,6 +416,17 @@ static int take_lease(void *config, const char *value)
 	return -1;
 }
 
+static int take_sandbox(void *config, const char *value)
+{
+	struct run *run = config;
+
+	run->machine.sandbox = !strcmp(value, "on");
+	if (run->machine.sandbox || !strcmp(value, "off"))
+		return 0;
+	cli_error("run: --sandbox %s: give on or off", value);
+	return -1;
+}
+
 static int take_testdev(void *config, const char *value)
 {
 	((struct run *)config)->machine.testdev = true;
@@ -575,6 +586,10 @@ static const struct option_spec run_options[] = {
 	  false, take_identity },
 	{ "lease", "FD", "keep a descriptor, a lock perhaps, to the end",
 	  false, take_lease },
+	{ "sandbox", "on|off",
+	  "keep the machine's process from everything that is\n"
+	  "not its own (off; on for machines that are kept)", false,
+	  take_sandbox },
 	{ "testdev", NULL, "add the device of CPU test kernels", false,
 	  take_testdev },
 	{ "log-level", "error|warn|info|debug", "error, warn, info or debug (warn)", false,

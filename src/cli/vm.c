@@ -16,6 +16,7 @@ int main(int argc, char **argv)
 {
 	const struct command_context context = {
 		.process_start = process_start_ns(),
+		.sandbox = true,
 	};
 
 	/* A closed pipe is an error of a write, not the end. */

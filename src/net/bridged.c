@@ -10,11 +10,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/linux/jail.h"
 #include "host/linux/thread.h"
 #include "net/fabric.h"
 #include "net/tap.h"
@@ -29,6 +32,7 @@ struct bridged {
 	struct thread thread;
 	_Atomic bool ending;
 	int wake;  /* eventfd */
+	bool guarded;
 	int links; /* netlink: readable when some interface has changed */
 };
 
@@ -48,7 +52,9 @@ static void mend(struct bridged *b)
 {
 	struct net_error error;
 
-	if (fabric_reconcile(&b->store, b->fabric.network.name, &error))
+	if (jail_entered())
+		jail_help(BRIDGED_MEND, b->fabric.network.name);
+	else if (fabric_reconcile(&b->store, b->fabric.network.name, &error))
 		host_log(HOST_LOG_WARN, "network %s: %s",
 			 b->fabric.network.name, error.text);
 }
@@ -108,6 +114,8 @@ void bridged_watch(struct bridged *b)
 {
 	int err;
 
+	if (b->guarded)
+		return;
 	b->links = open_links();
 	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = b->wake < 0 ? -errno : thread_start(&b->thread, "net-bridged",
@@ -115,6 +123,37 @@ void bridged_watch(struct bridged *b)
 	if (err)
 		host_log(HOST_LOG_ERROR, "network %s: %s",
 			 b->fabric.network.name, strerror(-err));
+}
+
+/* --- from outside a sandbox -------------------------------------------------------- */
+
+int bridged_mend(const char *name)
+{
+	struct network_store store;
+	struct net_error error;
+	int failed;
+
+	if (network_store_open(&store, &error))
+		return EIO;
+	failed = fabric_reconcile(&store, name, &error);
+	network_store_close(&store);
+	return failed ? EIO : 0;
+}
+
+int bridged_guard(const char *name)
+{
+	struct bridged b = { .wake = -1, .use.fd = -1, .use.folder = -1 };
+	struct network network;
+	struct net_error error;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (network_store_open(&b.store, &error) ||
+	    network_store_find(&b.store, name, &network, &error))
+		return EIO;
+	fabric_name(&b.fabric, &network, b.store.path);
+	b.links = open_links();
+	watch(&b);
+	return 0;
 }
 
 /* --- joining and leaving ------------------------------------------------------------ */
@@ -192,6 +231,7 @@ int bridged_join(struct bridged **out, const struct net_config *config,
 	}
 	if (!failed) {
 		plan_tap(b, config, plan);
+		b->guarded = config->guarded;
 		*out = b;
 		return 0;
 	}

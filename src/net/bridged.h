@@ -20,6 +20,16 @@ struct tap_plan;
 int bridged_join(struct bridged **bridged, const struct net_config *config,
 		 struct tap_plan *plan, struct net_error *error);
 
+/*
+ * What a machine's process does not do for itself in its sandbox, but has done
+ * outside by a broker: mending a network, and watching over one until the
+ * parent process ends. 0 or an errno.
+ */
+#define BRIDGED_MEND  "mend"
+#define BRIDGED_GUARD "guard"
+int bridged_mend(const char *network);
+int bridged_guard(const char *network);
+
 /* When the tap is there. */
 void bridged_watch(struct bridged *bridged);
 

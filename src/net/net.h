@@ -57,6 +57,7 @@ struct net_config {
 	const struct net_publish *publish;
 	unsigned int publishes;
 	const char *machine; /* its name */
+	bool guarded; /* another process mends its network */
 };
 
 struct net_option {

@@ -388,21 +388,16 @@ bool tap_device_up(struct tap_device *d)
 {
 	struct ifreq ifr = { 0 };
 	char forget[4096];
-	int fd, up;
+	const int fd = d->watch; /* of the network that it was opened in */
 
 	while (d->watch >= 0 && (recv(d->watch, forget, sizeof(forget), 0) >= 0 ||
 				 errno == ENOBUFS))
 		;
 	if (d->watch < 0)
 		return true;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return true;
 	ifr.ifr_ifindex = (int)d->index; /* its name may have changed */
-	up = !ioctl(fd, SIOCGIFNAME, &ifr) && !ioctl(fd, SIOCGIFFLAGS, &ifr) &&
-	     (ifr.ifr_flags & IFF_UP);
-	close(fd);
-	return up;
+	return !ioctl(fd, SIOCGIFNAME, &ifr) &&
+	       !ioctl(fd, SIOCGIFFLAGS, &ifr) && (ifr.ifr_flags & IFF_UP);
 }
 
 void tap_device_offer(const struct tap_device *d, unsigned int can)

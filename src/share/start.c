@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "host/linux/extension.h"
+#include "host/linux/jail.h"
 
 static int fail(struct share_error *error, const char *folder, const char *why)
 {
@@ -110,6 +111,10 @@ int start_server(const struct share_config *config, struct start_result *result,
 	char program[2 * PATH_MAX];
 	int fd[3] = { -1, -1, -1 }, life[2] = { -1, -1 }, rc;
 
+	if (jail_entered())
+		return fail(error, config->folder, "a machine in its sandbox "
+			    "starts no server; stop it, and give the folder "
+			    "with --share");
 	if (!extension_program("share", program, sizeof(program)))
 		return fail(error, config->folder, "needs the program "
 			    "lodge-share, which is not installed");

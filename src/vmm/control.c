@@ -390,6 +390,11 @@ int control_open(struct control **out, const char *name, bool any,
 	return 0;
 }
 
+int control_socket(const struct control *control)
+{
+	return control->socket.fd;
+}
+
 const char *control_name(const struct control *control)
 {
 	return control->socket.name;

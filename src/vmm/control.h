@@ -60,6 +60,9 @@ int control_open(struct control **control, const char *name, bool any,
 		 struct vmm_error *error);
 
 /* The name that it took. */
+/* The socket that it listens at. */
+int control_socket(const struct control *control);
+
 const char *control_name(const struct control *control);
 
 /* Serves on `loop`. 0 or a negative errno. */

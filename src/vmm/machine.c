@@ -21,6 +21,7 @@
 #include "vmm/drives.h"
 #include "vmm/guest_agent.h"
 #include "vmm/hotplug.h"
+#include "vmm/isolate.h"
 #include "vmm/media.h"
 #include "vmm/outfile.h"
 #include "vmm/report.h"
@@ -64,6 +65,7 @@ struct machine {
 	int signals; /* signalfd, or -1 */
 	sigset_t old_mask;
 	struct profile profile;
+	struct isolate isolate;
 	struct pause pause;
 	struct stall stall;
 	struct disks disks;
@@ -545,6 +547,7 @@ static int set_up(struct machine *machine)
 	if (config->vnc.where &&
 	    vnc_server_open(&machine->vnc, &config->vnc, machine->error))
 		return -1;
+	machine->nets.guarded = config->sandbox;
 	if (open_control(machine) || open_vsock(machine) ||
 	    shares_open(&machine->shares, config->share, config->shares,
 			config->cpus, machine->error) ||
@@ -562,6 +565,23 @@ static int set_up(struct machine *machine)
 	    profile_start(&machine->profile, machine->vm, machine->error))
 		return -1;
 	return set_up_loop(machine);
+}
+
+/* The guest's code runs in a process that can do little. */
+static int isolate(struct machine *machine)
+{
+	const struct isolate_machine own = {
+		.name = machine->name,
+		.nets = &machine->nets,
+		.media = &machine->media,
+		.control = machine->control ?
+				   control_socket(machine->control) :
+				   -1,
+		.kvm = !strcmp(machine->engine->name, "kvm"),
+	};
+
+	return isolate_enter(&machine->isolate, machine->config, &own,
+			     machine->error);
 }
 
 /* --- running ------------------------------------------------------------- */
@@ -741,6 +761,7 @@ static void tear_down(struct machine *machine)
 	shares_close(&machine->shares);
 	loop_destroy(machine->loop);
 	media_close(&machine->media);
+	isolate_end(&machine->isolate);
 	free(machine);
 }
 
@@ -761,7 +782,8 @@ int machine_run(const struct machine_config *config, struct vmm_error *error)
 	pause_init(&machine->pause);
 	if (!machine->hotplug) {
 		vmm_error_set(error, "out of memory");
-	} else if (!set_up(machine)) {
+	} else if (!isolate_begin(&machine->isolate, config, error) &&
+		   !set_up(machine) && !isolate(machine)) {
 		consoles_greet(machine->consoles);
 		status = finish(machine, run(machine));
 	}

@@ -87,6 +87,9 @@ struct machine_config {
 	/* Lets the terminal go, when its console is elsewhere; NULL: cannot. */
 	void (*leave)(const char *name);
 	const char *identity; /* that status tells; NULL: none */
+	bool sandbox; /* see vmm/isolate.h */
+	const char *folder; /* of its own files, to the end; NULL: none */
+	const char *aside; /* how its path begins while it is removed; or NULL */
 	uint64_t process_start; /* host_monotonic_ns() time */
 };
 

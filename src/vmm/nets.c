@@ -44,6 +44,7 @@ int nets_open(struct nets *nets, const struct machine_net *given,
 	for (unsigned int i = 0; i < count; i++) {
 		nets->given[i] = given[i];
 		nets->given[i].config.machine = name;
+		nets->given[i].config.guarded = nets->guarded;
 		choose_mac(nets, i, name);
 		if (given[i].config.mode->settle)
 			nets->given[i].config.mode =

@@ -21,6 +21,7 @@ struct machine_net {
 extern const char *const nets_models[BOARD_NIC_MODELS];
 
 struct nets {
+	bool guarded; /* see struct net_config */
 	unsigned int count;
 	struct machine_net given[BOARD_NICS_MAX]; /* with all filled in */
 	struct net *net[BOARD_NICS_MAX];

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,6 +50,21 @@ bool extension_present(const char *name)
 bool extension_program(const char *name, char *path, size_t size)
 {
 	return find(name, "", X_OK, path, size);
+}
+
+bool extension_place(unsigned int index, char path[PATH_MAX])
+{
+	char program[PATH_MAX], folder[2 * PATH_MAX];
+
+	path[0] = '\0';
+	if (index >= sizeof(folders) / sizeof(folders[0]))
+		return false;
+	program_folder(program);
+	snprintf(folder, sizeof(folder), "%s%s",
+		 folders[index][0] == '/' ? "" : program, folders[index]);
+	if (realpath(folder, path))
+		strncat(path, "/lodge-", PATH_MAX - 1 - strlen(path));
+	return true;
 }
 
 void extension_lodge(char path[PATH_MAX])

@@ -25,6 +25,12 @@ void *extension_symbol(const char *name, const char *symbol, char *error,
  */
 bool extension_program(const char *name, char *path, size_t size);
 
+/*
+ * How the paths of all of them begin, for `index` from 0 on. False: there is no
+ * such folder any more.
+ */
+bool extension_place(unsigned int index, char path[PATH_MAX]);
+
 /* The path of the program lodge, which lies beside this one. */
 void extension_lodge(char path[PATH_MAX]);
 

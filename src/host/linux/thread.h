@@ -26,6 +26,13 @@ struct thread {
 int thread_start(struct thread *thread, const char *name,
 		 void (*run)(void *ctx), void *ctx);
 
+/*
+ * From now on, threads that may do less than the process (host/linux/jail.h)
+ * have others started by one that may do as much: a thread inherits what its
+ * maker may. 0 or a negative errno.
+ */
+int thread_starter_begin(void);
+
 /* Waits for its end. Nothing to do when it never started. */
 void thread_join(struct thread *thread);
 

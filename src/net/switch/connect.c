@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "host/linux/extension.h"
+#include "host/linux/jail.h"
 
 #define START_LOCK "start.lock"
 #define TRIES	   5
@@ -102,6 +103,25 @@ static int start(const char *name, struct net_error *error)
 	return err;
 }
 
+int connect_start(const char *name)
+{
+	struct net_error error;
+
+	return start(name, &error) ? EIO : 0;
+}
+
+/* A machine in its sandbox has it started outside. */
+static int have_started(const char *name, struct net_error *error)
+{
+	int err;
+
+	if (!jail_entered())
+		return start(name, error);
+	err = jail_help(CONNECT_START, name);
+	return err ? net_error_set(error, "its switch: %s", strerror(-err)) :
+		     0;
+}
+
 /* A connection; one machine at a time starts a switch. -1 with the error. */
 static int find_switch(int folder, const char *name, struct net_error *error)
 {
@@ -116,7 +136,7 @@ static int find_switch(int folder, const char *name, struct net_error *error)
 	} else {
 		fd = connect_socket(folder);
 		if (fd < 0)
-			err = start(name, error);
+			err = have_started(name, error);
 		if (fd < 0 && !err)
 			fd = connect_socket(folder);
 		if (fd < 0 && !err)

@@ -18,6 +18,10 @@ struct connection {
 	uint32_t address; /* leased; 0: none */
 };
 
+/* Starts the network's switch. 0 or an errno. */
+#define CONNECT_START "switch"
+int connect_start(const char *name);
+
 /*
  * `folder`: of the network `name`. 0, or -1 with the error: no switch could be
  * started, or it refused.

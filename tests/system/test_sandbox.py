@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine's process may not do, tried from each of its threads."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import tiny
+from conftest import BUILD, ENGINE, LODGE, SOURCE, run
+
+INTRUDER = BUILD / "tests" / "system" / "intruder"
+TABLE = SOURCE / "src" / "host" / "linux" / "jail_filter.c"
+
+ROLES = ["loop", "vcpu-9", "devices", "disk", "net-tap"]
+FILES = ["read", "write", "climb", "unlink", "rename", "stat", "symlink",
+         "ring"]
+SOCKETS = ["internet", "packet", "netlink", "unix", "abstract"]
+OTHERS = ["exec", "fork", "ptrace", "read-other", "memory", "environment",
+          "kill", "thread-kill", "limits"]
+SYSTEM = ["mount", "unshare", "setns", "chroot", "root", "bpf", "perf",
+          "keys", "faults", "type", "help"]
+CODE = ["code", "code-later", "code-file"]
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    path = tmp_path / "idle.elf"
+    path.write_bytes(tiny.kernel(b"\xFA\xF4\xEB\xFD"))
+    return ["run", "--kernel", path, "--memory", "16M", "--engine", ENGINE,
+            "--serial", "none", "--sandbox", "on"]
+
+
+def intrude(kernel, role, what, at, pid, *options):
+    """What became of it: how the process ended, and what it said."""
+    return subprocess.run(
+        [INTRUDER, *kernel[1:], "--net", "none", *options],
+        env={**os.environ, "INTRUDER": f"{role}:{what}",
+             "INTRUDER_AT": str(at), "INTRUDER_PID": str(pid)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        check=False)
+
+
+@pytest.fixture
+def victim():
+    """A process of the same user, with a socket that has no file."""
+    child = subprocess.Popen(["sleep", "1000"])
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\0lodge-intruder-{child.pid}")
+    listener.listen()
+    yield child
+    listener.close()
+    child.kill()
+    child.wait()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_refused(kernel, role, tmp_path, victim):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    listener.listen()
+    for what in FILES + SOCKETS + OTHERS + SYSTEM + CODE:
+        at = tmp_path / "socket" if what == "unix" else \
+            tmp_path / "new" if what == "symlink" else secret
+        done = intrude(kernel, role, what, at, victim.pid)
+        if done.returncode != -signal.SIGSYS:
+            assert done.returncode == 7, (what, done)
+            assert "intruder: refused" in done.stderr, (what, done)
+        assert victim.poll() is None
+    assert secret.read_text() == "secret"
+    assert not (tmp_path / "new").is_symlink()
+    listener.close()
+
+
+def test_what_only_an_intruder_calls_ends_it(kernel, tmp_path, victim):
+    for what in ["exec", "ptrace", "read-other", "mount", "unshare", "setns",
+                 "chroot", "root", "bpf", "perf", "keys", "faults"]:
+        done = intrude(kernel, "loop", what, tmp_path, victim.pid)
+        assert done.returncode == -signal.SIGSYS, (what, done)
+
+
+def test_what_is_its_own_is_open(kernel, tmp_path):
+    """So the tries above are real ones."""
+    done = intrude(kernel, "disk", "read", tmp_path / "disk.img", 0,
+                   "--disk", make_disk(tmp_path))
+    assert "intruder: done" in done.stderr, done
+
+
+def make_disk(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    return disk
+
+
+# --- a running machine ---------------------------------------------------------------
+
+@pytest.fixture
+def machine(kernel, tmp_path):
+    child = subprocess.Popen([LODGE, *kernel, "--name", "web", "--cpus", "2",
+                              "--disk", make_disk(tmp_path)],
+                             stdin=subprocess.DEVNULL)
+    while run("status", "web").returncode:
+        assert child.poll() is None
+        time.sleep(0.02)
+    yield child
+    child.terminate()
+    assert child.wait(60) == 0
+
+
+def status_of(task):
+    return dict(line.split(":\t", 1) for line in
+                (task / "status").read_text().splitlines() if ":\t" in line)
+
+
+def test_each_thread_has_nothing(machine):
+    tasks = list(pathlib.Path(f"/proc/{machine.pid}/task").iterdir())
+    named = 0
+    for task in tasks:
+        status = status_of(task)
+        if status["Name"].startswith(("iou-", "kvm-", "vhost-")):
+            continue
+        named += status["Name"] in ("vcpu-0", "vcpu-1", "devices")
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        for name in "CapInh", "CapPrm", "CapEff", "CapAmb":
+            assert int(status[name], 16) == 0, (status["Name"], name)
+        filters = int(status["Seccomp_filters"])
+        role = status["Name"].startswith(("vcpu-", "devices", "disk"))
+        assert filters == (2 if role else 1), status["Name"]
+        if os.geteuid() == 0:
+            assert int(status["Uid"].split()[1]) == 0x70000000 + machine.pid
+            assert os.listdir(task / "root") == []
+            for space in "mnt", "net", "ipc", "uts":
+                assert os.readlink(task / "ns" / space) != \
+                    os.readlink(f"/proc/self/ns/{space}"), space
+    assert named == 3
+    limits = pathlib.Path(f"/proc/{machine.pid}/limits").read_text()
+    assert re.search(r"^Max core file size +0 ", limits, re.M)
+
+
+def test_nothing_is_writable_and_executable(machine):
+    maps = pathlib.Path(f"/proc/{machine.pid}/maps").read_text()
+    rights = [line.split()[1] for line in maps.splitlines()]
+    assert any("x" in r for r in rights)
+    assert not [r for r in rights if "w" in r and "x" in r]
+
+
+def test_guest_memory_is_in_no_dump(machine):
+    text = pathlib.Path(f"/proc/{machine.pid}/smaps").read_text()
+    parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.M)
+    ram = [p for p in parts if p and "memfd:guest-ram" in p.splitlines()[0]]
+    assert ram
+    for part in ram:
+        flags, = [line for line in part.splitlines()
+                  if line.startswith("VmFlags:")]
+        assert " dd" in flags
+
+
+def test_off(kernel, tmp_path):
+    child = subprocess.Popen([LODGE, *kernel[:-1], "off", "--name", "plain"], stdin=subprocess.DEVNULL)
+    while run("status", "plain").returncode:
+        assert child.poll() is None
+        time.sleep(0.02)
+    status = status_of(pathlib.Path(f"/proc/{child.pid}"))
+    assert status["Seccomp"] == "0" and status["NoNewPrivs"] == "0"
+    child.terminate()
+    assert child.wait(60) == 0
+    done = run("run", "--sandbox", "perhaps")
+    assert done.returncode == 2 and "give on or off" in done.stderr
+
+
+def test_the_broker_ends_with_the_machine(machine):
+    """Even when that is killed."""
+    group = pathlib.Path("/proc")
+
+    def brokers():
+        found = set()
+        for entry in group.iterdir():
+            try:
+                if entry.name.isdigit() and \
+                        (entry / "comm").read_text() == "lodge-broker\n" and \
+                        status_of(entry)["PPid"] == str(machine.pid):
+                    found.add(entry)
+            except OSError:
+                pass
+        return found
+
+    broker, = brokers()
+    os.kill(machine.pid, signal.SIGSTOP)
+    os.kill(machine.pid, signal.SIGCONT)
+    assert broker.exists()
+    stat = (broker / "stat").read_text().split()
+    machine.terminate()
+    assert machine.wait(60) == 0
+    end = time.monotonic() + 60
+    while True:
+        try:
+            now = (broker / "stat").read_text().split()
+        except OSError:
+            break
+        if now[21] != stat[21] or now[2] == "Z":
+            break
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+# --- the table --------------------------------------------------------------------------
+
+def test_host_says_what_there_is():
+    done = run("host")
+    assert done.returncode == 0
+    assert re.search(r"^sandbox +\S", done.stdout, re.M), done.stdout
