@@ -32,6 +32,7 @@
 #define INTERVAL_MAX 3600.0
 #define ONCE_S	     0.5 /* over which a list for programs is measured */
 #define CTRL_C	     3
+#define NONE	     "no machine runs; lodge run starts one"
 #define ABOVE	     2 /* lines above the table's heading */
 
 /* In the order of their columns. */
@@ -298,6 +299,8 @@ static int tell_once(struct top *top)
 		print_json(top);
 	else
 		print_table(top, &look_at);
+	if (!top->json && !top->now.count)
+		cli_hint(NONE);
 	return fflush(stdout) ? MACHINE_FAILED : MACHINE_OK;
 }
 
@@ -367,7 +370,7 @@ static void draw(const struct top *top)
 	look_at.width = size.ws_col > 1 ? size.ws_col - 1u : 0;
 	print_head(top, look_at.width);
 	print_table(top, &look_at);
-	fputs("\x1b[J", stdout);
+	fputs(top->now.count ? "\x1b[J" : NONE "\x1b[K\x1b[J", stdout);
 	fflush(stdout);
 }
 

@@ -173,5 +173,11 @@ def test_colours(place):
 def test_an_empty_list_says_so_to_people(tmp_path):
     daemon = Daemon(tmp_path)
     assert "lodge run starts one" in shown(daemon, "ps")
+    assert "lodge run starts one" in shown(daemon, "top", "--wide")
+    live = on_terminal(daemon, "top")
+    live.expect_exact("no machine runs")
+    live.send("q")
+    live.expect(pexpect.EOF)
+    live.close()
     result = daemon.cli("ps")
     assert result.stdout == "" and result.stderr == ""
