@@ -17,7 +17,7 @@ SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
 .PHONY: all run guest guest-drivers check sanitize bench many soak fuzz sequences losses trips connections install dist deb clean
-.PHONY: help rbd setup
+.PHONY: help rbd setup vlan
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) programs
@@ -112,6 +112,12 @@ rbd:
 		-p no:cacheprovider tests/system/test_ceph.py \
 		tests/system/test_rbd.py $(ARGS)
 
+vlan:
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory all guest
+	@LODGE_VLAN=1 LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
+		-p no:cacheprovider tests/system/test_vlan.py
+
 fuzz:
 	@$(SETUP) build test
 	@BUILD=$(BUILD)-fuzz scripts/fuzz.sh $(FUZZ_SECONDS)
@@ -162,6 +168,7 @@ help:
 	@echo "make connections  open CONNECTIONS=$(CONNECTIONS) short ones"
 	@echo "                from a guest, and as many to it"
 	@echo "make rbd        try disks of a Ceph cluster that it starts here"
+	@echo "make vlan       VLANs of an uplink, in a Debian with such a kernel"
 	@echo "make install    install to PREFIX=$(PREFIX) (below DESTDIR)"
 	@echo "make dist       the source archive of the last commit, in"
 	@echo "                $(BUILD)/dist"
