@@ -631,7 +631,9 @@ static void begin(struct api *api, struct api_call *call)
 void api_refuse_unread(struct api *api, struct api_call *call,
 		       const struct problem *problem)
 {
-	begin(api, call);
+	/* Whom api_admit() has found stays known. */
+	if (!call->api)
+		begin(api, call);
 	api_refuse(call, problem);
 }
 

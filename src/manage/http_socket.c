@@ -142,7 +142,8 @@ static int refuse(struct lws *wsi, struct visitor *visitor,
 	size = snprintf((char *)body + LWS_PRE, HEADER_SIZE, "%s\n",
 			call->text ? call->text : "{}");
 	if (size > 0 && size < HEADER_SIZE &&
-	    !http_put_head(wsi, call, call->type, &at, end) &&
+	    !http_put_head(wsi, call, call->type ? call->type : "", &at,
+			   end) &&
 	    !lws_add_http_header_content_length(wsi, (lws_filepos_t)size, &at,
 						end) &&
 	    !lws_finalize_write_http_header(wsi, start, &at, end) &&
@@ -178,6 +179,9 @@ int http_upgrade(struct lws *wsi, struct visitor *visitor)
 	if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) < 0)
 		strcpy(path, "?");
 	http_take_head(wsi, visitor, path, &call);
+	/* Answers to others may have to wait, for which there is no place. */
+	if (strcmp(call.method, "GET"))
+		return -1;
 	if (!http_check_origin(wsi, &problem) && !check_path(&call, &problem))
 		vm = api_admit(api, &call, ROLE_OPERATOR, &problem);
 	if (vm)

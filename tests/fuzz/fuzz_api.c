@@ -27,6 +27,15 @@ static const struct {
 	{ "GET", "/v1/vms", "label=a=b", "" },
 	{ "GET", "/v1/vms/a", "", "" },
 	{ "GET", "/v1/jobs/1", "wait=0", "" },
+	{ "GET", "/v1/jobs", "after=1", "" },
+	{ "GET", "/v1/tokens", "after=1", "" },
+	{ "GET", "/v1/audit", "since=1", "" },
+	{ "POST", "/v1/tokens", "", "{\"name\":\"t\",\"role\":\"viewer\"}" },
+	{ "POST", "/v1/tokens", "",
+	  "{\"name\":\"u\",\"seconds\":9,\"certificate\":true,\"grants\":"
+	  "[{\"vm\":\"a\",\"role\":\"operator\"}]}" },
+	{ "DELETE", "/v1/tokens/t", "", "" },
+	{ "DELETE", "/v1/jobs/1", "", "" },
 	{ "GET", "/v1/events", "since=1", "" },
 	{ "POST", "/v1/vms", "", "{\"name\":\"a\",\"config\":{\"cpus\":1}}" },
 	{ "POST", "/v1/vms", "",
@@ -119,6 +128,9 @@ static void ask(struct fuzz *fuzz, struct api *api)
 	change(fuzz, call.if_match, sizeof(call.if_match));
 	change(fuzz, call.if_none_match, sizeof(call.if_none_match));
 	change(fuzz, call.key, sizeof(call.key));
+	/* At times a client from elsewhere, who is nobody. */
+	call.peer.local = (next(fuzz) & 15) != 15;
+	change(fuzz, call.bearer, TOKEN_TEXT_SIZE);
 	call.body = body;
 	call.body_size = strlen(body);
 	fuzz->answers = 0;

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -498,6 +499,49 @@ def test_clients_that_are_wrong(lodged):
                  b"Content-Length: %d\r\n\r\n" % len(big) + big)
     assert b" 413" in answer or not answer
     assert lodged.ask("GET", "/v1")["vms"] == 1
+
+
+GOOD = [
+    b"GET /v1/vms?limit=3&after=a HTTP/1.1\r\nHost: x\r\n"
+    b'If-None-Match: "1", W/"2"\r\nIf-Match: *\r\n\r\n',
+    b"POST /v1/vms/web/stop?wait=0 HTTP/1.1\r\nHost: x\r\n"
+    b'Content-Length: 14\r\n\r\n{"force":true}',
+    b"GET /v1/events/stream?since=1 HTTP/1.1\r\nHost: x\r\n"
+    b"Last-Event-ID: 1\r\n\r\n",
+    b"GET /v1/vms/web/console HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    b"PATCH /v1/vms/web HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n"
+    b"Idempotency-Key: k\r\nOrigin: http://x\r\nContent-Length: 2\r\n\r\n{}",
+]
+
+
+def test_requests_with_changes(lodged):
+    """Bytes turned, doubled, left out and mixed, the same ones each time."""
+    lodged.make("web")
+    dice = random.Random(7)
+    for _ in range(int(os.environ.get("LODGE_REQUESTS", "400"))):
+        data = bytearray(dice.choice(GOOD))
+        for _ in range(dice.randrange(1, 8)):
+            at = dice.randrange(len(data) + 1)
+            how = dice.randrange(4)
+            if how == 0:
+                data[at:at + 1] = bytes([dice.randrange(256)])
+            elif how == 1:
+                data[at:at] = data[at:at + dice.randrange(40)]
+            elif how == 2:
+                del data[at:at + dice.randrange(20)]
+            else:
+                data[at:at] = dice.choice(GOOD)[:dice.randrange(200)]
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(lodged.socket))
+        with contextlib.suppress(OSError):
+            client.sendall(data)
+            if dice.randrange(2):
+                client.shutdown(socket.SHUT_WR)
+        client.close()
+    assert lodged.ask("GET", "/v1")["vms"] <= 1
+    wait_for(lambda: clients(lodged) == 1)
 
 
 def test_clients_that_hang(lodged):

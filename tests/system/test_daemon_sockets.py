@@ -151,6 +151,8 @@ def test_who_may(lodged, machine):
     console = "/v1/vms/web/console"
     assert refusal(lodged, console, **header("lodge_0")) == 401
     assert refusal(lodged, console, **header(viewer)) == 403
+    line = lodged.ask("GET", "/v1/audit")["audit"][-1]
+    assert (line["who"], line["status"]) == ("token v", 403)
     assert refusal(lodged, "/v1/vms/db/console", **header(token)) == 404
     assert refusal(lodged, "/v1/vms/web/fly") == 404
     assert refusal(lodged, "/v1/vms/none/console") == 404
@@ -166,7 +168,8 @@ def test_clients_that_are_wrong(lodged, machine):
            b"Upgrade: websocket\r\nConnection: Upgrade\r\n")
     good = (ask + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"Sec-WebSocket-Version: 13\r\n\r\n")
-    for data in (ask + b"\r\n", ask + b"Sec-WebSocket-Version: 99\r\n\r\n",
+    for data in (good.replace(b"GET", b"POST", 1),
+                 good.replace(b"GET", b"DELETE", 1), ask + b"\r\n", ask + b"Sec-WebSocket-Version: 99\r\n\r\n",
                  good + b"\xff" * 1000,
                  good + b"\x82\xff" + b"\xff" * 20,
                  good + b"\x82\x7f\x7f" + b"\xff" * 7 + b"abcd" + b"x" * 999,
