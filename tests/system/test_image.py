@@ -173,8 +173,9 @@ def test_bad_input(empty, args, status, words):
 
 
 def test_no_place_for_a_store():
-    refused(run("image", "list", env={"XDG_DATA_HOME": "x"}), 1,
-            "XDG_DATA_HOME", "HOME")
+    if os.geteuid():  # root's are the host's
+        refused(run("image", "list", env={"XDG_DATA_HOME": "x"}), 1,
+                "XDG_DATA_HOME", "HOME")
     refused(run("image", "list", env={"XDG_DATA_HOME": "/proc/x"}), 1,
             "/proc/x")
 

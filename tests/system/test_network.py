@@ -41,7 +41,7 @@ def test_records(tmp_path):
     assert lab["subnets"][0].startswith("10.89.")
     assert [n["name"] for n in json.loads(net("list", "--json"))] == [
         "cage", "lab"]
-    assert "cage             isolated  switch" in net("list")
+    assert "cage  isolated  switch" in net("list")
     net("edit", "cage", "--dhcp", "off", "--kind", "nat")
     assert show("cage")["dhcp"] == "off" and show("cage")["kind"] == "nat"
     assert "subnets    10.7.0.0/24, fd00:7::/64" in net("show", "cage")
