@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define QEMU_NEEDS_WRITE 101 /* and what follows, up to the next */
@@ -27,6 +28,11 @@
 #define QEMU_NO_WRITE	 201
 
 #define WORDS 60 /* of a command line that are shown */
+
+/* A process that was killed has its locks for a moment after its files are no
+ * more to be seen: so often it is looked again when nobody is. */
+#define PATIENCE 40
+#define TICK_NS	 50000000
 
 static bool has_lock(const char *process, const char *name)
 {
@@ -108,6 +114,7 @@ static pid_t find_holder(const struct stat *file, char *words, size_t size)
 	return holder;
 }
 
+/* -EAGAIN: nobody is seen to have it. */
 static int refuse(int fd, struct disk_error *error)
 {
 	char words[WORDS] = "";
@@ -124,7 +131,7 @@ static int refuse(int fd, struct disk_error *error)
 		return disk_error_set(error, -EBUSY, "is in use by process %d "
 				      "(%s); stop that one, or give both a "
 				      "copy", (int)holder, words);
-	return disk_error_set(error, -EBUSY, "is in use by another user's "
+	return disk_error_set(error, -EAGAIN, "is in use by another user's "
 			      "process; stop that one, or give both a copy");
 }
 
@@ -155,14 +162,27 @@ static bool is_locked(int fd, off_t from, off_t length)
 	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 }
 
+static bool try_lock(int fd, bool readonly)
+{
+	if (!readonly)
+		return set_lock(fd, F_WRLCK, 0, 0);
+	return set_lock(fd, F_RDLCK, 0, QEMU_NEEDS_WRITE) &&
+	       set_lock(fd, F_RDLCK, QEMU_NO_WRITE, 0) &&
+	       !is_locked(fd, QEMU_NEEDS_WRITE, QEMU_NO_READ - QEMU_NEEDS_WRITE);
+}
+
 int disk_lock(int fd, bool readonly, struct disk_error *error)
 {
-	bool got;
+	const struct timespec tick = { .tv_nsec = TICK_NS };
+	int result = 0;
 
-	if (!readonly)
-		return set_lock(fd, F_WRLCK, 0, 0) ? 0 : refuse(fd, error);
-	got = set_lock(fd, F_RDLCK, 0, QEMU_NEEDS_WRITE) &&
-	      set_lock(fd, F_RDLCK, QEMU_NO_WRITE, 0) &&
-	      !is_locked(fd, QEMU_NEEDS_WRITE, QEMU_NO_READ - QEMU_NEEDS_WRITE);
-	return got ? 0 : refuse(fd, error);
+	for (unsigned int tries = 0; tries < PATIENCE; tries++) {
+		if (try_lock(fd, readonly))
+			return 0;
+		result = refuse(fd, error);
+		if (result != -EAGAIN)
+			return result;
+		nanosleep(&tick, NULL);
+	}
+	return -EBUSY;
 }

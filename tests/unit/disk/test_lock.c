@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,6 +140,54 @@ static void qemu_is_seen_and_sees(void **state)
 	close(fd);
 }
 
+/* The file is open, and locked, in a message that waits: nobody has it. */
+static void post(int to, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(fd))];
+	} control = { 0 };
+	struct iovec iov = { "x", 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(to, &message, 0), 1);
+	close(fd);
+}
+
+static void *drop(void *arg)
+{
+	int *pair = arg;
+
+	close(pair[0]);
+	close(pair[1]);
+	return NULL;
+}
+
+/* One that nobody is seen to have may be a dying process's: it is waited for,
+ * but not for ever. */
+static void the_unseen_are_waited_for(void **state)
+{
+	int pair[2], fd, other = open_it(false);
+	pthread_t thread;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	fd = open_it(false);
+	assert_int_equal(disk_lock(fd, false, &error), 0);
+	post(pair[0], fd);
+	assert_int_equal(disk_lock(other, false, &error), -EBUSY);
+	assert_non_null(strstr(error.text, "another user's"));
+	assert_int_equal(pthread_create(&thread, NULL, drop, pair), 0);
+	assert_int_equal(disk_lock(other, false, &error), 0);
+	pthread_join(thread, NULL);
+	close(other);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -146,6 +196,7 @@ int main(void)
 		TEST(one_writes_or_many_read),
 		TEST(the_holder_is_named),
 		TEST(qemu_is_seen_and_sees),
+		TEST(the_unseen_are_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
