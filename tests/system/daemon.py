@@ -89,9 +89,10 @@ class Connection(http.client.HTTPConnection):
         self.path = str(path)
 
     def connect(self):
+        # While others stand in its queue, a connect with a timeout fails.
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
+        self.sock.settimeout(self.timeout)
 
 
 class Answer:
