@@ -218,6 +218,16 @@ def test_the_broker_ends_with_the_machine(machine):
 
 # --- the table --------------------------------------------------------------------------
 
+def test_each_call_has_its_reason():
+    """docs/security.md says of each call in the table what it is for."""
+    rows = re.findall(r"\{ SYS_(\w+), (\w+),", TABLE.read_text())
+    allowed = {name for name, how in rows if how != "KILL"}
+    assert len(rows) == len({name for name, _ in rows}) > 150
+    text = (SOURCE / "docs" / "security.md").read_text()
+    part = text.split("### Each call, and why")[1].split("###")[0]
+    assert set(re.findall(r"`(\w+)`", part)) == allowed
+
+
 def test_host_says_what_there_is():
     done = run("host")
     assert done.returncode == 0

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The system calls of a machine's process, as a table: who makes each, and
- * under which condition. docs/security.md says what each group is for;
- * tests/system/test_sandbox.py holds the table against what machines do.
+ * under which condition. docs/security.md says what each is for, and
+ * tests/system/test_sandbox.py that none is without a reason there.
  *
  * What is not in the table fails with ENOSYS, as in a kernel that has not got
  * it: libraries try what is new and have another way. What nobody but an
