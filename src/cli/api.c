@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -148,6 +149,10 @@ static int start_daemon(struct vmm_error *error)
 	if (pid > 0)
 		read_ready(ready[0], line, sizeof(line));
 	close(ready[0]);
+	/* One that refused is about to end, and nobody to connect to. */
+	if (pid > 0 && *line && strcmp(line, "ok"))
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
 	fd = strcmp(line, "ok") ? wait_for_other() : connect_now();
 	if (fd >= 0)
 		return fd;
