@@ -108,6 +108,12 @@ struct board_config {
 	/* A display adapter, with keyboard and mouse told to the system. */
 	bool display;
 	bool usb; /* a controller with keyboard and tablet */
+	/*
+	 * A watchdog: told when the guest has not come to it in time. The
+	 * device lock is held. NULL: none.
+	 */
+	void (*watchdog)(void *ctx);
+	void *watchdog_ctx;
 	const uint8_t *vga_rom; /* its BIOS; NULL: none */
 	uint32_t vga_rom_size;
 	/* COM1: where its bytes go; NULL: nowhere. See chip/uart.h. */

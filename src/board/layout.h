@@ -44,6 +44,7 @@
 #define LAYOUT_SLOT_VSOCK 6
 #define LAYOUT_SLOT_NICS  7 /* a function each */
 #define LAYOUT_SLOT_DISKS 8 /* the first one */
+#define LAYOUT_SLOT_WATCHDOG 26
 #define LAYOUT_SLOT_SHARES 27 /* a function each */
 #define LAYOUT_SLOT_PORTS 28 /* root ports, a function each */
 #define LAYOUT_SLOT_IDE	  31 /* its function 1; beside the LPC bridge */

@@ -370,6 +370,12 @@ static int add_devices(struct board *board, const struct board_config *config)
 				 PCI_DEVFN(LAYOUT_SLOT_BALLOON, 0));
 	if (!err && config->usb)
 		err = input_add_usb(board);
+	if (!err && config->watchdog)
+		err = i6300esb_init(&board->dog, &board->vm, config->watchdog,
+				    config->watchdog_ctx);
+	if (!err && config->watchdog)
+		err = pci_attach(&board->pci.root, &board->dog.pci,
+				 PCI_DEVFN(LAYOUT_SLOT_WATCHDOG, 0));
 	if (!err)
 		err = add_console(board, config->console);
 	if (!err && config->vsock)

@@ -29,6 +29,7 @@
 #include "virtio/rng.h"
 
 #include "board/rom.h"
+#include "device/i6300esb.h"
 #include "device/vga_pci.h"
 
 #define BOARD_NAME_MAX 64
@@ -110,6 +111,7 @@ struct board {
 	struct ide *ide;   /* likewise */
 	struct board_removable drive[BOARD_DRIVES_MAX];
 	unsigned int drives;
+	struct i6300esb dog; /* watchdog, where one is wanted */
 	struct xhci *xhci; /* NULL: none, nor the two on it */
 	struct usb_keyboard *usb_keyboard;
 	struct usb_tablet *usb_tablet;

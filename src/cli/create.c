@@ -373,6 +373,11 @@ static int take_dry_run(void *config, const char *value)
 	return 0;
 }
 
+static int take_watchdog(void *config, const char *value)
+{
+	return put(config, "watchdog", json_string(value));
+}
+
 static int take_autostart_delay(void *config, const char *value)
 {
 	return put_number(config, "autostart-delay", "autostart_delay",
@@ -462,6 +467,8 @@ static const struct option_spec create_options[] = {
 	{ "display", "WHICH", "std, none or vnc=ADDRESS", false,
 	  take_display },
 	{ "usb", NULL, "a USB controller", false, take_usb },
+	{ "watchdog", "ACTION", "reset, poweroff, pause or none", false,
+	  take_watchdog },
 	{ "cpu-shares", "N",
 	  "its part of processors that others want too (100)", false,
 	  take_cpu_shares },

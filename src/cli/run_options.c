@@ -273,6 +273,26 @@ static int take_display(void *config, const char *value)
 	return display_parse(value, &((struct run *)config)->display);
 }
 
+static int take_watchdog(void *config, const char *value)
+{
+	static const char *const words[] = {
+		[WATCHDOG_RESET] = "reset",
+		[WATCHDOG_POWER_OFF] = "poweroff",
+		[WATCHDOG_PAUSE] = "pause",
+		[WATCHDOG_NONE] = "none",
+	};
+
+	for (unsigned int i = WATCHDOG_RESET; i <= WATCHDOG_NONE; i++)
+		if (!strcmp(words[i], value)) {
+			((struct run *)config)->machine.watchdog =
+				(enum machine_watchdog)i;
+			return 0;
+		}
+	cli_error("run: --watchdog %s: give reset, poweroff, pause or none",
+		  value);
+	return -1;
+}
+
 static int take_usb(void *config, const char *value)
 {
 	((struct run *)config)->usb = true;
@@ -534,6 +554,10 @@ static const struct option_spec run_options[] = {
 	{ "usb", NULL,
 	  "a USB controller with keyboard and tablet (so with\n"
 	  "--display vnc)", false, take_usb },
+	{ "watchdog", "ACTION",
+	  "a watchdog (i6300esb), and what is done when the guest\n"
+	  "does not come to it: reset, poweroff, pause or none", false,
+	  take_watchdog },
 	{ "no-usb", NULL, "none of it", false, take_no_usb },
 	{ "serial", "WHERE",
 	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"

@@ -401,6 +401,8 @@ static const struct kind labels_kind = { "an object of texts", labels_fit,
 
 static const char *const firmwares[] = { "none", "bios", "uefi", NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", NULL };
+static const char *const bites[] = { "reset", "poweroff", "pause", "none",
+				     NULL };
 static const char *const policies[] = { "never", "on-failure", "always",
 					NULL };
 static const char *const disk_words[] = {
@@ -454,6 +456,8 @@ static const struct setting settings[] = {
 	  .min = 4096, .max = TIB },
 	{ .name = "disk_iops", .kind = &number_kind, .option = "disk-iops",
 	  .min = 1, .max = 1000000000 },
+	{ .name = "watchdog", .kind = &text_kind, .option = "watchdog",
+	  .words = bites },
 	{ .name = "labels", .kind = &labels_kind },
 	{ .name = "restart", .kind = &text_kind,
 	  .words = policies },

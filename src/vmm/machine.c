@@ -67,6 +67,7 @@ struct machine {
 	struct profile profile;
 	struct isolate isolate;
 	struct pause pause;
+	_Atomic bool dog_pauses; /* the watchdog wants it */
 	struct stall stall;
 	struct disks disks;
 	struct gdb_socket *gdb; /* NULL: nobody debugs */
@@ -181,6 +182,30 @@ static void deadline_passed(void *ctx)
 	clock_run(&machine->vm->clock);
 }
 
+/* Any thread; the device lock is held. */
+static void watchdog_bites(void *ctx)
+{
+	static const char *const words[] = {
+		[WATCHDOG_RESET] = "is reset",
+		[WATCHDOG_POWER_OFF] = "is powered off",
+		[WATCHDOG_PAUSE] = "is paused",
+		[WATCHDOG_NONE] = "is left alone",
+	};
+	struct machine *machine = ctx;
+	enum machine_watchdog action = machine->config->watchdog;
+
+	host_log(HOST_LOG_WARN, "%s: its guest has not come to the watchdog "
+		 "in time; it %s", machine->name, words[action]);
+	if (action == WATCHDOG_RESET) {
+		vm_ask(machine->vm, VM_RESET);
+	} else if (action == WATCHDOG_POWER_OFF) {
+		vm_ask(machine->vm, VM_POWER_OFF);
+	} else if (action == WATCHDOG_PAUSE) {
+		atomic_store(&machine->dog_pauses, true);
+		loop_wake(machine->loop);
+	}
+}
+
 static void loop_woken(void *ctx)
 {
 	struct machine *machine = ctx;
@@ -191,6 +216,12 @@ static void loop_woken(void *ctx)
 		consoles_woken(machine->consoles);
 	hotplug_woken(machine->hotplug);
 	stall_woken(&machine->stall);
+	if (atomic_exchange(&machine->dog_pauses, false)) {
+		pause_hold(&machine->pause, PAUSE_USER, true);
+		machine->stall.watchdog = true;
+	} else if (!(machine->pause.held & PAUSE_USER)) {
+		machine->stall.watchdog = false;
+	}
 	control_woken(machine->control);
 	if (machine->gdb)
 		gdb_woken(gdb_socket_gdb(machine->gdb));
@@ -290,6 +321,8 @@ static int build_board(struct machine *machine)
 		.engine_cache = config->soft_cache,
 		.display = config->display,
 		.usb = config->usb,
+		.watchdog = config->watchdog ? watchdog_bites : NULL,
+		.watchdog_ctx = machine,
 		.vga_rom = machine->media.rom.vga.data,
 		.vga_rom_size = (uint32_t)machine->media.rom.vga.size,
 		.firmware = config->firmware.kind == ROM_NONE ?

@@ -47,6 +47,15 @@ struct machine_disk {
 	void *moved_ctx;
 };
 
+/* What is done when the guest does not come to its watchdog in time. */
+enum machine_watchdog {
+	WATCHDOG_ABSENT,
+	WATCHDOG_RESET,
+	WATCHDOG_POWER_OFF,
+	WATCHDOG_PAUSE,
+	WATCHDOG_NONE, /* it is told, no more */
+};
+
 struct machine_config {
 	const char *name;
 	bool any_name; /* or one like it that no running machine has */
@@ -63,6 +72,7 @@ struct machine_config {
 	unsigned int floppy_count;
 	struct rom_config firmware;
 	bool display; /* an adapter, keyboard and mouse */
+	enum machine_watchdog watchdog;
 	bool usb;     /* a USB controller with keyboard and tablet */
 	struct vnc_config vnc; /* of a display */
 	unsigned int cpus;

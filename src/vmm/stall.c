@@ -101,5 +101,7 @@ const char *stall_reason(const struct stall *stall)
 {
 	if (stall->stalled)
 		return stall->reason;
-	return stall->pause->held & PAUSE_USER ? "by lodge pause" : NULL;
+	if (!(stall->pause->held & PAUSE_USER))
+		return NULL;
+	return stall->watchdog ? "by its watchdog" : "by lodge pause";
 }

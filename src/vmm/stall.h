@@ -25,6 +25,7 @@ struct stall {
 	struct loop *loop;
 	_Atomic bool changed;
 	bool stalled;
+	bool watchdog; /* the watchdog has paused it, not a user */
 	char reason[200]; /* while it is */
 };
 

@@ -107,3 +107,38 @@ def test_autostart_with_a_delay(lodged, kernel):
     lodged.wait_state("c", "running")
     assert lodged.state("b") == "stopped"
     assert lodged.say("b", "start").status == 200
+
+
+# The watchdog's configuration space, at slot 26: ticks of 1 us, and on. Both
+# stages take a second as they are, and nobody comes.
+HANG = (tiny.out32(0xCF8, 0x8000D060) + tiny.out8(0xCFC, 0x04) +
+        tiny.out32(0xCF8, 0x8000D068) + tiny.out8(0xCFC, 0x02) + IDLE)
+
+
+@pytest.mark.parametrize("action", ["reset", "poweroff", "pause", "none"])
+def test_a_watchdog(lodged, kernel, action):
+    lodged.make("web", **kernel(HANG, "hang"), watchdog=action)
+    lodged.say("web", "start")
+    vm = lodged.vm("web")
+    log = lodged.data / "vms" / vm["id"] / "log"
+    wait_for(lambda: "watchdog" in log.read_text())
+    if action == "poweroff":
+        lodged.wait_state("web", "stopped")
+        assert lodged.vm("web")["reason"] == "power-off"
+        return
+    if action == "pause":
+        lodged.wait_state("web", "paused")
+        assert lodged.vm("web")["reason"] == "by its watchdog"
+        assert lodged.say("web", "resume").status == 200
+        lodged.wait_state("web", "running")
+        return
+    assert lodged.vm("web")["pid"] == vm["pid"]
+    if action == "reset":
+        # It begins anew, and hangs anew.
+        wait_for(lambda: log.read_text().count("watchdog") >= 2)
+
+
+def test_a_watchdog_of_another_kind(lodged):
+    answer = lodged.ask("POST", "/v1/vms", {"name": "web", "config": {
+        "watchdog": "bark"}})
+    assert answer.status == 400 and "poweroff" in answer["detail"]
