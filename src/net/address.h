@@ -44,4 +44,9 @@ socklen_t address_size(const struct sockaddr_storage *address);
 void address_holder(char text[ADDRESS_HOLDER],
 		    const struct sockaddr_storage *address, bool udp);
 
+/* Who that is, as an error about a port that cannot be published. */
+void address_taken(const struct net_publish *publish,
+		   const struct sockaddr_storage *address,
+		   struct net_error *error);
+
 #endif

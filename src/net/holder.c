@@ -109,3 +109,19 @@ void address_holder(char text[ADDRESS_HOLDER],
 	if (folder)
 		closedir(folder);
 }
+
+void address_taken(const struct net_publish *publish,
+		   const struct sockaddr_storage *address,
+		   struct net_error *error)
+{
+	char text[ADDRESS_PUBLISH], holder[ADDRESS_HOLDER];
+
+	address_publish(text, publish);
+	address_holder(holder, address, publish->udp);
+	if (holder[0])
+		net_error_set(error, "--publish %s: %s has port %u; "
+			      "give another one", text, holder, publish->port);
+	else
+		net_error_set(error, "--publish %s: port %u is taken; give "
+			      "another one", text, publish->port);
+}

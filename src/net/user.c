@@ -273,26 +273,20 @@ static void tell_card(struct user_net *u)
 
 /* --- published ports ----------------------------------------------------------------- */
 
-static int refuse(const struct net_publish *publish,
-		  const struct sockaddr_storage *host, int err,
-		  struct net_error *error)
+static void refuse(const struct net_publish *publish,
+		   const struct sockaddr_storage *host, int err,
+		   struct net_error *error)
 {
-	char text[ADDRESS_PUBLISH], holder[ADDRESS_HOLDER];
+	char text[ADDRESS_PUBLISH];
 
 	address_publish(text, publish);
-	if (err == -EACCES)
-		return net_error_set(error, "--publish %s: ports below 1024 "
-				     "are the system's; give one above", text);
-	if (err != -EADDRINUSE)
-		return net_error_set(error, "--publish %s: %s", text,
-				     strerror(-err));
-	address_holder(holder, host, publish->udp);
-	if (holder[0])
-		return net_error_set(error, "--publish %s: %s has port %u; "
-				     "give another one", text, holder,
-				     publish->port);
-	return net_error_set(error, "--publish %s: port %u is taken; give "
-			     "another one", text, publish->port);
+	if (err == -EADDRINUSE)
+		address_taken(publish, host, error);
+	else if (err == -EACCES)
+		net_error_set(error, "--publish %s: ports below 1024 "
+			      "are the system's; give one above", text);
+	else
+		net_error_set(error, "--publish %s: %s", text, strerror(-err));
 }
 
 /* A host without IPv6 serves the other family alone. */
@@ -328,7 +322,8 @@ static int publish_one(struct user_net *u, const struct net_publish *publish,
 					  (struct sockaddr *)&host[i],
 					  address_size(&host[i]),
 					  publish->udp);
-		return refuse(publish, &host[i + 1], err, error);
+		refuse(publish, &host[i + 1], err, error);
+		return err;
 	}
 	return 0;
 }

@@ -38,8 +38,8 @@ struct user_guest {
 };
 
 /*
- * While the net is at work: a port leads there from now on; 0, or -1 with the
- * error, after the net's thread has answered. No lock is held that nic_ops
+ * While the net is at work: a port leads there from now on; 0, or a negative
+ * errno with the error, after the net's thread has answered. No lock is held that nic_ops
  * of its card take. And it does not any more, from soon on.
  */
 int user_net_publish(struct net *net, const struct net_publish *publish,

@@ -195,7 +195,7 @@ class Card:
                                      0, 0, 0, (name or f"vm{number}").encode()))
         welcome, fds, _, _ = socket.recv_fds(self.socket, 1024, 1)
         self.refused, self.address = struct.unpack("<II", welcome[:8])
-        self.text = welcome[8:].split(b"\0")[0].decode()
+        self.text = welcome[12:].split(b"\0")[0].decode()
         self.memory = mmap.mmap(fds[0], 0) if fds else None
         self.head = self.tail = 0
 
@@ -320,6 +320,26 @@ def test_hostile(served):
     assert sum(not card.refused for card in more) == 60
     assert "as many cards as it can" in more[-1].text
     assert set(ports()) >= {"vm1", "vm2", "vm69"}
+
+
+@pytest.mark.parametrize("kind", ["isolated", "nat"])
+def test_walls(kind):
+    """What a switch may do: no new privileges, next to no capabilities, few
+    system calls, in all its threads."""
+    net("create", "lab", "--kind", kind, "--subnet", "10.7.0.0/24")
+    child = spawn("net", "serve", "lab", timeout=60)
+    child.expect("ready")
+    until(lambda: show()["switch"])
+    for thread in os.listdir(f"/proc/{child.pid}/task"):
+        with open(f"/proc/{child.pid}/task/{thread}/status",
+                  encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file)
+        assert status["NoNewPrivs"].strip() == "1"
+        assert status["Seccomp"].strip() == "2"
+        # Root may publish ports below 1024.
+        assert int(status["CapPrm"], 16) in (0, 1 << 10)
+        assert int(status["CapEff"], 16) in (0, 1 << 10)
+    child.terminate(force=True)
 
 
 def test_nobody_comes():

@@ -33,10 +33,11 @@ class Ring:
         self.desc, self.used, self.avail = map(owner.user, (desc, used, avail))
 
     def get(self, form, at):
-        return struct.unpack_from("<" + form, self.owner.memory, at)
+        # Native: a number is read and written in one piece then.
+        return struct.unpack_from("@" + form, self.owner.memory, at)
 
     def put(self, form, at, *values):
-        struct.pack_into("<" + form, self.owner.memory, at, *values)
+        struct.pack_into("@" + form, self.owner.memory, at, *values)
 
     def next(self):
         """The head of the next chain and its pieces; None: there is none."""

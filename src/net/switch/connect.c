@@ -16,6 +16,7 @@
 
 #include "host/linux/extension.h"
 #include "host/linux/jail.h"
+#include "net/address.h"
 
 #define START_LOCK "start.lock"
 #define TRIES	   5
@@ -180,6 +181,25 @@ static int receive(int fd, struct wire_welcome *answer, int *memory)
 	return size != sizeof(*answer);
 }
 
+/* Who has the port: the switch sees no other processes, so we look. */
+static void tell_holder(const struct wire_hello *hello, uint32_t taken,
+			struct net_error *error)
+{
+	struct sockaddr_storage host[ADDRESS_HOSTS];
+	struct net_publish publish;
+	unsigned int hosts;
+
+	if (!taken || taken > hello->publishes ||
+	    !address_parse_publish(hello->publish[taken - 1], &publish))
+		return;
+	hosts = address_hosts(&publish, host);
+	for (unsigned int i = 0; i < hosts; i++) {
+		address_taken(&publish, &host[i], error);
+		if (strstr(error->text, " has port "))
+			return;
+	}
+}
+
 /* 0; 1: the switch was about to end; -1 with the error. */
 static int greet(struct connection *c, const struct wire_hello *hello,
 		 struct net_error *error)
@@ -194,6 +214,7 @@ static int greet(struct connection *c, const struct wire_hello *hello,
 		err = 1;
 	} else if (answer.refused) {
 		err = net_error_set(error, "%s", answer.text);
+		tell_holder(hello, answer.taken, error);
 	} else {
 		err = lane_map(&c->rings, memory);
 		if (err)

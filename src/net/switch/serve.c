@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/linux/extension.h"
 #include "net/address.h"
+#include "net/switch/confine.h"
 #include "net/switch/core.h"
 #include "net/switch/lane.h"
 #include "net/switch/packet.h"
@@ -282,13 +284,18 @@ static void welcome(int fd, const struct wire_welcome *answer, int memory)
 		return;
 }
 
-static void refuse(int fd, const char *why)
+static void refuse_port(int fd, const char *why, uint32_t taken)
 {
-	struct wire_welcome answer = { .refused = 1 };
+	struct wire_welcome answer = { .refused = 1, .taken = taken };
 
 	snprintf(answer.text, sizeof(answer.text), "%s", why);
 	welcome(fd, &answer, -1);
 	close(fd);
+}
+
+static void refuse(int fd, const char *why)
+{
+	refuse_port(fd, why, 0);
 }
 
 static void why_not(const struct serve *s, const struct wire_hello *hello,
@@ -328,7 +335,8 @@ static void why_not(const struct serve *s, const struct wire_hello *hello,
  * nobody else ends it.
  */
 static int publish(struct serve *s, unsigned int port,
-		   const struct wire_hello *hello, struct net_error *error)
+		   const struct wire_hello *hello, uint32_t *taken,
+		   struct net_error *error)
 {
 	struct line *line = &s->line[port];
 	struct user_guest guest = { .address = to_net(s->core.port[port].lease),
@@ -355,6 +363,8 @@ static int publish(struct serve *s, unsigned int port,
 		failed = user_net_publish(s->router, one, &guest, error);
 		pthread_mutex_lock(&s->lock);
 		line->publishes += !failed;
+		if (failed == -EADDRINUSE)
+			*taken = i + 1;
 	}
 	return failed;
 }
@@ -369,6 +379,7 @@ static void plug(struct serve *s, int fd, const struct wire_hello *hello)
 	struct wire_welcome answer = { 0 };
 	struct lane_pair rings;
 	struct net_error error;
+	uint32_t taken = 0;
 	int memory, port;
 
 	if (!network_name_valid(hello->machine) || hello->mac[0] & 1 ||
@@ -391,9 +402,9 @@ static void plug(struct serve *s, int fd, const struct wire_hello *hello)
 	}
 	s->core.port[port].ctx = &s->line[port];
 	s->line[port] = (struct line){ .fd = -1, .rings = rings };
-	if (publish(s, (unsigned int)port, hello, &error)) {
+	if (publish(s, (unsigned int)port, hello, &taken, &error)) {
 		end_line(s, (unsigned int)port);
-		refuse(fd, error.text);
+		refuse_port(fd, error.text, taken);
 		goto done;
 	}
 	s->line[port].fd = fd;
@@ -633,6 +644,20 @@ static int start_listening(struct serve *s, struct net_error *error)
 	return 0;
 }
 
+/* Before there are threads, and with the library loaded that one wants. */
+static int confine(struct serve *s, struct net_error *error)
+{
+	char why[200];
+	int err;
+
+	if (s->network.kind == NETWORK_NAT &&
+	    !extension_symbol("user-net", "user_net_stack", why, sizeof(why)))
+		return net_error_set(error, "%s", why);
+	err = confine_switch(s->folder);
+	return err ? net_error_set(error, "its sandbox: %s", strerror(-err)) :
+		     0;
+}
+
 static int begin(struct serve *s, struct network_store *store,
 		 const char *name, struct net_error *error)
 {
@@ -648,7 +673,8 @@ static int begin(struct serve *s, struct network_store *store,
 		return -1;
 	leases_read(&s->core.leases, s->folder);
 	filter_set(&s->core, rules_load(s->folder));
-	return open_own_port(s, error) || start_listening(s, error) ? -1 : 0;
+	return start_listening(s, error) || confine(s, error) ||
+	       open_own_port(s, error) ? -1 : 0;
 }
 
 static void end(struct serve *s)

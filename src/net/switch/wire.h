@@ -48,6 +48,7 @@ struct wire_hello {
 struct wire_welcome {
 	uint32_t refused;	/* 0: welcome */
 	uint32_t address;	/* leased, in the host's order; 0: none */
+	uint32_t taken; /* refused for this port, from 1 on; 0: for another */
 	char text[WIRE_TEXT]; /* why it was refused */
 };
 
