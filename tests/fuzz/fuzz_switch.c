@@ -150,8 +150,16 @@ static void shape(uint8_t *frame, uint8_t kind, uint32_t size)
 			memcpy(ip + IP6_SOURCE,
 			       (const uint8_t[]){ 0xfe, 0x80, [8] = 0x50, 0x54,
 						  0, 0xff, 0xfe, 0, 0, 1 }, 16);
-		if (kind % 6 == 4)
+		if (kind % 6 == 4) {
 			ip[IP6_NEXT] = PACKET_PROTOCOL_ICMP6;
+		} else if (kind & 8) {
+			ip[IP6_NEXT] = PACKET_PROTOCOL_UDP;
+			packet_put16(ip + IP6_LENGTH, size > 54 ? size - 54 : 0);
+			packet_put16(ip + PACKET_IP6 + 2, PACKET_DHCP6_SERVER);
+			packet_put16(ip + PACKET_IP6 + UDP_LENGTH,
+				     size > 54 ? size - 54 : 0);
+			ip[PACKET_IP6 + PACKET_UDP] = 11;
+		}
 		break;
 	}
 }

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "net/switch/dhcp.h"
+#include "net/switch/dhcp6.h"
 #include "net/switch/dns.h"
 #include "net/switch/packet.h"
 
@@ -292,6 +293,7 @@ static void advertise_subnet(const struct host *host, uint8_t *icmp)
 	memset(icmp, 0, 16 + 32 + 24);
 	icmp[0] = ICMP6_ADVERTISES_ROUTER;
 	icmp[4] = 64; /* hops */
+	icmp[5] = 0x40; /* more is known by DHCPv6 */
 	prefix[0] = 3;
 	prefix[1] = 4;
 	prefix[2] = 64;
@@ -306,6 +308,30 @@ static void advertise_subnet(const struct host *host, uint8_t *icmp)
 	send_icmp6(host, &host->local6, 16 + 32 + 24);
 }
 
+static void host_dhcp6(const struct host *host, const uint8_t *udp,
+		       uint32_t length)
+{
+	const uint8_t *source = udp - PACKET_IP6 + IP6_SOURCE;
+	const struct packet_end from = { host->mac, host->local6.s6_addr,
+					 PACKET_DHCP6_SERVER };
+	const struct packet_end to = { host->core->port[host->from].mac,
+				       source, DHCP6_PORT_CLIENT };
+	uint8_t room[PACKET_HEADERS + DHCP6_REPLY_MAX], *frame;
+	uint32_t size;
+
+	if (packet_get16(udp + 2) != PACKET_DHCP6_SERVER ||
+	    packet_get16(udp + UDP_LENGTH) > length ||
+	    packet_get16(udp + UDP_LENGTH) < PACKET_UDP)
+		return;
+	size = dhcp6_answer(host->core->network, host->mac, udp + PACKET_UDP,
+			    packet_get16(udp + UDP_LENGTH) - PACKET_UDP,
+			    room + PACKET_HEADERS);
+	if (!size)
+		return;
+	frame = packet_udp(room, size, true, &from, &to, &size);
+	core_send(host->core, host->from, frame, size);
+}
+
 static void host_ip6(const struct host *host)
 {
 	uint8_t *ip = host->frame + PACKET_ETHERNET, *icmp = ip + PACKET_IP6;
@@ -317,8 +343,12 @@ static void host_ip6(const struct host *host)
 		return;
 	length = packet_get16(ip + IP6_LENGTH);
 	memcpy(&target, ip + IP6_TARGET, sizeof(target));
-	if (ip[IP6_NEXT] != PACKET_PROTOCOL_ICMP6 || length < 8 ||
+	if (length < 8 ||
 	    length > host->size - PACKET_ETHERNET - PACKET_IP6)
+		return;
+	if (ip[IP6_NEXT] == PACKET_PROTOCOL_UDP)
+		host_dhcp6(host, icmp, length);
+	if (ip[IP6_NEXT] != PACKET_PROTOCOL_ICMP6)
 		return;
 	if (icmp[0] == ICMP6_SOLICITS && length >= 24) {
 		advertise(host, icmp);

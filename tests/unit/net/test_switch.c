@@ -384,6 +384,50 @@ static void test_tags(void **state)
 	assert_int_equal(got[2].frames, 0);
 }
 
+/* What a client asks of DHCPv6, and is told: its own and the server's names,
+ * the name server, the domain. */
+static void test_dhcp6(void **state)
+{
+	static const uint8_t question[] = { 11, 1, 2, 3, 0, 1, 0, 2, 7, 8,
+					    0,	6, 0, 2, 0, 23 };
+	static const uint8_t domain[] = { 0, 24, 0, 10, 8, 'i', 'n', 't', 'e',
+					  'r', 'n', 'a', 'l', 0 };
+	uint8_t frame[512], *ip = frame + PACKET_ETHERNET;
+	uint8_t *udp = ip + PACKET_IP6;
+	const uint8_t *answer = got[1].last + PACKET_ETHERNET + PACKET_IP6 +
+				PACKET_UDP;
+	const struct in6_addr server = network_names6(&network);
+
+	make_icmp6(frame, 1, 0, address6(1, true), NULL);
+	ip[IP6_NEXT] = PACKET_PROTOCOL_UDP;
+	packet_put16(ip + IP6_LENGTH, PACKET_UDP + sizeof(question));
+	packet_put16(udp, 546);
+	packet_put16(udp + 2, 547);
+	packet_put16(udp + UDP_LENGTH, PACKET_UDP + sizeof(question));
+	memcpy(udp + PACKET_UDP, question, sizeof(question));
+	input(1, frame, 62 + sizeof(question));
+	assert_int_equal(got[1].frames, 1);
+	assert_int_equal(packet_get16(got[1].last + 54), 547);
+	assert_int_equal(packet_get16(got[1].last + 56), 546);
+	assert_memory_equal(answer, "\7\1\2\3\0\1\0\2\7\10\0\2\0\12\0\3",
+			    16);
+	assert_memory_equal(answer + 24, "\0\27\0\20", 4);
+	assert_memory_equal(answer + 28, &server, 16);
+	assert_memory_equal(answer + 44, domain, sizeof(domain));
+	assert_int_equal(got[1].size, 62 + 44 + sizeof(domain));
+	/* Addresses are not its to give, nor is it another server. */
+	udp[PACKET_UDP] = 1;
+	input(1, frame, 62 + sizeof(question));
+	udp[PACKET_UDP] = 11;
+	udp[PACKET_UDP + 5] = 2;
+	input(1, frame, 62 + sizeof(question));
+	/* An option that is cut off. */
+	udp[PACKET_UDP + 5] = 1;
+	udp[PACKET_UDP + 7] = 200;
+	input(1, frame, 62 + sizeof(question));
+	assert_int_equal(got[1].frames, 2);
+}
+
 static void test_spoof4(void **state)
 {
 	uint8_t frame[512];
@@ -745,6 +789,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fixed_address, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_tags, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dhcp6, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoof4, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoof6, setup, teardown),
 		cmocka_unit_test_teardown(test_unleased, teardown),
