@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import tiny
 from conftest import BUILD, ENGINE, LODGE, SOURCE, run
 
 LIMIT = 900  # for a guest in a guest on a busy host
@@ -130,11 +131,21 @@ def test_it_serves(host):
     assert host.sh("pgrep -c -x lodged") == "1"
 
 
-def test_machines_outlive_it_and_end_with_the_host(host):
-    host.sh("lodge create web --memory 128M && lodge start web")
+def test_the_guest_that_comes_with_it(host):
+    assert "vmlinux" in host.sh("dpkg -L lodge-guest")
+    host.sh("lodge create linux --memory 128M && lodge start linux")
+    assert "running" in host.sh("lodge ps")
+    host.sh("lodge rm --force linux")
+
+
+def test_machines_outlive_it_and_end_with_the_host(host, tmp_path):
+    kernel = tmp_path / "button.elf"
+    kernel.write_bytes(tiny.kernel(tiny.heed_power_button()))
+    host.copy(kernel)
+    host.sh("lodge create web --memory 16M --kernel /root/button.elf && "
+            "lodge start web")
     pid = host.sh("lodge status web | sed -n 's/^pid *//p'")
     assert re.fullmatch(r"\d+", pid)
-    until(lambda: host.try_sh("lodge exec web -- true").returncode == 0)
     host.sh("systemctl restart lodged")
     host.sh("DEBIAN_FRONTEND=noninteractive apt-get -q -y install --reinstall "
             "--no-install-recommends /root/lodged_*.deb")

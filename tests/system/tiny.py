@@ -67,6 +67,12 @@ def power_off():
             struct.pack("<H", 0x604) + b"\x66\xEF" + HALT)
 
 
+def heed_power_button():
+    """Polls PM1's status for it (ACPI 6.5, 4.8.3.1.1), then S5:
+    mov dx, 0x600; in ax, dx; test ah, 1; jz -"""
+    return b"\x66\xBA\x00\x06\x66\xED\xF6\xC4\x01\x74\xF9" + power_off()
+
+
 HALT = b"\xFA\xF4\xEB\xFC"  # cli; hlt; again
 SPIN = b"\xEB\xFE"  # jmp $
 RESET = out8(0x64, 0xFE) + HALT  # i8042: pulse the reset line
