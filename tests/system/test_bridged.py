@@ -342,7 +342,7 @@ def test_refused(linux, options, said):
     made = run("net", "create", "mine", "--subnet", "10.10.0.0/24")
     assert made.returncode == 0
     for words, told in ((["mine"], "a machine's name is missing"),
-                        (["mine", "one", "--rule", "in"], "rules take"),
+                        (["mine", "one", "--rule", "in"], "give in or out"),
                         (["bad", "one", "--rule", "in"], "give in or out"),
                         (["bad", "one", "--rule", "in allow tcp any x"],
                          "x: give a port")):
