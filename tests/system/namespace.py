@@ -95,6 +95,10 @@ def stay(shell, *addresses, card="eth0"):
               "grep -q '[/]etc/dhcp'; do sleep 0.1; done", timeout=120)
     shell.run("; ".join([f"ip link set {card} up", *(
         f"ip addr add {address} dev {card}" for address in addresses)]))
+    # An address of IPv6 is not used before it is known to be nobody else's:
+    # IFA_F_TENTATIVE, 0x40.
+    shell.run(f"while grep -q ' [4-7c-f][0-9a-f] *{card}' /proc/net/if_inet6; "
+              "do sleep 0.1; done", timeout=120)
 
 
 def wait_for(shell, command, tenths=300):
