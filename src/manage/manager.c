@@ -19,6 +19,7 @@
 #include "manage/spec.h"
 #include "manage/uuid.h"
 #include "manage/vm.h"
+#include "net/fabric.h"
 #include "vm/host.h"
 #include "vmm/nearest.h"
 #include "vmm/runtime.h"
@@ -418,6 +419,7 @@ static void take_up_all(struct manager *manager, bool fresh, const char *kept)
 	for (size_t i = manager->count; i-- > 0;)
 		vm_take_up(manager->vm[i]);
 	limiter_sweep(manager->limiter);
+	fabric_sweep();
 	if (new_boot(manager))
 		autostart(manager);
 }

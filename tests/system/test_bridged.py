@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from conftest import run
+from conftest import BUILD, run
 from namespace import namespace, needed, stay, wait_for
 from test_net import guest, peer  # noqa: F401, fixtures
 
@@ -254,7 +254,16 @@ def test_rules(served, guest):  # noqa: F811
     nothing_left(ns)
 
 
-def test_mended(outside, linux):
+def sweep_by_lodged(ns, tmp_path):
+    """Its start takes away what belongs to none."""
+    lodged = ns.popen(BUILD / "lodged", "--ready", 1, stdout=subprocess.PIPE,
+                      env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)})
+    with lodged:
+        assert lodged.stdout.readline() == b"ok\n"
+        lodged.terminate()
+
+
+def test_mended(outside, linux, tmp_path):
     """What goes under a machine comes back; of a killed one nothing stays."""
     ns, _ = outside
     lab = Network(ns, "lab", "--subnet", "10.7.0.0/24")
@@ -281,7 +290,7 @@ def test_mended(outside, linux):
         shell.child.wait()
     assert bridge in ns.links()  # nobody has called lodge
     assert not re.search(": lt[0-9a-f]", ns.links())
-    ns.lodge("net", "list")
+    sweep_by_lodged(ns, tmp_path)
     nothing_left(ns)
     assert ns.lodge("net", "delete", "lab").returncode == 0
 
