@@ -90,9 +90,16 @@ def spawn(*args, timeout=60, **kwargs):
 def machine_of(child):
     """The process of a spawned lodge run's machine: at a terminal it is behind
     the one that was started."""
-    behind = subprocess.run(["pgrep", "-P", str(child.pid), "-x", "lodge"],
-                            capture_output=True, text=True, check=False)
-    return int((behind.stdout.split() or [child.pid])[0])
+    def read(path):
+        try:
+            return pathlib.Path(path).read_text(encoding="utf-8").split()
+        except OSError:
+            return []
+
+    for pid in read(f"/proc/{child.pid}/task/{child.pid}/children"):
+        if read(f"/proc/{pid}/comm") == ["lodge"]:
+            return int(pid)
+    return child.pid
 
 
 def kill(child):
