@@ -119,7 +119,7 @@ static bool begins(const char *text, const char *const *heads)
 	return false;
 }
 
-/* By its choices, else by what its placeholder is called. */
+/* By its choices, else by what the help calls its value. */
 static void offer_value(struct completion *completion,
 			const struct option_spec *option)
 {

@@ -14,7 +14,7 @@
 
 struct option_spec {
 	const char *name;  /* without the dashes */
-	/* Its placeholder in the help; NULL: a switch. "auto|kvm" are words for
+	/* Its value in the help; NULL: a switch. "auto|kvm" are words for
 	 * completion, as by the beginning are FILE, PATH, FORMAT and others. */
 	const char *value;
 	const char *help;

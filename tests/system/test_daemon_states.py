@@ -11,37 +11,12 @@ import time
 
 import pytest
 
-import tiny
-from conftest import ENGINE
-from daemon import LODGED, Daemon, wait_for
+from daemon import LODGED, wait_for
+from test_daemon import CRASH, daemon, kernel, lodged  # noqa: F401, fixtures
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
-CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
 ROUNDS = int(os.environ.get("LODGE_ROUNDS", "40"))
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
-
-
-@pytest.fixture
-def lodged(daemon):
-    assert daemon.start() == "ok"
-    return daemon
-
-
-@pytest.fixture
-def kernel(tmp_path):
-    def make(code=IDLE, name="idle"):
-        path = tmp_path / f"{name}.elf"
-        path.write_bytes(tiny.kernel(code))
-        return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
-    return make
 
 
 # --- each in each ---------------------------------------------------------------
