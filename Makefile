@@ -129,6 +129,7 @@ install: all
 	@if [ -e $(GUEST)/vmlinux ]; then \
 		install -d "$(DESTDIR)$(PREFIX)/share/lodge/guest/default" && \
 		install -m 644 $(GUEST)/vmlinux $(GUEST)/initrd \
+			$(GUEST)/initrd-root \
 			$(GUEST)/version \
 			"$(DESTDIR)$(PREFIX)/share/lodge/guest/default"; \
 	else \

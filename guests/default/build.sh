@@ -8,6 +8,8 @@
 #   vmlinux      the uncompressed kernel, which starts sooner
 #   vmlinuz      the kernel as packaged (bzImage)
 #   initrd       the initramfs
+#   initrd-root  another: it loads a disk's driver and goes on to the system
+#                on the root device
 #   modules/     kvm, kvm-amd, kvm-intel, irqbypass, for tests of engines;
 #                drivers that the guest loads, and their order; others that
 #                tests load
@@ -39,6 +41,9 @@ drivers="button evdev virtio_ring virtio virtio_pci_legacy_dev \
 virtio_pci_modern_dev virtio_pci virtio_blk virtio-rng virtio_console \
 virtio_balloon vsock vmw_vsock_virtio_transport_common \
 vmw_vsock_virtio_transport failover net_failover virtio_net fuse virtiofs"
+# Of these, what a root device wants.
+root_drivers="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev \
+virtio_pci virtio_blk"
 # For tests, likewise: disks and CDs on IDE.
 tested="scsi_common scsi_mod crct10dif_common crc-t10dif crc64 crc64-rocksoft \
 crc64_rocksoft_generic t10-pi cdrom libata ata_piix sd_mod sr_mod"
@@ -88,9 +93,10 @@ kernel_kept() {
 
 fresh() {
 	local source
-	[ -s "$out/initrd" ] && kernel_kept || return 1
-	for source in "$guests"/*.py "$here/build.sh" "$busybox" \
-		$agent; do
+	[ -s "$out/initrd" ] && [ -s "$out/initrd-root" ] && kernel_kept ||
+		return 1
+	for source in "$guests"/*.py "$here/build.sh" "$here/to_root" \
+		"$busybox" $agent; do
 		[ "$source" -nt "$out/initrd" ] && return 1
 	done
 	[ -z "$(find "$here/root" -newer "$out/initrd" -print -quit)" ]
@@ -180,6 +186,19 @@ module_arguments() {
 	[ -z "$agent" ] || echo "--file=$agent:/sbin/lodge-agent"
 }
 
+# The same for what goes on to a root device.
+root_arguments() {
+	local name
+	echo "$root_drivers" >root_order
+	echo "--file=root_order:/lib/modules/order"
+	for name in $root_drivers; do
+		[ -e "new/modules/$name.ko" ] &&
+			echo "--file=new/modules/$name.ko:/lib/modules/$name.ko"
+	done
+	echo "--file=$here/root/etc/drivers:/etc/drivers"
+	echo "--file=$here/to_root:/init"
+}
+
 busybox=$(command -v /bin/busybox || command -v busybox) ||
 	die "busybox is missing; install the package busybox-static"
 fresh && exit 0
@@ -210,6 +229,10 @@ say "making the initramfs"
 mapfile -t modules < <(module_arguments)
 python3 "$guests/make_initrd.py" new/initrd --busybox "$busybox" \
 	--tree "$here/root" "${modules[@]}" 2>log ||
+	die "$(because "cannot make the initramfs: $(tail -1 log)")"
+mapfile -t modules < <(root_arguments)
+python3 "$guests/make_initrd.py" new/initrd-root --busybox "$busybox" \
+	"${modules[@]}" 2>log ||
 	die "$(because "cannot make the initramfs: $(tail -1 log)")"
 rm -rf "$out.old"
 [ -e "$out" ] && mv "$out" "$out.old"

@@ -4,11 +4,13 @@
  */
 #include "firecracker/config.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define ARGS_MAX   (32 + FC_DRIVES + FC_NETS)
 #define SERIAL_MAX 20 /* characters of a virtio disk's serial number */
@@ -261,7 +263,8 @@ static void add_net(struct args *args, const json_t *net)
 
 /*
  * The client's, without pci=off: the machine's devices are on PCI, which
- * Firecracker's are not unless it is told so. Then the root device.
+ * Firecracker's are not unless it is told so. Then the keyboard, of which ACPI
+ * tells only with a display, for SendCtrlAltDel; and the root device.
  */
 static void add_append(struct args *args, const struct fc_config *config)
 {
@@ -279,17 +282,46 @@ static void add_append(struct args *args, const struct fc_config *config)
 				(int)length, at);
 		at += length + strspn(at + length, " ");
 	}
+	if (out)
+		fprintf(out, "%si8042.nopnp", ftell(out) ? " " : "");
 	json_array_foreach(config->drives, i, drive) {
 		const char *uuid = text(drive, "partuuid");
 
 		if (out && is_root(drive))
-			fprintf(out, "%sroot=%s%s %s", ftell(out) ? " " : "",
+			fprintf(out, " root=%s%s %s",
 				uuid ? "PARTUUID=" : "/dev/vda",
 				uuid ? uuid : "",
 				json_is_true(json_object_get(
 					drive, "is_read_only")) ? "ro" : "rw");
 	}
 	add_option(args, "append", out, &words);
+}
+
+/*
+ * Where the client names none and the root device's driver is a module of the
+ * kernel: the file initrd-root beside it (of the default guest's kernel), which
+ * loads that and goes on to the root device.
+ */
+static void add_initrd(struct args *args, const struct fc_config *config)
+{
+	const char *given = text(config->boot_source, "initrd_path");
+	const char *kernel = text(config->boot_source, "kernel_image_path");
+	const char *slash = strrchr(kernel, '/');
+	char path[PATH_MAX];
+	const json_t *drive;
+	bool root = false;
+	size_t i;
+
+	if (given) {
+		add(args, "--initrd=%s", given);
+		return;
+	}
+	json_array_foreach(config->drives, i, drive)
+		root |= is_root(drive);
+	snprintf(path, sizeof(path), "%.*sinitrd-root",
+		 slash ? (int)(slash - kernel) + 1 : 0, kernel);
+	if (root && !access(path, R_OK))
+		add(args, "--initrd=%s", path);
 }
 
 /* The root device is the guest's first. */
@@ -317,7 +349,6 @@ static void add_nets(struct args *args, const struct fc_config *config)
 
 char **fc_config_args(const struct fc_config *config, const char *name)
 {
-	const char *initrd = text(config->boot_source, "initrd_path");
 	const char *out = text(config->serial, "serial_out_path");
 	struct args *args = calloc(1, sizeof(*args));
 
@@ -327,8 +358,7 @@ char **fc_config_args(const struct fc_config *config, const char *name)
 	add(args, "--name=%s", name);
 	add(args, "--kernel=%s", text(config->boot_source,
 				      "kernel_image_path"));
-	if (initrd)
-		add(args, "--initrd=%s", initrd);
+	add_initrd(args, config);
 	add_append(args, config);
 	add(args, "--cpus=%lld", (long long)json_integer_value(
 				 json_object_get(config->machine,

@@ -161,7 +161,7 @@ def test_the_documented_sequence(api, tap, tmp_path):
         "app_name": "Firecracker", "id": f"fc-{os.getpid()}",
         "state": "Running", "vmm_version": "1.13.0"}
     assert api.say("cat /proc/cmdline", r"\n(console=[^\r]*)\r") == \
-        "console=ttyS0 reboot=k panic=1 root=/dev/vda rw"
+        "console=ttyS0 reboot=k panic=1 i8042.nopnp root=/dev/vda rw"
     assert api.say("echo : $(head -c 6 /dev/vda)", r"\n: ([^\r]*)\r") == \
         "a root"
     # The guest asks for an address as well, and takes ours away for that.
@@ -179,7 +179,7 @@ def test_the_documented_sequence(api, tap, tmp_path):
         sock.connect(str(tmp_path / "v.sock"))
         sock.sendall(b"CONNECT 12345\n")
         assert sock.recv(10) == b""
-    # Keys that nobody reads there, then the power button.
+    # Its init's answer to these keys is a restart, which ends the machine.
     api.does("PUT", "/actions", {"action_type": "SendCtrlAltDel"})
     assert api.ended() == 0
     assert not api.path.exists()
@@ -214,6 +214,77 @@ def check_running(api, rootfs):
     api.refused("PUT", "/snapshot/create", {
         "snapshot_path": "x", "mem_file_path": "y"}, "does not have that")
     assert rootfs.exists()
+
+
+INITTAB = """\
+::sysinit:/bin/mount -t proc proc /proc
+::sysinit:/bin/grep -w / /proc/mounts
+ttyS0::respawn:-/bin/sh
+::ctrlaltdel:/bin/reboot
+"""
+
+
+def make_root(folder):
+    """An ext4 file system with a shell and an init."""
+    busybox, mke2fs = shutil.which("busybox"), shutil.which(
+        "mke2fs", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
+    if not busybox or not mke2fs:
+        pytest.skip("busybox or mke2fs is missing")
+    top = folder / "root"
+    for name in ("bin", "sbin", "etc", "dev", "proc", "sys", "root"):
+        (top / name).mkdir(parents=True)
+    shutil.copy(busybox, top / "bin" / "busybox")
+    for name in ("sh", "mount", "grep", "reboot", "sync", "cat"):
+        (top / "bin" / name).symlink_to("busybox")
+    (top / "sbin" / "init").symlink_to("../bin/busybox")
+    (top / "etc" / "inittab").write_text(INITTAB)
+    image = folder / "rootfs.ext4"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run([mke2fs, "-q", "-t", "ext4", "-d", top, "-F", image],
+                   check=True)
+    return image
+
+
+# What a client of the documentation types, with its files' names.
+SEQUENCE = r"""
+set -e
+api() { curl -sS --fail-with-body -X PUT --unix-socket "$1" --data "$3" \
+    "http://localhost/$2"; }
+api "$1" logger '{"log_path": "firecracker.log", "level": "Debug",
+    "show_level": true, "show_log_origin": true}'
+api "$1" boot-source "{\"kernel_image_path\": \"$2\",
+    \"boot_args\": \"console=ttyS0 reboot=k panic=1 pci=off\"}"
+api "$1" drives/rootfs '{"drive_id": "rootfs",
+    "path_on_host": "./rootfs.ext4", "is_root_device": true,
+    "is_read_only": false}'
+api "$1" actions '{"action_type": "InstanceStart"}'
+"""
+
+
+def test_a_root_file_system(tmp_path):
+    """A kernel and an ext4 file system are enough, by files in the folder
+    where the program was started."""
+    kernel, _ = guest_files()
+    image = make_root(tmp_path)
+    with contextlib.closing(Api(tmp_path, cwd=str(tmp_path))) as api:
+        done = subprocess.run(["bash", "-c", SEQUENCE, "sequence",
+                               api.path, kernel], cwd=tmp_path,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and not done.stdout, done
+        api.child.expect("/dev/vda / ext4 rw")
+        api.child.expect("# ")
+        api.say("echo kept >/root/kept; sync; echo said=$?", r"\nsaid=(0)")
+        api.does("PATCH", "/vm", {"state": "Paused"})
+        api.does("PATCH", "/vm", {"state": "Resumed"})
+        api.does("PUT", "/actions", {"action_type": "SendCtrlAltDel"})
+        assert api.ended() == 0
+    assert (tmp_path / "firecracker.log").exists()
+    # It wrote into the file system, which is whole.
+    debugfs = shutil.which("debugfs", path="/sbin:/usr/sbin")
+    shown = subprocess.run([debugfs, "-R", "cat /root/kept", image],
+                           capture_output=True, text=True, check=False)
+    assert shown.stdout == "kept\n", shown.stderr
 
 
 def test_a_configuration_file(tmp_path):

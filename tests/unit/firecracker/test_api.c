@@ -130,7 +130,8 @@ static void its_documentation_s_sequence(void **state)
 	put("/actions", START);
 	assert_string_equal(
 		args, "lodge-vm --name=t --kernel=/dev/null --append="
-		"console=ttyS0 reboot=k panic=1 root=/dev/vda rw --cpus=1 "
+		"console=ttyS0 reboot=k panic=1 i8042.nopnp root=/dev/vda rw "
+		"--cpus=1 "
 		"--memory=128M --disk=/dev/null,format=raw,serial=rootfs,"
 		"cache=unsafe --net=tap=tap0,mac=06:00:AC:10:00:02 --no-agent "
 		"--no-reboot");
@@ -165,7 +166,7 @@ static void all_that_there_is(void **state)
 	put("/actions", START);
 	assert_string_equal(
 		args, "lodge-vm --name=t --kernel=/dev/null "
-		"--initrd=/dev/zero --append=a pci=offx "
+		"--initrd=/dev/zero --append=a pci=offx i8042.nopnp "
 		"root=PARTUUID=0eaa91a0-01 ro --cpus=4 --memory=300M "
 		"--disk=/dev/null,format=raw,serial=a,cache=unsafe,readonly "
 		"--disk=/dev/zero,format=raw,serial=b,readonly,bps=10000b,"
