@@ -32,9 +32,10 @@ int api_open(struct api_client *client, enum api_start start,
 void api_close(struct api_client *client);
 
 /*
- * One request; the body's reference is taken (NULL: none). Gives the answer
- * and its HTTP status; NULL with `error` when there is none, or *status is
- * 400 and above: then `error` is its detail.
+ * One request; the body's reference is taken (NULL: none). A GET that lodged
+ * left unanswered at its end is made of the next one. Gives the answer and its
+ * HTTP status; NULL with `error` when there is none, or *status is 400 and
+ * above: then `error` is its detail.
  */
 json_t *api_call(struct api_client *client, const char *method,
 		 const char *path, json_t *body, int *status,

@@ -7,13 +7,15 @@ LODGE_KILLS=all takes every point, a number that many of them.
 """
 import http.client
 import os
+import pathlib
 import signal
+import subprocess
 
 import pytest
 
 import tiny
-from conftest import BUILD, ENGINE
-from daemon import LODGED, Daemon, wait_for
+from conftest import BUILD, ENGINE, LODGE
+from daemon import LIMIT, LODGED, Daemon, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -22,6 +24,7 @@ IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 POINTS = os.environ.get("LODGE_KILLS", "16")
 # One way to kill-at's own end: processes may not be traced here.
 UNTRACED, KILLED = 77, 137
+RECVFROM = "45"  # the system call
 GONE = (http.client.HTTPException, OSError, ValueError)
 
 
@@ -218,3 +221,18 @@ def test_both_are_killed(daemon, config):
         assert daemon.say("web", "start").status in (200, 409)
         daemon.wait_state("web", "running")
     clean(daemon, daemon.ask("GET", "/v1/vms")["vms"])
+
+
+def test_a_question_is_asked_again(daemon):
+    """A lodged that is killed has taken a connection that it does not answer:
+    the command asks the next one."""
+    assert daemon.start() == "ok"
+    os.kill(daemon.child.pid, signal.SIGSTOP)
+    asks = subprocess.Popen([LODGE, "ps", "--json"], env=daemon.env,
+                            stdin=subprocess.DEVNULL, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    call = pathlib.Path(f"/proc/{asks.pid}/syscall")
+    wait_for(lambda: call.read_text().split()[0] == RECVFROM)
+    daemon.kill()
+    out, error = asks.communicate(timeout=LIMIT)
+    assert (asks.returncode, out.strip(), error) == (0, "[]", "")
