@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,18 @@ static void add_own_key(struct run_image *run)
 	seed_read_keys(&run->seed, public, &error);
 }
 
+/* What a clone is told; without it, it is told less. */
+static void add_clone_hook(struct run_image *run)
+{
+	struct disk_error error;
+	char hook[PATH_MAX];
+	size_t size;
+
+	if (data_find(hook, "recipes/seed/clone.sh"))
+		run->clone_hook = seed_read_file(hook, &size, &error);
+	run->seed.clone_hook = run->clone_hook;
+}
+
 /* The agent, for images that have none; without it, they go without. */
 static void add_agent(struct run_image *run)
 {
@@ -129,11 +142,35 @@ static void add_agent(struct run_image *run)
 	run->seed.agent = run->agent_hook ? run->agent : NULL;
 }
 
+static uint64_t hash(uint64_t hash, const void *data, size_t size)
+{
+	for (const uint8_t *byte = data; size--; byte++)
+		hash = (hash ^ *byte) * 0x100000001b3; /* FNV-1a */
+	return hash;
+}
+
+/* What stands for the options of the first boot; "": none was given. */
+static void tell(const struct run_image *run, char told[20])
+{
+	const struct seed *seed = &run->seed;
+	const char *user = run->user ? run->user : "";
+	uint64_t sum = 0xcbf29ce484222325;
+
+	*told = '\0';
+	if (!run->cloud_init && !run->user && !run->keys_given)
+		return;
+	sum = hash(sum, user, strlen(user) + 1);
+	for (unsigned int i = 0; run->keys_given && i < seed->keys; i++)
+		sum = hash(sum, seed->key[i], strlen(seed->key[i]) + 1);
+	sum = hash(sum, seed->user_data, seed->user_data_size);
+	snprintf(told, 20, "%016" PRIx64, sum);
+}
+
 /*
  * What the seed says. Who brings user-data makes accounts there, and gets one
  * of ours only when asked for.
  */
-static int fill_seed(struct run_image *run)
+static int fill_seed(struct run_image *run, char told[20])
 {
 	struct disk_error error;
 
@@ -147,6 +184,7 @@ static int fill_seed(struct run_image *run)
 		}
 		run->seed.user_data = run->user_data;
 	}
+	tell(run, told);
 	run->seed.user = run->user	 ? run->user :
 			 run->cloud_init ? NULL :
 					   USER_DEFAULT;
@@ -155,6 +193,7 @@ static int fill_seed(struct run_image *run)
 	if (run->seed.user)
 		add_own_key(run);
 	add_agent(run);
+	add_clone_hook(run);
 	return 0;
 }
 
@@ -240,13 +279,12 @@ static void fill_machine(struct run_image *run, struct machine_config *machine)
 int run_image_open(struct run_image *run, struct machine_config *machine,
 		   struct machine_disk *disk)
 {
-	const struct instance_wish wish = {
+	struct instance_wish wish = {
 		.image = &run->image,
 		.name = machine->any_name ? run->name : machine->name,
 		.ephemeral = run->ephemeral,
 		.size = run->size,
 		.seed = &run->seed,
-		.reseed = run->cloud_init || run->user || run->keys_given,
 	};
 	struct disk_error error;
 
@@ -256,7 +294,7 @@ int run_image_open(struct run_image *run, struct machine_config *machine,
 	}
 	run->open = true;
 	run->instance.folder = -1;
-	if (find_image(run) || fill_seed(run))
+	if (find_image(run) || fill_seed(run, wish.told))
 		return -1;
 	if (instance_open(&run->store, &wish, &run->instance, &error)) {
 		cli_error("run: %s", error.text);
@@ -298,5 +336,6 @@ void run_image_close(struct run_image *run)
 	free(run->user_data);
 	free(run->agent);
 	free(run->agent_hook);
+	free(run->clone_hook);
 	run->open = false;
 }

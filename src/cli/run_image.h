@@ -24,7 +24,7 @@ struct run_image {
 	struct store store;
 	struct store_image image;
 	struct instance instance;
-	char *user_data, *agent, *agent_hook;
+	char *user_data, *agent, *agent_hook, *clone_hook;
 	char kernel[PATH_MAX], initrd[PATH_MAX];
 	char aside[PATH_MAX]; /* see struct machine_config */
 	char machines[PATH_MAX]; /* folder of them in the store */

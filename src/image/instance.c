@@ -38,18 +38,24 @@ static void name_files(struct instance *instance, const char *entry)
 
 /* --- the record ---------------------------------------------------------------- */
 
+static const char *or_null(const char *text)
+{
+	return *text ? text : NULL;
+}
+
 /* `disk`, `format`: of one that is not in the folder; NULL. */
 static int write_record(const struct instance *instance, const char *disk,
 			const char *format)
 {
-	json_t *json = json_pack("{si ss ss ss sI ss* ss* ss*}", "version", 1,
-				 "image", instance->image, "user",
+	json_t *json = json_pack("{si ss ss ss sI ss* ss* ss* ss* ss*}",
+				 "version", 1, "image", instance->image, "user",
 				 instance->user, "password",
 				 instance->password, "created",
 				 instance->created, "disk", disk, "format",
 				 format, "stands_on",
-				 *instance->stands_on ? instance->stands_on :
-							NULL);
+				 or_null(instance->stands_on), "clone",
+				 or_null(instance->clone), "told",
+				 or_null(instance->told));
 	int err = json ? json_file_replace(json, instance->folder,
 					 STORE_MACHINE_FILE) : -EILSEQ;
 
@@ -96,6 +102,10 @@ static int read_record(struct instance *instance,
 							       "created"));
 	snprintf(instance->stands_on, sizeof(instance->stands_on), "%s",
 		 text_of(json, "stands_on"));
+	snprintf(instance->clone, sizeof(instance->clone), "%s",
+		 text_of(json, "clone"));
+	snprintf(instance->told, sizeof(instance->told), "%s",
+		 text_of(json, "told"));
 	instance->reseed = json_is_true(json_object_get(json, "reseed"));
 	instance->moved = read_disk(json, instance->disk, instance->format);
 	if (!json)
@@ -151,6 +161,7 @@ static int write_seed(struct instance *instance,
 		 (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 	wish->seed->instance = id;
 	wish->seed->host = wish->name;
+	wish->seed->identity = or_null(instance->clone);
 	wish->seed->user = *instance->user ? instance->user : NULL;
 	wish->seed->password = *instance->password ? instance->password : NULL;
 	image = seed_make(wish->seed, &size);
@@ -260,6 +271,7 @@ static int make_draft(struct instance *instance,
 		seed_make_password(instance->password);
 	}
 	strcpy(instance->image, wish->image->record.name);
+	strcpy(instance->told, wish->told);
 	instance->created = time(NULL);
 	err = write_record(instance, NULL, NULL);
 	return err ? fail(error, instance->path, err) : 0;
@@ -293,14 +305,18 @@ static int make(struct instance *instance, const struct instance_wish *wish,
 	return wish->ephemeral ? 0 : keep(instance, wish, error);
 }
 
+/*
+ * One that is there already. The seed comes before the record, so what was cut
+ * short between them is done again; no guest has seen it.
+ */
 static int renew(struct instance *instance, const struct instance_wish *wish,
 		 struct disk_error *error)
 {
-	bool record = instance->reseed;
+	bool again = *wish->told && strcmp(wish->told, instance->told);
 
 	if (wish->size && grow_disk(instance, wish, error))
 		return -1;
-	if (!wish->reseed && !instance->reseed)
+	if (!again && !instance->reseed)
 		return 0;
 	if (wish->seed->user &&
 	    strcmp(wish->seed->user, instance->user)) {
@@ -308,13 +324,12 @@ static int renew(struct instance *instance, const struct instance_wish *wish,
 			 wish->seed->user);
 		if (!*instance->password)
 			seed_make_password(instance->password);
-		record = true;
 	}
+	strcpy(instance->told, wish->told);
 	if (write_seed(instance, wish, error))
 		return -1;
-	if (record && write_record(instance,
-				   instance->moved ? instance->disk : NULL,
-				   instance->moved ? instance->format : NULL))
+	if (write_record(instance, instance->moved ? instance->disk : NULL,
+			 instance->moved ? instance->format : NULL))
 		return fail(error, instance->path, -EIO);
 	return 0;
 }

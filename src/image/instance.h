@@ -25,6 +25,8 @@ struct instance {
 	char format[16]; /* of the disk */
 	bool moved;	 /* the disk is not in the folder */
 	bool reseed;	 /* it was cloned: its first boot is to come */
+	char clone[40];	 /* what makes it another than what it is of; "" */
+	char told[20];	 /* wish->told of its last first boot */
 	char stands_on[IMAGE_NAME_MAX + 1]; /* that machine's disk; "" */
 	char vars[INSTANCE_PATH_MAX]; /* UEFI's; may not be there yet */
 	bool ephemeral, fresh; /* fresh: was not there before */
@@ -40,7 +42,11 @@ struct instance_wish {
 	uint64_t size; /* of the disk; 0: as it is, or the image's */
 	/* The first boot: user, keys, user_data. The rest is filled in. */
 	struct seed *seed;
-	bool reseed; /* have a kept machine do its first boot again */
+	/*
+	 * Stands for what was asked of the first boot: another one than the
+	 * last time has a kept machine do that again. "": nothing was.
+	 */
+	char told[20];
 };
 
 /*

@@ -109,9 +109,13 @@ static int copy_vars(int from, int to)
 static int write_record(int draft, const json_t *was,
 			const struct instance_clone *how)
 {
+	const char *user = json_string_value(json_object_get(was, "user"));
 	json_t *record = json_deep_copy(was);
+	char password[SEED_PASSWORD];
 	int err;
 
+	if (user && *user && !seed_make_password(password))
+		json_object_set_new(record, "password", json_string(password));
 	json_object_del(record, "disk");
 	json_object_del(record, "format");
 	json_object_set_new(record, "clone", json_string(how->id));

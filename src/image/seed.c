@@ -128,6 +128,8 @@ static char *account_text(const struct seed *seed, const char *host,
 	if (!out)
 		return NULL;
 	fprintf(out, "instance %s\nhost %s\n", seed->instance, host);
+	if (seed->identity)
+		fprintf(out, "identity %s\n", seed->identity);
 	if (seed->user)
 		fprintf(out, "user %s\n", seed->user);
 	if (seed->user && hashed)
@@ -140,25 +142,47 @@ static char *account_text(const struct seed *seed, const char *host,
 	return NULL;
 }
 
+/* A part in the format that cloud-init has for several (MIME). */
+static void put_part(FILE *out, const char *type, const char *before,
+		     const char *text)
+{
+	fprintf(out, "--=lodge=\nContent-Type: text/%s\n\n%s%s\n", type,
+		before, text);
+}
+
 /*
  * vendor-data: the account where the user brings user-data, the script for the
- * agent, or both in the format that cloud-init has for that (MIME).
+ * agent, that for a clone, which is told its identity in a line before.
  */
 static char *vendor_text(const struct seed *seed, const char *config)
 {
 	const char *hook = seed->agent ? seed->agent_hook : NULL;
-	char *text = NULL;
+	const char *clone = seed->identity ? seed->clone_hook : NULL;
+	char *text = NULL, line[120];
+	size_t size;
+	FILE *out;
 
-	if (!seed->user_data || !hook)
+	if (!clone && (!seed->user_data || !hook))
 		return strdup(hook ? hook : config);
-	if (asprintf(&text,
-		     "Content-Type: multipart/mixed; boundary=\"=lodge=\"\n"
-		     "MIME-Version: 1.0\n\n"
-		     "--=lodge=\nContent-Type: text/cloud-config\n\n%s\n"
-		     "--=lodge=\nContent-Type: text/cloud-boothook\n\n%s\n"
-		     "--=lodge=--\n", config, hook) < 0)
+	out = open_memstream(&text, &size);
+	if (!out)
 		return NULL;
-	return text;
+	fprintf(out, "Content-Type: multipart/mixed; boundary=\"=lodge=\"\n"
+		     "MIME-Version: 1.0\n\n");
+	if (seed->user_data)
+		put_part(out, "cloud-config", "", config);
+	if (clone) {
+		snprintf(line, sizeof(line), "#cloud-boothook\n#!/bin/sh\n"
+			 "identity=%.80s\n", seed->identity);
+		put_part(out, "cloud-boothook", line, clone);
+	}
+	if (hook)
+		put_part(out, "cloud-boothook", "", hook);
+	fprintf(out, "--=lodge=--\n");
+	if (!fclose(out))
+		return text;
+	free(text);
+	return NULL;
 }
 
 struct texts {
@@ -189,7 +213,8 @@ static void *put_files(const struct seed *seed, const struct texts *texts,
 		file[count].size = seed->user_data_size;
 	}
 	count++;
-	if (seed->user_data || seed->agent)
+	if (seed->user_data || seed->agent ||
+	    (seed->identity && seed->clone_hook))
 		file[count++] = (struct iso_file){
 			"vendor-data", "VENDOR_D.;1", texts->vendor,
 			strlen(texts->vendor) };

@@ -7,7 +7,9 @@
  * its value: our own images read that (guests/debian/files/usr/lib/lodge).
  *
  * The guest's agent may lie on it, for images that have none: vendor-data then
- * has a script too, which cloud-init runs (guests/seed/agent.sh).
+ * has a script too, which cloud-init runs (guests/seed/agent.sh). That of a
+ * clone says which machine it is, and what it has of the one that it was made
+ * of is made anew (guests/seed/clone.sh).
  */
 #ifndef LODGE_IMAGE_SEED_H
 #define LODGE_IMAGE_SEED_H
@@ -31,6 +33,8 @@ struct seed {
 	const void *agent; /* the program; NULL: not on it */
 	size_t agent_size;
 	const char *agent_hook; /* the script that makes it a service */
+	const char *identity;	/* of a clone; NULL: it is none */
+	const char *clone_hook; /* the script for that; NULL: none */
 };
 
 /* The volume as an ISO 9660 image: to be freed; NULL: no memory. */

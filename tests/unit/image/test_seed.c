@@ -186,6 +186,38 @@ static void an_agent(void **state)
 	free(volume);
 }
 
+/* A clone is told what it is, in both ways. */
+static void a_clone(void **state)
+{
+	struct seed seed = {
+		.instance = "i", .host = "h", .identity = "id-1",
+		.clone_hook = "# hook\n",
+	};
+	char *text;
+
+	make(&seed);
+	is("account", "instance i\nhost h\nidentity id-1\n");
+	text = content("vendor-data");
+	assert_non_null(strstr(text, "\n\n#cloud-boothook\n#!/bin/sh\n"
+				     "identity=id-1\n# hook\n"));
+	assert_null(strstr(text, "cloud-config"));
+	free(text);
+	free(volume);
+	/* Beside all else there may be. */
+	seed.user_data = "#!/bin/sh\n";
+	seed.user_data_size = strlen(seed.user_data);
+	seed.agent = "\177ELF";
+	seed.agent_size = 4;
+	seed.agent_hook = "#cloud-boothook\n#!/bin/sh\nagent\n";
+	make(&seed);
+	text = content("vendor-data");
+	assert_non_null(strstr(text, "\n\n#cloud-config\n{"));
+	assert_non_null(strstr(text, "identity=id-1\n# hook\n"));
+	assert_non_null(strstr(text, "\n\n#cloud-boothook\n#!/bin/sh\nagent"));
+	free(text);
+	free(volume);
+}
+
 static void host_names(void **state)
 {
 	static const char *const pairs[][2] = {
@@ -257,6 +289,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_account),
 		cmocka_unit_test(user_data), cmocka_unit_test(an_agent),
+		cmocka_unit_test(a_clone),
 		cmocka_unit_test(host_names),
 		cmocka_unit_test(key_files),
 		cmocka_unit_test(passwords),

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kept machines of images: one first boot each, clones that are machines of
+their own, and images that they want."""
+import json
+import shutil
+import subprocess
+
+import pytest
+
+import tiny
+from conftest import BUILD, ENGINE
+from daemon import LODGED, Daemon
+
+pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
+
+MIB = 1 << 20
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{} somebody@somewhere\n"
+
+
+@pytest.fixture
+def lodged(tmp_path):
+    daemon = Daemon(tmp_path)
+    assert daemon.start() == "ok"
+    folder = daemon.data / "images" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "disk.raw").write_bytes(b"base" * (MIB // 4))
+    (folder / "kernel").write_bytes(tiny.kernel(tiny.power_off()))
+    (folder / "image.json").write_text(json.dumps({
+        "version": 1, "name": "tiny", "disk": "disk.raw", "kernel": "kernel",
+        "initrd": "", "format": "raw", "size": MIB, "append": "root=x",
+        "created": "2026-11-21T14:50:00Z"}))
+    yield daemon
+    daemon.clear()
+
+
+def run_once(lodged, name):
+    """Started, and powered off by itself."""
+    assert lodged.say(name, "start").status == 200
+    lodged.wait_state(name, "stopped")
+    assert lodged.vm(name)["reason"] == "power-off", lodged.vm(name)
+
+
+def seed_of(lodged, name):
+    """The files of its seed, as a CD reader sees them."""
+    out = lodged.base / "extracted"
+    shutil.rmtree(out, ignore_errors=True)
+    subprocess.run(
+        ["xorriso", "-osirrox", "on", "-indev",
+         lodged.data / "machines" / name / "seed.iso", "-extract", "/", out],
+        check=True, capture_output=True)
+    subprocess.run(["chmod", "-R", "u+w", out], check=True)
+    return {path.name: path.read_bytes().decode("latin-1")
+            for path in out.iterdir()}
+
+
+def instance_of(seed):
+    return json.loads(seed["meta-data"])["instance-id"]
+
+
+def words(text):
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def test_the_first_boot_is_once(lodged, tmp_path):
+    """Also with options that say what it does; others say it anew."""
+    keys = tmp_path / "one.pub", tmp_path / "two.pub"
+    for number, path in enumerate(keys):
+        path.write_text(KEY.format(number))
+    data = tmp_path / "user-data"
+    data.write_text("#!/bin/sh\necho first boot\n")
+    said = {"user": "me", "ssh_keys": [str(keys[0])], "cloud_init": str(data)}
+    lodged.make("web", image="tiny", memory=16 * MIB, engine=ENGINE, **said)
+    run_once(lodged, "web")
+    seed = (lodged.data / "machines" / "web" / "seed.iso").read_bytes()
+    first = instance_of(seed_of(lodged, "web"))
+    for change in {}, {"cpus": 2}, {"labels": {"a": "b"}}:
+        lodged.ask("PATCH", "/v1/vms/web", {"config": change})
+        run_once(lodged, "web")
+        assert (lodged.data / "machines" / "web" / "seed.iso"
+                ).read_bytes() == seed
+    seen = {first}
+    for change in ({"ssh_keys": [str(k) for k in keys]}, {"user": "you"}):
+        lodged.ask("PATCH", "/v1/vms/web", {"config": change})
+        for _ in range(2):
+            run_once(lodged, "web")
+            now = instance_of(seed_of(lodged, "web"))
+        seen.add(now)
+    data.write_text("#!/bin/sh\necho another\n")
+    run_once(lodged, "web")
+    seen.add(instance_of(seed_of(lodged, "web")))
+    assert len(seen) == 4
+
+
+def test_a_clone_is_another_machine(lodged):
+    """Another host name, instance, identity and password, each told once."""
+    lodged.make("web", image="tiny", memory=16 * MIB, engine=ENGINE)
+    run_once(lodged, "web")
+    for name, new in ("web", "two"), ("two", "three"):
+        answer = lodged.ask("POST", f"/v1/vms/{name}/clone?wait=60",
+                            {"name": new})
+        assert answer.status == 200, answer.text
+    for name in "two", "three":
+        run_once(lodged, name)
+    seeds = {name: seed_of(lodged, name) for name in ("web", "two", "three")}
+    accounts = {name: words(seed["account"]) for name, seed in seeds.items()}
+    for word in "instance", "host", "password":
+        assert len({a[word] for a in accounts.values()}) == 3, accounts
+    assert "identity" not in accounts["web"]
+    assert accounts["two"]["identity"] != accounts["three"]["identity"]
+    # What cloud-init runs tells the same.
+    if (BUILD / "recipes" / "seed" / "clone.sh").exists():
+        for name in "two", "three":
+            assert (f"#cloud-boothook\n#!/bin/sh\n"
+                    f"identity={accounts[name]['identity']}\n"
+                    in seeds[name]["vendor-data"])
+    images = {name: (lodged.data / "machines" / name / "seed.iso").read_bytes()
+              for name in seeds}
+    for name, image in images.items():
+        run_once(lodged, name)
+        assert (lodged.data / "machines" / name / "seed.iso"
+                ).read_bytes() == image
