@@ -2,13 +2,12 @@
 /*
  * lodge top: what running machines use, of this computer and of what is behind
  * their cards. Processor time, memory and disk traffic are those of a machine's
- * process (proc(5)), so a machine's helpers are not counted; network traffic is
- * what its cards count, which its control socket tells.
+ * process and its helpers; network traffic is what its cards count, which its
+ * control socket tells.
  *
  * On a terminal the list is shown anew until q; for anything else once.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/target.h"
+#include "host/linux/process_use.h"
 #include "host/linux/terminal.h"
 #include "vm/host.h"
 #include "vmm/machine.h"
@@ -62,46 +62,15 @@ struct top {
 
 /* --- figures ---------------------------------------------------------------------- */
 
-static bool read_file(long long pid, const char *name, char *text, size_t size)
-{
-	char path[64];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%lld/%s", pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, size - 1);
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
-static uint64_t number_after(const char *text, const char *name)
-{
-	const char *at = strstr(text, name);
-
-	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
-}
-
 static void read_process(struct use *use)
 {
-	unsigned long long user = 0, kernel = 0, pages = 0;
-	const uint64_t tick = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
-	char text[2048], *rest;
+	struct process_use found;
 
-	rest = read_file(use->pid, "stat", text, sizeof(text)) ?
-		       strrchr(text, ')') : NULL;
-	/* Fields 14 and 15; the name before may have anything in it. */
-	if (rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u "
-				 "%*u %llu %llu", &user, &kernel) == 2)
-		use->count[CPU] = (user + kernel) * tick;
-	if (read_file(use->pid, "statm", text, sizeof(text)) &&
-	    sscanf(text, "%*u %llu", &pages) == 1)
-		use->count[MEMORY] = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	read_file(use->pid, "io", text, sizeof(text));
-	use->count[READ] = number_after(text, "\nread_bytes: ");
-	use->count[WRITTEN] = number_after(text, "\nwrite_bytes: ");
+	process_use((pid_t)use->pid, &found);
+	use->count[CPU] = found.cpu_ns;
+	use->count[MEMORY] = found.memory;
+	use->count[READ] = found.read;
+	use->count[WRITTEN] = found.written;
 }
 
 static uint64_t bytes_of(const json_t *net, const char *way)

@@ -27,6 +27,8 @@
 #define GATE_DRAINED 0x1u
 #define GATE_LIMITED 0x2u
 
+#define OPS (BLOCK_ZERO + 1)
+
 /* A request on the short way, and the ranges that it is in. */
 struct task {
 	struct disk_io io;
@@ -45,6 +47,7 @@ struct disk_block {
 	struct disk_node *node;
 	enum disk_cache cache;
 	_Atomic unsigned int gate;
+	_Atomic uint64_t requests[OPS], bytes[OPS]; /* that were submitted */
 	_Atomic unsigned int busy; /* requests that are neither kept nor over */
 	_Atomic bool awaited;	   /* somebody waits for `busy` to be 0 */
 	void (*changed)(void *ctx);
@@ -337,10 +340,19 @@ static bool begin(struct disk_block *b, struct block_request *r)
 	return true;
 }
 
+static void count(struct disk_block *b, const struct block_request *r)
+{
+	atomic_fetch_add_explicit(&b->requests[r->op], 1,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&b->bytes[r->op], r->length,
+				  memory_order_relaxed);
+}
+
 static bool disk_submit(struct block *block, struct block_request *r)
 {
 	struct disk_block *b = block_of(block);
 
+	count(b, r);
 	enter(b);
 	if (!atomic_load(&b->gate))
 		return begin(b, r);
@@ -508,6 +520,21 @@ struct disk_node *disk_block_swap(struct block *block, struct disk_node *node)
 	bug_on(old->size != node->size);
 	block_of(block)->node = node;
 	return old;
+}
+
+void disk_block_counts(struct block *block, struct disk_counts *counts)
+{
+	struct disk_block *b = block_of(block);
+
+	*counts = (struct disk_counts){
+		.reads = b->requests[BLOCK_READ],
+		.read_bytes = b->bytes[BLOCK_READ],
+		.writes = b->requests[BLOCK_WRITE] + b->requests[BLOCK_ZERO],
+		.written_bytes = b->bytes[BLOCK_WRITE] + b->bytes[BLOCK_ZERO],
+		.discards = b->requests[BLOCK_DISCARD],
+		.discarded_bytes = b->bytes[BLOCK_DISCARD],
+		.flushes = b->requests[BLOCK_FLUSH],
+	};
 }
 
 void disk_block_limits(struct block *block, struct disk_limits *limits)

@@ -46,6 +46,16 @@ struct disk_node *disk_block_swap(struct block *block, struct disk_node *node);
 void disk_block_limits(struct block *block, struct disk_limits *limits);
 int disk_block_limit(struct block *block, const struct disk_limits *limits);
 
+/* What the VM has asked for since the disk was opened. */
+struct disk_counts {
+	uint64_t reads, read_bytes;
+	uint64_t writes, written_bytes;	    /* with what is made zeros */
+	uint64_t discards, discarded_bytes;
+	uint64_t flushes;
+};
+
+void disk_block_counts(struct block *block, struct disk_counts *counts);
+
 /* --- a full host --------------------------------------------------------------- */
 
 /*

@@ -13,11 +13,13 @@
 
 #include "host/linux/loop.h"
 #include "manage/api_impl.h"
+#include "manage/figures.h"
 #include "manage/flush.h"
 #include "manage/vm.h"
 #include "vmm/nearest.h"
 
-#define WAIT_MAX 3600
+#define WAIT_MAX	3600
+#define FIGURES_SECONDS 1 /* for processes that answer */
 
 /* --- what a request says ---------------------------------------------------------- */
 
@@ -106,6 +108,8 @@ static void leave(struct api_call *call)
 	timer_stop(&call->api->manager->timers, &call->limit);
 	unlink_call(&call->api->waiting, call);
 	unlink_call(&call->api->held, call);
+	figures_free(call->figures);
+	call->figures = NULL;
 }
 
 /* 64-bit FNV-1a: tells versions apart, whoever wants may make two alike. */
@@ -306,7 +310,9 @@ static void wait_over(void *ctx)
 	struct api_call *call = ctx;
 	struct api *api = call->api;
 
-	if (call->job) {
+	if (call->figures) {
+		call->tell(call);
+	} else if (call->job) {
 		const struct job *job = job_find(&api->manager->jobs,
 						 call->job);
 
@@ -378,6 +384,30 @@ void api_wait_event(struct api_call *call, int64_t since, long seconds)
 	wait_for(call, seconds);
 }
 
+static void figures_came(void *ctx)
+{
+	struct api_call *call = ctx;
+
+	call->tell(call);
+}
+
+void api_wait_figures(struct api_call *call, const struct vm *vm,
+		      void (*tell)(struct api_call *call))
+{
+	struct problem problem;
+
+	call->tell = tell;
+	call->figures = figures_ask(call->api->manager, vm, figures_came, call);
+	if (!call->figures) {
+		problem_set(&problem, 500, "no-memory", "out of memory");
+		api_refuse(call, &problem);
+	} else if (figures_wait(call->figures)) {
+		wait_for(call, FIGURES_SECONDS);
+	} else {
+		tell(call);
+	}
+}
+
 /* Calls that wait may be answered, and others wait, while we look. */
 static struct api_call *find_waiting(struct api *api, uint64_t job,
 				     int64_t event)
@@ -444,7 +474,7 @@ static const struct api_route own_routes[] = {
 
 static const struct api_route *const tables[] = {
 	own_routes, api_vm_routes, api_metrics_routes, api_token_routes,
-	api_image_routes, api_job_routes, api_uses_routes,
+	api_image_routes, api_job_routes, api_uses_routes, api_figure_routes,
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -619,6 +649,7 @@ static void begin(struct api *api, struct api_call *call)
 	call->caller = (struct caller){ .role = ROLE_NONE };
 	call->seconds = 0;
 	call->since = -1;
+	call->figures = NULL;
 	call->job = 0;
 	call->problem = false;
 	call->answer = NULL;

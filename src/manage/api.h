@@ -67,6 +67,8 @@ struct api_call {
 	uint64_t version; /* it is held for this commit; 0: it is not */
 	uint64_t job; /* it waits for this; 0: not */
 	int64_t since; /* it waits for an event after this; -1: not */
+	struct figures *figures; /* it waits for these; NULL: not */
+	void (*tell)(struct api_call *call); /* answers with them */
 	struct timer limit;
 };
 

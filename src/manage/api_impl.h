@@ -16,7 +16,8 @@ struct api_route {
 
 /* A row of them, the last without a method. */
 extern const struct api_route api_vm_routes[], api_metrics_routes[],
-	api_token_routes[], api_image_routes[], api_job_routes[], api_uses_routes[];
+	api_token_routes[], api_image_routes[], api_job_routes[], api_uses_routes[],
+	api_figure_routes[];
 
 /* The value of an argument; NULL: it is not there. */
 const char *api_arg(const struct api_call *call, const char *name);
@@ -65,6 +66,13 @@ void api_wait_job(struct api_call *call, struct job *job);
 
 /* Waits `seconds` for an event after `since`. */
 void api_wait_event(struct api_call *call, int64_t since, long seconds);
+
+/*
+ * Asks the process of `vm`, or those of all (NULL), for its figures; `tell`
+ * answers the call, with those in call->figures that have come in time.
+ */
+void api_wait_figures(struct api_call *call, const struct vm *vm,
+		      void (*tell)(struct api_call *call));
 
 /* The events that the call asks for. */
 void api_answer_events(struct api_call *call);

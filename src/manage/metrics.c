@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /metrics: what lodged knows, for Prometheus (text format 0.0.4; names
- * as its conventions ask). The kernel is asked about processes when somebody
- * looks, and at no other time.
+ * as its conventions ask). The kernel and the machines' processes are asked when
+ * somebody looks, and at no other time.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,19 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/linux/process_use.h"
 #include "manage/api_impl.h"
+#include "manage/figures.h"
 #include "manage/spec.h"
 #include "manage/vm.h"
 
 #define TYPE	    "text/plain; version=0.0.4; charset=utf-8"
 #define DEFAULT_RAM (512u << 20) /* as lodge run; images have twice that */
-
-/* What the kernel tells of a machine's process. */
-struct usage {
-	bool there, has_io;
-	double cpu;
-	unsigned long long resident, read, written;
-};
 
 /* --- reading ---------------------------------------------------------------------- */
 
@@ -43,31 +38,6 @@ static unsigned long long number_after(const char *text, const char *name)
 	const char *at = strstr(text, name);
 
 	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
-}
-
-static void read_usage(const struct vm *vm, struct usage *usage)
-{
-	unsigned long long user, kernel, pages;
-	char path[64], text[1024];
-	const char *rest;
-
-	*usage = (struct usage){ 0 };
-	if (vm->process.pidfd < 0)
-		return;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)vm->process.pid);
-	/* Behind the name, which may have anything in it: proc(5). */
-	rest = read_file(path, text, sizeof(text)) ? strrchr(text, ')') : NULL;
-	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u "
-			    "%*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u "
-			    "%llu", &user, &kernel, &pages) != 3)
-		return;
-	usage->there = true;
-	usage->cpu = (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
-	usage->resident = pages * (unsigned long long)sysconf(_SC_PAGESIZE);
-	snprintf(path, sizeof(path), "/proc/%d/io", (int)vm->process.pid);
-	usage->has_io = read_file(path, text, sizeof(text));
-	usage->read = number_after(text, "\nread_bytes: ");
-	usage->written = number_after(text, "\nwrite_bytes: ");
 }
 
 /* --- writing ---------------------------------------------------------------------- */
@@ -151,7 +121,7 @@ static void write_states(FILE *to, const struct api_call *call)
 			lifecycle_state_name((enum vm_state)i), count[i]);
 }
 
-static double cpus_of(const struct vm *vm, const struct usage *usage)
+static double cpus_of(const struct vm *vm, const struct process_use *use)
 {
 	json_int_t cpus = json_integer_value(
 		json_object_get(vm->config, "cpus"));
@@ -159,7 +129,7 @@ static double cpus_of(const struct vm *vm, const struct usage *usage)
 	return cpus ? (double)cpus : 1;
 }
 
-static double memory_of(const struct vm *vm, const struct usage *usage)
+static double memory_of(const struct vm *vm, const struct process_use *use)
 {
 	json_int_t bytes = json_integer_value(
 		json_object_get(vm->config, "memory"));
@@ -170,45 +140,45 @@ static double memory_of(const struct vm *vm, const struct usage *usage)
 						      DEFAULT_RAM;
 }
 
-static double runs(const struct vm *vm, const struct usage *usage)
+static double runs(const struct vm *vm, const struct process_use *use)
 {
 	return vm->state == VM_RUNNING;
 }
 
-static double restarts_of(const struct vm *vm, const struct usage *usage)
+static double restarts_of(const struct vm *vm, const struct process_use *use)
 {
 	return (double)vm->row.restarts;
 }
 
-static double started(const struct vm *vm, const struct usage *usage)
+static double started(const struct vm *vm, const struct process_use *use)
 {
-	return usage->there ? (double)vm->row.started : -1;
+	return use->processes ? (double)vm->row.started : -1;
 }
 
-static double cpu_used(const struct vm *vm, const struct usage *usage)
+static double cpu_used(const struct vm *vm, const struct process_use *use)
 {
-	return usage->there ? usage->cpu : -1;
+	return use->processes ? (double)use->cpu_ns / 1e9 : -1;
 }
 
-static double resident(const struct vm *vm, const struct usage *usage)
+static double resident(const struct vm *vm, const struct process_use *use)
 {
-	return usage->there ? (double)usage->resident : -1;
+	return use->processes ? (double)use->memory : -1;
 }
 
-static double bytes_read(const struct vm *vm, const struct usage *usage)
+static double bytes_read(const struct vm *vm, const struct process_use *use)
 {
-	return usage->has_io ? (double)usage->read : -1;
+	return use->has_io ? (double)use->read : -1;
 }
 
-static double bytes_written(const struct vm *vm, const struct usage *usage)
+static double bytes_written(const struct vm *vm, const struct process_use *use)
 {
-	return usage->has_io ? (double)usage->written : -1;
+	return use->has_io ? (double)use->written : -1;
 }
 
 /* One line a machine; a negative value is none. */
 static const struct {
 	const char *name, *type, *help;
-	double (*value)(const struct vm *vm, const struct usage *usage);
+	double (*value)(const struct vm *vm, const struct process_use *use);
 } of_machine[] = {
 	{ "lodge_vm_running", "gauge", "Whether the machine's guest runs.",
 	  runs },
@@ -221,18 +191,18 @@ static const struct {
 	{ "lodge_vm_start_time_seconds", "gauge",
 	  "When its run began, in Unix time.", started },
 	{ "lodge_vm_cpu_seconds_total", "counter",
-	  "Processor time of its process.", cpu_used },
+	  "Processor time of its process and its helpers.", cpu_used },
 	{ "lodge_vm_resident_memory_bytes", "gauge",
-	  "Memory of the host that its process has.", resident },
+	  "Memory of the host that its process and its helpers have.",
+	  resident },
 	{ "lodge_vm_read_bytes_total", "counter",
-	  "Bytes that its process had from disks of the host.", bytes_read },
+	  "Bytes that they had from disks of the host.", bytes_read },
 	{ "lodge_vm_written_bytes_total", "counter",
-	  "Bytes that its process gave to disks of the host.",
-	  bytes_written },
+	  "Bytes that they gave to disks of the host.", bytes_written },
 };
 
 static void write_machines(FILE *to, const struct api_call *call,
-			   const struct usage *usage)
+			   const struct process_use *use)
 {
 	const struct manager *manager = call->api->manager;
 
@@ -242,7 +212,7 @@ static void write_machines(FILE *to, const struct api_call *call,
 		     of_machine[m].help);
 		for (size_t i = 0; i < manager->count; i++) {
 			const struct vm *vm = manager->vm[i];
-			double value = of_machine[m].value(vm, &usage[i]);
+			double value = of_machine[m].value(vm, &use[i]);
 
 			if (value >= 0)
 				fprintf(to, "%s{vm=\"%s\",id=\"%s\"} %.17g\n",
@@ -252,30 +222,143 @@ static void write_machines(FILE *to, const struct api_call *call,
 	}
 }
 
-static void get_metrics(struct api_call *call)
+/* --- disks and cards ---------------------------------------------------------------- */
+
+/* A line for each disk or card: a number of what its machine has told. */
+struct part {
+	const char *name, *help;
+	const char *path[2]; /* to the number; the second NULL: none */
+};
+
+static const struct part of_disk[] = {
+	{ "reads_total", "Requests to read.", { "read", "requests" } },
+	{ "read_bytes_total", "Bytes that the guest has read.",
+	  { "read", "bytes" } },
+	{ "writes_total", "Requests to write.", { "written", "requests" } },
+	{ "written_bytes_total", "Bytes that the guest has written.",
+	  { "written", "bytes" } },
+	{ "discards_total", "Requests to discard.",
+	  { "discarded", "requests" } },
+	{ "discarded_bytes_total", "Bytes that the guest has discarded.",
+	  { "discarded", "bytes" } },
+	{ "flushes_total", "Requests to make durable what was written.",
+	  { "flushes" } },
+	{ 0 },
+};
+
+static const struct part of_card[] = {
+	{ "receive_packets_total", "Packets to the guest.",
+	  { "received", "frames" } },
+	{ "receive_bytes_total", "Bytes to the guest.",
+	  { "received", "bytes" } },
+	{ "receive_drops_total", "Packets to the guest that were lost.",
+	  { "received", "dropped" } },
+	{ "receive_refused_total", "Packets that may not be sent to it.",
+	  { "received", "refused" } },
+	{ "transmit_packets_total", "Packets from the guest.",
+	  { "sent", "frames" } },
+	{ "transmit_bytes_total", "Bytes from the guest.",
+	  { "sent", "bytes" } },
+	{ "transmit_drops_total", "Packets from the guest that were lost.",
+	  { "sent", "dropped" } },
+	{ "transmit_refused_total", "Packets that it may not send.",
+	  { "sent", "refused" } },
+	{ 0 },
+};
+
+/* What there is of one kind, and how one is told from another. */
+static const struct kind {
+	const char *member, *prefix, *label;
+	const struct part *parts;
+} kinds[] = {
+	{ "disks", "lodge_vm_disk", "path", of_disk },
+	{ "nets", "lodge_vm_network", "mac", of_card },
+};
+
+/* Of a label, as the format has it. */
+static void write_value(FILE *to, const char *text)
+{
+	for (; text && *text; text++)
+		if (*text == '\n')
+			fputs("\\n", to);
+		else if (*text == '"' || *text == '\\')
+			fprintf(to, "\\%c", *text);
+		else
+			fputc(*text, to);
+}
+
+static void write_part(FILE *to, const struct api_call *call,
+		       const struct kind *kind, const struct part *part)
 {
 	const struct manager *manager = call->api->manager;
-	struct usage *usage = calloc(manager->count + 1, sizeof(*usage));
+
+	fprintf(to, "# HELP %s_%s %s\n# TYPE %s_%s counter\n", kind->prefix,
+		part->name, part->help, kind->prefix, part->name);
+	for (size_t i = 0; i < manager->count; i++) {
+		const struct vm *vm = manager->vm[i];
+		const json_t *list = json_object_get(
+			figures_of(call->figures, vm), kind->member);
+		const json_t *one, *number;
+		size_t n;
+
+		json_array_foreach(list, n, one) {
+			number = json_object_get(one, part->path[0]);
+			if (part->path[1])
+				number = json_object_get(number,
+							 part->path[1]);
+			fprintf(to, "%s_%s{vm=\"%s\",id=\"%s\","
+				"number=\"%zu\",%s=\"", kind->prefix,
+				part->name, vm->row.name, vm->row.id, n,
+				kind->label);
+			write_value(to, json_string_value(json_object_get(
+						one, kind->label)));
+			fprintf(to, "\"} %lld\n",
+				(long long)json_integer_value(number));
+		}
+	}
+}
+
+static void write_parts(FILE *to, const struct api_call *call)
+{
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		for (const struct part *part = kinds[k].parts; part->name;
+		     part++)
+			write_part(to, call, &kinds[k], part);
+}
+
+/* --- all of it ------------------------------------------------------------------------ */
+
+static void tell(struct api_call *call)
+{
+	const struct manager *manager = call->api->manager;
+	struct process_use *use = calloc(manager->count + 1, sizeof(*use));
 	struct problem problem;
 	char *text = NULL;
 	size_t size;
-	FILE *to = usage ? open_memstream(&text, &size) : NULL;
+	FILE *to = use ? open_memstream(&text, &size) : NULL;
 
 	if (!to) {
-		free(usage);
+		free(use);
 		problem_set(&problem, 500, "no-memory", "out of memory");
 		api_refuse(call, &problem);
 		return;
 	}
 	for (size_t i = 0; i < manager->count; i++)
-		read_usage(manager->vm[i], &usage[i]);
+		if (manager->vm[i]->process.pidfd >= 0)
+			process_use(manager->vm[i]->process.pid, &use[i]);
 	write_daemon(to, call->api);
 	write_host(to);
 	write_states(to, call);
-	write_machines(to, call, usage);
+	write_machines(to, call, use);
+	write_parts(to, call);
 	fclose(to);
-	free(usage);
+	free(use);
 	api_answer_text(call, TYPE, text);
+}
+
+static void get_metrics(struct api_call *call)
+{
+	api_wait_figures(call, NULL, tell);
 }
 
 const struct api_route api_metrics_routes[] = {

@@ -95,22 +95,55 @@ static json_t *disk_json(struct block *block, const char *name)
 			 "name", name);
 }
 
-json_t *disks_json(const struct disks *disks)
+static json_t *count_json(uint64_t requests, uint64_t bytes)
+{
+	return json_pack("{sI sI}", "requests", (json_int_t)requests, "bytes",
+			 (json_int_t)bytes);
+}
+
+static json_t *figures_json(struct block *block, const char *name)
+{
+	struct disk_counts counts;
+
+	disk_block_counts(block, &counts);
+	return json_pack("{ss ss* so so so sI}", "path",
+			 disk_live_image(block)->name, "name", name, "read",
+			 count_json(counts.reads, counts.read_bytes),
+			 "written",
+			 count_json(counts.writes, counts.written_bytes),
+			 "discarded",
+			 count_json(counts.discards, counts.discarded_bytes),
+			 "flushes", (json_int_t)counts.flushes);
+}
+
+/* Of each disk, those that came later last. */
+static json_t *each(const struct disks *disks,
+		    json_t *(*tell)(struct block *block, const char *name))
 {
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < disks->media->config->disk_count; i++)
 		if (disks->media->disk[i] && !disks->media->config->disk[i].cd)
 			json_array_append_new(
-				list, disk_json(disks->media->disk[i], NULL));
+				list, tell(disks->media->disk[i], NULL));
 	for (unsigned int i = 0; i < BOARD_PLACES_MAX; i++) {
 		const char *name;
 		struct block *block = hotplug_at(disks->hotplug, i, &name);
 
 		if (block)
-			json_array_append_new(list, disk_json(block, name));
+			json_array_append_new(list, tell(block, name));
 	}
 	return list;
+}
+
+json_t *disks_json(const struct disks *disks)
+{
+	return each(disks, disk_json);
+}
+
+json_t *disks_figures(const struct disks *disks)
+{
+	return each(disks, figures_json);
 }
 
 /* --- mirror ------------------------------------------------------------------- */

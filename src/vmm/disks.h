@@ -90,6 +90,9 @@ json_t *disks_work_json(const struct disks *disks);
  * size, chain and, of an attached one, name. */
 json_t *disks_json(const struct disks *disks);
 
+/* What the guest has asked of each since it was opened, likewise. */
+json_t *disks_figures(const struct disks *disks);
+
 /* Before the disk is closed: ends work on it. NULL: on any. */
 void disks_forget(void *disks, struct block *block);
 

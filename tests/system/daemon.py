@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -79,6 +80,30 @@ def check_answer(method, path, answer):
 def check_request(method, path, body):
     content = operation_of(method, path)["requestBody"]["content"]
     check_schema(content["application/json"]["schema"], body)
+
+
+# --- figures ------------------------------------------------------------------------
+
+def figures(text):
+    """Prometheus' text format, read strictly: {(name, labels): value}."""
+    found, kinds = {}, {}
+    label = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
+    line_form = re.compile(r"([a-z_]+)(?:\{((?:%s,?)*)\})? ([-+.e0-9]+)$"
+                           % label)
+    assert text.endswith("\n")
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line[7:].split()
+            assert name not in kinds, f"{name} twice"
+            kinds[name] = kind
+            # As promtool's linter has it.
+            assert name.endswith("_total") == (kind == "counter")
+        elif not line.startswith("# HELP "):
+            name, labels, value = line_form.match(line).groups()
+            assert list(kinds)[-1] == name, "lines of a figure are together"
+            assert (name, labels) not in found
+            found[name, labels] = float(value)
+    return found
 
 
 # --- a client -----------------------------------------------------------------------

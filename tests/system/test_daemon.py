@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import socket
@@ -18,7 +17,7 @@ import pytest
 import tiny
 from conftest import ENGINE, LODGE
 from daemon import (LODGED, Connection, Daemon, check_schema, DOCUMENT,
-                    LIMIT, wait_for)
+                    LIMIT, figures, wait_for)
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -364,51 +363,6 @@ def test_what_is_known_is_not_sent(lodged):
     lodged.make("db")
     assert lodged.ask("GET", "/v1/vms", headers={
         "If-None-Match": first.etag}).status == 200
-
-
-def figures(text):
-    """Prometheus' text format, read strictly: {(name, labels): value}."""
-    found, kinds = {}, {}
-    label = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
-    line_form = re.compile(r"([a-z_]+)(?:\{((?:%s,?)*)\})? ([-+.e0-9]+)$"
-                           % label)
-    assert text.endswith("\n")
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            name, kind = line[7:].split()
-            assert name not in kinds, f"{name} twice"
-            kinds[name] = kind
-            # As promtool's linter has it.
-            assert name.endswith("_total") == (kind == "counter")
-        elif not line.startswith("# HELP "):
-            name, labels, value = line_form.match(line).groups()
-            assert list(kinds)[-1] == name, "lines of a figure are together"
-            assert (name, labels) not in found
-            found[name, labels] = float(value)
-    return found
-
-
-def test_figures(lodged, kernel):
-    made = lodged.make("web", **kernel())
-    lodged.make("db", cpus=2)
-    lodged.say("web", "start")
-    answer = lodged.ask("GET", "/metrics")
-    assert answer.type.startswith("text/plain; version=0.0.4")
-    found = figures(answer.text.decode())
-    web = f'vm="web",id="{made["id"]}"'
-    assert found["lodge_vms", 'state="running"'] == 1
-    assert found["lodge_vms", 'state="stopped"'] == 1
-    assert found["lodge_vm_running", web] == 1
-    assert found["lodge_vm_memory_bytes", web] == 16 << 20
-    assert found["lodge_vm_resident_memory_bytes", web] > 0
-    names = [labels for name, labels in found
-             if name == "lodge_vm_cpu_seconds_total"]
-    assert names == [web], "of those alone that have a process"
-    assert found["lodge_host_cpus", None] == os.cpu_count()
-    again = figures(lodged.ask("GET", "/metrics").text.decode())
-    key = "lodge_api_answers_total", 'class="2xx"'
-    assert again[key] == found[key] + 1
-    assert again["lodge_api_clients", None] == 1
 
 
 def test_what_is_wrong_is_told(lodged):
