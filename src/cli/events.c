@@ -4,11 +4,11 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/command.h"
 #include "cli/managed.h"
 #include "cli/option.h"
+#include "cli/table.h"
 #include "cli/target.h"
 #include "vmm/machine.h"
 
@@ -16,13 +16,20 @@
 #define WAIT "3600" /* seconds that an answer may wait */
 
 struct events {
-	bool json, follow;
+	bool json, wide, follow;
+	bool told; /* some */
 	const char *vm; /* NULL: all */
 };
 
 static int take_json(void *config, const char *value)
 {
 	((struct events *)config)->json = true;
+	return 0;
+}
+
+static int take_wide(void *config, const char *value)
+{
+	((struct events *)config)->wide = true;
 	return 0;
 }
 
@@ -36,6 +43,8 @@ static const struct option_spec events_options[] = {
 	{ "follow", NULL, "wait for more, and tell them as they come", false,
 	  take_follow },
 	{ "json", NULL, "print a JSON object a line", false, take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  take_wide },
 };
 
 static const char *text_of(const json_t *event, const char *name)
@@ -45,34 +54,60 @@ static const char *text_of(const json_t *event, const char *name)
 	return text ? text : "";
 }
 
-static void print_event(const struct events *events, const json_t *event)
+static void add_event(struct table *table, const json_t *event)
 {
-	double at = json_real_value(json_object_get(event, "time"));
-	time_t seconds = (time_t)at;
-	char when[32];
-	struct tm tm;
+	char text[CLI_TIME];
 
-	if (events->json) {
-		json_dumpf(event, stdout, JSON_COMPACT);
-		printf("\n");
-		return;
-	}
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S",
-		 localtime_r(&seconds, &tm));
-	printf("%s  %-20s %-12s %s\n", when, text_of(event, "name"),
-	       text_of(event, "kind"), text_of(event, "detail"));
+	table_cell(table, TABLE_PLAIN, "%s",
+		   cli_time(text, (int64_t)json_real_value(
+					  json_object_get(event, "time"))));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(event, "name"));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(event, "kind"));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(event, "detail"));
 }
 
-static int tell(struct api_client *client, const struct events *events)
+/* Of some more events; those that came before had the heading, if there were
+ * any. */
+static void print_events(struct events *events, const json_t *list)
+{
+	static const struct table_column columns[] = {
+		{ .title = "TIME" },
+		{ .title = "MACHINE", .least = 8, .usual = 12 },
+		{ .title = "EVENT", .usual = 10 },
+		{ .title = "DETAIL", .least = 8, .spare = true },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+	struct table_look look = table_stdout(events->wide);
+	const json_t *event;
+	bool any = false;
+	size_t i;
+
+	json_array_foreach(list, i, event) {
+		if (events->vm && strcmp(text_of(event, "name"), events->vm))
+			continue;
+		any = true;
+		if (events->json) {
+			json_dumpf(event, stdout, JSON_COMPACT);
+			printf("\n");
+		} else {
+			add_event(table, event);
+		}
+	}
+	look.goes_on = events->told;
+	table_print(table, &look);
+	table_free(table);
+	events->told |= any;
+}
+
+static int tell(struct api_client *client, struct events *events)
 {
 	json_int_t since = 0, last;
 	bool wait = false;
 
 	for (;;) {
 		struct vmm_error error;
-		json_t *answer, *event;
+		json_t *answer;
 		char path[160];
-		size_t i;
 		int status;
 
 		snprintf(path, sizeof(path), "/v1/events?limit=" PAGE "&since=%lld%s",
@@ -82,10 +117,7 @@ static int tell(struct api_client *client, const struct events *events)
 			cli_error("events: %s", error.text);
 			return MACHINE_FAILED;
 		}
-		json_array_foreach(json_object_get(answer, "events"), i, event)
-			if (!events->vm ||
-			    !strcmp(text_of(event, "name"), events->vm))
-				print_event(events, event);
+		print_events(events, json_object_get(answer, "events"));
 		last = json_integer_value(json_object_get(answer, "last"));
 		json_decref(answer);
 		if (fflush(stdout))

@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/table.h"
+#include "cli/target.h"
 #include "image/fetch.h"
 #include "image/instance.h"
 #include "vmm/machine.h"
@@ -45,7 +46,7 @@ static const struct option_spec json_options[] = {
 	{ "json", NULL, "print JSON", false, image_take_json },
 };
 
-static int take_wide(void *config, const char *value)
+int image_take_wide(void *config, const char *value)
 {
 	((struct image_args *)config)->wide = true;
 	return 0;
@@ -54,7 +55,7 @@ static int take_wide(void *config, const char *value)
 static const struct option_spec list_options[] = {
 	{ "json", NULL, "print a JSON list", false, image_take_json },
 	{ "wide", NULL, "cut nothing to the terminal's width", false,
-	  take_wide },
+	  image_take_wide },
 };
 
 #define JSON_OPTIONS (sizeof(json_options) / sizeof(json_options[0]))
@@ -251,37 +252,41 @@ static const struct image_part part_info = {
 
 /* --- remove and prune --------------------------------------------------------- */
 
-static int run_remove(struct store *store, const struct image_args *args)
+static int remove_one(void *ctx, const char *name)
 {
+	struct store *store = ctx;
 	struct store_image image;
 	struct disk_error error;
 
-	if (store_find(store, args->word[0], &image, &error) == 1) {
-		image_unknown(store, args->word[0]);
+	if (store_find(store, name, &image, &error) == 1) {
+		image_unknown(store, name);
 		return MACHINE_FAILED;
 	}
-	if (managed_is_used("image remove", "images", args->word[0]))
+	if (managed_is_used("image remove", "images", name))
 		return MACHINE_FAILED;
-	if (store_remove(store, args->word[0], &error)) {
-		cli_error("image remove: %s", error.text);
-		return MACHINE_FAILED;
-	}
-	if (args->json)
-		print_json(json_pack("{ss}", "removed", args->word[0]));
-	return MACHINE_OK;
+	if (!store_remove(store, name, &error))
+		return MACHINE_OK;
+	cli_error("image remove: %s", error.text);
+	return MACHINE_FAILED;
+}
+
+static int run_remove(struct store *store, const struct image_args *args)
+{
+	return target_each(args->words, args->word, args->json, "removed",
+			   remove_one, store);
 }
 
 static const struct image_part part_remove = {
 	.command = {
 		.name = "remove",
-		.synopsis = "IMAGE [--json]",
-		.summary = "take an image away",
-		.about = "Takes an image away that no machine stands on.",
+		.synopsis = "IMAGE... [--json]",
+		.summary = "take images away",
+		.about = "Takes images away that no machine stands on.",
 		.examples = "lodge image remove debian",
 		.options = json_options,
 		.option_count = JSON_OPTIONS,
 		.words_min = 1,
-		.words_max = 1,
+		.words_max = COMMAND_MANY,
 		.words = "image",
 		.missing = "an image's name",
 	},
@@ -327,7 +332,7 @@ static void print_machines(const json_t *list, bool wide)
 		{ .title = "IMAGE", .least = 8 },
 		{ .title = "ON DISK", .right = true },
 		{ .title = "MADE" },
-		{ .title = "" },
+		{ .title = "STATE" },
 	};
 	struct table *table = table_new(columns, OPTION_COUNT(columns));
 	char day[32], allocated[CLI_BYTES];
@@ -351,7 +356,7 @@ static void print_machines(const json_t *list, bool wide)
 					  machine, "created")), day));
 		table_cell(table, TABLE_GOOD, "%s",
 			   json_is_true(json_object_get(machine, "running")) ?
-				   "runs" : "");
+				   "running" : "");
 	}
 	table_show(table, wide);
 }
@@ -382,31 +387,34 @@ static const struct image_part part_machines = {
 	.run = run_machines,
 };
 
-static int run_forget(struct store *store, const struct image_args *args)
+static int forget_one(void *ctx, const char *name)
 {
 	struct disk_error error;
 
-	if (instance_forget(store, args->word[0], &error)) {
-		cli_error("image forget: %s", error.text);
-		return MACHINE_FAILED;
-	}
-	if (args->json)
-		print_json(json_pack("{ss}", "forgot", args->word[0]));
-	return MACHINE_OK;
+	if (!instance_forget(ctx, name, &error))
+		return MACHINE_OK;
+	cli_error("image forget: %s", error.text);
+	return MACHINE_FAILED;
+}
+
+static int run_forget(struct store *store, const struct image_args *args)
+{
+	return target_each(args->words, args->word, args->json, "forgot",
+			   forget_one, store);
 }
 
 static const struct image_part part_forget = {
 	.command = {
 		.name = "forget",
-		.synopsis = "MACHINE [--json]",
-		.summary = "take such a machine away",
-		.about = "Takes a machine away that lodge run IMAGE made, with all "
-			   "that is on its disk.",
+		.synopsis = "MACHINE... [--json]",
+		.summary = "take such machines away",
+		.about = "Takes machines away that lodge run IMAGE made, with all "
+			   "that is on their disks.",
 		.examples = "lodge image forget web",
 		.options = json_options,
 		.option_count = JSON_OPTIONS,
 		.words_min = 1,
-		.words_max = 1,
+		.words_max = COMMAND_MANY,
 		.words = "instance",
 		.missing = "a machine's name",
 	},

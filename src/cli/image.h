@@ -40,6 +40,7 @@ extern const struct image_part image_catalogue;
 
 /* Options of several parts: their take functions. */
 int image_take_json(void *config, const char *value);
+int image_take_wide(void *config, const char *value);
 int image_take_name(void *config, const char *value);
 int image_take_replace(void *config, const char *value);
 

@@ -11,6 +11,8 @@
 #include "cli/data.h"
 #include "cli/disk/tool.h"
 #include "cli/image.h"
+#include "cli/table.h"
+#include "cli/target.h"
 #include "disk/driver.h"
 #include "image/fetch.h"
 #include "vmm/machine.h"
@@ -44,23 +46,33 @@ static int open_catalogue(const struct image_args *args,
 
 static int run_catalogue(struct store *store, const struct image_args *args)
 {
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "SYSTEM", .least = 8 },
+		{ .title = "FORMAT", .spare = true },
+	};
+	const struct table_look look = table_stdout(args->wide);
 	json_t *json = json_array();
 	struct fetch_source *list;
 	int count = open_catalogue(args, &list);
 
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+
 	for (int i = 0; i < count; i++) {
-		if (args->json)
-			json_array_append_new(
-				json, json_pack("{ssssssss}", "name",
-						list[i].name, "title",
-						list[i].title, "url",
-						list[i].url, "format",
-						list[i].format));
-		else
-			printf("%-20s %s\n", list[i].name, list[i].title);
+		json_array_append_new(
+			json, json_pack("{ssssssss}", "name", list[i].name,
+					"title", list[i].title, "url",
+					list[i].url, "format",
+					list[i].format));
+		table_cell(table, TABLE_PLAIN, "%s", list[i].name);
+		table_cell(table, TABLE_PLAIN, "%s", list[i].title);
+		table_cell(table, TABLE_PLAIN, "%s", list[i].format);
 	}
-	if (count >= 0 && args->json)
-		tool_print_json(json_incref(json));
+	if (args->json && count >= 0)
+		target_print_json(json);
+	else if (!args->json)
+		table_print(table, &look);
+	table_free(table);
 	json_decref(json);
 	free(list);
 	return count < 0 ? MACHINE_FAILED : MACHINE_OK;
@@ -75,7 +87,9 @@ static int take_catalogue(void *config, const char *value)
 static const struct option_spec catalogue_options[] = {
 	{ "catalogue", "FILE", "another catalogue, a JSON list", false,
 	  take_catalogue },
-	{ "json", NULL, "print JSON", false, image_take_json },
+	{ "json", NULL, "print a JSON list", false, image_take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  image_take_wide },
 };
 
 const struct image_part image_catalogue = {

@@ -70,7 +70,9 @@ static json_t *row_of(const json_t *vm, const json_t *status)
 		if ((value = json_object_get(vm, kept[i])))
 			json_object_set(row, kept[i], value);
 	for (size_t i = 0; i < sizeof(now) / sizeof(now[0]); i++) {
-		value = json_object_get(status ? status : config, now[i]);
+		value = json_object_get(status, now[i]);
+		if (!value)
+			value = json_object_get(config, now[i]);
 		if (value)
 			json_object_set(row, now[i], value);
 	}
@@ -174,18 +176,28 @@ static void describe_restarts(char *text, size_t size, const json_t *row)
 
 static void add_age(struct table *table, const json_t *row)
 {
-	const char *reason = text_of(row, "reason");
-	bool runs = json_object_get(row, "seconds");
-	char age[CLI_AGE] = "", restarts[80];
+	char age[CLI_AGE] = "";
 
-	if (runs)
+	if (json_object_get(row, "seconds"))
 		cli_age(age, json_real_value(json_object_get(row, "seconds")));
+	table_cell(table, TABLE_PLAIN, "%s", age);
+}
+
+static void add_note(struct table *table, const json_t *row)
+{
+	const char *reason = text_of(row, "reason"), *kind = "";
+	char restarts[80];
+
 	describe_restarts(restarts, sizeof(restarts), row);
-	table_cell(table, TABLE_PLAIN, "%s%s%s%s%s%s", age,
-		   runs && *restarts ? ", " : "", restarts,
-		   (runs || *restarts) && *reason ? ", " : "", reason,
-		   json_is_false(json_object_get(row, "managed")) ?
-			   " (not kept)" : "");
+	if (!strcmp(reason, text_of(row, "state")))
+		reason = "";
+	if (json_is_false(json_object_get(row, "managed")))
+		kind = "not kept";
+	else if (json_is_true(json_object_get(row, "template")))
+		kind = "template";
+	table_cell(table, TABLE_PLAIN, "%s%s%s%s%s", kind,
+		   *kind && (*restarts || *reason) ? ", " : "", restarts,
+		   *restarts && *reason ? ", " : "", reason);
 }
 
 static void add_number(struct table *table, const json_t *row,
@@ -206,7 +218,8 @@ static void print_list(const json_t *list, bool wide)
 		{ .title = "CPUS", .right = true },
 		{ .title = "MEMORY", .right = true },
 		{ .title = "PID", .right = true },
-		{ .title = "RUNS FOR", .least = 8 },
+		{ .title = "RUNS FOR", .spare = true },
+		{ .title = "NOTE", .least = 8, .spare = true },
 	};
 	struct table *table = table_new(columns, OPTION_COUNT(columns));
 	char memory[CLI_BYTES];
@@ -226,6 +239,7 @@ static void print_list(const json_t *list, bool wide)
 				   "");
 		add_number(table, row, "pid");
 		add_age(table, row);
+		add_note(table, row);
 	}
 	table_show(table, wide);
 	if (!json_array_size(list))
@@ -247,9 +261,10 @@ static int run_ps(const struct command_context *context, int argc, char **argv)
 		return status;
 	running = json_array();
 	list = json_array();
-	rc = api_open(&client, API_IF_KEPT, &error);
-	if (rc >= 0 && !elsewhere() && remote_each(collect, running, &error))
-		rc = -1;
+	/* It may take its time, which a connection would not wait for. */
+	rc = elsewhere() ? 0 : remote_each(collect, running, &error);
+	if (!rc)
+		rc = api_open(&client, API_IF_KEPT, &error);
 	if (!rc) {
 		rc = kept_list(&client, running, list, &error);
 		api_close(&client);

@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands that look at running machines and hold them: list, status, pause,
- * resume, reset.
+ * Commands that look at running machines: list, status.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/table.h"
 #include "cli/target.h"
-#include "vmm/agent.h"
 #include "vmm/facts.h"
 #include "vmm/machine.h"
 #include "vmm/remote.h"
 
-#define PATIENCE     30 /* seconds for an answer */
-#define REASON_MAX   200
+#define PATIENCE 30 /* seconds for an answer */
 
 /* The text and number of a status, "" and 0 when missing. */
 static const char *text_of(const json_t *status, const char *name)
@@ -65,9 +61,12 @@ static void add_row(struct table *table, const json_t *status)
 	table_cell(table, TABLE_PLAIN, "%lld", number_of(status, "pid"));
 	table_cell(table, TABLE_PLAIN, "%s", address);
 	table_cell(table, TABLE_PLAIN, "%s%s",
+		   !json_object_get(status, "seconds") ? "" :
 		   cli_age(age, json_real_value(
 					json_object_get(status, "seconds"))),
-		   *text_of(status, "reason") ? " (paused)" : "");
+		   !strcmp(text_of(status, "state"), "silent") ? "(silent)" :
+		   *text_of(status, "reason")		       ? " (paused)" :
+								 "");
 }
 
 static void print_list(const json_t *list, bool wide)
@@ -217,122 +216,6 @@ const struct command command_status = {
 		    "lodge status --json web",
 	.options = target_json_option,
 	.option_count = 1,
-	.words = "running",
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "a machine's name",
-};
-
-/* --- pause, resume ---------------------------------------------------------- */
-
-/* A kept machine has done it; why it may be paused all the same. */
-static int why_paused(struct target *target, char *reason, size_t size)
-{
-	json_t *result = target_call(target, "status", NULL, PATIENCE, NULL);
-
-	target_close(target);
-	snprintf(reason, size, "%s", text_of(result, "reason"));
-	json_decref(result);
-	return result ? MACHINE_OK : MACHINE_FAILED;
-}
-
-/* Calls the command; *reason: why the machine is paused after it, or "". */
-static int hold(const struct command *command, int argc, char **argv,
-		char *reason, size_t size)
-{
-	struct target target;
-	json_t *result;
-	int status;
-
-	*reason = '\0';
-	if (target_take(&target, command, argc, argv, &status))
-		return status;
-	if (managed_say(command->name, target.word[0], command->name, NULL, NULL,
-			&status))
-		return status == MACHINE_OK ? why_paused(&target, reason, size) :
-					      status;
-	result = target_call(&target, command->name, NULL, PATIENCE, NULL);
-	target_close(&target);
-	snprintf(reason, size, "%s", text_of(result, "reason"));
-	json_decref(result);
-	return result ? MACHINE_OK : MACHINE_FAILED;
-}
-
-static int run_pause(const struct command_context *context, int argc,
-		     char **argv)
-{
-	char reason[REASON_MAX];
-
-	return hold(&command_pause, argc, argv, reason, sizeof(reason));
-}
-
-static int run_resume(const struct command_context *context, int argc,
-		      char **argv)
-{
-	char reason[REASON_MAX] = "";
-	int status = hold(&command_resume, argc, argv, reason,
-			  sizeof(reason));
-
-	if (status != MACHINE_OK || !*reason)
-		return status;
-	cli_error("resume: it waits all the same: %s", reason);
-	return MACHINE_FAILED;
-}
-
-const struct command command_pause = {
-	.name = "pause",
-	.summary = "stop a machine's processors for a while",
-	.run = run_pause,
-	.synopsis = "NAME",
-	.about = "Stops a machine's processors and its clock until lodge resume. The guest does not\n"
-		 "notice, but for what others tell it.",
-	.examples = "lodge pause web",
-	.words = "running",
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "a machine's name",
-};
-
-const struct command command_resume = {
-	.name = "resume",
-	.summary = "let a paused machine go on",
-	.run = run_resume,
-	.synopsis = "NAME",
-	.about = "Lets a machine go on that lodge pause has stopped.",
-	.examples = "lodge resume web",
-	.words = "running",
-	.words_min = 1,
-	.words_max = 1,
-	.missing = "a machine's name",
-};
-
-/* --- reset -------------------------------------------------------------------- */
-
-static int run_reset(const struct command_context *context, int argc,
-		     char **argv)
-{
-	struct target target;
-	json_t *result;
-	int status;
-
-	if (target_take(&target, &command_reset, argc, argv, &status))
-		return status;
-	if (managed_say("reset", target.word[0], "reset", NULL, NULL,
-			&status))
-		return status;
-	result = target_call(&target, "reset", NULL, PATIENCE, NULL);
-	target_close(&target);
-	json_decref(result);
-	return result ? MACHINE_OK : MACHINE_FAILED;
-}
-
-const struct command command_reset = {
-	.name = "reset",
-	.summary = "press a machine's reset button",
-	.run = run_reset,
-	.synopsis = "NAME",
-	.about = "Presses a machine's reset button.",
-	.examples = "lodge reset web",
 	.words = "running",
 	.words_min = 1,
 	.words_max = 1,

@@ -109,18 +109,13 @@ int managed_verb(struct api_client *client, const char *command,
 static bool runs_plainly(const char *name, const json_t *vm)
 {
 	const char *state = json_string_value(json_object_get(vm, "state"));
-	struct vmm_error error;
-	struct remote remote;
 
 	/* Those elsewhere are reached by their lodged alone. */
 	if (elsewhere())
 		return false;
 	if (state && strcmp(state, "stopped") && strcmp(state, "waiting"))
 		return false;
-	if (remote_open(&remote, name, &error))
-		return false;
-	remote_close(&remote);
-	return true;
+	return remote_is_there(name);
 }
 
 bool managed_say(const char *command, const char *name, const char *verb,
@@ -153,16 +148,11 @@ void managed_explain(const char *name, struct vmm_error *error)
 {
 	struct api_client client;
 	struct vmm_error why;
-	struct remote remote;
 	char path[PATH_SIZE];
 	json_t *vm;
 	int status;
 
-	if (!remote_open(&remote, name, &why)) {
-		remote_close(&remote);
-		return;
-	}
-	if (api_open(&client, API_IF_KEPT, &why))
+	if (remote_is_there(name) || api_open(&client, API_IF_KEPT, &why))
 		return;
 	api_vm_path(path, sizeof(path), name, "");
 	vm = api_call(&client, "GET", path, NULL, &status, &why);

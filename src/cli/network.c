@@ -11,6 +11,7 @@
 #include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/table.h"
+#include "cli/target.h"
 #include "net/fabric.h"
 #include "net/switch/connect.h"
 #include "net/switch/serve.h"
@@ -305,6 +306,15 @@ static int failed(const char *part, const struct net_error *error)
 	return MACHINE_FAILED;
 }
 
+static int check_name(const char *part, const char *name)
+{
+	if (network_name_valid(name))
+		return MACHINE_OK;
+	cli_error("net %s: %s: give 1 to %d letters, digits and - _ . with no "
+		  ". or - first", part, name, NETWORK_NAME_MAX);
+	return MACHINE_USAGE;
+}
+
 /* --- parts ------------------------------------------------------------------------ */
 
 /* What the options say, to the network. */
@@ -511,36 +521,43 @@ static const struct part part_edit = {
 	.run = run_edit,
 };
 
-static int run_delete(struct network_store *store, struct args *args)
+static int delete_one(void *ctx, const char *name)
 {
+	struct network_store *store = ctx;
 	struct net_error error;
 	struct network network;
+	int status = check_name("delete", name);
 
-	if (network_store_find(store, args->word[0], &network, &error) == 0 &&
-	    managed_is_used("net delete", "networks", args->word[0]))
+	if (status != MACHINE_OK)
+		return status;
+	if (network_store_find(store, name, &network, &error) == 0 &&
+	    managed_is_used("net delete", "networks", name))
 		return MACHINE_FAILED;
-	if (network_store_remove(store, args->word[0], &error)) {
-		if (network_store_find(store, args->word[0], &network,
-				       &(struct net_error){ "" }) == 1)
-			return find(store, args->word[0], &network);
-		return failed("delete", &error);
-	}
-	if (args->json)
-		print_json(json_pack("{ss}", "deleted", args->word[0]));
-	return MACHINE_OK;
+	if (!network_store_remove(store, name, &error))
+		return MACHINE_OK;
+	if (network_store_find(store, name, &network,
+			       &(struct net_error){ "" }) == 1)
+		return find(store, name, &network);
+	return failed("delete", &error);
+}
+
+static int run_delete(struct network_store *store, struct args *args)
+{
+	return target_each(args->words, args->word, args->json, "deleted",
+			   delete_one, store);
 }
 
 static const struct part part_delete = {
 	.command = {
 		.name = "delete",
-		.synopsis = "NAME [--json]",
-		.summary = "take a network away",
-		.about = "Takes a network away that no machine uses.",
+		.synopsis = "NAME... [--json]",
+		.summary = "take networks away",
+		.about = "Takes networks away that no machine uses.",
 		.examples = "lodge net delete lab",
 		.options = JSON_OPTION,
 		.option_count = 1,
 		.words_min = 1,
-		.words_max = 1,
+		.words_max = COMMAND_MANY,
 		.missing = "a network's name",
 		.words = "network",
 	},
@@ -704,12 +721,8 @@ static int run_net(const struct command_context *context, int argc,
 			      &args.words);
 	if (status >= 0)
 		return status;
-	if (args.words && !network_name_valid(args.word[0])) {
-		cli_error("net %s: %s: give 1 to %d letters, digits and - _ . "
-			  "with no . or - first", verb->name, args.word[0],
-			  NETWORK_NAME_MAX);
+	if (args.words && check_name(verb->name, args.word[0]))
 		return MACHINE_USAGE;
-	}
 	if (network_store_open(&store, &error)) {
 		cli_error("net: %s", error.text);
 		return MACHINE_FAILED;

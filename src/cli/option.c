@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/machine.h"
@@ -103,6 +104,17 @@ const char *cli_bytes(char text[CLI_BYTES], uint64_t bytes)
 				  : n < 1000 && n != (double)(int)n ? "%.1f %s"
 								    : "%.0f %s",
 		 n, units[unit]);
+	return text;
+}
+
+const char *cli_time(char text[CLI_TIME], int64_t seconds)
+{
+	const time_t time = (time_t)seconds;
+	struct tm tm;
+
+	if (!localtime_r(&time, &tm) ||
+	    !strftime(text, CLI_TIME, "%Y-%m-%d %H:%M:%S", &tm))
+		strcpy(text, "?");
 	return text;
 }
 

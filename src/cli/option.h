@@ -71,6 +71,10 @@ bool cli_parse_bytes(const char *text, bool unit, uint64_t *bytes);
 #define CLI_BYTES 24
 const char *cli_bytes(char text[CLI_BYTES], uint64_t bytes);
 
+/* "2026-11-22 04:26:40", of this computer's time zone. */
+#define CLI_TIME 32
+const char *cli_time(char text[CLI_TIME], int64_t seconds);
+
 /* "3 days 4:05:06" */
 #define CLI_AGE 40
 const char *cli_age(char text[CLI_AGE], double seconds);

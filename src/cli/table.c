@@ -88,6 +88,8 @@ static unsigned int measure(const struct table *table, unsigned int *width)
 
 	for (unsigned int c = 0; c < table->columns; c++) {
 		width[c] = width_of(table->column[c].title);
+		if (table->column[c].usual > width[c])
+			width[c] = table->column[c].usual;
 		for (size_t i = c; i < table->cells; i += table->columns)
 			if (width_of(table->cell[i].text) > width[c])
 				width[c] = width_of(table->cell[i].text);
@@ -215,7 +217,7 @@ void table_print(struct table *table, const struct table_look *look)
 
 	if (look->width)
 		narrow(table, width, sum, look->width);
-	if (rows)
+	if (rows && !look->goes_on)
 		print_row(table, look, width, NULL);
 	for (size_t i = 0; i < rows && (!look->rows || i < look->rows); i++)
 		print_row(table, look, width,
@@ -260,7 +262,7 @@ enum table_tone table_state(const char *state)
 		{ "running", TABLE_GOOD },   { "paused", TABLE_WARN },
 		{ "starting", TABLE_WARN },  { "stopping", TABLE_WARN },
 		{ "waiting", TABLE_WARN },   { "deleting", TABLE_WARN },
-		{ "stopped", TABLE_DIM },
+		{ "silent", TABLE_BAD },     { "stopped", TABLE_DIM },
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)

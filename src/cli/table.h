@@ -25,6 +25,7 @@ struct table_column {
 	bool right;	    /* aligned there */
 	unsigned int least; /* how narrow it may be cut; 0: never */
 	bool spare; /* left out where even that does not fit, the last first */
+	unsigned int usual; /* as wide as this where there is room */
 };
 
 struct table_look {
@@ -32,6 +33,7 @@ struct table_look {
 	unsigned int width; /* of a line; 0: as long as it gets */
 	unsigned int rows;  /* at most; 0: all */
 	bool colours;
+	bool goes_on; /* another table that had the heading */
 	const char *end; /* of a line */
 };
 

@@ -126,6 +126,26 @@ void target_print_json(const json_t *value)
 	printf("\n");
 }
 
+int target_each(int words, char **word, bool json, const char *done,
+		int (*one)(void *ctx, const char *word), void *ctx)
+{
+	json_t *told = json_array();
+	int status = MACHINE_OK;
+
+	for (int i = 0; i < words; i++)
+		if (one(ctx, word[i]) != MACHINE_OK)
+			status = MACHINE_FAILED;
+		else
+			json_array_append_new(told, json_pack("{ss}", done,
+							      word[i]));
+	if (json && words > 1)
+		target_print_json(told);
+	else if (json && json_array_size(told))
+		target_print_json(json_array_get(told, 0));
+	json_decref(told);
+	return status;
+}
+
 static const char *text_of(const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));

@@ -49,6 +49,15 @@ char *target_path(const char *path);
 
 void target_print_json(const json_t *value);
 
+/*
+ * Calls `one` with each of a command's words; the exit status. Whatever fails
+ * tells so itself, and keeps none of the others. With `json` an object a word
+ * that went well, as `done` and the word, is printed; a list when there are
+ * several words.
+ */
+int target_each(int words, char **word, bool json, const char *done,
+		int (*one)(void *ctx, const char *word), void *ctx);
+
 /* A line for each drive whose medium can be changed, with `before` in front. */
 void target_print_drives(const json_t *list, const char *before);
 

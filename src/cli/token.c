@@ -6,18 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/command.h"
 #include "cli/managed.h"
 #include "cli/option.h"
+#include "cli/table.h"
+#include "cli/target.h"
 #include "vmm/machine.h"
 
 #define PAGE	  1000
 #define PATH_SIZE 400
 
 struct token_args {
-	bool json, certificate;
+	char **word;
+	int words;
+	bool json, wide, certificate;
 	const char *role;
 	long long seconds;
 	json_t *grants;
@@ -29,6 +32,12 @@ struct token_args {
 static int take_json(void *config, const char *value)
 {
 	((struct token_args *)config)->json = true;
+	return 0;
+}
+
+static int take_wide(void *config, const char *value)
+{
+	((struct token_args *)config)->wide = true;
 	return 0;
 }
 
@@ -113,36 +122,70 @@ static void print_json(const json_t *json)
 	printf("\n");
 }
 
-static void print_time(const json_t *value, const char *otherwise)
+static const char *time_of(const json_t *json, const char *name,
+			   char text[CLI_TIME])
 {
-	time_t seconds = (time_t)json_number_value(value);
-	char text[32];
-	struct tm tm;
+	const json_t *value = json_object_get(json, name);
 
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S",
-		 localtime_r(&seconds, &tm));
-	printf("%-19s  ", value ? text : otherwise);
+	return cli_time(text, (int64_t)json_number_value(value));
 }
 
-static void print_token(const json_t *token)
+/* "web=operator db=viewer" */
+static char *join_grants(const json_t *grants)
 {
+	char *text = strdup("");
 	const json_t *grant;
 	size_t i;
 
-	printf("%-20s %-11s %-9s ", text_of(token, "name"),
-	       json_is_true(json_object_get(token, "certificate")) ?
-		       "certificate" :
-		       "token",
-	       text_of(token, "role"));
-	print_time(json_object_get(token, "expires"), "never");
-	json_array_foreach(json_object_get(token, "grants"), i, grant) {
+	json_array_foreach(grants, i, grant) {
 		const char *name = text_of(grant, "name");
+		char *more = NULL;
 
-		printf("%s%s=%s", i ? " " : "",
-		       *name ? name : text_of(grant, "vm"),
-		       text_of(grant, "role"));
+		if (!text || asprintf(&more, "%s%s%s=%s", text, i ? " " : "",
+				      *name ? name : text_of(grant, "vm"),
+				      text_of(grant, "role")) < 0)
+			more = NULL;
+		free(text);
+		text = more;
 	}
-	printf("\n");
+	return text;
+}
+
+static void add_token(struct table *table, const json_t *token)
+{
+	char *grants = join_grants(json_object_get(token, "grants"));
+	char text[CLI_TIME];
+
+	table_cell(table, TABLE_PLAIN, "%s", text_of(token, "name"));
+	table_cell(table, TABLE_PLAIN, "%s",
+		   json_is_true(json_object_get(token, "certificate")) ?
+			   "certificate" : "token");
+	table_cell(table, TABLE_PLAIN, "%s", text_of(token, "role"));
+	table_cell(table, TABLE_PLAIN, "%s",
+		   json_object_get(token, "expires") ?
+			   time_of(token, "expires", text) : "never");
+	table_cell(table, TABLE_PLAIN, "%s", grants ? grants : "");
+	free(grants);
+}
+
+static void print_tokens(const json_t *list, bool wide)
+{
+	static const struct table_column columns[] = {
+		{ .title = "NAME", .least = 8 },
+		{ .title = "KIND", .spare = true },
+		{ .title = "ROLE" },
+		{ .title = "EXPIRES" },
+		{ .title = "GRANTS", .least = 8 },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+	const json_t *token;
+	size_t i;
+
+	json_array_foreach(list, i, token)
+		add_token(table, token);
+	table_show(table, wide);
+	if (!json_array_size(list))
+		cli_hint("no tokens; lodge token create NAME makes one");
 }
 
 static json_t *ask(struct api_client *client, const char *command,
@@ -161,14 +204,12 @@ static json_t *ask(struct api_client *client, const char *command,
 
 struct token_verb {
 	struct command command;
-	int (*run)(struct api_client *client, struct token_args *args,
-		   const char *name);
+	int (*run)(struct api_client *client, struct token_args *args);
 };
 
-static int run_create(struct api_client *client, struct token_args *args,
-		      const char *name)
+static int run_create(struct api_client *client, struct token_args *args)
 {
-	json_t *body = json_pack("{ss ss* sb}", "name", name, "role",
+	json_t *body = json_pack("{ss ss* sb}", "name", args->word[0], "role",
 				 args->role, "certificate", args->certificate);
 	json_t *answer;
 
@@ -188,12 +229,10 @@ static int run_create(struct api_client *client, struct token_args *args,
 	return MACHINE_OK;
 }
 
-static int run_list(struct api_client *client, struct token_args *args,
-		    const char *name)
+static int run_list(struct api_client *client, struct token_args *args)
 {
-	json_t *all = json_array(), *token;
+	json_t *all = json_array();
 	json_int_t after = 0;
-	size_t i;
 
 	do {
 		char path[PATH_SIZE];
@@ -210,28 +249,29 @@ static int run_list(struct api_client *client, struct token_args *args,
 		after = json_integer_value(json_object_get(answer, "next"));
 		json_decref(answer);
 	} while (after);
-	if (args->json) {
+	if (args->json)
 		print_json(all);
-	} else {
-		printf("%-20s %-11s %-9s %-19s  %s\n", "NAME", "KIND", "ROLE",
-		       "EXPIRES", "GRANTS");
-		json_array_foreach(all, i, token)
-			print_token(token);
-	}
+	else
+		print_tokens(all, args->wide);
 	json_decref(all);
 	return MACHINE_OK;
 }
 
-static int run_revoke(struct api_client *client, struct token_args *args,
-		      const char *name)
+static int revoke_one(void *ctx, const char *name)
 {
 	char path[PATH_SIZE];
 	json_t *answer;
 
 	api_path(path, sizeof(path), "/v1/tokens/", name, "");
-	answer = ask(client, "token revoke", "DELETE", path, NULL);
+	answer = ask(ctx, "token revoke", "DELETE", path, NULL);
 	json_decref(answer);
 	return answer ? MACHINE_OK : MACHINE_FAILED;
+}
+
+static int run_revoke(struct api_client *client, struct token_args *args)
+{
+	return target_each(args->words, args->word, args->json, "revoked",
+			   revoke_one, client);
 }
 
 static const struct option_spec create_options[] = {
@@ -247,7 +287,13 @@ static const struct option_spec create_options[] = {
 	{ "json", NULL, "print JSON", false, take_json },
 };
 
-static const struct option_spec json_options[] = {
+static const struct option_spec list_options[] = {
+	{ "json", NULL, "print a JSON list", false, take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  take_wide },
+};
+
+static const struct option_spec revoke_options[] = {
 	{ "json", NULL, "print JSON", false, take_json },
 };
 
@@ -278,8 +324,8 @@ static const struct token_verb verb_list = {
 		.summary = "list tokens",
 		.about = "Lists tokens and what they may.",
 		.examples = "lodge token list",
-		.options = json_options,
-		.option_count = OPTION_COUNT(json_options),
+		.options = list_options,
+		.option_count = OPTION_COUNT(list_options),
 	},
 	.run = run_list,
 };
@@ -287,12 +333,14 @@ static const struct token_verb verb_list = {
 static const struct token_verb verb_revoke = {
 	.command = {
 		.name = "revoke",
-		.synopsis = "NAME",
-		.summary = "end a token",
-		.about = "Ends a token, at once.",
+		.synopsis = "NAME... [--json]",
+		.summary = "end tokens",
+		.about = "Ends tokens, at once.",
 		.examples = "lodge token revoke ci",
+		.options = revoke_options,
+		.option_count = OPTION_COUNT(revoke_options),
 		.words_min = 1,
-		.words_max = 1,
+		.words_max = COMMAND_MANY,
 		.missing = "a token's name",
 	},
 	.run = run_revoke,
@@ -307,22 +355,22 @@ static const struct command *const verbs[] = {
 static int run_token(const struct command_context *context, int argc,
 		     char **argv)
 {
-	struct token_args args = { 0 };
+	struct token_args args = { .word = argv + 1 };
 	const struct command *verb;
 	struct api_client client;
-	int status, words;
+	int status;
 
 	verb = command_verb(&command_token, argc, argv, &status);
 	if (!verb)
 		return status;
 	status = command_take(&command_token, verb, argc - 1, argv + 1, &args,
-			      &words);
+			      &args.words);
 	if (status < 0) {
 		status = managed_open(&client, "token", API_START);
 		/* It is the verb's first member. */
 		if (status == MACHINE_OK)
 			status = ((const struct token_verb *)verb)->run(
-				&client, &args, argv[1]);
+				&client, &args);
 		api_close(&client);
 	}
 	json_decref(args.grants);
@@ -344,18 +392,49 @@ const struct command command_token = {
 
 /* --- audit ------------------------------------------------------------------------ */
 
-static void print_line(const json_t *line)
+static void add_line(struct table *table, const json_t *line)
 {
 	const char *who = text_of(line, "who");
+	long long status =
+		json_integer_value(json_object_get(line, "status"));
+	char text[CLI_TIME];
 
-	print_time(json_object_get(line, "time"), "");
-	printf("%-20s %-15s %3lld %-6s %s", *who ? who : "nobody",
-	       text_of(line, "from"),
-	       (long long)json_integer_value(json_object_get(line, "status")),
-	       text_of(line, "method"), text_of(line, "path"));
-	if (*text_of(line, "detail"))
-		printf("  %s", text_of(line, "detail"));
-	printf("\n");
+	table_cell(table, TABLE_PLAIN, "%s", time_of(line, "time", text));
+	table_cell(table, TABLE_PLAIN, "%s", *who ? who : "nobody");
+	table_cell(table, TABLE_PLAIN, "%s", text_of(line, "from"));
+	table_cell(table, status < 400 ? TABLE_PLAIN : TABLE_BAD, "%lld",
+		   status);
+	table_cell(table, TABLE_PLAIN, "%s %s", text_of(line, "method"),
+		   text_of(line, "path"));
+	table_cell(table, TABLE_PLAIN, "%s", text_of(line, "detail"));
+}
+
+/* In JSON an object a line, for there may be many. */
+static void print_audit(const json_t *list, const struct token_args *args)
+{
+	static const struct table_column columns[] = {
+		{ .title = "TIME" },
+		{ .title = "WHO", .least = 6 },
+		{ .title = "FROM", .spare = true },
+		{ .title = "STATUS", .right = true },
+		{ .title = "REQUEST", .least = 12 },
+		{ .title = "DETAIL", .least = 8, .spare = true },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(list, i, line) {
+		add_line(table, line);
+		if (!args->json)
+			continue;
+		json_dumpf(line, stdout, JSON_COMPACT);
+		printf("\n");
+	}
+	if (args->json)
+		table_free(table);
+	else
+		table_show(table, args->wide);
 }
 
 static int run_audit(const struct command_context *context, int argc,
@@ -363,10 +442,9 @@ static int run_audit(const struct command_context *context, int argc,
 {
 	struct token_args args = { .lines = 100 };
 	struct api_client client;
-	json_t *answer = NULL, *line;
+	json_t *answer = NULL;
 	char path[PATH_SIZE];
 	int status, words;
-	size_t i;
 
 	status = command_take(NULL, &command_audit, argc, argv, &args, &words);
 	if (status >= 0)
@@ -378,14 +456,7 @@ static int run_audit(const struct command_context *context, int argc,
 	api_close(&client);
 	if (!answer)
 		return MACHINE_FAILED;
-	json_array_foreach(json_object_get(answer, "audit"), i, line) {
-		if (!args.json) {
-			print_line(line);
-			continue;
-		}
-		json_dumpf(line, stdout, JSON_COMPACT);
-		printf("\n");
-	}
+	print_audit(json_object_get(answer, "audit"), &args);
 	json_decref(answer);
 	return MACHINE_OK;
 }
@@ -393,6 +464,8 @@ static int run_audit(const struct command_context *context, int argc,
 static const struct option_spec audit_options[] = {
 	{ "lines", "N", "the last N lines (100)", false, take_lines },
 	{ "json", NULL, "print a JSON object a line", false, take_json },
+	{ "wide", NULL, "cut nothing to the terminal's width", false,
+	  take_wide },
 };
 
 const struct command command_audit = {

@@ -5,7 +5,10 @@
 #include "vmm/remote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,12 +16,15 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "vm/host.h"
 #include "vmm/control.h"
 #include "vmm/nearest.h"
 
 #define CHUNK	    16384
 #define ANSWER_MAX  (16u << 20)
 #define GREET_LIMIT 10 /* seconds */
+#define HELD	    "%s does not answer: its process is stopped; kill -CONT %d " \
+		    "lets it go on"
 
 static void set_limit(struct remote *remote, unsigned int seconds)
 {
@@ -168,6 +174,38 @@ static int not_there(int folder, const char *name, struct vmm_error *error)
 	return -1;
 }
 
+/* The process that listens; -1: it is not to be had. */
+static int peer_of(const struct remote *remote)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(remote->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ||
+	    peer.pid <= 0)
+		return -1;
+	return peer.pid;
+}
+
+/* Whether its process is held by a signal, and has not answered yet. */
+static bool is_held(const struct remote *remote)
+{
+	struct pollfd ready = { remote->fd, POLLIN, 0 };
+	char path[40], text[200] = "";
+	const char *state;
+	ssize_t n;
+	int fd;
+
+	if (poll(&ready, 1, 0) > 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", peer_of(remote));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	state = n > 0 ? strrchr(text, ')') : NULL;
+	return state && (state[2] == 'T' || state[2] == 't');
+}
+
 static int open_in(struct remote *remote, int folder, const char *name,
 		   struct vmm_error *error)
 {
@@ -181,7 +219,9 @@ static int open_in(struct remote *remote, int folder, const char *name,
 		return vmm_error_set(error, "machine %s: %s", name,
 				     strerror(-remote->fd));
 	set_limit(remote, GREET_LIMIT);
-	if (!check_greeting(remote, error))
+	if (is_held(remote))
+		vmm_error_set(error, HELD, name, peer_of(remote));
+	else if (!check_greeting(remote, error))
 		return 0;
 	remote_close(remote);
 	return -1;
@@ -269,16 +309,11 @@ json_t *remote_call(struct remote *remote, const char *command, json_t *more,
 	return result;
 }
 
-/* Of the process that listens; -1: it is not to be had. */
 static int process_of(const struct remote *remote)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	int pid = peer_of(remote);
 
-	if (getsockopt(remote->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ||
-	    peer.pid <= 0)
-		return -1;
-	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	return pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
 int remote_wait_end(struct remote *remote, unsigned int seconds)
@@ -302,40 +337,163 @@ int remote_wait_end(struct remote *remote, unsigned int seconds)
 	return rc;
 }
 
+bool remote_is_there(const char *name)
+{
+	struct vmm_error error;
+	int folder = runtime_name_valid(name) ? runtime_open(&error) : -1;
+	int fd = -1;
+
+	if (folder >= 0) {
+		fd = runtime_connect_now(folder, name);
+		close(folder);
+	}
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || fd == -EAGAIN || fd == -EINPROGRESS;
+}
+
+int remote_kill(const char *name, struct vmm_error *error)
+{
+	struct pollfd process = { -1, POLLIN, 0 };
+	struct remote remote = { .fd = -1 };
+	int folder = runtime_name_valid(name) ? runtime_open(error) : -1;
+	int rc = -1;
+
+	if (folder < 0)
+		return -1;
+	remote.fd = runtime_connect_now(folder, name);
+	if (remote.fd >= 0)
+		process.fd = process_of(&remote);
+	if (process.fd >= 0)
+		rc = (int)syscall(SYS_pidfd_send_signal, process.fd, SIGKILL,
+				  NULL, 0);
+	if (!rc)
+		poll(&process, 1, GREET_LIMIT * 1000);
+	if (rc)
+		vmm_error_set(error, "%s cannot be killed: %s", name,
+			      strerror(errno));
+	if (process.fd >= 0)
+		close(process.fd);
+	if (!rc)
+		runtime_sweep(folder, name, "vsock");
+	close(folder);
+	remote_close(&remote);
+	return rc;
+}
+
+/* --- all of them ------------------------------------------------------------ */
+
+#define EACH_MAX   256 /* that are asked at a time */
+#define EACH_LIMIT 5   /* seconds for all of those */
+
 struct each {
 	int folder;
 	void (*use)(void *ctx, const json_t *status);
 	void *ctx;
+	unsigned int count;
+	struct remote remote[EACH_MAX];
+	uint64_t until; /* host_monotonic_ns() */
 };
 
-/* Sockets of dead processes, and machines that end just now, are passed. */
-static void tell_status(void *ctx, const char *name)
+/* One that lives and does not answer. */
+static json_t *silent(const struct remote *remote)
 {
-	const struct each *each = ctx;
-	struct vmm_error error;
-	struct remote remote;
-	json_t *status;
+	return json_pack("{ss ss si ss}", "name", remote->name, "state",
+			 "silent", "pid", peer_of(remote), "reason",
+			 is_held(remote) ? "its process is stopped" :
+					   "does not answer");
+}
 
-	if (open_in(&remote, each->folder, name, &error))
-		return;
-	status = remote_call(&remote, "status", NULL, GREET_LIMIT, NULL,
-			     &error);
+/* What is left of the time that all have together, if little. */
+static void set_rest(struct remote *remote, uint64_t until)
+{
+	uint64_t now = host_monotonic_ns();
+	uint64_t us = now < until ? (until - now) / 1000 : 0;
+	const struct timeval limit = {
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_usec = us % 1000000 ? (suseconds_t)(us % 1000000) : 1,
+	};
+
+	setsockopt(remote->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
+/* Those that end just now are passed, and so are others' of another version. */
+static void hear_status(const struct each *each, struct remote *remote)
+{
+	struct vmm_error error;
+	json_t *reply = NULL, *status = NULL;
+	bool late = is_held(remote);
+
+	set_rest(remote, each->until);
+	errno = 0;
+	if (!late && !check_greeting(remote, &error)) {
+		set_rest(remote, each->until);
+		errno = 0;
+		reply = read_line(remote, &(int){ -1 }, &error);
+	}
+	late |= !reply && (errno == EAGAIN || errno == EWOULDBLOCK);
+	if (late)
+		status = silent(remote);
+	else
+		status = json_incref(json_object_get(reply, "result"));
 	if (status)
 		each->use(each->ctx, status);
 	json_decref(status);
-	remote_close(&remote);
+	json_decref(reply);
+}
+
+static void hear_all(struct each *each)
+{
+	each->until = host_monotonic_ns() + EACH_LIMIT * 1000000000ull;
+	for (unsigned int i = 0; i < each->count; i++) {
+		hear_status(each, &each->remote[i]);
+		remote_close(&each->remote[i]);
+	}
+	each->count = 0;
+}
+
+/* Asks, and does not wait: one that hangs is not to hold up the others.
+ * Sockets of dead processes are passed. */
+static void ask_status(void *ctx, const char *name)
+{
+	static const char line[] = "{\"id\":1,\"command\":\"status\"}\n";
+	struct each *each = ctx;
+	struct remote *remote = &each->remote[each->count];
+
+	*remote = (struct remote){
+		.fd = runtime_connect_now(each->folder, name),
+	};
+	strncpy(remote->name, name, sizeof(remote->name) - 1);
+	if (remote->fd == -ECONNREFUSED)
+		runtime_sweep(each->folder, name, "vsock");
+	if (remote->fd < 0)
+		return;
+	fcntl(remote->fd, F_SETFL, 0);
+	if (send(remote->fd, line, sizeof(line) - 1, MSG_NOSIGNAL) < 0) {
+		remote_close(remote);
+		return;
+	}
+	if (++each->count == EACH_MAX)
+		hear_all(each);
 }
 
 int remote_each(void (*use)(void *ctx, const json_t *status), void *ctx,
 		struct vmm_error *error)
 {
-	struct each each = { .use = use, .ctx = ctx };
+	struct each *each = calloc(1, sizeof(*each));
 	int rc;
 
-	each.folder = runtime_open(error);
-	if (each.folder < 0)
+	if (!each)
+		return vmm_error_set(error, "out of memory");
+	*each = (struct each){ .use = use, .ctx = ctx };
+	each->folder = runtime_open(error);
+	if (each->folder < 0) {
+		free(each);
 		return -1;
-	rc = runtime_each(each.folder, tell_status, &each);
-	close(each.folder);
+	}
+	rc = runtime_each(each->folder, ask_status, each);
+	hear_all(each);
+	close(each->folder);
+	free(each);
 	return rc ? vmm_error_set(error, "cannot list the control folder") : 0;
 }

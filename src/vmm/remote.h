@@ -31,12 +31,19 @@ void remote_close(struct remote *remote);
 json_t *remote_call(struct remote *remote, const char *command, json_t *more,
 		    unsigned int seconds, int *fd, struct vmm_error *error);
 
+/* Whether a machine of that name runs, if it answers or not. */
+bool remote_is_there(const char *name);
+
+/* Kills the process of one that does not answer. 0, or -1 with `error`. */
+int remote_kill(const char *name, struct vmm_error *error);
+
 /* Waits until the machine has ended: 0, or -1 after `seconds`. */
 int remote_wait_end(struct remote *remote, unsigned int seconds);
 
 /*
- * Calls `use` with each running machine's status, by name. -1 with `error`
- * when the folder cannot be read.
+ * Calls `use` with each running machine's status, by name: of one that does not
+ * answer within five seconds only name, pid, the state "silent" and a reason.
+ * -1 with `error` when the folder cannot be read.
  */
 int remote_each(void (*use)(void *ctx, const json_t *status), void *ctx,
 		struct vmm_error *error);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/disk/tool.h"
+#include "cli/table.h"
 #include "disk/driver.h"
 #include "vmm/machine.h"
 
@@ -31,6 +32,12 @@ static const char *state_of(const struct disk_bitmap *bitmap)
 
 static int run_list(struct tool *tool, struct disk_node *node)
 {
+	static const struct table_column columns[] = {
+		{ .title = "STATE" },
+		{ .title = "GRANULARITY", .right = true, .spare = true },
+		{ .title = "NAME", .least = 8 },
+	};
+	struct table *table;
 	struct disk_bitmap *list;
 	unsigned int count;
 	json_t *array;
@@ -38,15 +45,14 @@ static int run_list(struct tool *tool, struct disk_node *node)
 	if (disk_bitmap_list(node, &list, &count))
 		return refuse(tool, node);
 	array = json_array();
-	if (count && !tool->json)
-		printf("%-10s %-11s %s\n", "STATE", "GRANULARITY", "NAME");
+	table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 	for (unsigned int i = 0; i < count; i++) {
 		char size[CLI_BYTES];
 
-		if (!tool->json)
-			printf("%-10s %-11s %s\n", state_of(&list[i]),
-			       cli_bytes(size, list[i].granularity),
-			       list[i].name);
+		table_cell(table, TABLE_PLAIN, "%s", state_of(&list[i]));
+		table_cell(table, TABLE_PLAIN, "%s",
+			   cli_bytes(size, list[i].granularity));
+		table_cell(table, TABLE_PLAIN, "%s", list[i].name);
 		json_array_append_new(
 			array, json_pack("{s:s, s:I, s:b, s:b}", "name",
 					 list[i].name, "granularity",
@@ -55,8 +61,11 @@ static int run_list(struct tool *tool, struct disk_node *node)
 					 "inconsistent", (int)list[i].lost));
 	}
 	free(list);
-	if (tool->json)
+	if (tool->json) {
+		table_free(table);
 		return tool_print_json(array);
+	}
+	table_show(table, false);
 	json_decref(array);
 	return MACHINE_OK;
 }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/disk/tool.h"
+#include "cli/table.h"
 #include "disk/driver.h"
 #include "vmm/machine.h"
 
@@ -21,18 +21,28 @@ static int refuse(const struct tool *tool, const struct disk_node *node)
 
 static void print_list(const struct disk_snapshot *list, unsigned int count)
 {
-	if (count)
-		printf("%-6s %-19s %-10s %s\n", "ID", "DATE", "SIZE", "NAME");
-	for (unsigned int i = 0; i < count; i++) {
-		time_t date = (time_t)(list[i].date_ns / 1000000000u);
-		char when[32], size[CLI_BYTES];
-		struct tm tm;
+	static const struct table_column columns[] = {
+		{ .title = "ID" },
+		{ .title = "MADE", .spare = true },
+		{ .title = "SIZE", .right = true, .spare = true },
+		{ .title = "NAME", .least = 8 },
+	};
+	struct table *table = table_new(columns, OPTION_COUNT(columns));
 
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S",
-			 localtime_r(&date, &tm));
-		printf("%-6s %-19s %-10s %s\n", list[i].id, when,
-		       cli_bytes(size, list[i].size), list[i].name);
+	for (unsigned int i = 0; i < count; i++) {
+		char when[CLI_TIME], size[CLI_BYTES];
+
+		table_cell(table, TABLE_PLAIN, "%s", list[i].id);
+		table_cell(table, TABLE_PLAIN, "%s",
+			   cli_time(when, (int64_t)(list[i].date_ns /
+						    1000000000u)));
+		table_cell(table, TABLE_PLAIN, "%s",
+			   cli_bytes(size, list[i].size));
+		table_cell(table, TABLE_PLAIN, "%s", list[i].name);
 	}
+	table_show(table, false);
+	if (!count)
+		cli_hint("no snapshots; lodge disk snapshot create makes one");
 }
 
 static int print_list_json(const struct disk_snapshot *list,
