@@ -29,9 +29,12 @@ LODGE = BUILD / "lodge"
 ENGINE = os.environ.get("LODGE_ENGINE", "soft")
 APPEND = os.environ.get("LODGE_APPEND", "")
 
-# The machines and images of whoever runs the tests are not theirs.
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="lodge-data-")
-atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], True)
+# The machines and images of whoever runs the tests are not theirs, nor are
+# those of tests that run beside these.
+for variable, prefix in (("XDG_DATA_HOME", "lodge-data-"),
+                         ("XDG_RUNTIME_DIR", "lodge-run-")):
+    os.environ[variable] = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, os.environ[variable], True)
 
 # Meson names folders with libraries of tests; programs use the system's own.
 os.environ.pop("LD_LIBRARY_PATH", None)
@@ -135,6 +138,15 @@ def program():
 
 
 @pytest.fixture
+def runtime(tmp_path, monkeypatch):
+    """A folder of control sockets for a test alone."""
+    base = tmp_path / "run"
+    base.mkdir(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    return base / "lodge"
+
+
+@pytest.fixture
 def make_kernel(tmp_path):
     """Writes a tiny kernel and gives the arguments that run it."""
     def make(code, data=b"", engine=ENGINE, memory="16M"):
@@ -166,6 +178,24 @@ def linux():
     return ["run", "--kernel", kernel, "--initrd", initrd, "--engine", ENGINE,
             "--append", "console=ttyS0 quiet tsc=reliable no_timer_check "
             f"cryptomgr.notests panic=-1 {APPEND}"]
+
+
+@pytest.fixture(scope="session")
+def linux_agent(linux, tmp_path_factory):
+    """The same, with today's agent and what starts it."""
+    agent = BUILD / "lodge-agent"
+    if not agent.exists():
+        pytest.skip("no lodge-agent: install musl-tools, configure anew")
+    folder = tmp_path_factory.mktemp("agent")
+    subprocess.run([sys.executable, SOURCE / "guests" / "make_initrd.py",
+                    folder / "more", "--tree",
+                    SOURCE / "guests" / "default" / "root", "--file",
+                    f"{agent}:/sbin/lodge-agent"], check=True)
+    initrd = linux.index("--initrd") + 1
+    (folder / "initrd").write_bytes(
+        pathlib.Path(linux[initrd]).read_bytes() +
+        (folder / "more").read_bytes())
+    return [*linux[:initrd], folder / "initrd", *linux[initrd + 1:]]
 
 
 def pytest_terminal_summary(terminalreporter):

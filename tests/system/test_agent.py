@@ -11,14 +11,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 
 import pexpect
 import pytest
 
-from conftest import BUILD, LODGE, SOURCE, run
+from conftest import LODGE, run
 
 LIMIT = 60
 MIB = 1 << 20
@@ -31,37 +30,16 @@ STARTED, OUTPUT, ERRORS, TAKEN, EXITED, KILLED, FAILED = range(64, 71)
 # --- a real guest ------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory):
+def runtime():
     """The folder of control sockets, for all tests here."""
-    base = tmp_path_factory.mktemp("run")
-    base.chmod(0o700)
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(base)
-    yield base / "lodge"
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
+    return pathlib.Path(os.environ["XDG_RUNTIME_DIR"]) / "lodge"
 
 
 @pytest.fixture(scope="module")
-def guest(linux, runtime, tmp_path_factory):
+def guest(linux_agent, runtime):
     """The name of a machine with the default guest, and today's agent."""
-    agent = BUILD / "lodge-agent"
-    if not agent.exists():
-        pytest.skip("no lodge-agent: install musl-tools, configure anew")
-    folder = tmp_path_factory.mktemp("agent")
-    subprocess.run([sys.executable, SOURCE / "guests" / "make_initrd.py",
-                    folder / "more", "--tree",
-                    SOURCE / "guests" / "default" / "root", "--file",
-                    f"{agent}:/sbin/lodge-agent"], check=True)
-    initrd = linux.index("--initrd") + 1
-    (folder / "initrd").write_bytes(
-        pathlib.Path(linux[initrd]).read_bytes() +
-        (folder / "more").read_bytes())
-    args = [*linux[:initrd], folder / "initrd", *linux[initrd + 1:]]
-    child = subprocess.Popen([LODGE, *map(str, args), "--name", "guest",
-                              "--cpus", "2", "--serial", "none"],
+    child = subprocess.Popen([LODGE, *map(str, linux_agent), "--name",
+                              "guest", "--cpus", "2", "--serial", "none"],
                              stdin=subprocess.DEVNULL)
     until(lambda: (runtime / "guest.sock").exists() or
           child.poll() is not None)

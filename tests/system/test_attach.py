@@ -13,17 +13,10 @@ from conftest import LODGE, run
 from test_drivers import guest as drivers  # noqa: F401
 from test_linux import boot
 
+pytestmark = pytest.mark.usefixtures("runtime")
+
 MIB = 1 << 20
 SIZE = 8 * MIB
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path, monkeypatch):
-    """A folder of control sockets for each test alone."""
-    base = tmp_path / "run"
-    base.mkdir(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
-    return base / "lodge"
 
 
 @pytest.fixture

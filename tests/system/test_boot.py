@@ -21,12 +21,8 @@ def boot_sector(words):
 
 
 @pytest.fixture
-def media(tmp_path, monkeypatch):
+def media(tmp_path, runtime):
     """Images of each kind: what starts from them, or an empty one."""
-    base = tmp_path / "run"
-    base.mkdir(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
-
     def make(name, size, words):
         path = tmp_path / name
         path.write_bytes((boot_sector(words) if words else b"")

@@ -13,17 +13,10 @@ from conftest import ENGINE, LODGE, run
 from picture import read_png
 from test_firmware import needs_bios, needs_uefi
 
+pytestmark = pytest.mark.usefixtures("runtime")
+
 LIMIT = 180
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path, monkeypatch):
-    """A folder of control sockets for each test alone."""
-    base = tmp_path / "run"
-    base.mkdir(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
-    return base / "lodge"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import tiny
-from conftest import BUILD, ENGINE, LODGE
+from conftest import ENGINE, LODGE
 from daemon import LODGED, Daemon, wait_for
 from test_daemon_kills import KILLED, KILL_AT, UNTRACED, steps
 

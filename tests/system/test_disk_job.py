@@ -15,15 +15,10 @@ from test_disk_tool import MIB, digest, facts, fill, good
 from test_linux import boot
 from test_usage import refused
 
-pytestmark = pytest.mark.skipif(not shutil.which("qemu-io"),
-                                reason="needs qemu-io")
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path, monkeypatch):
-    base = tmp_path / "run"
-    base.mkdir(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("qemu-io"), reason="needs qemu-io"),
+    pytest.mark.usefixtures("runtime"),
+]
 
 
 def chain_of(folder, size=32 * MIB, base="base.qcow2"):

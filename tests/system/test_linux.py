@@ -174,15 +174,25 @@ def test_memory(linux, size, low, high):
     assert shell.power_off() == 0
 
 
+def sleeps_five_seconds(shell):
+    """Not less, and no more than a busy host adds at the best of some tries."""
+    taken = []
+    while not taken or (min(taken) >= 8 and len(taken) < 5):
+        start = time.monotonic()
+        shell.run("sleep 5")
+        taken.append(time.monotonic() - start)
+        assert taken[-1] > 4.9
+    assert min(taken) < 8, taken
+
+
 def test_time(linux):
     shell = boot(linux)
     for pause in (0, 20):
         time.sleep(pause)
+        before = time.time()
         guest = int(shell.run("date +%s"))
-        assert abs(guest - time.time()) <= 1.5
-    start = time.monotonic()
-    shell.run("sleep 5")
-    assert 4.9 < time.monotonic() - start < 8
+        assert before - 1.5 <= guest <= time.time() + 0.5
+    sleeps_five_seconds(shell)
     assert shell.power_off() == 0
 
 
@@ -195,9 +205,7 @@ def test_time_by_hpet(linux):
                      "current_clocksource") == "hpet"
     devices = shell.run("grep 'Clock Event Device' /proc/timer_list")
     assert "hpet" in devices and "lapic" not in devices
-    start = time.monotonic()
-    shell.run("sleep 5")
-    assert 4.9 < time.monotonic() - start < 8
+    sleeps_five_seconds(shell)
     assert shell.power_off() == 0
 
 

@@ -16,12 +16,7 @@ from test_disk_tool import MIB, fill, good
 from test_linux import boot
 from test_usage import refused
 
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path, monkeypatch):
-    base = tmp_path / "run"
-    base.mkdir(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 def md5(path):

@@ -2,8 +2,6 @@
 """Images of Ceph clusters, with a library that keeps them in a folder
 (tests/fake_rbd), so that no cluster is needed."""
 import json
-import os
-import pathlib
 import shutil
 import subprocess
 

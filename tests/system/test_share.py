@@ -10,7 +10,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
 
 import pytest
@@ -40,42 +39,21 @@ def output(guest, script):
 
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory):
+def runtime():
     """The folder of control sockets, for all tests here."""
-    base = tmp_path_factory.mktemp("run")
-    base.chmod(0o700)
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(base)
-    yield base / "lodge"
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
+    return pathlib.Path(os.environ["XDG_RUNTIME_DIR"]) / "lodge"
 
 
 @pytest.fixture(scope="module")
-def boot(linux, runtime, tmp_path_factory):
+def boot(linux_agent, runtime):
     """Starts a machine with the default guest, and today's agent in it."""
-    agent = BUILD / "lodge-agent"
-    if not agent.exists():
-        pytest.skip("no lodge-agent: install musl-tools, configure anew")
     if not (BUILD / "guest/default/modules/virtiofs.ko").exists():
         pytest.skip("the default guest is an old one: make guest")
-    folder = tmp_path_factory.mktemp("share")
-    subprocess.run([sys.executable, SOURCE / "guests" / "make_initrd.py",
-                    folder / "more", "--tree",
-                    SOURCE / "guests" / "default" / "root", "--file",
-                    f"{agent}:/sbin/lodge-agent"], check=True)
-    initrd = linux.index("--initrd") + 1
-    (folder / "initrd").write_bytes(
-        pathlib.Path(linux[initrd]).read_bytes() +
-        (folder / "more").read_bytes())
-    args = [*linux[:initrd], folder / "initrd", *linux[initrd + 1:]]
     children = []
 
     def start(name, *more):
-        child = subprocess.Popen([LODGE, *map(str, args), "--name", name,
-                                  "--serial", "none", *map(str, more)],
+        child = subprocess.Popen([LODGE, *map(str, linux_agent), "--name",
+                                  name, "--serial", "none", *map(str, more)],
                                  stdin=subprocess.DEVNULL,
                                  stderr=subprocess.PIPE, text=True)
         children.append(child)

@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a switch makes of a machine's rules, tags, fixed addresses and published
 ports: with no privileges the same as a bridge of the kernel's."""
-import json
 import os
 import signal
-import socket
-import subprocess
-
-import pytest
 
 from namespace import wait_for
 from test_bridged import Network, folders, no_answer  # noqa: F401

@@ -15,6 +15,8 @@ from test_drivers import complaints, guest  # noqa: F401 (a fixture)
 from test_firmware import needs_bios, needs_nasm, needs_uefi, stop
 from test_linux import boot
 
+pytestmark = pytest.mark.usefixtures("runtime")
+
 EVENT = struct.Struct("<qqHHi")
 EV_SYN, EV_KEY, EV_REL, EV_ABS = 0, 1, 2, 3
 BTN_LEFT, BTN_RIGHT, BTN_MIDDLE = 0x110, 0x111, 0x112
@@ -22,13 +24,6 @@ ABS_X, ABS_Y, REL_WHEEL = 0, 1, 8
 KEYS = pathlib.Path(__file__).with_name("dos") / "keys.asm"
 LIMIT = 180
 PLACE = "0000:00:03.0"
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path, monkeypatch):
-    base = tmp_path / "run"
-    base.mkdir(0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
 
 
 def start(arguments, *more):

@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 QEMU = shutil.which("qemu-system-x86_64")
 GUEST = BUILD / "guest" / "default"
 PROGRAMS = ["test-engine-kvm", "test-engine-kvm_debug", "test-engine-kvm_state"]
-LIMIT = 180  # seconds; some 50 on a quiet machine
+LIMIT = 360  # seconds; some 50 on a quiet machine
 TRIES = 3  # QEMU's SVM has hung a processor now and then
 
 # Guests whose checks QEMU's TCG (7.2) and KVM pass as the manuals say. Many

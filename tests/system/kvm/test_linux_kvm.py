@@ -22,8 +22,8 @@ from test_kvm import GUEST, QEMU, libraries
 
 HERE = pathlib.Path(__file__).resolve().parent
 MKE2FS = pathlib.Path("/sbin/mke2fs")
-LIMIT = 600  # seconds; some 200 on a quiet machine
-SILENT = 150  # seconds without a verdict: QEMU's SVM has hung a processor
+LIMIT = 1200  # seconds; some 200 on a quiet machine
+SILENT = 300  # seconds without a verdict: QEMU's SVM has hung a processor
 TRIES = 4
 MODULES = ["pytest", "_pytest", "pexpect", "ptyprocess", "pluggy", "iniconfig",
            "packaging", "attr", "attrs", "py", "exceptiongroup", "tomli"]
