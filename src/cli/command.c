@@ -105,6 +105,8 @@ void command_explain(const struct command *noun, const struct command *command)
 	}
 	if (command->more)
 		command->more();
+	printf("\nman lodge-%s tells all.\n",
+	       noun && !command->run ? noun->name : command->name);
 }
 
 /* --- what was typed ------------------------------------------------------------ */

@@ -170,6 +170,8 @@ static void offer_options(struct completion *completion,
 	for (size_t i = 0; i < command->option_count; i++) {
 		const struct option_spec *option = &command->options[i];
 
+		if (!option->help)
+			continue;
 		if (!option->repeats && was_given(line, option->name))
 			continue;
 		snprintf(name, sizeof(name), "--%s", option->name);

@@ -426,8 +426,7 @@ static int take_unset(void *config, const char *value)
  * last of lodge edit alone; the others are lodge create's.
  */
 static const struct option_spec create_options[] = {
-	{ "carry-out", "FILE", "for lodged: what it wants made, and no more",
-	  false, take_carry_out },
+	{ "carry-out", "FILE", NULL, false, take_carry_out },
 	{ "unset", "OPTION", "as if that had not been given; repeats", true,
 	  take_unset },
 	{ "kernel", "FILE", "as for lodge run, as all below to --usb", false,

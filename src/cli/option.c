@@ -292,10 +292,13 @@ void cli_fill(const char *text, size_t used, size_t indent)
 void option_print(const struct option_spec *options, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		int used = printf("  --%s%s%s", options[i].name,
-				  options[i].value ? " " : "",
-				  options[i].value ? options[i].value : "");
+		int used;
 
+		if (!options[i].help)
+			continue;
+		used = printf("  --%s%s%s", options[i].name,
+			      options[i].value ? " " : "",
+			      options[i].value ? options[i].value : "");
 		if (used > HELP_COLUMN - 2) {
 			printf("\n");
 			used = 0;

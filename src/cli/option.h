@@ -17,7 +17,7 @@ struct option_spec {
 	/* Its value in the help; NULL: a switch. "auto|kvm" are words for
 	 * completion, as by the beginning are FILE, PATH, FORMAT and others. */
 	const char *value;
-	const char *help;
+	const char *help; /* NULL: for programs of ours, and not told of */
 	bool repeats; /* may be given more than once */
 
 	/*
