@@ -217,6 +217,7 @@ static int send_request(const struct api_client *client, const char *method,
 	int fd = client->fd;
 	int length = snprintf(header, sizeof(header),
 			      "%s %s HTTP/1.1\r\nHost: lodged\r\n"
+			      "User-Agent: lodge/" LODGE_VERSION "\r\n"
 			      "Content-Type: application/json\r\n"
 			      "%s%s%s"
 			      "Content-Length: %zu\r\n\r\n",

@@ -479,6 +479,27 @@ static const struct api_route *const tables[] = {
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
+/*
+ * A command of this host that is of another version: before anything is done,
+ * as neither can know what the other means.
+ */
+static int check_version(const struct api_call *call, struct problem *problem)
+{
+	const char *version = call->program + sizeof(API_PROGRAM) - 1;
+	char kill[24];
+
+	if (!call->peer.local ||
+	    strncmp(call->program, API_PROGRAM, sizeof(API_PROGRAM) - 1) ||
+	    !strcmp(version, LODGE_VERSION))
+		return 0;
+	snprintf(kill, sizeof(kill), "kill %d", (int)getpid());
+	return problem_set(problem, 409, "other-version", "the lodged that "
+			   "runs is version %s, and this is lodge %s; end it "
+			   "with %s, machines go on, and try again",
+			   LODGE_VERSION, version,
+			   call->api->ended_by ? call->api->ended_by : kill);
+}
+
 /* What any request may say. */
 static int check_arguments(const struct api_call *call,
 			   struct problem *problem)
@@ -493,6 +514,11 @@ static int check_arguments(const struct api_call *call,
 		return problem_set(problem, 400, "bad-argument",
 				   "Idempotency-Key: give at most %d "
 				   "characters", REGISTRY_KEY_MAX);
+	/* Who only wants to look must not do it by mistake. */
+	if (dry && strcmp(call->method, "GET") &&
+	    strncmp(call->path, "/v1/vms", 7))
+		return problem_set(problem, 400, "bad-argument", "dry_run: is "
+				   "for requests that change a machine");
 	return api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, problem);
 }
 
@@ -676,7 +702,7 @@ static const struct api_route *admit(struct api_call *call,
 
 	if (check_caller(call, problem))
 		return NULL;
-	if (!check_arguments(call, problem))
+	if (!check_version(call, problem) && !check_arguments(call, problem))
 		route = find_route(call, problem);
 	return route && !check(call, route, problem) ? route : NULL;
 }

@@ -30,6 +30,7 @@ struct api {
 	int64_t began; /* Unix time */
 	uint64_t answers[6]; /* by the hundreds of their status */
 	unsigned int clients; /* the transport's */
+	const char *ended_by; /* how a person ends this lodged; NULL: kill */
 };
 
 struct api_call {
@@ -40,6 +41,7 @@ struct api_call {
 	unsigned int args;
 	char if_match[80], if_none_match[80]; /* "": none */
 	char key[REGISTRY_KEY_MAX + 2]; /* Idempotency-Key; "" */
+	char program[64]; /* User-Agent; "" */
 	const char *body;
 	size_t body_size;
 	struct peer peer;

@@ -9,6 +9,7 @@
 
 #include "image/store.h"
 #include "manage/api_impl.h"
+#include "manage/uses.h"
 
 #define ARGS_MAX 16
 #define PAGE	 100
@@ -170,6 +171,31 @@ static void make_image(struct api_call *call)
 	api_answer_job(call, job, &problem);
 }
 
+/* By kept machines, also such as were never started. */
+static int check_uses(struct api_call *call, const char *name,
+		      struct problem *problem)
+{
+	json_t *list = uses_list(
+		registry_uses(call->api->manager->registry), USES_IMAGES,
+		name), *use;
+	char names[240] = "";
+	size_t i, used = 0;
+
+	json_array_foreach(list, i, use)
+		if (used + REGISTRY_NAME_MAX + 8 < sizeof(names))
+			used += (size_t)snprintf(
+				names + used, sizeof(names) - used, "%s%s",
+				used ? ", " : "",
+				json_string_value(
+					json_object_get(use, "vm_name")));
+	if (used && used + REGISTRY_NAME_MAX + 8 >= sizeof(names))
+		snprintf(names + used, sizeof(names) - used, " ...");
+	json_decref(list);
+	return used ? problem_set(problem, 409, "in-use", "image %.64s is used "
+				  "by machines that are kept: %s; lodge rm or "
+				  "lodge edit them first", name, names) : 0;
+}
+
 static void remove_image(struct api_call *call)
 {
 	const char *const words[] = { "lodge", "image", "remove",
@@ -189,7 +215,7 @@ static void remove_image(struct api_call *call)
 	}
 	if (store_find(&store, call->part[2], &image, &error) > 0)
 		problem_set(&problem, 404, "no-such-image", "%s", error.text);
-	else
+	else if (!check_uses(call, call->part[2], &problem))
 		job = task_begin(&call->api->tasks, "remove", call->part[2],
 				 words, &problem);
 	store_close(&store);

@@ -34,6 +34,9 @@ int api_number(const struct api_call *call, const char *name, long min,
 json_t *api_body(const struct api_call *call, const char *const *members,
 		 struct problem *problem);
 
+/* How the User-Agent of the command begins; its version follows. */
+#define API_PROGRAM "lodge/"
+
 /* Whether nothing is to be done: ?dry_run=true. */
 bool api_dry_run(const struct api_call *call);
 

@@ -82,6 +82,8 @@ void http_take_head(struct lws *wsi, const struct visitor *visitor,
 			strcpy(call->method, methods[i].name);
 	take_args(wsi, call);
 	take_bearer(wsi, call);
+	take_text(wsi, WSI_TOKEN_HTTP_USER_AGENT, call->program,
+		  sizeof(call->program), "?");
 	take_text(wsi, WSI_TOKEN_HTTP_IF_MATCH, call->if_match,
 		  sizeof(call->if_match), "?");
 	take_text(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH, call->if_none_match,

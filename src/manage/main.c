@@ -29,6 +29,9 @@
 #define LISTEN_QUEUE 64
 #define IDLE_MS	   60000 /* after which a private one may end */
 
+#define RESTART	    "systemctl restart lodged"
+#define RESTART_OWN "systemctl --user restart lodged"
+
 struct daemon {
 	struct loop *loop;
 	struct manager manager;
@@ -41,7 +44,7 @@ struct daemon {
 	unsigned int rate;
 	int listener, signals;
 	int ready; /* descriptor to be told, or -1 */
-	bool private;
+	bool private, socket_is_systemds;
 	struct timer idle;
 	char folder[DATA_PATH_MAX], program[PATH_MAX];
 	char vm_program[PATH_MAX];
@@ -186,6 +189,7 @@ static int open_listener(struct daemon *daemon)
 		daemon->listener = SYSTEMD_FD;
 		fcntl(SYSTEMD_FD, F_SETFD, FD_CLOEXEC);
 		fcntl(SYSTEMD_FD, F_SETFL, O_NONBLOCK);
+		daemon->socket_is_systemds = true;
 		unsetenv("LISTEN_PID");
 		unsetenv("LISTEN_FDS");
 		return 0;
@@ -284,6 +288,8 @@ static int serve(struct daemon *daemon)
 		return fail(daemon, problem.text);
 	}
 	daemon->api.access.rate = daemon->rate;
+	if (daemon->socket_is_systemds)
+		daemon->api.ended_by = getuid() ? RESTART_OWN : RESTART;
 	daemon->http = http_open(daemon->loop, &daemon->api, daemon->listener,
 				 &daemon->tls);
 	if (!daemon->http) {

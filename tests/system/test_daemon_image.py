@@ -119,3 +119,24 @@ def test_a_clone_is_another_machine(lodged):
         run_once(lodged, name)
         assert (lodged.data / "machines" / name / "seed.iso"
                 ).read_bytes() == image
+
+
+def test_an_image_that_is_wanted(lodged):
+    """Also by a machine that was never started."""
+    for name in "web", "db":
+        lodged.make(name, image="tiny", memory=16 * MIB)
+    answer = lodged.ask("DELETE", "/v1/images/tiny?wait=60")
+    assert answer.status == 409 and answer["code"] == "in-use"
+    assert ": db, web;" in answer["detail"], answer.text
+    # What only looks at machines does nothing here.
+    assert lodged.ask("DELETE", "/v1/vms/db?wait=60").status == 200
+    assert lodged.ask("PATCH", "/v1/vms/web", {"config": {"image": None}}
+                      ).status == 200
+    answer = lodged.ask("DELETE", "/v1/images/tiny?dry_run=true", check=False)
+    assert answer.status == 400
+    assert [i["name"] for i in lodged.ask("GET", "/v1/images")["images"]] == [
+        "tiny"]
+    answer = lodged.ask("DELETE", "/v1/images/tiny?wait=60")
+    assert answer.status == 200, answer.text
+    assert lodged.ask("GET", "/v1/images")["images"] == []
+    assert lodged.ask("DELETE", "/v1/images/tiny").status == 404
