@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/clone_disks.h"
+#include "cli/follow.h"
 #include "cli/command.h"
 #include "cli/disk.h"
 #include "cli/managed.h"
@@ -20,7 +21,6 @@
 #include "vmm/machine.h"
 
 #define MIB  ((uint64_t)1 << 20)
-#define WAIT "3600" /* seconds, where there is something to wait for */
 
 static const char *command_of(const void *config)
 {
@@ -518,33 +518,39 @@ const struct option_spec *create_table(size_t *count)
 	return create_options + 2;
 }
 
-/* The exit status of one request. */
+/* The exit status of one request; what goes on after it is waited for. */
 static int ask(const struct create *create, const char *method,
 	       const char *path, json_t *body)
 {
 	struct api_client client;
 	struct vmm_error error;
+	struct follow follow;
 	char whole[420];
 	json_t *answer;
-	int status = managed_open(&client, create->command, API_START);
+	int status = managed_open(&client, create->command, API_START), asked;
 
 	if (status != MACHINE_OK) {
 		json_decref(body);
 		return status;
 	}
-	snprintf(whole, sizeof(whole), "%s?wait=" WAIT "%s", path,
+	snprintf(whole, sizeof(whole), "%s?wait=0%s", path,
 		 create->dry_run ? "&dry_run=true" : "");
-	answer = api_call(&client, method, whole, body, &status, &error);
-	api_close(&client);
+	follow_begin(&follow);
+	answer = api_call(&client, method, whole, body, &asked, &error);
 	if (!answer) {
 		cli_error("%s: %s", create->command, error.text);
-		return status == 400 ? MACHINE_USAGE : MACHINE_FAILED;
+		status = asked == 400 ? MACHINE_USAGE : MACHINE_FAILED;
+	} else if (asked == 202) {
+		status = follow_job(&client, create->command,
+				    json_incref(answer));
 	}
-	if (create->dry_run)
+	follow_end(&follow);
+	if (answer && create->dry_run)
 		printf("would %s %s\n", create->command,
 		       json_string_value(json_object_get(answer, "name")));
+	api_close(&client);
 	json_decref(answer);
-	return MACHINE_OK;
+	return status;
 }
 
 static int make(struct create *create, int words, char **argv)

@@ -22,14 +22,25 @@ int managed_open(struct api_client *client, const char *command,
 	return MACHINE_FAILED;
 }
 
-json_t *managed_find(struct api_client *client, const char *name)
+/* 0: *vm is it, NULL: none is kept. -1 with the error: nobody can tell. */
+static int find(struct api_client *client, const char *name, json_t **vm,
+		struct vmm_error *error)
 {
-	struct vmm_error error;
 	char path[PATH_SIZE];
 	int status;
 
 	api_vm_path(path, sizeof(path), name, "");
-	return api_call(client, "GET", path, NULL, &status, &error);
+	*vm = api_call(client, "GET", path, NULL, &status, error);
+	return *vm || status == 404 ? 0 : -1;
+}
+
+json_t *managed_find(struct api_client *client, const char *name)
+{
+	struct vmm_error error;
+	json_t *vm;
+
+	find(client, name, &vm, &error);
+	return vm;
 }
 
 static bool is_active(const json_t *job)
@@ -124,13 +135,16 @@ bool managed_say(const char *command, const char *name, const char *verb,
 	struct api_client client;
 	struct vmm_error error;
 	json_t *vm = NULL;
-	bool ours = false;
+	bool ours = false, told;
 
 	if (!api_open(&client, API_IF_KEPT, &error)) {
-		vm = managed_find(&client, name);
+		told = !find(&client, name, &vm, &error);
 		/* Where there is none at all, lodged knows what was meant. */
-		ours = !runs_plainly(name, vm);
-		if (ours)
+		ours = !told || !runs_plainly(name, vm);
+		if (!told) {
+			cli_error("%s: %s", command, error.text);
+			*status = MACHINE_FAILED;
+		} else if (ours)
 			*status = managed_verb(&client, command, name, verb,
 					       json_incref(body), late);
 		json_decref(vm);
@@ -188,14 +202,24 @@ bool managed_is_used(const char *command, const char *kind, const char *name)
 	struct api_client client;
 	struct vmm_error error;
 	char path[PATH_SIZE], names[300] = "";
-	json_t *answer;
-	int status;
+	json_t *answer = NULL;
+	int status, rc;
 
-	if (strlen(name) > 200 || api_open(&client, API_IF_KEPT, &error))
+	if (strlen(name) > 200)
 		return false;
-	snprintf(path, sizeof(path), "/v1/uses/%s?name=%s", kind, name);
-	answer = api_call(&client, "GET", path, NULL, &status, &error);
-	api_close(&client);
+	rc = api_open(&client, API_IF_KEPT, &error);
+	if (rc > 0)
+		return false;
+	if (!rc) {
+		snprintf(path, sizeof(path), "/v1/uses/%s?name=%s", kind, name);
+		answer = api_call(&client, "GET", path, NULL, &status, &error);
+		api_close(&client);
+	}
+	/* Nobody can tell: then it stays. */
+	if (!answer) {
+		cli_error("%s: %s", command, error.text);
+		return true;
+	}
 	join_names(json_object_get(answer, "uses"), names, sizeof(names));
 	json_decref(answer);
 	if (*names)

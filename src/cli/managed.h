@@ -47,7 +47,7 @@ void managed_explain(const char *name, struct vmm_error *error);
 
 /*
  * Whether kept machines use the thing of that name, one of "disks", "images"
- * or "networks"; then it was told, by cli_error(), which.
+ * or "networks", or may, as lodged does not tell; that was told by cli_error().
  */
 bool managed_is_used(const char *command, const char *kind, const char *name);
 

@@ -230,3 +230,14 @@ int instance_clone(struct store *store, const struct instance_clone *how,
 	store_unlock(store);
 	return rc;
 }
+
+void instance_unclone(struct store *store, const char *to, const char *id)
+{
+	const struct instance_clone how = { .to = to, .id = id };
+	struct disk_error error;
+
+	store_lock(store);
+	if (look_at(store, &how, &error) == 1)
+		folder_remove(store->machines, to);
+	store_unlock(store);
+}

@@ -22,4 +22,7 @@ struct instance_clone {
 int instance_clone(struct store *store, const struct instance_clone *how,
 		   struct disk_error *error);
 
+/* Takes away what a clone of that id has made as `to`, if anything. */
+void instance_unclone(struct store *store, const char *to, const char *id);
+
 #endif

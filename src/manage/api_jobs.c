@@ -85,9 +85,10 @@ static void cancel_job(struct api_call *call)
 				    "what a machine does" :
 				    "is over");
 		api_refuse(call, &problem);
+	} else if (job->cancel(job->cancel_ctx, &problem)) {
+		api_refuse(call, &problem);
 	} else {
 		/* When it has ended is another question. */
-		job->cancel(job->cancel_ctx);
 		api_answer(call, 202, job_json(job));
 	}
 }

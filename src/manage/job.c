@@ -30,6 +30,8 @@ void job_end(struct jobs *jobs, struct job *job, const struct problem *problem)
 	if (!job || job->state != JOB_ACTIVE)
 		return;
 	job->state = problem ? JOB_FAILED : JOB_DONE;
+	job->cancel = NULL;
+	job->look = NULL;
 	if (problem)
 		job->problem = *problem;
 	if (jobs->on_end)
@@ -69,7 +71,10 @@ json_t *job_json(const struct job *job)
 	if (*job->step && job->state == JOB_ACTIVE)
 		json_object_set_new(json, "progress",
 				    json_pack("{ss sI sI}", "step", job->step,
-					      "done", (json_int_t)job->done,
+					      "done",
+					      (json_int_t)(job->look ?
+						job->look(job->look_ctx) :
+						job->done),
 					      "total",
 					      (json_int_t)job->total));
 	if (job->state == JOB_FAILED)

@@ -33,8 +33,12 @@ struct job {
 	char kind[16];	      /* "pull"; "": of a machine */
 	char step[24];	      /* what it does now; "" */
 	uint64_t done, total; /* of that; total 0: not known */
-	void (*cancel)(void *ctx); /* NULL: it cannot be */
+	/* NULL: it cannot be. -1 with `problem`: it goes on. */
+	int (*cancel)(void *ctx, struct problem *problem);
 	void *cancel_ctx;
+	/* Finds out how much is `done`; NULL: it is told. */
+	uint64_t (*look)(void *ctx);
+	void *look_ctx;
 };
 
 struct jobs {

@@ -131,8 +131,6 @@ static void ended(void *ctx, uint32_t events)
 	while (task->said >= 0 && take(task->said, task->error,
 				       &task->error_used))
 		continue;
-	if (job)
-		job->cancel = NULL;
 	if (task->cancelled)
 		problem_set(&problem, 409, "cancelled", "it was cancelled");
 	else
@@ -144,12 +142,16 @@ static void ended(void *ctx, uint32_t events)
 	forget(task);
 }
 
-static void cancel(void *ctx)
+static void end(struct task *task)
 {
-	struct task *task = ctx;
-
 	task->cancelled = true;
 	syscall(SYS_pidfd_send_signal, task->pidfd, SIGTERM, NULL, 0);
+}
+
+static int cancel(void *ctx, struct problem *problem)
+{
+	end(ctx);
+	return 0;
 }
 
 /* --- beginning --------------------------------------------------------------------- */
@@ -254,7 +256,7 @@ void tasks_close(struct tasks *tasks)
 
 		if (job)
 			job->cancel = NULL;
-		cancel(task);
+		end(task);
 		forget(task);
 	}
 }

@@ -29,7 +29,7 @@ struct vm {
 	struct timer restart; /* by its policy */
 	struct timer autostart; /* after those before it */
 	struct vm_call *calls; /* requests to it */
-	struct process helper; /* removes its disk; pidfd -1: none */
+	struct process helper; /* makes or removes disks; pidfd -1: none */
 };
 
 /* Not in the registry yet. NULL: no memory. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "host/linux/json_file.h"
 #include "host/linux/loop.h"
 #include "image/folder.h"
+#include "image/instance_clone.h"
 #include "manage/ending.h"
 #include "manage/flush.h"
 #include "manage/spec.h"
@@ -32,6 +34,7 @@
 #include "vmm/runtime.h"
 
 #define PLAN	    "clone.json"
+#define CANCELLED   "cancelled" /* its row's reason, once that was asked */
 #define FOLDERS_MAX 4 /* that --disk takes */
 
 /* What a clone is made of. */
@@ -335,6 +338,7 @@ static void remove_layers(const struct vm *vm, const json_t *plan)
 {
 	const struct vm *source = source_of(vm);
 	char *config = source ? json_dumps(source->config, 0) : NULL;
+	char aside[PATH_MAX + 8];
 	const json_t *entry;
 	size_t i;
 
@@ -342,10 +346,27 @@ static void remove_layers(const struct vm *vm, const json_t *plan)
 		const char *over = json_string_value(
 			json_array_get(json_object_get(entry, "over"), 1));
 
-		if (over && config && !strstr(config, over))
-			unlink(over);
+		if (!over || !config || strstr(config, over))
+			continue;
+		unlink(over);
+		/* And what was cut short; see cli/clone_disks.c. */
+		snprintf(aside, sizeof(aside), "%s.new", over);
+		unlink(aside);
 	}
 	free(config);
+}
+
+/* The disk that it has of an image. */
+static void remove_instance(const struct vm *vm)
+{
+	struct disk_error error;
+	struct store store;
+
+	if (!json_object_get(vm->config, "image") ||
+	    store_open(&store, &error))
+		return;
+	instance_unclone(&store, vm->row.name, vm->row.id);
+	store_close(&store);
 }
 
 /* It could not be made: nothing is left of it. */
@@ -361,6 +382,7 @@ static void not_cloned(struct vm *vm, const json_t *plan,
 	struct problem why;
 
 	remove_layers(vm, plan);
+	remove_instance(vm);
 	flush_wait_copies(registry_flush(manager->registry));
 	folder_remove(manager->vms_folder, vm->row.id);
 	if (registry_drop_vm(manager->registry, vm->row.id, &event, &why))
@@ -407,6 +429,8 @@ static void cloned(struct vm *vm, const json_t *plan)
 		 source_of(vm) ? source_of(vm)->row.name : "none");
 	if (!stands_on_source(vm, plan))
 		vm->row.base[0] = '\0';
+	/* A cancel that came too late has changed nothing. */
+	vm->row.reason[0] = '\0';
 	vm->state = VM_STOPPED;
 	if (manager_store(manager, vm, "created", detail, NULL, &problem)) {
 		/* The source has its layer, which it can go on on. */
@@ -422,6 +446,15 @@ static void cloned(struct vm *vm, const json_t *plan)
 	job_end_all(&manager->jobs, vm->row.id, 1u << VERB_CLONE, NULL);
 }
 
+static bool is_cancelled(const struct vm *vm, struct problem *problem)
+{
+	if (strcmp(vm->row.reason, CANCELLED))
+		return false;
+	problem_set(problem, 409, "cancelled", "%s is not made: it was "
+		    "cancelled", vm->row.name);
+	return true;
+}
+
 static void helper_ended(void *ctx, uint32_t events)
 {
 	struct vm *vm = ctx;
@@ -434,6 +467,8 @@ static void helper_ended(void *ctx, uint32_t events)
 	status = process_end(&vm->helper);
 	if (!status) {
 		cloned(vm, plan);
+	} else if (is_cancelled(vm, &problem)) {
+		not_cloned(vm, plan, &problem);
 	} else {
 		folder = vm_folder(vm);
 		ending_find(&ending, folder, "clone", status);
@@ -487,12 +522,64 @@ void vm_clone_again(struct vm *vm)
 		problem_set(&problem, 500, "not-cloned",
 			    "%s is not made: its plan is lost", vm->row.name);
 		not_cloned(vm, NULL, &problem);
+	} else if (is_cancelled(vm, &problem)) {
+		not_cloned(vm, plan, &problem);
 	} else if (!is_work(plan)) {
 		cloned(vm, plan);
 	} else if (start_helper(vm, &problem)) {
 		not_cloned(vm, plan, &problem);
 	}
 	json_decref(plan);
+}
+
+/* --- its job ----------------------------------------------------------------------- */
+
+/* Known to a lodged that comes after this one, then done. */
+static int cancel(void *ctx, struct problem *problem)
+{
+	struct vm *vm = ctx;
+
+	if (!strcmp(vm->row.reason, CANCELLED))
+		return 0;
+	strcpy(vm->row.reason, CANCELLED);
+	if (manager_store(vm->manager, vm, "cancelled", NULL, NULL, problem)) {
+		vm->row.reason[0] = '\0';
+		return -1;
+	}
+	process_signal(&vm->helper, SIGTERM);
+	return 0;
+}
+
+/* How many layers have their name. */
+static uint64_t count_layers(void *ctx)
+{
+	json_t *plan = read_plan(ctx), *entry, *path;
+	uint64_t count = 0;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(plan, "disks"), i, entry)
+		json_array_foreach(json_object_get(entry, "over"), k, path)
+			count += !access(json_string_value(path), F_OK);
+	json_decref(plan);
+	return count;
+}
+
+/* What can be done to it and seen of it while its disks are made. */
+static void equip(struct job *job, struct vm *vm)
+{
+	json_t *plan, *entry;
+	size_t i;
+
+	if (job->state != JOB_ACTIVE)
+		return;
+	plan = read_plan(vm);
+	json_array_foreach(json_object_get(plan, "disks"), i, entry)
+		job->total += json_array_size(json_object_get(entry, "over"));
+	json_decref(plan);
+	snprintf(job->step, sizeof(job->step), "making disks");
+	job->cancel = cancel;
+	job->look = count_layers;
+	job->cancel_ctx = job->look_ctx = vm;
 }
 
 /* --- its beginning ------------------------------------------------------------------ */
@@ -541,6 +628,7 @@ static struct job *begin(struct plan *plan, const char *key,
 		   NULL;
 	if (vm) {
 		vm_clone_again(vm);
+		equip(job, vm);
 		return job;
 	}
 	folder_remove(manager->vms_folder, plan->id);
@@ -550,7 +638,7 @@ static struct job *begin(struct plan *plan, const char *key,
 }
 
 /* A request that is sent again gives the same machine. */
-static struct job *begun_before(struct manager *manager, const struct vm *vm,
+static struct job *begun_before(struct manager *manager, struct vm *vm,
 				struct problem *problem)
 {
 	struct job *job = job_begin(&manager->jobs, VERB_CLONE, vm->row.id,
@@ -558,6 +646,8 @@ static struct job *begun_before(struct manager *manager, const struct vm *vm,
 
 	if (job && vm->state != VM_CLONING)
 		job_end(&manager->jobs, job, NULL);
+	else if (job)
+		equip(job, vm);
 	return job;
 }
 
@@ -579,7 +669,7 @@ struct job *vm_clone(struct vm *source, const char *name,
 		     const json_t *change, const char *key,
 		     struct problem *problem)
 {
-	const struct vm *before = manager_made_before(source->manager, key);
+	struct vm *before = manager_made_before(source->manager, key);
 	char id[REGISTRY_ID_MAX + 1];
 	struct plan plan = { .source = source, .id = id, .name = name };
 	struct job *job = NULL;

@@ -17,18 +17,23 @@ MIB = 1 << 20
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{} somebody@somewhere\n"
 
 
-@pytest.fixture
-def lodged(tmp_path):
-    daemon = Daemon(tmp_path)
-    assert daemon.start() == "ok"
+def keep_image(daemon, kernel):
+    """An image "tiny" whose kernel this is."""
     folder = daemon.data / "images" / "tiny"
     folder.mkdir(parents=True)
     (folder / "disk.raw").write_bytes(b"base" * (MIB // 4))
-    (folder / "kernel").write_bytes(tiny.kernel(tiny.power_off()))
+    (folder / "kernel").write_bytes(kernel)
     (folder / "image.json").write_text(json.dumps({
         "version": 1, "name": "tiny", "disk": "disk.raw", "kernel": "kernel",
         "initrd": "", "format": "raw", "size": MIB, "append": "root=x",
         "created": "2026-11-21T14:50:00Z"}))
+
+
+@pytest.fixture
+def lodged(tmp_path):
+    daemon = Daemon(tmp_path)
+    assert daemon.start() == "ok"
+    keep_image(daemon, tiny.kernel(tiny.power_off()))
     yield daemon
     daemon.clear()
 
