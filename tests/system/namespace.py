@@ -87,6 +87,13 @@ def namespace():
         subprocess.run(["ip", "netns", "del", ns.name], check=False)
 
 
+def settled(shell, card="eth0"):
+    """An address of IPv6 is not used before it is known to be nobody else's:
+    IFA_F_TENTATIVE, 0x40."""
+    shell.run(f"while grep -q ' [4-7c-f][0-9a-f] *{card}' /proc/net/if_inet6; "
+              "do sleep 0.1; done", timeout=120)
+
+
 def stay(shell, *addresses, card="eth0"):
     """The guest's card gets these addresses and asks for no others."""
     shell.run(f"until [ -d /sys/class/net/{card} ]; do sleep 0.1; done; "
@@ -95,10 +102,7 @@ def stay(shell, *addresses, card="eth0"):
               "grep -q '[/]etc/dhcp'; do sleep 0.1; done", timeout=120)
     shell.run("; ".join([f"ip link set {card} up", *(
         f"ip addr add {address} dev {card}" for address in addresses)]))
-    # An address of IPv6 is not used before it is known to be nobody else's:
-    # IFA_F_TENTATIVE, 0x40.
-    shell.run(f"while grep -q ' [4-7c-f][0-9a-f] *{card}' /proc/net/if_inet6; "
-              "do sleep 0.1; done", timeout=120)
+    settled(shell, card)
 
 
 def wait_for(shell, command, tenths=300):
