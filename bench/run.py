@@ -30,6 +30,7 @@ import fio  # noqa: E402
 import gdb  # noqa: E402
 import guests  # noqa: E402
 import images  # noqa: E402
+import neighbours  # noqa: E402
 import nets  # noqa: E402
 import pairs  # noqa: E402
 import shares  # noqa: E402
@@ -58,7 +59,7 @@ ALL_TESTS = (table.TESTS + table.DISK_TESTS + table.FORMAT_TESTS +
 
 # What --only chooses from.
 PARTS = ['figures', 'debian', 'daemon', 'tests', 'disks', 'formats', 'images',
-         'nets', 'pairs', 'shares']
+         'nets', 'pairs', 'shares', 'neighbours']
 
 AT_PROMPT = 'memory beyond guest RAM, at the prompt'
 
@@ -508,6 +509,8 @@ def text_of(about, results):
             (table.NET_HEAD, table.format_lines(results['nets'])),
             (table.PAIR_HEAD, table.pair_lines(results['pairs'])),
             (table.SHARE_HEAD, table.share_lines(results['shares'])),
+            (table.NEIGHBOUR_HEAD,
+             table.neighbour_lines(results['neighbours'])),
             table.convert_table(results['conversions']),
             (table.SMALL_HEAD, table.small_lines(results['images']))):
         lines = list(lines)
@@ -644,6 +647,8 @@ def measure(setup, args, about):
     of_shares = chosen(table.SHARE_TESTS)
     share_rows = (measure_shares(setup, of_shares, rounds) if of_shares
                   else [])
+    beside = (neighbours.measure(setup.build, setup.folder, say)
+              if 'neighbours' in args.only else [])
     conversions, small = (measure_images(setup, rounds)
                           if 'images' in args.only else ([], []))
     rates, memory = run_tests(setup, tests, rounds if tests else 0)
@@ -662,7 +667,7 @@ def measure(setup, args, about):
     about['above the goal'] = ', '.join(missed) or 'nothing'
     about['slower than QEMU'] = ', '.join(behind) or 'nothing'
     return {'figures': figures, 'disks': disk_rows, 'formats': formats,
-            'nets': net_rows, 'pairs': pair_rows, 'shares': share_rows,
+            'nets': net_rows, 'pairs': pair_rows, 'shares': share_rows, 'neighbours': beside,
             'conversions': conversions, 'images': small, 'rates': rates}
 
 

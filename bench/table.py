@@ -69,6 +69,8 @@ PAIR_HEAD = ['guest to guest', 'unit', 'QEMU, taps', 'lodge, taps',
              'lodge, switch', 'lodge/QEMU', 'switch/taps']
 SHARE_HEAD = ['shared folder', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
               'host/lodge']
+NEIGHBOUR_HEAD = ['what is burned', 'unit', 'alone', 'beside a burner',
+                  'part', 'beside a limited one', 'part']
 SMALL_HEAD = ['image', 'unit', 'QEMU', 'lodge', 'QEMU/lodge', 'goal']
 RATE_HEAD = ['test', 'unit', 'native', 'QEMU', 'lodge', 'lodge/QEMU',
              'QEMU slow-down', 'lodge slow-down', 'goal', 'aim']
@@ -236,6 +238,13 @@ def pair_lines(rows):
             number(row[key]) for key in ('qemu', 'lodge', 'switch',
                                              'lodge_to_qemu')] + [
             number(ratio(row['switch'], row['lodge']))]
+
+
+def neighbour_lines(rows):
+    for row in rows:
+        yield [row['name'], row['unit'], number(row['alone'])] + [
+            text for key in ('beside', 'limited') for text in
+            (number(row[key]), number(ratio(row[key], row['alone'])))]
 
 
 def share_rows(rates):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of kept machines: that busy ones get their part and no more, what
 happens at a limit, who is refused, and that groups go."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -179,13 +180,15 @@ def test_a_guest_that_burns_memory(lodged):
     other = start(lodged, "other", memory=128 * MIB, engine=ENGINE)
     group = start(lodged, "a", memory=128 * MIB, engine=ENGINE)
     lodged.cli("exec", "a", "--", "sh", "-c",
-               "mount -t tmpfs -o size=1g none /mnt; "
-               "dd if=/dev/zero of=/mnt/x bs=1M count=1000")
+               "mkdir /m && mount -t tmpfs -o size=1g none /m && "
+               "dd if=/dev/zero of=/m/x bs=1M count=1000; "
+               "dd if=/dev/zero of=/m/x bs=1M count=1000")
     limit = int(group.file("memory", "memory.limit_in_bytes",
                            "memory.max").read_text())
     assert limit == 128 * MIB + 128 * MIB // 16 + (512 + 128) * MIB
     usage = group.file("memory", "memory.usage_in_bytes", "memory.current")
     print("memory", int(usage.read_text()) // MIB)
+    assert int(usage.read_text()) > 64 * MIB
     assert int(usage.read_text()) < 128 * MIB + 200 * MIB
     assert int(other.file("memory", "memory.usage_in_bytes",
                           "memory.current").read_text()) < 264 * MIB
@@ -251,6 +254,85 @@ def test_a_guest_that_burns_its_network(lodged):
     print("network", {n: 5 / (t - began) for n, t in ends.items()})
     assert ends["slow"] - began > 4.5
     assert ends["free"] < ends["slow"]
+
+
+# Loops, four of each, and a neighbour's work.
+BURN = {"network": "dd if=/dev/zero bs=64k | nc 10.0.2.2 PORT",
+        "disk": "dd if=/dev/vda of=/dev/null bs=64k iflag=direct",
+        "memory": "dd if=/dev/zero of=/m/$i bs=64k"}
+WORK = {"network": (1, "dd if=/dev/zero bs=64k count=16 | nc 10.0.2.2 PORT"),
+        "disk": (8, "dd if=/dev/vda of=/dev/null bs=64k count=128 "
+                     "iflag=direct")}
+ADDRESS = "until ip route | grep -q default; do sleep 0.1; done; "
+
+
+def drain(server):
+    """Takes what comes, of any number, until the server is closed."""
+    def take(sock):
+        with sock, contextlib.suppress(OSError):
+            while sock.recv(1 << 18):
+                pass
+
+    with contextlib.suppress(OSError):
+        while True:
+            threading.Thread(target=take, args=server.accept()[:1],
+                             daemon=True).start()
+
+
+def test_what_burns_leaves_the_part_of_its_neighbour(lodged, tmp_path):
+    """Network, disk and memory, by four loops of each beside one: of equal
+    limits each has its own part, and pages stay with whom they are."""
+    config = {"memory": 128 * MIB, "engine": ENGINE, "disk_bps": 4 * MIB,
+              "memory_limit": 320 * MIB,
+              "networks": [{"mode": "user", "bps-out": MIB // 2}]}
+    for name in "burner", "neighbour":
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(64 * MIB)
+        start(lodged, name, **config, disks=[{"path": str(tmp_path / name)}])
+
+    def say(name, command):
+        done = lodged.cli("exec", name, "--", "sh", "-c", command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def figures():
+        found = {}
+        for name in "burner", "neighbour":
+            told = lodged.ask("GET", f"/v1/vms/{name}/figures").json
+            found[name] = {"disk": told["disks"][0]["read"]["bytes"],
+                           "network": told["networks"][0]["sent"]["bytes"],
+                           "memory": told["memory"]}
+        return found
+
+    say("neighbour", ADDRESS + "mkdir /m && mount -t tmpfs -o size=48m none "
+        "/m && dd if=/dev/urandom of=/m/kept bs=1M count=40")
+    kept = say("neighbour", "sha256sum /m/kept")
+    say("burner", ADDRESS + "mkdir /m; mount -t tmpfs -o size=60m none /m")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        threading.Thread(target=drain, args=(server,), daemon=True).start()
+        for what, (amount, work) in WORK.items():
+            began = figures()["burner"][what]
+            for kind in (what,) if what == "network" else (what, "memory"):
+                loop = BURN[kind].replace("PORT", port)
+                say("burner", f"for i in 1 2 3 4; do (while :; do {loop}; "
+                    "done) & done </dev/null >/dev/null 2>&1")
+            wait_for(lambda: figures()["burner"][what] > began + MIB // 4)
+            before = figures()
+            say("neighbour", work.replace("PORT", port))
+            after = figures()
+            own, other = (after[n][what] - before[n][what]
+                          for n in ("neighbour", "burner"))
+            print(what, own / MIB, other / MIB)
+            assert own >= amount * MIB
+            # Its loops would have many times as much without a limit.
+            assert other < 2 * own
+        server.close()
+    assert say("neighbour", "sha256sum /m/kept") == kept
+    found = figures()
+    print("memory", {n: f["memory"] / MIB for n, f in found.items()})
+    assert found["neighbour"]["memory"] > 40 * MIB
+    assert found["burner"]["memory"] < 320 * MIB
 
 
 # --- who is refused ----------------------------------------------------------------------
