@@ -253,6 +253,8 @@ static int run_with(const struct command_context *context, struct run *run,
 	    run_image_open(&run->image, &run->machine, run->disk))
 		return MACHINE_FAILED;
 	limit_disks(run);
+	if (run->machine.moves)
+		moves_open(&run->moves, &run->machine, run->disk);
 	if (complete(run, &guest, append, sizeof(append)))
 		return MACHINE_FAILED;
 	run_image_greet(&run->image);
@@ -301,6 +303,7 @@ int run_run(const struct command_context *context, int argc, char **argv)
 	status = run_with(context, &run, argc, argv);
 
 	run_image_close(&run.image);
+	moves_close(&run.moves);
 	free_words(&run);
 	return status;
 }

@@ -12,6 +12,7 @@
 #include "cli/run_image.h"
 #include "cli/share.h"
 #include "vmm/machine.h"
+#include "vmm/moves.h"
 
 #define RUN_MODULES_MAX 32
 
@@ -33,6 +34,7 @@ struct run {
 	bool no_agent, rm;
 	struct machine_port port[MACHINE_PORTS_MAX];
 	struct run_image image;
+	struct moves moves;
 	struct cli_nets nets;
 	struct cli_shares shares;
 };

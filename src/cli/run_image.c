@@ -247,7 +247,8 @@ static void add_disks(struct run_image *run, struct machine_config *machine,
 		/* What is forgotten need not survive a loss of power. */
 		.cache = run->ephemeral ? DISK_CACHE_UNSAFE :
 					  DISK_CACHE_WRITEBACK,
-		.moved = note_move,
+		/* Else who started us keeps its record. */
+		.moved = machine->moves ? NULL : note_move,
 		.moved_ctx = run,
 	};
 	disk[machine->disk_count + 1] = (struct machine_disk){
@@ -307,7 +308,7 @@ int run_image_open(struct run_image *run, struct machine_config *machine,
 		machine->account = run->instance.user;
 	add_disks(run, machine, disk);
 	fill_machine(run, machine);
-	machine->folder = run->instance.path;
+	machine->folder = machine->moves ? NULL : run->instance.path;
 	machine->aside = run->aside;
 	snprintf(run->aside, sizeof(run->aside), "%s/machines/" FOLDER_GONE,
 		 run->store.path);

@@ -423,6 +423,12 @@ static int take_identity(void *config, const char *value)
 }
 
 /* Open until the end of this process, and not in those that it starts. */
+static int take_moves(void *config, const char *value)
+{
+	((struct run *)config)->machine.moves = value;
+	return 0;
+}
+
 static int take_lease(void *config, const char *value)
 {
 	char *end;
@@ -610,6 +616,8 @@ static const struct option_spec run_options[] = {
 	  false, take_identity },
 	{ "lease", "FD", "keep a descriptor, a lock perhaps, to the end",
 	  false, take_lease },
+	{ "moves", "FILE", "write where lodge mirror takes disks, for who\n"
+	  "started it", false, take_moves },
 	{ "sandbox", "on|off",
 	  "keep the machine's process from everything that is\n"
 	  "not its own (off; on for machines that are kept)", false,

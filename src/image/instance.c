@@ -416,6 +416,32 @@ bool instance_disk(struct store *store, const char *name,
 	return true;
 }
 
+int instance_moved(struct store *store, const char *name, const char *from,
+		   const char *disk, const char *format)
+{
+	char path[PATH_MAX], kind[16];
+	int folder, err = 0;
+	json_t *record;
+
+	if (strlen(disk) >= PATH_MAX || strlen(format) >= sizeof(kind))
+		return -ENAMETOOLONG;
+	if (!instance_disk(store, name, path, kind) || strcmp(path, from))
+		return 0;
+	folder = openat(store->machines, name,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return -errno;
+	record = json_file_read(folder, STORE_MACHINE_FILE);
+	if (json_object_set_new(record, "disk", json_string(disk)) ||
+	    json_object_set_new(record, "format", json_string(format)))
+		err = -EIO;
+	if (!err)
+		err = json_file_replace(record, folder, STORE_MACHINE_FILE);
+	json_decref(record);
+	close(folder);
+	return err ? err : 1;
+}
+
 /* Opens and locks: the descriptor; -EWOULDBLOCK: it runs. */
 static int open_locked(struct store *store, const char *name)
 {

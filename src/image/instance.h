@@ -60,6 +60,13 @@ int instance_open(struct store *store, const struct instance_wish *wish,
 int instance_move(struct instance *instance, const char *disk,
 		  const char *format);
 
+/*
+ * The same for the machine `name`, which may run, if its disk is `from`. 1: it
+ * is so now; 0: its disk is another; or a negative errno.
+ */
+int instance_moved(struct store *store, const char *name, const char *from,
+		   const char *disk, const char *format);
+
 /* The path and format of a kept machine's disk. False: none is kept so. */
 bool instance_disk(struct store *store, const char *name,
 		   char path[PATH_MAX], char format[16]);

@@ -16,6 +16,7 @@
 #include "host/linux/loop.h"
 #include "image/folder.h"
 #include "manage/limiter.h"
+#include "manage/moves.h"
 #include "manage/spec.h"
 #include "manage/uuid.h"
 #include "manage/vm.h"
@@ -484,6 +485,7 @@ int manager_open(struct manager *manager, struct loop *loop,
 		manager_close(manager);
 		return -1;
 	}
+	manager->moves = moves_watch_open(manager);
 	take_up_all(manager, fresh, kept);
 	return 0;
 }
@@ -492,6 +494,7 @@ void manager_close(struct manager *manager)
 {
 	for (size_t i = 0; i < manager->count; i++)
 		vm_free(manager->vm[i]);
+	moves_watch_close(manager->moves);
 	limiter_close(manager->limiter);
 	free(manager->vm);
 	registry_close(manager->registry);

@@ -16,6 +16,7 @@
 #include "manage/timer.h"
 
 struct loop;
+struct moves_watch;
 struct vm;
 
 struct manager {
@@ -24,6 +25,7 @@ struct manager {
 	struct registry *registry;
 	struct jobs jobs;
 	struct limiter *limiter;
+	struct moves_watch *moves; /* NULL: none */
 	int vms_folder; /* open */
 	int lock;	/* of FOLDER, for this process alone */
 	char folder[PATH_MAX - 80];

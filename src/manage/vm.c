@@ -30,7 +30,7 @@ struct vm *vm_new(struct manager *manager, const struct registry_vm *row,
 	vm->row.spec = NULL;
 	vm->config = json_deep_copy(config);
 	vm->state = lifecycle_state(row->state);
-	vm->process.pidfd = vm->helper.pidfd = -1;
+	vm->process.pidfd = vm->helper.pidfd = vm->moves = -1;
 	return vm;
 }
 

@@ -29,6 +29,7 @@ struct vm {
 	struct timer restart; /* by its policy */
 	struct timer autostart; /* after those before it */
 	struct vm_call *calls; /* requests to it */
+	int moves; /* of moves_follow(); -1: none */
 	struct process helper; /* makes or removes disks; pidfd -1: none */
 };
 

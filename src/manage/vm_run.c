@@ -17,6 +17,7 @@
 #include "manage/ending.h"
 #include "manage/limiter.h"
 #include "manage/link.h"
+#include "manage/moves.h"
 #include "manage/spec.h"
 #include "manage/uuid.h"
 #include "manage/vm.h"
@@ -88,6 +89,7 @@ static void ended(struct vm *vm, struct ending *ending)
 	int64_t delay = 1;
 
 	limiter_end(vm->manager->limiter, vm, ending);
+	moves_take_up(vm, &problem);
 	snprintf(vm->row.reason, sizeof(vm->row.reason), "%s", ending->text);
 	problem_set(&problem, 500, "ended", "%s has ended: %s", vm->row.name,
 		    ending->text);
@@ -256,11 +258,16 @@ static void begin_reach(struct vm *vm)
 
 void vm_reach(struct vm *vm)
 {
+	struct problem problem;
+
 	vm->tries = 0;
 	if (loop_add(vm->manager->loop, vm->process.pidfd, LOOP_READ,
 		     process_ended, vm))
 		host_log(HOST_LOG_ERROR, "machine %s: cannot be watched",
 			 vm->row.name);
+	moves_follow(vm->manager->moves, vm);
+	/* What came while nobody looked. */
+	moves_take_up(vm, &problem);
 	begin_reach(vm);
 }
 
@@ -299,6 +306,9 @@ static int make_args(const struct vm *vm, struct spec_args *args)
 	snprintf(path, sizeof(path), "%s/vms/%s/" ENDING_REPORT,
 		 vm->manager->folder, vm->row.id, vm->row.run);
 	spec_arg_pair(args, "report", path);
+	snprintf(path, sizeof(path), "%s/vms/%s/" MOVES_FILE,
+		 vm->manager->folder, vm->row.id);
+	spec_arg_pair(args, "moves", path);
 	runtime_path(console, vm->row.name, "console");
 	snprintf(path, sizeof(path), "unix:%s", console);
 	/* A path that no socket can have: then without. */
@@ -333,6 +343,10 @@ static int launch(struct vm *vm, struct problem *problem)
 				   "folder: %s", vm->row.name,
 				   strerror(-folder));
 	vm->row.reason[0] = '\0';
+	if (moves_begin(vm, problem)) {
+		close(folder);
+		return -1;
+	}
 	rc = make_args(vm, &args);
 	if (rc)
 		problem_set(problem, 500, "no-memory", "out of memory");

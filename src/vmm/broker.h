@@ -28,6 +28,7 @@ enum {
 	BROKER_CHAIN = 32,  /* and read what it names as an image */
 	BROKER_INTERNET = 64, /* no path: sockets of the host's network */
 	BROKER_BEGIN = 128, /* no path: VERB/SUBJECT of a helper */
+	BROKER_NOTE = 256, /* where to note what users named to mirror to */
 };
 
 /* What it does for a machine on its word: of a network that it has joined. */

@@ -314,6 +314,17 @@ static bool is_job(const char *command)
 			   !strcmp(command, "mirror"));
 }
 
+/*
+ * Where a disk is to go, on the disk before the machine knows of it: so that
+ * what it says later can be held against that.
+ */
+static void note_target(const struct grants *grants, const char *path)
+{
+	if (grants->note >= 0 && *path == '/' && !strchr(path, '\n') &&
+	    dprintf(grants->note, "%s\n", path) > 0)
+		fdatasync(grants->note);
+}
+
 void grants_take_request(struct grants *grants, const char *line,
 			 size_t length)
 {
@@ -322,9 +333,14 @@ void grants_take_request(struct grants *grants, const char *line,
 	const char *command =
 		json_string_value(json_object_get(request, "command"));
 
+	const char *target =
+		json_string_value(json_object_get(request, "target"));
+
 	/* Twice: a folder may be named behind the image. */
 	take_value(grants, request);
 	take_value(grants, request);
+	if (command && target && !strcmp(command, "mirror"))
+		note_target(grants, target);
 	for (size_t i = 0; i < grants->count && is_job(command); i++)
 		if (grants->list[i].what & BROKER_CHAIN)
 			grants->list[i].what |= BROKER_WRITE | BROKER_MAKE;

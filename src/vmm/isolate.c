@@ -18,6 +18,7 @@
 #include "vmm/broker.h"
 #include "vmm/machine.h"
 #include "vmm/media.h"
+#include "vmm/moves.h"
 #include "vmm/nets.h"
 #include "vmm/runtime.h"
 
@@ -92,6 +93,11 @@ static void grant_outputs(struct broker *broker,
 
 	if (config->report)
 		broker_grant(broker, OUTPUT, config->report);
+	if (config->moves) {
+		broker_grant(broker, OUTPUT, config->moves);
+		snprintf(path, sizeof(path), "%s" MOVES_NAMED, config->moves);
+		broker_grant(broker, BROKER_NOTE, path);
+	}
 	if (config->profile.path)
 		broker_grant(broker, OUTPUT, config->profile.path);
 	if (config->firmware.vars)

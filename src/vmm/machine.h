@@ -97,6 +97,7 @@ struct machine_config {
 	/* Lets the terminal go, when its console is elsewhere; NULL: cannot. */
 	void (*leave)(const char *name);
 	const char *identity; /* that status tells; NULL: none */
+	const char *moves; /* see vmm/moves.h; NULL: no file for them */
 	bool sandbox; /* see vmm/isolate.h */
 	const char *folder; /* of its own files, to the end; NULL: none */
 	const char *aside; /* how its path begins while it is removed; or NULL */

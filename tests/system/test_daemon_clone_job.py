@@ -183,6 +183,7 @@ def test_its_process_is_killed(lodged):
     count = 1
     while kill(count):
         count *= 2
-    for point in steps(count):
+    points = list(steps(count))
+    for point in points if len(points) > 20 else points[::2]:
         kill(point)
     check_works(lodged)

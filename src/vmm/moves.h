@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where disks have gone while the machine runs (lodge mirror), for whoever
+ * starts it the next time: a file with a list, in JSON, of {"from", "path",
+ * "format"} in the order in which it happened. It is on the disk before the
+ * guest's next write goes to the new place alone.
+ *
+ * The machine's own process writes it, so its reader believes only paths that
+ * the file of the same name with MOVES_NAMED has as a line: there the broker
+ * writes what users have named.
+ */
+#ifndef LODGE_VMM_MOVES_H
+#define LODGE_VMM_MOVES_H
+
+#include <jansson.h>
+
+#define MOVES_NAMED ".named"
+#define MOVES_MAX   64 /* disks */
+
+struct disk_node;
+struct machine_config;
+struct machine_disk;
+
+struct moves {
+	const char *file; /* NULL: closed */
+	int folder;	  /* it is in */
+	json_t *list;
+	struct moves_disk {
+		struct moves *moves;
+		char *path; /* where it is */
+	} disk[MOVES_MAX];
+};
+
+/* Has the moves of those of its disks noted that nobody else keeps a record of. */
+void moves_open(struct moves *moves, const struct machine_config *config,
+		struct machine_disk *disk);
+void moves_close(struct moves *moves);
+
+#endif
