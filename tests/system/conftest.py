@@ -118,6 +118,26 @@ def kill(child):
     child.close()
 
 
+def processor_ticks(pid):
+    """Processor time that it has used so far, in the kernel's units."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def rests(pid, part, seconds=3):
+    """Whether it comes to use no more than that part of a processor."""
+    used = []
+    for _ in range(10):
+        before = processor_ticks(pid)
+        time.sleep(seconds)
+        used.append(processor_ticks(pid) - before)
+        if used[-1] <= part * seconds * os.sysconf("SC_CLK_TCK"):
+            return True
+    print("ticks used in", seconds, "seconds each:", used)
+    return False
+
+
 def shown(words):
     """A pattern for words on a screen that a BIOS sends down a serial line,
     with the cursor set anew now and then in their midst."""

@@ -735,12 +735,14 @@ def test_a_flood(hostile):
 
 def test_a_guest_that_says_nothing(hostile):
     """Interrupts are heard."""
+    asked = threading.Event()
+
     def nothing(sock):
         while sock.recv(65536):
-            pass
+            asked.set()
     child = subprocess.Popen([LODGE, "exec", "-i", hostile(nothing), "true"],
                              stdin=subprocess.PIPE)
-    time.sleep(1)
+    assert asked.wait(30)
     for _ in range(3):
         child.send_signal(signal.SIGINT)
         time.sleep(0.2)

@@ -71,8 +71,8 @@ def md5(path):
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_disks_come_and_go(linux, images, cpus):
     shell = boot(linux, "--name", "vm", "--cpus", cpus)
-    for turn in range(3):
-        path = images[turn % 2]
+    path = images[0]
+    for turn in range(2):
         assert lodge("attach", "vm", "disk",
                      f"{path},serial=turn-{turn}") == "disk1"
         appears(shell, "vda")
@@ -124,7 +124,7 @@ def test_sata(drivers, images):  # noqa: F811
                  f"{images[2]},bus=ahci")
     shell.run("/etc/drivers $(cat /lib/modules/order)")
     appears(shell, "sda")
-    for turn in range(3):
+    for turn in range(2):
         assert lodge("attach", "vm", "disk",
                      f"{images[0]},bus=ahci,serial=s-{turn}") == "disk1"
         appears(shell, "sdb")
@@ -132,7 +132,7 @@ def test_sata(drivers, images):  # noqa: F811
         assert guest_md5(shell, "sdb") == md5(images[0])
         shell.run(f"dd if=/dev/urandom of=/dev/sdb bs=64k seek={turn} "
                   "count=1 conv=fsync 2>/dev/null")
-        if turn == 2:
+        if turn == 1:
             shell.run("(while :; do dd if=/dev/sdb of=/dev/null bs=64k "
                       "iflag=direct || break; done) >/dev/null 2>&1 & true")
         lodge("detach", "vm", "disk1")

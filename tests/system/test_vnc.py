@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Viewers of a machine's display over VNC: what they see, type and break."""
-import os
 import socket
 import struct
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 
 import rfb
 import tiny
-from conftest import ENGINE, LODGE, run
+from conftest import ENGINE, LODGE, rests, run
 from picture import read_png
 from test_firmware import needs_bios, needs_uefi
 
@@ -147,27 +146,16 @@ def test_the_uefi_shell(start, tmp_path):
     assert child.wait(LIMIT) == 0
 
 
-def ticks(pid):
-    """Processor time so far, in the kernel's units."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
-
-
 def test_an_idle_screen_takes_no_processor_time(idle):
     child, where = idle()
     eyes = [viewer(where) for _ in range(3)]
     for eye in eyes:
         is_still(eye)
         assert not eye.comes(0)  # its request waits
-    before = ticks(child.pid)
-    time.sleep(3)
-    assert ticks(child.pid) - before <= 0.01 * 3 * os.sysconf("SC_CLK_TCK")
+    assert rests(child.pid, 0.01)
     for eye in eyes:
         eye.close()
-    before = ticks(child.pid)
-    time.sleep(1)
-    assert ticks(child.pid) - before <= 1
+    assert rests(child.pid, 0.01, 1)
 
 
 # --- clients ---------------------------------------------------------------------
