@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "vmm/machine.h"
@@ -18,13 +19,16 @@
 static pid_t front;
 
 /* The same end as the machine's, without another core file. */
-static int end_as(int status)
+static int end_as(int status, const struct termios *found)
 {
 	const struct rlimit none = { 0, 0 };
 	sigset_t set;
 
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
+	/* It had no time to give the terminal back. */
+	if (found)
+		tcsetattr(STDIN_FILENO, TCSANOW, found);
 	setrlimit(RLIMIT_CORE, &none);
 	signal(WTERMSIG(status), SIG_DFL);
 	sigemptyset(&set);
@@ -35,7 +39,8 @@ static int end_as(int status)
 }
 
 /* Until the machine has ended, or was left. The exit status. */
-static int stand_in_front(pid_t machine, const sigset_t *all)
+static int stand_in_front(pid_t machine, const sigset_t *all,
+			  const struct termios *found)
 {
 	siginfo_t info;
 	int status;
@@ -52,7 +57,7 @@ static int stand_in_front(pid_t machine, const sigset_t *all)
 		if (waitpid(machine, &status, WNOHANG | WUNTRACED) != machine)
 			continue;
 		if (!WIFSTOPPED(status))
-			return end_as(status);
+			return end_as(status, found);
 		/* A shell sees it, and lets both go on. */
 		raise(SIGSTOP);
 		kill(machine, SIGCONT);
@@ -80,14 +85,18 @@ int front_split(struct machine_config *config)
 {
 	const pid_t self = getpid();
 	sigset_t all, before;
+	struct termios found;
+	bool terminal;
 	pid_t machine;
 
+	terminal = !tcgetattr(STDIN_FILENO, &found);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
 	fflush(NULL);
 	machine = fork();
 	if (machine > 0)
-		return stand_in_front(machine, &all);
+		return stand_in_front(machine, &all,
+				      terminal ? &found : NULL);
 	if (!machine) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != self)

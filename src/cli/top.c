@@ -32,8 +32,10 @@
 #define INTERVAL_MAX 3600.0
 #define ONCE_S	     0.5 /* over which a list for programs is measured */
 #define CTRL_C	     3
+#define CTRL_Z	     26
 #define NONE	     "no machine runs; lodge run starts one"
 #define ABOVE	     2 /* lines above the table's heading */
+#define SMALL	     5 /* lines of a terminal that has no room for those */
 
 /* In the order of their columns. */
 enum figure { CPU, MEMORY, READ, WRITTEN, RECEIVED, SENT, FIGURES };
@@ -57,6 +59,7 @@ struct top {
 	bool json, wide;
 	double interval;
 	int sort; /* a figure, or -1: by name */
+	bool help;
 	struct uses now;
 };
 
@@ -205,7 +208,7 @@ static void print_table(const struct top *top, const struct table_look *look)
 		{ .title = "STATE", .spare = true },
 		{ .title = "CPU%", .right = true },
 		{ .title = "CPUS", .right = true, .spare = true },
-		{ .title = "USES", .right = true },
+		{ .title = "USES", .right = true, .spare = true },
 		{ .title = "MEMORY", .right = true, .spare = true },
 		{ .title = "READ/S", .right = true, .spare = true },
 		{ .title = "WRITTEN/S", .right = true, .spare = true },
@@ -320,27 +323,44 @@ static void print_head(const struct top *top, unsigned int width)
 	}
 	snprintf(line, sizeof(line),
 		 "lodge top: %zu machine%s, %.1f %% of %ld processors, %s "
-		 "memory; by %s (c m d n a; q ends)", top->now.count,
+		 "memory; by %s (h: keys)", top->now.count,
 		 top->now.count == 1 ? "" : "s", 100 * cpus,
 		 sysconf(_SC_NPROCESSORS_ONLN), cli_bytes(memory, resident),
 		 top->sort < 0 ? "name" : sorts[top->sort]);
-	printf("\x1b[H%.*s\x1b[K\r\n\x1b[K\r\n", (int)width, line);
+	printf("%.*s\x1b[K\r\n%.*s\x1b[K\r\n", (int)width, line, (int)width,
+	       top->help ? "sort by: c processor, m memory, r w disk, n s "
+			   "network, a name; q ends" : "");
 }
 
 static void draw(const struct top *top)
 {
 	struct table_look look_at = table_stdout(false);
 	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	unsigned int above;
 
 	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
 	look_at.end = "\x1b[K\r\n";
-	look_at.rows = size.ws_row > ABOVE + 2 ? size.ws_row - ABOVE - 2u : 1;
+	/* A last line is left, for its end would scroll the others away. */
+	above = size.ws_row > SMALL ? ABOVE : 0;
+	look_at.rows = size.ws_row > above + 2u ? size.ws_row - above - 2u : 1;
 	/* A line that is as wide as the terminal wraps on some. */
-	look_at.width = size.ws_col > 1 ? size.ws_col - 1u : 0;
-	print_head(top, look_at.width);
+	look_at.width = size.ws_col > 1 ? size.ws_col - 1u : 1;
+	fputs("\x1b[H", stdout);
+	if (above)
+		print_head(top, look_at.width);
 	print_table(top, &look_at);
 	fputs(top->now.count ? "\x1b[J" : NONE "\x1b[K\x1b[J", stdout);
 	fflush(stdout);
+}
+
+/* Ctrl-Z: the shell has its own screen until it lets us go on. */
+static void hold(void)
+{
+	terminal_restore();
+	end_screen();
+	raise(SIGSTOP);
+	begin_screen();
+	terminal_raw_whole(STDIN_FILENO);
 }
 
 /* False: to end. */
@@ -355,6 +375,10 @@ static bool take_key(struct top *top, char key)
 		top->sort = READ;
 	else if (key == 'a')
 		top->sort = -1;
+	else if (key == 'h' || key == '?')
+		top->help = !top->help;
+	else if (key == CTRL_Z)
+		hold();
 	return key != 'q' && key != CTRL_C;
 }
 
@@ -487,10 +511,11 @@ const struct command command_top = {
 	.summary = "show what running machines use, as it changes",
 	.about = "Shows what running machines use of this computer: processor "
 		 "time, memory, bytes a second from and to disks and the "
-		 "network, as lists that are shown anew until q. The keys c, m, "
+		 "network, as lists that are shown anew until q. A machine's "
+		 "helpers count as the machine. The keys c, m, "
 		 "d (or r, w), n (or s) and a sort by processor time, memory, "
-		 "disk, network and name. Without a terminal, or for --json, "
-		 "once.",
+		 "disk, network and name; h lists them. Without a terminal, or "
+		 "for --json, once.",
 	.examples = "lodge top\n"
 		    "lodge top --sort memory --interval 5\n"
 		    "lodge top --json",

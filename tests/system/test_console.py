@@ -162,6 +162,20 @@ def test_terminal_is_restored_after_a_signal(echo, number):
     assert status == (128 + number if number == signal.SIGSEGV else 0)
 
 
+def test_terminal_is_restored_when_the_machine_is_killed(echo):
+    """By who stands in front of it."""
+    def then(child):
+        child.expect("ready")
+        pid = child.pid  # of the shell, the front, the machine
+        for _ in range(2):
+            pid = int(subprocess.check_output(
+                ["pgrep", "-P", str(pid), "lodge"], text=True).split()[0])
+        os.kill(pid, signal.SIGKILL)
+    before, after, status = under_shell(echo, then)
+    assert before == after
+    assert status == 128 + signal.SIGKILL
+
+
 def test_terminal_is_restored_after_bad_input():
     before, after, status = under_shell(
         ["run", "--kernel", "/bin/true"], lambda child: None)

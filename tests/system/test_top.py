@@ -3,8 +3,10 @@
 and for programs."""
 import json
 import os
+import pathlib
 import re
 import signal
+import termios
 
 import pexpect
 import pytest
@@ -90,6 +92,9 @@ def test_live(place):
     child = on_terminal(place, "top", "--interval", "0.2")
     child.expect_exact("\x1b[?1049h")
     child.expect("2 machines.*by processor time")
+    child.send("h")
+    child.expect("sort by: c processor, m memory")
+    child.send("h")
     child.send("m")
     child.expect("by memory")
     child.send("a")
@@ -101,19 +106,51 @@ def test_live(place):
     assert child.exitstatus == 0
 
 
+def screen(child, columns):
+    """The lines of one that is drawn for a terminal of so many columns."""
+    lines = []
+
+    def fits():
+        child.expect(r"\x1b\[H(.*?)\x1b\[J", timeout=60)
+        lines[:] = plain(child.match.group(1)).split("\r\n")
+        return max(map(len, lines)) < columns
+    wait_for(fits)
+    return lines
+
+
 def test_another_size(place):
     child = on_terminal(place, "top", "--interval", "0.2", size=(20, 200))
     child.expect_exact("RECEIVED/S")
-    child.setwinsize(6, 50)
-    # A screen that begins after that, and one that follows it.
-    child.expect(r"\x1b\[H([^H]*?)\x1b\[J", timeout=60)
-    wait_for(lambda: child.expect(r"\x1b\[H([^H]*?)\x1b\[J") == 0 and
-             max(map(len, plain(child.match.group(1)).split("\r\n"))) < 50)
-    lines = plain(child.match.group(1)).split("\r\n")
-    assert len(lines) <= 6
-    assert lines[2].split() == ["NAME", "STATE", "CPU%", "CPUS", "USES",
-                                "MEMORY"] or "CPU%" in lines[2]
+    for rows, columns in (6, 50), (3, 22), (2, 20):
+        child.setwinsize(rows, columns)
+        lines = screen(child, columns)
+        assert len(lines) <= max(rows, 3)
+        head = lines[2 if rows == 6 else 0]
+        assert head.startswith("NAME") and "CPU%" in head
+    child.setwinsize(24, 100)
+    child.expect("2 machines")
     child.send("\x03")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_it_is_held_by_ctrl_z(place):
+    """The screen is the shell's meanwhile."""
+    child = on_terminal(place, "top")
+    child.expect_exact("\x1b[?1049h")
+    child.expect_exact("NAME")
+    raw = termios.tcgetattr(child.child_fd)
+    child.send("\x1a")
+    child.expect_exact("\x1b[?25h\x1b[?1049l")
+    wait_for(lambda: pathlib.Path(f"/proc/{child.pid}/stat").read_text()
+             .rsplit(")", 1)[1].split()[0] == "T")
+    assert termios.tcgetattr(child.child_fd)[3] & termios.ECHO
+    os.kill(child.pid, signal.SIGCONT)
+    child.expect_exact("\x1b[?1049h")
+    child.expect_exact("NAME")
+    assert termios.tcgetattr(child.child_fd) == raw
+    child.send("q")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
