@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/tree.h"
@@ -21,6 +22,7 @@ struct copy {
 	bool recursive;
 	const char *user; /* NULL: root */
 	unsigned int timeout;
+	bool to_guest;
 	const char *from, *to;
 	/* The one of the two that is in a guest. */
 	char machine[RUNTIME_NAME_MAX + 1];
@@ -260,7 +262,8 @@ static void more_cp(void)
 	       "usage.\n");
 }
 
-static int copy_with(struct copy *copy, bool from_guest)
+/* One of them. `lost`: the guest is not reached. */
+static int copy_one(struct copy *copy, bool *lost)
 {
 	const struct agent_patience patience = { copy->timeout,
 						 exec_tell_wait };
@@ -269,33 +272,73 @@ static int copy_with(struct copy *copy, bool from_guest)
 
 	if (agent_open(&copy->agent, copy->machine, &patience, &error)) {
 		managed_explain(copy->machine, &error);
+		*lost = true;
 		return fail(&error);
 	}
-	status = from_guest ? get(copy) : put(copy);
+	status = copy->to_guest ? put(copy) : get(copy);
 	agent_close(&copy->agent);
 	return status;
 }
 
-/* -1: go on; else the exit status. */
-static int check(struct copy *copy, int words, char **word, bool *from_guest)
+/* Each of several, into the folder that the last word names. */
+static int copy_all(struct copy *copy, int words, char **word)
 {
-	const char *other;
+	char *folder = NULL;
+	bool lost = false;
+	int status = MACHINE_OK;
 
-	if (words != 2) {
+	/* With a slash at its end it is nothing else. */
+	if (words > 2 && asprintf(&folder, "%s/", word[words - 1]) < 0) {
+		cli_error("cp: out of memory");
+		return MACHINE_FAILED;
+	}
+	for (int i = 0; i < words - 1 && !(lost && copy->to_guest); i++) {
+		copy->from = word[i];
+		copy->to = folder ? folder : word[words - 1];
+		is_remote(copy, copy->to_guest ? copy->to : copy->from);
+		status |= copy_one(copy, &lost);
+	}
+	free(folder);
+	return status;
+}
+
+static int refuse(const char *one, const char *other, const char *why)
+{
+	cli_error("cp: %.100s and %.100s are both %s", one, other, why);
+	return MACHINE_USAGE;
+}
+
+/* -1: go on; else the exit status. */
+static int check(struct copy *copy, int words, char **word)
+{
+	const char *to = words ? word[words - 1] : NULL;
+	struct stat status;
+
+	if (words < 2) {
 		cli_error("cp: give what and where to; see lodge help cp");
 		return MACHINE_USAGE;
 	}
-	copy->from = word[0];
-	copy->to = word[1];
-	*from_guest = is_remote(copy, copy->from);
-	other = *from_guest ? copy->to : copy->from;
-	if (*from_guest ? is_remote(copy, other) :
-			  !is_remote(copy, copy->to)) {
-		cli_error("cp: one of %.100s and %.100s is to be NAME:PATH, in "
-			  "a guest", copy->from, copy->to);
-		return MACHINE_USAGE;
+	copy->to_guest = is_remote(copy, to);
+	for (int i = 0; i < words - 1; i++) {
+		bool from_guest = is_remote(copy, word[i]);
+
+		if (from_guest && copy->to_guest)
+			return refuse(word[i], to, "in guests; copy by way of "
+				      "this computer, where ./NAME:PATH is a "
+				      "file");
+		if (!from_guest && !copy->to_guest)
+			return refuse(word[i], to, "of this computer; in a "
+				      "guest is NAME:PATH");
+		if (words > 2 && (!strcmp(word[i], "-") || !strcmp(to, "-"))) {
+			cli_error("cp: - is one file: give one to copy");
+			return MACHINE_USAGE;
+		}
 	}
-	return -1;
+	if (words == 2 || copy->to_guest ||
+	    (!stat(to, &status) && S_ISDIR(status.st_mode)))
+		return -1;
+	cli_error("cp: %s is no folder, and several files go into one", to);
+	return MACHINE_FAILED;
 }
 
 static int run(const struct command_context *context, int argc, char **argv)
@@ -303,7 +346,6 @@ static int run(const struct command_context *context, int argc, char **argv)
 	struct copy *copy = calloc(1, sizeof(*copy));
 	static char recursive[] = "--recursive";
 	int status, words;
-	bool from_guest;
 
 	if (!copy)
 		return MACHINE_FAILED;
@@ -314,9 +356,9 @@ static int run(const struct command_context *context, int argc, char **argv)
 	status = command_options(&command_cp, argc, argv,
 				 copy, &words);
 	if (status < 0)
-		status = check(copy, words, argv, &from_guest);
+		status = check(copy, words, argv);
 	if (status < 0)
-		status = copy_with(copy, from_guest);
+		status = copy_all(copy, words, argv);
 	free(copy);
 	return status;
 }
@@ -325,14 +367,15 @@ const struct command command_cp = {
 	.name = "cp",
 	.summary = "copy files from and to a machine's guest",
 	.run = run,
-	.synopsis = "[OPTIONS] NAME:PATH PATH\n"
-		    "[OPTIONS] PATH NAME:PATH",
-	.about = "Copies a file or folder from or to the guest of a running machine, without a\n"
+	.synopsis = "[OPTIONS] NAME:PATH... PATH\n"
+		    "[OPTIONS] PATH... NAME:PATH",
+	.about = "Copies files or folders from or to the guest of a running machine, without a\n"
 		 "network (see lodge help exec): contents, modes, times and symbolic links. Into\n"
-		 "a folder that is there it goes under its own name. A path in the guest begins\n"
-		 "at the user's home; - is our standard input or output.",
+		 "a folder that is there each goes under its own name; several want one. A path "
+		 "in the guest begins at the user's home; - is our standard input or output.",
 	.examples = "lodge cp notes.txt web:\n"
-		    "lodge cp -r web:/var/log logs",
+		    "lodge cp -r web:/var/log logs\n"
+		    "lodge cp a.conf b.conf web:/etc/app/",
 	.options = options,
 	.option_count = OPTIONS,
 	.words = "guestfile",

@@ -327,6 +327,37 @@ def test_copy_as_a_user(guest, tmp_path):
             "/root/secret", "Permission denied")
 
 
+def test_copy_several(guest, tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for n in range(3):
+        (tree / f"f{n}").write_text(str(n))
+    files = sorted(tree.iterdir())
+    back = tmp_path / "back"
+    output(guest, "rm -rf /tmp/s1; mkdir /tmp/s1; echo x >/tmp/file")
+    for to in "/tmp/s1", "/tmp/s1/":
+        assert copy("-r", *files, tree, f"{guest}:{to}").returncode == 0
+    assert output(guest, "cd /tmp/s1; find . -type f | sort").split() == [
+        "./f0", "./f1", "./f2", "./tree/f0", "./tree/f1", "./tree/f2"]
+    # What cannot be is told of, and the others come.
+    back.mkdir()
+    result = copy(f"{guest}:/tmp/s1/f0", f"{guest}:/none",
+                  f"{guest}:/tmp/s1/tree", f"{guest}:/tmp/s1/f2", back)
+    assert result.returncode == 1
+    one, other = result.stderr.splitlines()
+    assert "/none" in one and "/tmp/s1/tree" in other and "-r" in other
+    assert sorted(p.name for p in back.iterdir()) == ["f0", "f2"]
+    refused(copy(f"{guest}:/tmp/s1/f0", f"{guest}:/tmp/s1/f1",
+                 tmp_path / "none"), 1, "none", "no folder")
+    result = copy(*files, f"{guest}:/tmp/file")
+    assert result.returncode == 1 and "/tmp/file" in result.stderr
+    assert output(guest, "cat /tmp/file") == "x\n"
+    refused(copy(files[0], "-", f"{guest}:/tmp/s1"), 2, "one file")
+    refused(copy(files[0], f"{guest}:/tmp/s1/f0", f"{guest}:/tmp"), 2,
+            "in guests")
+    refused(copy(files[0], files[1], f"none-{os.getpid()}:/tmp"), 1, "none-")
+
+
 def test_copy_what_cannot_be(guest, tmp_path):
     (tmp_path / "file").write_text("x")
     refused(copy(f"{guest}:/none", tmp_path), 1, "/none", "No such file")
@@ -335,7 +366,7 @@ def test_copy_what_cannot_be(guest, tmp_path):
     refused(copy(tmp_path / "file", f"{guest}:/none/x"), 1, "/none")
     refused(copy(f"{guest}:/etc/passwd", tmp_path / "none" / "x"), 1, "none")
     refused(copy("a", "b"), 2, "NAME:PATH")
-    refused(copy("a:b", "c:d"), 2, "NAME:PATH")
+    refused(copy("a:b", "c:d"), 2, "in guests")
     refused(copy("a:b"), 2, "lodge help cp")
     # A guest that is full tells so, and nobody hangs.
     output(guest, "mkdir -p /tmp/s && mount -t tmpfs -o size=1M s /tmp/s")
