@@ -29,8 +29,10 @@ LIMIT = 120
 REGISTERED = 1000
 READS = 3000
 STARTS = 15
+CREATES = 5
 AT_ONCE = 40
 IDLE_GUESTS = 8
+IDLE_PEERS = 2
 IDLE_SECONDS = 5
 POLL = 0.0002
 
@@ -231,6 +233,21 @@ def start_one(lodged, kernel):
     return statistics.median(took)
 
 
+def create_one(lodged, kernel):
+    """Seconds from the first of two commands, which makes a machine, to the
+    guest's first instruction."""
+    took = []
+    for _ in range(CREATES):
+        began = time.monotonic()
+        lodged.cli('create', 'fresh', '--kernel', kernel, '--memory', '256M',
+                   '--engine', 'soft')
+        with subprocess.Popen([lodged.build / 'lodge', 'start', 'fresh'],
+                              env=lodged.env):
+            took.append(lodged.first_byte('fresh') - began)
+        lodged.cli('rm', '--force', 'fresh')
+    return statistics.median(took)
+
+
 def start_many(lodged, kernel, count):
     """Guests that begin in a second."""
     names = [f'many{i}' for i in range(count)]
@@ -298,7 +315,7 @@ def cpu_of(pid):
 
 DOMAIN = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>{memory}</memory>
 <vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type>
-<kernel>{kernel}</kernel></os><features><acpi/></features><devices>
+<kernel>{kernel}</kernel>{boot}</os><features><acpi/></features><devices>
 <serial type='file'><source path='{serial}'/><target port='0'/></serial>
 <memballoon model='none'/></devices></domain>"""
 
@@ -354,13 +371,28 @@ class Libvirt:
             raise BenchError(f'virsh {args[0]}: {done.stderr.strip()}')
         return None if done.returncode else done.stdout
 
-    def define(self, name, kernel, memory):
+    def mine(self, path):
+        """A copy that libvirt's user may read."""
+        copy = self.base / f'{pathlib.Path(path).name}.copy'
+        if not copy.exists():
+            shutil.copyfile(path, copy)
+            copy.chmod(0o644)
+        return copy
+
+    def write(self, name, kernel, memory, initrd=None):
+        """A domain's description."""
         path = self.base / f'{name}.xml'
-        mine = self.base / 'kernel'
-        shutil.copy(kernel, mine)
-        path.write_text(DOMAIN.format(name=name, kernel=mine, memory=memory,
-                                      serial=self.serial(name)))
-        self.virsh('define', str(path))
+        boot = ''
+        if initrd:
+            boot = (f'<initrd>{self.mine(initrd)}</initrd>'
+                    '<cmdline>console=ttyS0 quiet</cmdline>')
+        path.write_text(DOMAIN.format(
+            name=name, kernel=self.mine(kernel), memory=memory, boot=boot,
+            serial=self.serial(name)))
+        return path
+
+    def define(self, name, kernel, memory, initrd=None):
+        self.virsh('define', str(self.write(name, kernel, memory, initrd)))
 
     def serial(self, name):
         return self.base / f'{name}.serial'
@@ -391,6 +423,76 @@ class Libvirt:
         self.virsh('undefine', 'one')
         return statistics.median(took)
 
+    def create_one(self, kernel):
+        """Seconds from the command, which makes and starts a domain."""
+        took = []
+        path = self.write('fresh', kernel, 256)
+        for _ in range(CREATES):
+            self.serial('fresh').unlink(missing_ok=True)
+            began = time.monotonic()
+            with subprocess.Popen(
+                    ['virsh', '-q', '-c', 'qemu:///session', 'create',
+                     str(path)], env=self.env, stdout=subprocess.DEVNULL,
+                    **self.who):
+                took.append(self.first_byte('fresh') - began)
+            self.virsh('destroy', 'fresh')
+        return statistics.median(took)
+
+    def registered(self, kernel, count):
+        """What many domains cost that do not run; one virsh asks, command by
+        command, for all requests."""
+        lines = [f'define {self.write(f"vm{i:04}", kernel, 16)}\n'
+                 for i in range(count)]
+        with Virsh(self) as virsh:
+            began = time.monotonic()
+            for line in lines:
+                virsh.ask(line)
+            made = (time.monotonic() - began) / count
+            one = [virsh.ask(f'domstate vm{count // 2:04}\n')
+                   for _ in range(READS)]
+            page = [virsh.ask('list --all\n') for _ in range(5)]
+        time.sleep(1)
+        cpu = cpu_of(self.child.pid)
+        time.sleep(IDLE_SECONDS)
+        found = {'create': made, 'p50': statistics.median(one),
+                 'p99': percentile(one, 0.99), 'page': max(page),
+                 'rate': READS / sum(one), 'after': self.memory(),
+                 'idle': (cpu_of(self.child.pid) - cpu) / IDLE_SECONDS}
+        with Virsh(self) as virsh:
+            for i in range(count):
+                virsh.ask(f'undefine vm{i:04}\n')
+        return found
+
+    def idle_guests(self, kernel, initrd, count, ram=128 * MIB):
+        """As of lodge: beyond the guest's memory, and part of a processor."""
+        names = [f'idle{i}' for i in range(count)]
+        for name in names:
+            self.define(name, kernel, ram // MIB, initrd)
+            self.virsh('start', name)
+        for name in names:
+            end = time.monotonic() + LIMIT
+            while not self.serial(name).read_bytes().rstrip(b'\x1b[6n'
+                                                            ).endswith(b'# '):
+                if time.monotonic() > end:
+                    raise BenchError(f'libvirt: {name}: no prompt')
+                time.sleep(0.2)
+        time.sleep(2)
+        pids = [int(path.read_text()) for path in self.base.rglob('*.pid')
+                if path.stem in names]
+        beyond = []
+        for pid in pids:
+            maps = list(read_smaps(pid))
+            first, last = find_ram(maps, ram)
+            beyond.append(sum(m['pss'] for m in maps
+                              if m['start'] < first or m['end'] > last))
+        cpu = sum(cpu_of(pid) for pid in pids)
+        time.sleep(IDLE_SECONDS)
+        cpu = (sum(cpu_of(pid) for pid in pids) - cpu) / IDLE_SECONDS / count
+        for name in names:
+            self.virsh('destroy', name)
+            self.virsh('undefine', name)
+        return {'beyond': statistics.median(beyond), 'cpu': cpu}
+
     def start_many(self, kernel, count):
         """All by one virsh, as one client would."""
         names = [f'many{i}' for i in range(count)]
@@ -405,9 +507,40 @@ class Libvirt:
         return count / (last - began)
 
 
+class Virsh:
+    """One virsh that takes commands, as long as there are some."""
+
+    END = 'lodge-bench-end'
+
+    def __init__(self, libvirt):
+        self.child = subprocess.Popen(
+            ['virsh', '-q', '-c', 'qemu:///session'], env=libvirt.env,
+            **libvirt.who, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, bufsize=1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *words):
+        self.child.stdin.close()
+        self.child.wait(LIMIT)
+        self.child.stdout.close()
+
+    def ask(self, line):
+        """Seconds of a command: until virsh reads the one that follows it,
+        which it shows."""
+        began = time.perf_counter()
+        self.child.stdin.write(f'{line}echo {self.END}\n')
+        while f'echo {self.END}' not in (said :=
+                                         self.child.stdout.readline()):
+            if not said or said.startswith('error:'):
+                raise BenchError(f'virsh: {said.strip() or "has ended"}')
+        return time.perf_counter() - began
+
+
 # --- all of it --------------------------------------------------------------------------
 
-def libvirt_figures(kernel, say):
+def libvirt_figures(kernel, guest, say):
     if not shutil.which('libvirtd') or not shutil.which('virsh'):
         say('bench: no libvirt (libvirt-daemon-system, libvirt-clients): '
             'lodged alone')
@@ -415,10 +548,15 @@ def libvirt_figures(kernel, say):
     try:
         with Libvirt() as libvirt:
             found = {'memory': libvirt.memory(),
-                     'one': libvirt.start_one(kernel)}
+                     'one': libvirt.start_one(kernel),
+                     'fresh': libvirt.create_one(kernel)}
             say('bench: libvirt, one machine')
             found['many'] = libvirt.start_many(kernel, 10)
             say('bench: libvirt, many machines')
+            found['guests'] = libvirt.idle_guests(*guest, IDLE_PEERS)
+            say('bench: libvirt, idle guests')
+            found['kept'] = libvirt.registered(kernel, REGISTERED)
+            say('bench: libvirt, 1000 machines')
             return found
     except BenchError as error:
         say(f'bench: {error}: lodged alone')
@@ -436,42 +574,53 @@ def measure(build, folder, say, figure):
     kernel = write_kernel(folder)
     with Lodged(build) as lodged:
         one = start_one(lodged, kernel)
+        fresh = create_one(lodged, kernel)
         say('bench: lodged, one machine')
-        many = start_many(lodged, kernel, AT_ONCE)
+        many_a_second = start_many(lodged, kernel, AT_ONCE)
         say('bench: lodged, many machines')
         idle = idle_guests(lodged, IDLE_GUESTS)
         say('bench: lodged, idle guests')
     with Lodged(build) as lodged:
         kept = registered(lodged, kernel, REGISTERED)
         say('bench: lodged, 1000 machines')
-    peer = libvirt_figures(kernel, say)
+    guest = pathlib.Path(build) / 'guest' / 'default'
+    peer = libvirt_figures(kernel, (guest / 'vmlinuz', guest / 'initrd'), say)
 
-    def row(name, unit, goal, ours, theirs=None):
-        values = {'lodge': ours}
-        if theirs is not None:
-            values['qemu'] = theirs
+    def row(name, unit, goal, ours, *theirs, scale=1):
+        """`theirs`: the way to the peer's value, if it has one."""
+        values, value = {'lodge': ours * scale}, peer or None
+        for word in theirs:
+            value = value and value[word]
+        if theirs and value is not None:
+            values['qemu'] = value * scale
         return figure(name, unit, goal, '', values)
     return [
         row('start of a kept machine to its first instruction', 'ms', '30',
-            one * 1e3, peer['one'] * 1e3 if peer else None),
-        row('kept machines started a second', '1/s', 'from 20', many,
-            peer.get('many')),
-        row('memory of the daemon', 'MiB', '20', kept['before'] / MIB,
-            peer['memory'] / MIB if peer else None),
-        row('the same with 1000 machines kept', 'MiB', '20',
-            kept['after'] / MIB),
+            one, 'one', scale=1e3),
+        row('making and starting one, to its first instruction', 'ms', '',
+            fresh, 'fresh', scale=1e3),
+        row('kept machines started a second', '1/s', 'from 20',
+            many_a_second, 'many'),
+        row('memory of the daemon', 'MiB', '20', kept['before'], 'memory',
+            scale=1 / MIB),
+        row('the same with 1000 machines kept', 'MiB', '20', kept['after'],
+            'kept', 'after', scale=1 / MIB),
         row('its processor time, idle, 1000 kept', '% of one', '0',
-            kept['idle'] * 100),
-        row('reading a machine, 1000 kept, median', 'ms', '',
-            kept['p50'] * 1e3),
-        row('the same, 99th percentile', 'ms', '1', kept['p99'] * 1e3),
-        row('a page of 100, 99th percentile', 'ms', '', kept['page'] * 1e3),
-        row('requests a second', '1/s', '', kept['rate']),
-        row('making a machine', 'ms', '', kept['create'] * 1e3),
+            kept['idle'], 'kept', 'idle', scale=100),
+        row('reading a machine, 1000 kept, median', 'ms', '', kept['p50'],
+            'kept', 'p50', scale=1e3),
+        row('the same, 99th percentile', 'ms', '1', kept['p99'], 'kept',
+            'p99', scale=1e3),
+        row('a page of 100, 99th percentile (libvirt: a list of all)', 'ms',
+            '', kept['page'], 'kept', 'page', scale=1e3),
+        row('requests a second, four clients (libvirt: one)', '1/s', '',
+            kept['rate'], 'kept', 'rate'),
+        row('making a machine', 'ms', '', kept['create'], 'kept', 'create',
+            scale=1e3),
         row('memory of an idle default guest beyond its own', 'MiB', '15',
-            idle['beyond'] / MIB),
+            idle['beyond'], 'guests', 'beyond', scale=1 / MIB),
         row('processor time of an idle default guest', '% of one', '1',
-            idle['cpu'] * 100),
+            idle['cpu'], 'guests', 'cpu', scale=100),
     ]
 
 
