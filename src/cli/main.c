@@ -216,6 +216,7 @@ int main(int argc, char **argv)
 {
 	const struct command_context context = {
 		.process_start = process_start_ns(),
+		.sandbox = true,
 		.detached = detached_run,
 		.driven = firecracker_run,
 		.split = front_split,

@@ -620,7 +620,7 @@ static const struct option_spec run_options[] = {
 	  "started it", false, take_moves },
 	{ "sandbox", "on|off",
 	  "keep the machine's process from everything that is\n"
-	  "not its own (off; on for machines that are kept)", false,
+	  "not its own (on)", false,
 	  take_sandbox },
 	{ "testdev", NULL, "add the device of CPU test kernels", false,
 	  take_testdev },

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -92,6 +93,14 @@ static int prepare(struct own *own)
 	return given < 0 ? -1 : 0;
 }
 
+static void serve_call(const struct calls *calls)
+{
+	struct seccomp_notif note = { 0 };
+
+	if (!ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, &note))
+		calls_make(calls, &note);
+}
+
 static void serve(struct own *own)
 {
 	struct pollfd fd[POLL_ROOM];
@@ -110,7 +119,7 @@ static void serve(struct own *own)
 		if (own->calls.relay)
 			relay_serve(own->calls.relay, fd + 2);
 		if (fd[1].revents)
-			calls_serve(&own->calls);
+			serve_call(&own->calls);
 	}
 }
 
@@ -214,7 +223,7 @@ void broker_grant(struct broker *broker, unsigned int what, const char *path)
 {
 	char base[PATH_MAX], whole[PATH_MAX];
 
-	if (*path == '/' || what & BROKER_INTERNET) {
+	if (*path == '/' || what & (BROKER_INTERNET | BROKER_ADDRESS)) {
 		say(broker, what, path, -1);
 	} else if (getcwd(base, sizeof(base)) &&
 		   snprintf(whole, sizeof(whole), "%s/%s", base, path) <

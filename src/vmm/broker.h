@@ -14,6 +14,7 @@
 #ifndef LODGE_VMM_BROKER_H
 #define LODGE_VMM_BROKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct broker;
@@ -29,6 +30,7 @@ enum {
 	BROKER_INTERNET = 64, /* no path: sockets of the host's network */
 	BROKER_BEGIN = 128, /* no path: VERB/SUBJECT of a helper */
 	BROKER_NOTE = 256, /* where to note what users named to mirror to */
+	BROKER_ADDRESS = 512, /* no path: an image of a server, nbd:// or rbd: */
 };
 
 /* What it does for a machine on its word: of a network that it has joined. */
@@ -42,6 +44,9 @@ struct broker_helper {
  * `helpers` end with one without a verb.
  */
 int broker_start(struct broker **broker, const struct broker_helper *helpers);
+
+/* Whether an image's name is a server's, and no path. */
+bool broker_is_address(const char *name);
 
 /* Before broker_serve(). Relative paths are those of the working folder. */
 void broker_grant(struct broker *broker, unsigned int what, const char *path);

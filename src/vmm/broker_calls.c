@@ -209,6 +209,39 @@ static int help(const struct call *call, const char *path)
 	return WEXITSTATUS(status) ? -WEXITSTATUS(status) : -EALREADY;
 }
 
+/*
+ * What the machine has already, by the names of its own: a copy of an open
+ * descriptor (a report to /dev/stdout), and what the kernel tells of its own
+ * process. 1: that path is something else.
+ */
+static int open_own(struct call *call, const char *path, int flags)
+{
+	static const char *const streams[] = { "stdin", "stdout", "stderr" };
+	char own[PATH_MAX + 32];
+	int fd = -1;
+
+	if (!strcmp(path, OWN_PROC "status") ||
+	    !strcmp(path, OWN_PROC "smaps")) {
+		if ((flags & O_ACCMODE) != O_RDONLY)
+			return -EACCES;
+		snprintf(own, sizeof(own), "/proc/%d/%s", (int)getppid(),
+			 path + strlen(OWN_PROC));
+		call->fd = open(own, O_RDONLY | O_CLOEXEC);
+		call->own_exec = true;
+		return call->fd < 0 ? -errno : 0;
+	}
+	if (strncmp(path, "/dev/", 5))
+		return 1;
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(path + 5, streams[i]))
+			fd = i;
+	if (fd < 0)
+		return 1;
+	call->fd = copy_of(call, fd);
+	call->own_exec = flags & O_CLOEXEC;
+	return call->fd < 0 ? call->fd : 0;
+}
+
 static int open_file(struct call *call, int folder, uint64_t at, int flags,
 		     mode_t mode)
 {
@@ -222,6 +255,9 @@ static int open_file(struct call *call, int folder, uint64_t at, int flags,
 		return rc;
 	if (!strncmp(path, JAIL_HELP, strlen(JAIL_HELP)))
 		return help(call, path);
+	rc = open_own(call, path, flags);
+	if (rc <= 0)
+		return rc;
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return -EOPNOTSUPP;
 	what = may(call, path);
@@ -552,17 +588,15 @@ static void answer(const struct calls *calls, struct call *call, int rc)
 	ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, &reply);
 }
 
-void calls_serve(const struct calls *calls)
+void calls_make(const struct calls *calls, const struct seccomp_notif *note)
 {
-	struct seccomp_notif note = { 0 };
-	struct call call = { .calls = calls, .fd = -1 };
-	int rc;
+	struct call call = {
+		.calls = calls,
+		.id = note->id,
+		.thread = (pid_t)note->pid,
+		.arg = (const uint64_t *)note->data.args,
+		.fd = -1,
+	};
 
-	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, &note))
-		return;
-	call.id = note.id;
-	call.thread = (pid_t)note.pid;
-	call.arg = (const uint64_t *)note.data.args;
-	rc = make_call(&call, note.data.nr);
-	answer(calls, &call, rc);
+	answer(calls, &call, make_call(&call, note->data.nr));
 }

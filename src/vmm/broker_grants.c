@@ -266,10 +266,54 @@ static void add(struct grants *grants, unsigned int what, const char *path,
 				  BROKER_READ, path, depth);
 }
 
+/* --- images of servers -------------------------------------------------------------- */
+
+bool broker_is_address(const char *name)
+{
+	return strstr(name, "://") || !strncmp(name, "rbd:", 4);
+}
+
+/* Ceph's own files: where they are by default, and those that are named;
+ * a backslash before a character takes it as it is. */
+static void add_rbd(struct grants *grants, const char *name)
+{
+	static const char *const options[] = { ":conf=", ":keyring=",
+					       ":keyfile=" };
+	char path[PATH_MAX];
+
+	add(grants, BROKER_READ | BROKER_BELOW, "/etc/ceph", 0);
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		const char *at = strstr(name, options[i]);
+		size_t length = 0;
+
+		for (at = at ? at + strlen(options[i]) : "";
+		     *at && *at != ':' && length < sizeof(path) - 1; at++) {
+			at += *at == '\\' && at[1];
+			path[length++] = *at;
+		}
+		path[length] = '\0';
+		if (*path == '/')
+			add(grants, BROKER_READ, path, 0);
+	}
+}
+
+static void add_address(struct grants *grants, const char *name)
+{
+	const char *sock = strstr(name, "socket=");
+
+	grants->internet = true;
+	if (!strncmp(name, "rbd:", 4))
+		add_rbd(grants, name);
+	else if (sock)
+		add(grants, BROKER_MAKE, sock + 7, 0);
+}
+
 void grants_add(struct grants *grants, unsigned int what, const char *path)
 {
 	if (what & BROKER_INTERNET)
 		grants->internet = true;
+	else if (what & BROKER_ADDRESS)
+		add_address(grants, path);
 	else
 		add(grants, what, path, 0);
 }
@@ -279,16 +323,11 @@ void grants_add(struct grants *grants, unsigned int what, const char *path)
 /* Paths, and what an address may be reached by. */
 static void take_text(struct grants *grants, const char *text)
 {
-	const char *sock = strstr(text, "socket=");
-
-	if (*text == '/') {
+	if (*text == '/')
 		grants_add(grants, BROKER_READ | BROKER_WRITE | BROKER_MAKE |
 				   BROKER_CHAIN, text);
-	} else if (strstr(text, "://")) {
-		grants->internet = true;
-		if (sock)
-			grants_add(grants, BROKER_MAKE, sock + 7);
-	}
+	else if (broker_is_address(text))
+		grants_add(grants, BROKER_ADDRESS, text);
 }
 
 static void take_value(struct grants *grants, const json_t *value)

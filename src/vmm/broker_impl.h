@@ -57,8 +57,8 @@ struct calls {
 /* Has the helper of /VERB/SUBJECT run beside us. */
 void calls_begin(const struct calls *calls, const char *path);
 
-/* One call that waits. */
-void calls_serve(const struct calls *calls);
+/* One call that waits for its answer. */
+void calls_make(const struct calls *calls, const struct seccomp_notif *note);
 
 /* --- connections of the control socket (broker_relay.c) -------------------------- */
 

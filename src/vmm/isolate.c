@@ -55,12 +55,8 @@ static void grant_disk(struct broker *broker, const struct machine_disk *disk)
 
 	if (!disk->path)
 		return;
-	if (strstr(disk->path, "://")) {
-		const char *sock = strstr(disk->path, "socket=");
-
-		broker_grant(broker, BROKER_INTERNET, "");
-		if (sock)
-			broker_grant(broker, BROKER_MAKE, sock + 7);
+	if (broker_is_address(disk->path)) {
+		broker_grant(broker, BROKER_ADDRESS, disk->path);
 		return;
 	}
 	if (disk->readonly)

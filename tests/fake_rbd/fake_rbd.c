@@ -5,9 +5,10 @@
  * lies in, or that mon_host names. A pool is a folder there, a namespace one
  * in that, an image a file, a snapshot one called IMAGE@SNAPSHOT. An image has
  * the exclusive-lock feature unless there is a file IMAGE.unlocked. Its objects
- * have 64 KiB. While there is a file `fail` in the cluster's folder, writes
- * and flushes fail with the number in it. Calls that begin something end it on
- * a thread of their own.
+ * have 64 KiB. While a file `fail` in the cluster's folder, which is there when
+ * it is connected to, has a number, writes and flushes fail with it. Calls that
+ * begin something end it on threads that are there since an image was opened,
+ * as librbd's are.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,9 +28,11 @@
 #include <unistd.h>
 
 #define OBJECT 65536u
+#define THREADS 4
 
 struct cluster {
 	char id[64], folder[PATH_MAX], timeout[16];
+	int fail; /* -1: nothing does */
 };
 
 struct pool {
@@ -53,12 +56,27 @@ struct completion {
 	ssize_t result;
 	int users; /* the caller, the thread */
 
+	struct completion *next;
 	struct image *image;
 	const struct iovec *iov; /* the caller's, as librbd keeps it */
 	int count;
 	uint64_t offset;
 	bool write;
 };
+
+/* What was begun. */
+static struct {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	pthread_once_t threads;
+	struct completion *first;
+} queue = {
+	.mutex = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+	.threads = PTHREAD_ONCE_INIT,
+};
+
+static void start_threads(void);
 
 static void text_to(char *to, size_t size, const char *format, ...)
 {
@@ -84,6 +102,7 @@ int rados_create(rados_t *made, const char *id)
 
 	text_to(cluster->id, sizeof(cluster->id), "%s", id ? id : "admin");
 	text_to(cluster->timeout, sizeof(cluster->timeout), "300");
+	cluster->fail = -1;
 	*made = cluster;
 	return 0;
 }
@@ -137,6 +156,7 @@ int rados_conf_get(rados_t at, const char *name, char *value, size_t size)
 int rados_connect(rados_t at)
 {
 	struct cluster *cluster = at;
+	char path[PATH_MAX + 8];
 
 	if (!*cluster->folder)
 		return -ENOENT;
@@ -144,11 +164,17 @@ int rados_connect(rados_t at)
 		return -EINVAL;
 	if (!strcmp(cluster->id, "nobody"))
 		return -EACCES;
+	text_to(path, sizeof(path), "%s/fail", cluster->folder);
+	cluster->fail = open(path, O_RDONLY | O_CLOEXEC);
 	return is_folder(cluster->folder) ? 0 : -ETIMEDOUT;
 }
 
 void rados_shutdown(rados_t at)
 {
+	struct cluster *cluster = at;
+
+	if (cluster->fail >= 0)
+		close(cluster->fail);
 	free(at);
 }
 
@@ -196,6 +222,7 @@ static int open_image(rados_ioctx_t at, const char *name, rbd_image_t *made,
 		name, snapshot ? "@" : "", snapshot ? snapshot : "");
 	image->fd = open(image->path, image->readonly ? O_RDONLY : O_RDWR);
 	*made = image;
+	pthread_once(&queue.threads, start_threads);
 	if (image->fd >= 0)
 		return 0;
 	free(image);
@@ -323,18 +350,12 @@ int rbd_resize(rbd_image_t at, uint64_t size)
 /* What writes are to fail with, or 0. */
 static int failure(const struct image *image)
 {
-	char path[PATH_MAX + 8];
-	int error = 0;
-	FILE *file;
+	char text[16] = "";
 
-	text_to(path, sizeof(path), "%s/fail", image->cluster->folder);
-	file = fopen(path, "re");
-	if (!file)
+	if (image->cluster->fail < 0 ||
+	    pread(image->cluster->fail, text, sizeof(text) - 1, 0) < 0)
 		return 0;
-	if (fscanf(file, "%d", &error) != 1)
-		error = 0;
-	fclose(file);
-	return -error;
+	return -atoi(text);
 }
 
 int rbd_flush(rbd_image_t at)
@@ -456,10 +477,8 @@ static ssize_t move(struct completion *c)
 	return n < 0 ? -errno : c->write ? 0 : n;
 }
 
-static void *run(void *ctx)
+static void end(struct completion *c)
 {
-	struct completion *c = ctx;
-
 	c->result = move(c);
 	if (c->done)
 		c->done(c, c->ctx);
@@ -468,14 +487,37 @@ static void *run(void *ctx)
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->mutex);
 	rbd_aio_release(c);
+}
+
+static void *run(void *ctx)
+{
+	for (;;) {
+		struct completion *c;
+
+		pthread_mutex_lock(&queue.mutex);
+		while (!queue.first)
+			pthread_cond_wait(&queue.changed, &queue.mutex);
+		c = queue.first;
+		queue.first = c->next;
+		pthread_mutex_unlock(&queue.mutex);
+		end(c);
+	}
 	return NULL;
+}
+
+static void start_threads(void)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < THREADS; i++)
+		if (!pthread_create(&thread, NULL, run, NULL))
+			pthread_detach(thread);
 }
 
 static int begin(rbd_image_t image, const struct iovec *iov, int count,
 		 uint64_t offset, bool write, rbd_completion_t at)
 {
-	struct completion *c = at;
-	pthread_t thread;
+	struct completion *c = at, **last;
 
 	c->image = image;
 	c->iov = iov;
@@ -483,9 +525,13 @@ static int begin(rbd_image_t image, const struct iovec *iov, int count,
 	c->offset = offset;
 	c->write = write;
 	c->users++;
-	if (pthread_create(&thread, NULL, run, c))
-		return -EAGAIN;
-	pthread_detach(thread);
+	pthread_mutex_lock(&queue.mutex);
+	c->next = NULL;
+	for (last = &queue.first; *last; last = &(*last)->next)
+		;
+	*last = c;
+	pthread_cond_signal(&queue.changed);
+	pthread_mutex_unlock(&queue.mutex);
 	return 0;
 }
 

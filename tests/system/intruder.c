@@ -209,6 +209,13 @@ static int try_thread_kill(void)
 	return (int)syscall(SYS_tgkill, other(), other(), 0);
 }
 
+/* By a descriptor that has something to tell. */
+static int try_owner(void)
+{
+	return fcntl(0, F_SETOWN, other()) && fcntl(0, F_SETSIG, SIGKILL) ?
+		       -1 : 0;
+}
+
 static int try_limits(void)
 {
 	const struct rlimit limit = { 1024, 1024 };
@@ -330,6 +337,7 @@ static const struct {
 	{ "read-other", try_read_other },
 	{ "kill", try_kill },
 	{ "thread-kill", try_thread_kill },
+	{ "owner", try_owner },
 	{ "limits", try_limits },
 	{ "mount", try_mount },
 	{ "unshare", try_unshare },

@@ -33,6 +33,7 @@ def fixture_pool(tmp_path):
     pool = tmp_path / "pool"
     pool.mkdir()
     (tmp_path / "ceph.conf").write_text("")
+    (tmp_path / "fail").write_text("0")
     fill(pool / "image", SIZE, 30)
     return pool
 
@@ -107,7 +108,7 @@ def test_making_and_converting(tmp_path, pool):
     refused(run("disk", "convert", source, address(pool, "third")), 1,
             "no room")
     assert not (pool / "third").exists()
-    (tmp_path / "fail").unlink()
+    (tmp_path / "fail").write_text("0")
     refused(run("disk", "create", "nbd://localhost/x", "1M"), 1,
             "nothing can be made")
 
@@ -128,7 +129,7 @@ def test_a_guests_disk(linux, tmp_path, pool):
     (tmp_path / "fail").write_text("5")
     shell.run("! dd if=/dev/zero of=/dev/vda bs=64k count=1 conv=fsync "
               "2>/dev/null")
-    (tmp_path / "fail").unlink()
+    (tmp_path / "fail").write_text("0")
     assert shell.power_off() == 0
     with open(pool / "image", "rb") as image:
         image.seek(8 * MIB)
@@ -143,7 +144,7 @@ def test_a_full_cluster_pauses_the_machine(linux, tmp_path, pool):
     while json.loads(run("status", "--json",
                          "web").stdout)["state"] != "paused":
         pass
-    (tmp_path / "fail").unlink()
+    (tmp_path / "fail").write_text("0")
     shell.child.expect("wrote 0")
     shell.child.expect("# ")
     assert shell.power_off() == 0
@@ -212,10 +213,11 @@ def md5_of(path):
 
 def test_a_running_machine_commits(linux, tmp_path, pool):
     """Into the image of the cluster, which it has alone from then on; a
-    snapshot keeps what it has."""
+    snapshot keeps what it has. Without the sandbox: this cluster is files."""
     below, top = address(pool), tmp_path / "top.qcow2"
     good("create", top, "--backing", below)
-    shell = boot(linux, "--name", "web", "--disk", f"{top},folder={below}")
+    shell = boot(linux, "--name", "web", "--sandbox", "off",
+                 "--disk", f"{top},folder={below}")
     copy_random(shell, "/dev/vda")
     result = run("commit", "web")
     assert (result.returncode, result.stderr) == (0, "")
@@ -229,7 +231,8 @@ def test_a_running_machine_commits(linux, tmp_path, pool):
     shutil.copy(pool / "image", pool / "image@s1")
     below = address(pool, "image@s1")
     good("create", top, "--backing", below)
-    shell = boot(linux, "--name", "web", "--disk", f"{top},folder={below}")
+    shell = boot(linux, "--name", "web", "--sandbox", "off",
+                 "--disk", f"{top},folder={below}")
     refused(run("commit", "web"), 1, "is a snapshot")
     assert shell.run("md5sum < /dev/vda").split()[0] == seen
     assert shell.power_off() == 0
@@ -239,7 +242,8 @@ def test_attach_and_mirror(tmp_path, pool, make_kernel):
     source = fill(tmp_path / "a.img", MIB, 3)
     fill(pool / "other", MIB, 3, seed=4)
     child = subprocess.Popen([LODGE, *make_kernel(tiny.HALT), "--name", "web",
-                              "--serial", "none", "--disk", source],
+                              "--serial", "none", "--disk", source,
+                              "--sandbox", "off"],  # the cluster is files
                              stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL)
     try:
@@ -256,7 +260,7 @@ def test_attach_and_mirror(tmp_path, pool, make_kernel):
         refused(run("mirror", "--disk", "far", "web", address(pool, "bad")),
                 1, "bad")
         assert not (pool / "bad").exists()
-        (tmp_path / "fail").unlink()
+        (tmp_path / "fail").write_text("0")
         assert run("stop", "--force", "web").returncode == 0
     finally:
         child.kill()

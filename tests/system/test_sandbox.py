@@ -21,7 +21,7 @@ FILES = ["read", "write", "climb", "unlink", "rename", "stat", "symlink",
          "ring"]
 SOCKETS = ["internet", "packet", "netlink", "unix", "abstract"]
 OTHERS = ["exec", "fork", "ptrace", "read-other", "memory", "environment",
-          "kill", "thread-kill", "limits"]
+          "kill", "thread-kill", "owner", "limits"]
 SYSTEM = ["mount", "unshare", "setns", "chroot", "root", "bpf", "perf",
           "keys", "faults", "type", "help"]
 CODE = ["code", "code-later", "code-file"]
@@ -38,7 +38,7 @@ def kernel(tmp_path):
     path = tmp_path / "idle.elf"
     path.write_bytes(tiny.kernel(b"\xFA\xF4\xEB\xFD"))
     return ["run", "--kernel", path, "--memory", "16M", "--engine", ENGINE,
-            "--serial", "none", "--sandbox", "on"]
+            "--serial", "none"]
 
 
 def intrude(kernel, role, what, at, pid, *options):
@@ -169,7 +169,7 @@ def test_guest_memory_is_in_no_dump(machine):
 
 
 def test_off(kernel, tmp_path):
-    child = subprocess.Popen([LODGE, *kernel[:-1], "off", "--name", "plain"], stdin=subprocess.DEVNULL)
+    child = subprocess.Popen([LODGE, *kernel, "--sandbox", "off", "--name", "plain"], stdin=subprocess.DEVNULL)
     while run("status", "plain").returncode:
         assert child.poll() is None
         time.sleep(0.02)

@@ -52,7 +52,7 @@ static struct {
 	_Atomic bool entered;
 	struct filter *role; /* of each but JAIL_LOOP */
 	int spaces, rules;   /* to join; -1: none */
-	bool root, lacks_user;
+	bool own_user, lacks_user;
 	void (*step)(void);
 	_Atomic unsigned int done;
 	_Atomic int failed;
@@ -89,12 +89,43 @@ static int drop_privileges(void)
 	const struct __user_cap_data_struct none[2] = { 0 };
 	const unsigned int id = UID_BASE + (unsigned int)getpid();
 
-	if (jail.root &&
+	if (jail.own_user &&
 	    (syscall(SYS_setgroups, 0, NULL) ||
 	     syscall(SYS_setresgid, id, id, id) ||
 	     syscall(SYS_setresuid, id, id, id)))
 		return -errno;
 	return syscall(SYS_capset, &head, none) ? -errno : 0;
+}
+
+/* Whether the user namespace has that user, or group. */
+static bool has_id(const char *map, unsigned int id)
+{
+	unsigned int first, outside, count;
+	bool found = false;
+	FILE *file = fopen(map, "re");
+
+	while (file && !found &&
+	       fscanf(file, "%u %u %u", &first, &outside, &count) == 3)
+		found = id >= first && id - first < count;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Root of a container, or of a user namespace, may not have nobody's users. */
+static bool may_change_user(void)
+{
+	const uint32_t wanted = 1u << CAP_SETUID | 1u << CAP_SETGID;
+	const unsigned int id = UID_BASE + (unsigned int)getpid();
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct have[2];
+
+	return !geteuid() && !syscall(SYS_capget, &head, have) &&
+	       (have[0].effective & wanted) == wanted &&
+	       has_id("/proc/self/uid_map", id) &&
+	       has_id("/proc/self/gid_map", id);
 }
 
 /* Namespaces, Landlock, privileges: of the calling thread. */
@@ -373,7 +404,7 @@ static int confine_all(const int *thread, int count,
 {
 	int rc;
 
-	jail.root = !geteuid();
+	jail.own_user = may_change_user();
 	jail.spaces = -1;
 	jail.rules = make_rules();
 	lacks->landlock = jail.rules < 0;
@@ -425,7 +456,7 @@ int jail_enter(const struct jail_config *config, int *listener,
 	return rc;
 }
 
-void jail_thread(const char *name)
+enum jail_role jail_role(const char *name)
 {
 	static const struct {
 		const char *begin;
@@ -438,7 +469,13 @@ void jail_thread(const char *name)
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (!strncmp(name, roles[i].begin, strlen(roles[i].begin)))
-			own_role = roles[i].role;
+			return roles[i].role;
+	return JAIL_LOOP;
+}
+
+void jail_thread(const char *name)
+{
+	own_role = jail_role(name);
 	if (jail_entered())
 		step_filter();
 }

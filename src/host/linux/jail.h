@@ -74,6 +74,8 @@ bool jail_narrow(void);
  */
 int jail_probe(void);
 
+enum jail_role jail_role(const char *name); /* of a thread */
+
 /* First thing in each thread. */
 void jail_thread(const char *name);
 

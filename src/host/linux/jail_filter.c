@@ -9,6 +9,7 @@
  * intruder would try ends the process.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
@@ -59,6 +60,7 @@ enum how {
 	THREADS, /* clone(2) of a thread */
 	SELF,	 /* the process is this one */
 	NAMES,	 /* prctl(2): names of threads and memory */
+	NO_OWNER, /* fcntl(2) but of who gets a descriptor's signals */
 	LIMITS,	 /* prlimit64(2): to read its own */
 	CONTROL, /* the broker takes connections of the control socket */
 	STAT_AT, /* newfstatat(2) of a descriptor; else the broker */
@@ -119,8 +121,10 @@ static const struct call {
 	{ SYS_restart_syscall, ALLOW, ALL },
 	{ SYS_tgkill, SELF, ALL },
 	{ SYS_kill, SELF, 0 },
+	{ SYS_setsid, ALLOW, 0 },
 	{ SYS_getpid, ALLOW, ALL },
 	{ SYS_gettid, ALLOW, ALL },
+	{ SYS_getpgrp, ALLOW, 0 },
 	{ SYS_getppid, ALLOW, 0 },
 	{ SYS_getuid, ALLOW, 0 },
 	{ SYS_geteuid, ALLOW, 0 },
@@ -162,7 +166,7 @@ static const struct call {
 	{ SYS_dup, ALLOW, DISK },
 	{ SYS_dup2, ALLOW, 0 },
 	{ SYS_dup3, ALLOW, DISK },
-	{ SYS_fcntl, ALLOW, ALL },
+	{ SYS_fcntl, NO_OWNER, ALL },
 	{ SYS_flock, ALLOW, DISK | NET },
 	{ SYS_fstat, ALLOW, ALL },
 	{ SYS_newfstatat, STAT_AT, ALL },
@@ -341,6 +345,11 @@ static void put_body(struct code *code, const struct jail_config *config,
 		PUT(LOW_HALF(0), IF_EQUAL(PR_SET_NAME, 3, 0),
 		    IF_EQUAL(PR_GET_NAME, 2, 0), IF_EQUAL(SET_VMA, 1, 0),
 		    RETURN(SECCOMP_RET_ERRNO | EINVAL), YES);
+		break;
+	case NO_OWNER:
+		PUT(LOW_HALF(1), IF_EQUAL(F_SETOWN, 3, 0),
+		    IF_EQUAL(F_SETSIG, 2, 0), IF_EQUAL(F_SETOWN_EX, 1, 0),
+		    YES, NO);
 		break;
 	case LIMITS:
 		PUT(LOW_HALF(0), IF_EQUAL(0, 0, 4), LOW_HALF(2),
