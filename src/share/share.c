@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,6 +55,7 @@ struct folder_share {
 	char *folder;
 	int life;  /* our end of the server's */
 	_Atomic pid_t pid;
+	int process; /* see start.h */
 	struct thread answers, watcher;
 	_Atomic bool end, dead;
 	struct channel_wait wait;
@@ -423,9 +425,11 @@ static void answer(void *ctx)
 static void watch(void *ctx)
 {
 	struct folder_share *s = ctx;
+	struct pollfd ended = { s->process, POLLIN, 0 };
 	int status;
 
-	while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
+	while ((s->process < 0 ? waitpid(s->pid, &status, 0) :
+				 poll(&ended, 1, -1)) < 0 && errno == EINTR)
 		;
 	s->pid = 0;
 	pthread_mutex_lock(&s->mutex);
@@ -452,12 +456,14 @@ static void stop(struct share *share)
 	s->end = true;
 	if (s->life >= 0)
 		close(s->life);
-	if (s->pid)
+	if (s->pid && s->process < 0)
 		kill(s->pid, SIGKILL);
 	if (s->channel)
 		channel_wake(&s->channel->machine);
 	thread_join(&s->watcher);
 	thread_join(&s->answers);
+	if (s->process >= 0)
+		close(s->process);
 	if (s->channel)
 		munmap(s->channel, sizeof(*s->channel));
 	pthread_mutex_destroy(&s->mutex);
@@ -481,6 +487,7 @@ static int start(struct folder_share *s, const struct share_config *config,
 	s->channel = started.channel;
 	s->life = started.life;
 	s->pid = started.pid;
+	s->process = started.process;
 	rc = thread_start(&s->watcher, "share-end", watch, s);
 	if (!rc)
 		rc = thread_start(&s->answers, "share", answer, s);
@@ -500,7 +507,7 @@ int share_open(struct share **out, const struct share_config *config,
 	if (s) {
 		s->share.ops = &folder_ops;
 		s->last = &s->first;
-		s->life = -1;
+		s->life = s->process = -1;
 		s->wait.busy = config->cpus + 1;
 		pthread_mutex_init(&s->mutex, NULL);
 		s->folder = strdup(config->folder);

@@ -27,19 +27,18 @@ static int fail(struct share_error *error, const char *folder, const char *why)
 	return -1;
 }
 
-static int open_folder(const char *folder, struct share_error *error)
+static int fail_by(struct share_error *error, const char *folder, int number)
 {
-	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT)
+	if (number == ENOENT)
 		return fail(error, folder, "there is no such folder; make it "
 			    "first, or name another");
-	if (errno == ENOTDIR)
+	if (number == ENOTDIR)
 		return fail(error, folder, "is no folder; share the one that "
 			    "it is in");
-	return fail(error, folder, strerror(errno));
+	if (number == ENOPKG)
+		return fail(error, folder, "needs the program lodge-share, "
+			    "which is not installed");
+	return fail(error, folder, strerror(number));
 }
 
 static int make_channel(struct channel **channel)
@@ -96,44 +95,111 @@ static int spawn(const struct share_config *config, const char *program,
 	return rc;
 }
 
-/* Out of the way of those that the server gets, which a dup2 would close. */
-static int above(int fd)
+/* The descriptors are out of the way of those that a dup2 would close. */
+int start_program(const struct share_config *config, const int fd[3],
+		  pid_t *pid)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, CHANNEL_FD_LIFE + 1);
+	char program[2 * PATH_MAX];
+	int high[3], rc = 0;
 
-	close(fd);
-	return high;
+	if (!extension_program("share", program, sizeof(program)))
+		return ENOPKG;
+	for (int i = 0; i < 3; i++) {
+		high[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, CHANNEL_FD_LIFE + 1);
+		if (high[i] < 0)
+			rc = errno;
+	}
+	if (!rc)
+		rc = spawn(config, program, high, pid);
+	for (int i = 0; i < 3; i++)
+		if (high[i] >= 0)
+			close(high[i]);
+	return rc;
+}
+
+/* --- by a broker ------------------------------------------------------------------ */
+
+bool start_read_wish(struct start_wish *wish, const char *subject)
+{
+	char mode[3];
+	int used = 0;
+
+	*wish = (struct start_wish){ 0 };
+	if (sscanf(subject, "%d,%d,%2[a-z],%" SCNu64 ",%u%n", &wish->memory,
+		   &wish->life, mode, &wish->config.believe,
+		   &wish->config.cpus, &used) != 5 || subject[used] != '/')
+		return false;
+	wish->config.readonly = !strcmp(mode, "ro");
+	wish->config.folder = subject + used;
+	return true;
+}
+
+/* The number of a process that we have a descriptor of; 0: it has ended. */
+static pid_t pid_of(int process)
+{
+	char path[64], line[128];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", process);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return pid > 0 ? pid : 0;
+}
+
+static int ask_broker(const struct share_config *config, int memory, int life,
+		      struct start_result *result)
+{
+	char wish[PATH_MAX];
+	int process;
+
+	snprintf(wish, sizeof(wish), "%d,%d,%s,%" PRIu64 ",%u%s", memory, life,
+		 config->readonly ? "ro" : "rw", config->believe, config->cpus,
+		 config->folder);
+	process = jail_ask(START_VERB, wish);
+	if (process < 0)
+		return -process;
+	result->process = process;
+	result->pid = pid_of(process);
+	return 0;
+}
+
+/* --- either way ------------------------------------------------------------------- */
+
+/* The server gets the other ends. errno. */
+static int start(const struct share_config *config, int memory, int life,
+		 struct start_result *result)
+{
+	int fd[3] = { -1, memory, life }, rc;
+
+	if (jail_entered())
+		return ask_broker(config, memory, life, result);
+	fd[0] = open(config->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd[0] < 0)
+		return errno;
+	rc = start_program(config, fd, &result->pid);
+	close(fd[0]);
+	return rc;
 }
 
 int start_server(const struct share_config *config, struct start_result *result,
 		 struct share_error *error)
 {
-	char program[2 * PATH_MAX];
-	int fd[3] = { -1, -1, -1 }, life[2] = { -1, -1 }, rc;
+	int memory, life[2] = { -1, -1 }, rc;
 
-	if (jail_entered())
-		return fail(error, config->folder, "a machine in its sandbox "
-			    "starts no server; stop it, and give the folder "
-			    "with --share");
-	if (!extension_program("share", program, sizeof(program)))
-		return fail(error, config->folder, "needs the program "
-			    "lodge-share, which is not installed");
-	fd[0] = open_folder(config->folder, error);
-	if (fd[0] < 0)
-		return -1;
-	fd[1] = make_channel(&result->channel);
-	rc = fd[1] < 0 || pipe2(life, O_CLOEXEC) ? errno : 0;
-	fd[2] = life[0];
-	for (int i = 0; i < 3 && !rc; i++) {
-		fd[i] = above(fd[i]);
-		if (fd[i] < 0)
-			rc = errno;
-	}
+	result->process = -1;
+	memory = make_channel(&result->channel);
+	rc = memory < 0 || pipe2(life, O_CLOEXEC) ? errno : 0;
 	if (!rc)
-		rc = spawn(config, program, fd, &result->pid);
-	for (int i = 0; i < 3; i++)
-		if (fd[i] >= 0)
-			close(fd[i]);
+		rc = start(config, memory, life[0], result);
+	if (memory >= 0)
+		close(memory);
+	if (life[0] >= 0)
+		close(life[0]);
 	result->life = life[1];
 	if (!rc)
 		return 0;
@@ -141,5 +207,5 @@ int start_server(const struct share_config *config, struct start_result *result,
 		close(life[1]);
 	if (result->channel)
 		munmap(result->channel, sizeof(*result->channel));
-	return fail(error, config->folder, strerror(rc));
+	return fail_by(error, config->folder, rc);
 }

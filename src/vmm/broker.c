@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/broker_impl.h"
@@ -113,6 +114,8 @@ static void serve(struct own *own)
 						POLL_ROOM - 2) : 0;
 		if (poll(fd, (nfds_t)(2 + count), -1) < 0)
 			continue;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			; /* servers of folders */
 		/* It says nothing any more: this is its end. */
 		if (fd[0].revents || fd[1].revents & ~POLLIN)
 			return;

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "share/start.h"
 #include "vmm/broker_impl.h"
 
 #define OWN_PROC "/proc/self/"
@@ -187,14 +188,54 @@ void calls_begin(const struct calls *calls, const char *path)
 		_exit(helper->run(subject) & 0x7f);
 }
 
-/* A helper runs, in a process of its own, and its end is the answer. */
-static int help(const struct call *call, const char *path)
+/*
+ * The server of a folder that a user has named; its process, to wait for the
+ * end of. Its other descriptors are the machine's.
+ */
+static int serve_folder(struct call *call, const char *subject)
 {
+	struct start_wish wish;
+	int fd[3] = { -1, -1, -1 }, rc = 0;
+	unsigned int wanted = BROKER_SHARE;
+	pid_t child;
+
+	if (!start_read_wish(&wish, subject))
+		return -EINVAL;
+	wanted |= wish.config.readonly ? 0 : BROKER_SHARE_WRITE;
+	if ((grants_of(call->calls->grants, wish.config.folder) & wanted) !=
+	    wanted)
+		return -EACCES;
+	fd[0] = open(wish.config.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd[0] < 0)
+		return -errno;
+	fd[1] = copy_of(call, wish.memory);
+	fd[2] = copy_of(call, wish.life);
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = fd[i] < 0 ? -fd[i] : 0;
+	if (!rc)
+		rc = start_program(&wish.config, fd, &child);
+	if (!rc) {
+		call->fd = (int)syscall(SYS_pidfd_open, child, 0);
+		call->own_exec = true;
+		rc = call->fd < 0 ? errno : 0;
+	}
+	for (int i = 0; i < 3; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+	return -rc;
+}
+
+/* A helper runs, in a process of its own, and its end is the answer. */
+static int help(struct call *call, const char *path)
+{
+	static const char share[] = JAIL_HELP START_VERB "/";
 	const struct broker_helper *helper;
 	const char *subject;
 	int status = 0;
 	pid_t child;
 
+	if (!strncmp(path, share, strlen(share)))
+		return serve_folder(call, path + strlen(share));
 	helper = find_helper(call->calls, path + strlen(JAIL_HELP),
 			     &subject);
 	if (!helper || !may(call, path))
@@ -218,10 +259,12 @@ static int open_own(struct call *call, const char *path, int flags)
 {
 	static const char *const streams[] = { "stdin", "stdout", "stderr" };
 	char own[PATH_MAX + 32];
-	int fd = -1;
+	int fd = -1, used = 0;
 
 	if (!strcmp(path, OWN_PROC "status") ||
-	    !strcmp(path, OWN_PROC "smaps")) {
+	    !strcmp(path, OWN_PROC "smaps") ||
+	    (sscanf(path, OWN_PROC "fdinfo/%d%n", &fd, &used) == 1 &&
+	     !path[used])) {
 		if ((flags & O_ACCMODE) != O_RDONLY)
 			return -EACCES;
 		snprintf(own, sizeof(own), "/proc/%d/%s", (int)getppid(),
@@ -232,6 +275,7 @@ static int open_own(struct call *call, const char *path, int flags)
 	}
 	if (strncmp(path, "/dev/", 5))
 		return 1;
+	fd = -1;
 	for (int i = 0; i < 3; i++)
 		if (!strcmp(path + 5, streams[i]))
 			fd = i;

@@ -364,6 +364,24 @@ static void note_target(const struct grants *grants, const char *path)
 		fdatasync(grants->note);
 }
 
+/* Of a folder to share its server gets more than the machine. */
+static bool take_share(struct grants *grants, const json_t *request)
+{
+	const char *device =
+		json_string_value(json_object_get(request, "device"));
+	const char *folder =
+		json_string_value(json_object_get(request, "folder"));
+	const bool readonly =
+		json_is_true(json_object_get(request, "readonly"));
+
+	if (!device || strcmp(device, "share"))
+		return false;
+	if (folder && *folder == '/')
+		add_one(grants, BROKER_SHARE |
+				(readonly ? 0 : BROKER_SHARE_WRITE), folder);
+	return true;
+}
+
 void grants_take_request(struct grants *grants, const char *line,
 			 size_t length)
 {
@@ -375,6 +393,10 @@ void grants_take_request(struct grants *grants, const char *line,
 	const char *target =
 		json_string_value(json_object_get(request, "target"));
 
+	if (take_share(grants, request)) {
+		json_decref(request);
+		return;
+	}
 	/* Twice: a folder may be named behind the image. */
 	take_value(grants, request);
 	take_value(grants, request);

@@ -271,15 +271,26 @@ static int each_thread(const int *thread, int count, void (*step)(void))
 
 /* --- help from outside ------------------------------------------------------------ */
 
-int jail_help(const char *verb, const char *subject)
+int jail_ask(const char *verb, const char *subject)
 {
 	char path[PATH_MAX];
+	int fd;
 
-	snprintf(path, sizeof(path), JAIL_HELP "%s/%s", verb, subject);
-	/* It opens nothing: the error tells how it went. */
-	if (open(path, O_RDONLY | O_CLOEXEC) >= 0)
-		return -EIO;
-	return errno == EALREADY ? 0 : -errno;
+	if ((size_t)snprintf(path, sizeof(path), JAIL_HELP "%s/%s", verb,
+			     subject) >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int jail_help(const char *verb, const char *subject)
+{
+	int rc = jail_ask(verb, subject);
+
+	/* Nothing comes: the error tells how it went. */
+	if (rc >= 0)
+		close(rc);
+	return rc >= 0 ? -EIO : rc == -EALREADY ? 0 : rc;
 }
 
 /* --- namespaces ------------------------------------------------------------------ */

@@ -59,6 +59,9 @@ bool jail_entered(void);
 #define JAIL_HELP "/lodge-broker/" /* VERB/SUBJECT: no file of the host's */
 int jail_help(const char *verb, const char *subject);
 
+/* The same; what comes is a descriptor, or a negative errno. */
+int jail_ask(const char *verb, const char *subject);
+
 /*
  * Before the process has threads: what unprivileged users need for namespaces,
  * a user namespace in which they are themselves.

@@ -94,7 +94,7 @@ int start_server(const struct share_config *config, struct start_result *result,
 				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(channel != MAP_FAILED);
-	*result = (struct start_result){ channel, dup(0), fork() };
+	*result = (struct start_result){ channel, dup(0), fork(), -1 };
 	if (!result->pid)
 		serve(channel);
 	return result->pid < 0 ? -1 : 0;
