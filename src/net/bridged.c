@@ -11,14 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/linux/jail.h"
-#include "host/linux/thread.h"
+#include "host/linux/poll_thread.h"
 #include "net/fabric.h"
 #include "net/tap.h"
 #include "vm/host.h"
@@ -29,9 +28,7 @@ struct bridged {
 	struct network_store store;
 	struct network_use use;
 	struct fabric fabric; /* its names */
-	struct thread thread;
-	_Atomic bool ending;
-	int wake;  /* eventfd */
+	struct poll_thread thread;
 	bool guarded;
 	int links; /* netlink: readable when some interface has changed */
 };
@@ -72,10 +69,10 @@ static void watch(void *ctx)
 {
 	struct bridged *b = ctx;
 
-	while (!atomic_load(&b->ending)) {
+	while (!atomic_load(&b->thread.ending)) {
 		int server = fabric_names_watch(&b->fabric);
 		struct pollfd fd[] = {
-			{ .fd = b->wake, .events = POLLIN },
+			{ .fd = b->thread.wake, .events = POLLIN },
 			{ .fd = server, .events = POLLIN },
 			{ .fd = b->links, .events = POLLIN },
 		};
@@ -86,7 +83,7 @@ static void watch(void *ctx)
 			close(server);
 		if (fd[2].revents)
 			forget(b->links);
-		if (!atomic_load(&b->ending) &&
+		if (!atomic_load(&b->thread.ending) &&
 		    (server < 0 || fd[1].revents ||
 		     !if_nametoindex(b->fabric.bridge)))
 			mend(b);
@@ -117,12 +114,12 @@ void bridged_watch(struct bridged *b)
 	if (b->guarded)
 		return;
 	b->links = open_links();
-	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = b->wake < 0 ? -errno : thread_start(&b->thread, "net-bridged",
-						  watch, b);
+	err = poll_thread_open(&b->thread);
 	if (err)
 		host_log(HOST_LOG_ERROR, "network %s: %s",
 			 b->fabric.network.name, strerror(-err));
+	else
+		poll_thread_start(&b->thread, "net-bridged", watch, b);
 }
 
 /* --- from outside a sandbox -------------------------------------------------------- */
@@ -142,7 +139,7 @@ int bridged_mend(const char *name)
 
 int bridged_guard(const char *name)
 {
-	struct bridged b = { .wake = -1, .use.fd = -1, .use.folder = -1 };
+	struct bridged b = { .thread.wake = -1, .use.fd = -1, .use.folder = -1 };
 	struct network network;
 	struct net_error error;
 
@@ -212,7 +209,7 @@ int bridged_join(struct bridged **out, const struct net_config *config,
 
 	if (!b)
 		return net_error_set(error, "out of memory");
-	b->use.fd = b->use.folder = b->links = b->wake = -1;
+	b->use.fd = b->use.folder = b->links = b->thread.wake = -1;
 	if (network_store_open(&b->store, error)) {
 		free(b);
 		return 1; /* nobody's records */
@@ -241,21 +238,16 @@ int bridged_join(struct bridged **out, const struct net_config *config,
 
 void bridged_leave(struct bridged *b)
 {
-	const uint64_t one = 1;
 	bool used;
 
 	if (!b)
 		return;
-	atomic_store(&b->ending, true);
-	if (b->wake >= 0 && write(b->wake, &one, sizeof(one)) < 0)
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
-	thread_join(&b->thread);
+	poll_thread_stop(&b->thread);
 	used = b->use.fd >= 0;
 	network_use_end(&b->use);
 	if (used)
 		mend(b);
-	if (b->wake >= 0)
-		close(b->wake);
+	poll_thread_close(&b->thread);
 	if (b->links >= 0)
 		close(b->links);
 	network_store_close(&b->store);

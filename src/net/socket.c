@@ -11,13 +11,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "host/linux/thread.h"
+#include "host/linux/poll_thread.h"
 #include "net/endpoint.h"
 #include "vm/host.h"
 
@@ -32,9 +31,8 @@ struct socket_net {
 	const struct net_config *config;
 	bool listens;
 	int listener; /* -1: none */
-	int wake;     /* eventfd */
-	struct thread thread;
-	_Atomic bool ending, has_room;
+	struct poll_thread thread;
+	_Atomic bool has_room;
 
 	pthread_mutex_t lock;
 	int peer; /* -1: none; closed by the thread alone */
@@ -52,14 +50,6 @@ struct socket_net {
 static struct socket_net *of_net(struct net *net)
 {
 	return (struct socket_net *)net;
-}
-
-static void wake(struct socket_net *s)
-{
-	const uint64_t one = 1;
-
-	if (write(s->wake, &one, sizeof(one)) != sizeof(one))
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
 }
 
 /* --- to the peer ------------------------------------------------------------- */
@@ -128,7 +118,7 @@ static bool send_frame(struct net *net, unsigned int queue,
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!over)
-		wake(s);
+		poll_thread_wake(&s->thread);
 	return over;
 }
 
@@ -141,7 +131,7 @@ static void flush(struct net *net, unsigned int queue)
 	all = drain(s);
 	pthread_mutex_unlock(&s->lock);
 	if (!all)
-		wake(s);
+		poll_thread_wake(&s->thread);
 }
 
 /* On the thread: true when the card waits, and there is much room now. */
@@ -300,22 +290,18 @@ static short wanted(struct socket_net *s)
 static void run(void *ctx)
 {
 	struct socket_net *s = ctx;
-	uint64_t wakes;
 
-	while (!atomic_load(&s->ending)) {
+	while (!atomic_load(&s->thread.ending)) {
 		const bool there = s->peer >= 0;
 		struct pollfd fd[2] = {
-			{ .fd = s->wake, .events = POLLIN },
+			{ .fd = s->thread.wake, .events = POLLIN },
 			{ .fd = there ? s->peer : s->listener,
 			  .events = there ? wanted(s) : POLLIN },
 		};
 
 		poll(fd, 2, there || s->listens ? -1 : RETRY_MS);
-		if (fd[0].revents &&
-		    read(s->wake, &wakes, sizeof(wakes)) < 0 &&
-		    errno != EAGAIN)
-			host_log(HOST_LOG_ERROR, "net: eventfd: %s",
-				 strerror(errno));
+		if (fd[0].revents)
+			poll_thread_clear(&s->thread);
 		if (there)
 			serve_peer(s, fd[1].revents);
 		else
@@ -330,7 +316,7 @@ static void room(struct net *net)
 	struct socket_net *s = of_net(net);
 
 	atomic_store(&s->has_room, true);
-	wake(s);
+	poll_thread_wake(&s->thread);
 }
 
 static void *map(size_t size)
@@ -344,30 +330,24 @@ static void *map(size_t size)
 static void start(struct net *net)
 {
 	struct socket_net *s = of_net(net);
-	int rc = 0;
 
-	if (s->thread.started)
-		return;
 	pthread_mutex_lock(&s->lock);
 	if (!s->ring)
 		s->ring = map(RING_SIZE);
 	pthread_mutex_unlock(&s->lock);
 	if (!s->input)
 		s->input = map(INPUT_SIZE);
-	rc = s->ring && s->input ? thread_start(&s->thread, "net-socket", run, s)
-				 : -ENOMEM;
-	if (rc)
-		host_log(HOST_LOG_ERROR, "net socket: %s", strerror(-rc));
+	if (s->ring && s->input)
+		poll_thread_start(&s->thread, "net-socket", run, s);
+	else
+		host_log(HOST_LOG_ERROR, "net socket: out of memory");
 }
 
 static void part(struct net *net)
 {
 	struct socket_net *s = of_net(net);
 
-	atomic_store(&s->ending, true);
-	wake(s);
-	thread_join(&s->thread);
-	atomic_store(&s->ending, false);
+	poll_thread_stop(&s->thread);
 	s->head = s->tail = 0;
 	s->begin = s->end = 0;
 	s->full = s->starved = false;
@@ -387,8 +367,7 @@ static void close_net(struct net *net)
 		munmap(s->ring, RING_SIZE);
 	if (s->input)
 		munmap(s->input, INPUT_SIZE);
-	if (s->wake >= 0)
-		close(s->wake);
+	poll_thread_close(&s->thread);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -422,6 +401,7 @@ static int open_net(struct net **out, const struct net_config *config,
 		    struct net_error *error)
 {
 	struct socket_net *s = calloc(1, sizeof(*s));
+	int err;
 
 	if (!s)
 		return net_error_set(error, "out of memory");
@@ -430,9 +410,9 @@ static int open_net(struct net **out, const struct net_config *config,
 	s->config = config;
 	s->listens = net_word(config, "listen");
 	s->listener = s->peer = -1;
-	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->wake < 0)
-		net_error_set(error, "eventfd: %s", strerror(errno));
+	err = poll_thread_open(&s->thread);
+	if (err)
+		net_error_set(error, "eventfd: %s", strerror(-err));
 	else if (!open_socket(s, error)) {
 		*out = &s->net;
 		return 0;

@@ -10,11 +10,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "host/linux/thread.h"
+#include "host/linux/poll_thread.h"
 #include "net/bridged.h"
 #include "vm/host.h"
 #include "vm/nic_header.h"
@@ -25,8 +24,7 @@
 struct tap_queue {
 	struct tap_net *tap;
 	unsigned int number;
-	struct thread thread;
-	int wake;	       /* eventfd */
+	struct poll_thread thread;
 	_Atomic bool asleep;   /* the thread is, or is about to be */
 	_Atomic bool has_room; /* the card has said so */
 	_Atomic bool full;     /* send() has said "later" */
@@ -44,7 +42,6 @@ struct tap_net {
 	struct net net;
 	struct tap_device device;
 	struct bridged *bridged; /* NULL: on no network of ours */
-	_Atomic bool ending;
 	bool up; /* the first thread's: what the card was told */
 	struct tap_queue queue[NIC_QUEUES_MAX];
 };
@@ -56,11 +53,8 @@ static struct tap_net *of_net(struct net *net)
 
 static void wake(struct tap_queue *q)
 {
-	const uint64_t one = 1;
-
-	if (atomic_exchange(&q->asleep, false) &&
-	    write(q->wake, &one, sizeof(one)) != sizeof(one))
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	if (atomic_exchange(&q->asleep, false))
+		poll_thread_wake(&q->thread);
 }
 
 /* --- from the card -------------------------------------------------------------- */
@@ -191,21 +185,19 @@ static void sleep_on(struct tap_queue *q, bool more)
 	const struct tap_device *d = &q->tap->device;
 	const bool full = atomic_load(&q->full);
 	struct pollfd fd[3] = {
-		{ .fd = q->wake, .events = POLLIN },
+		{ .fd = q->thread.wake, .events = POLLIN },
 		{ .fd = q->gone ? -1 : d->fd[q->number],
 		  .events = (short)((q->waiting ? 0 : POLLIN) |
 				    (full ? POLLOUT : 0)) },
 		{ .fd = q->number ? -1 : d->watch, .events = POLLIN },
 	};
-	uint64_t wakes;
 	int result = poll(fd, 3, more ? 0 : -1);
 
 	atomic_store(&q->asleep, false);
 	if (result <= 0)
 		return;
-	if (fd[0].revents && read(q->wake, &wakes, sizeof(wakes)) < 0 &&
-	    errno != EAGAIN)
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	if (fd[0].revents)
+		poll_thread_clear(&q->thread);
 	if (fd[2].revents)
 		look_at_link(q->tap);
 	if (fd[1].revents & POLLERR)
@@ -223,11 +215,11 @@ static void run(void *ctx)
 
 	if (!q->number)
 		look_at_link(t);
-	while (!atomic_load(&t->ending)) {
+	while (!atomic_load(&q->thread.ending)) {
 		bool more = !q->gone && take_frames(q), now;
 
 		atomic_store(&q->asleep, true);
-		now = more || atomic_load(&t->ending) ||
+		now = more || atomic_load(&q->thread.ending) ||
 		      (q->waiting && atomic_exchange(&q->has_room, false));
 		sleep_on(q, now);
 	}
@@ -248,15 +240,13 @@ static void room(struct net *net)
 static void start_queue(struct tap_net *t, unsigned int i)
 {
 	struct tap_queue *q = &t->queue[i];
-	int err = 0;
 
-	if (q->thread.started)
-		return;
 	if (!q->data)
 		q->data = malloc(NIC_FRAME_MAX);
-	err = q->data ? thread_start(&q->thread, "net-tap", run, q) : -ENOMEM;
-	if (err)
-		host_log(HOST_LOG_ERROR, "net tap: %s", strerror(-err));
+	if (q->data)
+		poll_thread_start(&q->thread, "net-tap", run, q);
+	else
+		host_log(HOST_LOG_ERROR, "net tap: out of memory");
 }
 
 static void start(struct net *net)
@@ -272,14 +262,10 @@ static void part(struct net *net)
 {
 	struct tap_net *t = of_net(net);
 
-	atomic_store(&t->ending, true);
 	for (unsigned int i = 0; i < t->device.queues; i++) {
-		atomic_store(&t->queue[i].asleep, true);
-		wake(&t->queue[i]);
-		thread_join(&t->queue[i].thread);
+		poll_thread_stop(&t->queue[i].thread);
 		t->queue[i].waiting = false;
 	}
-	atomic_store(&t->ending, false);
 }
 
 static void close_net(struct net *net)
@@ -287,8 +273,7 @@ static void close_net(struct net *net)
 	struct tap_net *t = of_net(net);
 
 	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++) {
-		if (t->queue[i].wake >= 0)
-			close(t->queue[i].wake);
+		poll_thread_close(&t->queue[i].thread);
 		free(t->queue[i].data);
 	}
 	tap_device_close(&t->device);
@@ -307,11 +292,10 @@ static const struct net_ops tap_ops = {
 static int make_queues(struct tap_net *t)
 {
 	for (unsigned int i = 0; i < t->device.queues; i++) {
-		struct tap_queue *q = &t->queue[i];
+		int err = poll_thread_open(&t->queue[i].thread);
 
-		q->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (q->wake < 0)
-			return -errno;
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -343,7 +327,7 @@ static int open_net(struct net **out, const struct net_config *config,
 	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++) {
 		t->queue[i].tap = t;
 		t->queue[i].number = i;
-		t->queue[i].wake = -1;
+		t->queue[i].thread.wake = -1;
 	}
 	if (open_device(t, config, error)) {
 		bridged_leave(t->bridged);

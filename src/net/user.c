@@ -14,12 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "host/linux/extension.h"
-#include "host/linux/thread.h"
+#include "host/linux/poll_thread.h"
 #include "net/address.h"
 #include "net/offload.h"
 #include "net/segment.h"
@@ -61,9 +60,7 @@ struct user_net {
 
 	const struct user_stack_ops *ops; /* NULL: not loaded yet */
 	struct user_stack *stack;	  /* the thread's, once it runs */
-	struct thread thread;
-	_Atomic bool ending;
-	int wake; /* eventfd */
+	struct poll_thread thread;
 	_Atomic bool asleep; /* the thread is, or is about to be */
 	_Atomic bool has_room; /* the card has said so */
 
@@ -91,11 +88,8 @@ static struct user_net *of_net(struct net *net)
 
 static void wake(struct user_net *u)
 {
-	const uint64_t one = 1;
-
-	if (atomic_exchange(&u->asleep, false) &&
-	    write(u->wake, &one, sizeof(one)) != sizeof(one))
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	if (atomic_exchange(&u->asleep, false))
+		poll_thread_wake(&u->thread);
 }
 
 /* --- the ring ---------------------------------------------------------------- */
@@ -477,15 +471,13 @@ static bool take_input(struct user_net *u)
 static void sleep_on(struct user_net *u, struct pollfd *fd, unsigned int count,
 		     int timeout, bool sockets)
 {
-	uint64_t wakes;
 	int result;
 
-	fd[0] = (struct pollfd){ .fd = u->wake, .events = POLLIN };
+	fd[0] = (struct pollfd){ .fd = u->thread.wake, .events = POLLIN };
 	result = poll(fd, count, timeout);
 	atomic_store(&u->asleep, false);
-	if (result > 0 && fd[0].revents &&
-	    read(u->wake, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
+	if (result > 0 && fd[0].revents)
+		poll_thread_clear(&u->thread);
 	if (sockets && (result >= 0 || errno == EINTR))
 		u->ops->serve(u->stack, result);
 }
@@ -512,7 +504,7 @@ static void work(struct user_net *u)
 		timeout = -1;
 	}
 	atomic_store(&u->asleep, true);
-	if (more || peek(u) || has_job(u) || atomic_load(&u->ending) ||
+	if (more || peek(u) || has_job(u) || atomic_load(&u->thread.ending) ||
 	    (!sockets && atomic_exchange(&u->has_room, false)))
 		timeout = 0;
 	sleep_on(u, fd, count, timeout, sockets);
@@ -530,7 +522,7 @@ static void run(void *ctx)
 		refuse_jobs(u, why);
 		return;
 	}
-	while (!atomic_load(&u->ending))
+	while (!atomic_load(&u->thread.ending))
 		work(u);
 }
 
@@ -555,26 +547,20 @@ static uint8_t *map_ring(void)
 static void start(struct net *net)
 {
 	struct user_net *u = of_net(net);
-	int rc;
 
-	if (u->thread.started)
-		return;
 	if (!u->ring)
 		u->ring = map_ring();
-	rc = u->ring ? thread_start(&u->thread, "net-user", run, u) : -ENOMEM;
-	if (rc)
-		host_log(HOST_LOG_ERROR, "net user: %s", strerror(-rc));
+	if (u->ring)
+		poll_thread_start(&u->thread, "net-user", run, u);
+	else
+		host_log(HOST_LOG_ERROR, "net user: out of memory");
 }
 
 static void part(struct net *net)
 {
 	struct user_net *u = of_net(net);
 
-	atomic_store(&u->ending, true);
-	atomic_store(&u->asleep, true);
-	wake(u);
-	thread_join(&u->thread);
-	atomic_store(&u->ending, false);
+	poll_thread_stop(&u->thread);
 	while (u->first)
 		forget_first(u);
 	u->head = u->tail = 0;
@@ -590,8 +576,7 @@ static void close_net(struct net *net)
 		u->ops->close(u->stack);
 	if (u->ring)
 		munmap(u->ring, RING_SIZE);
-	if (u->wake >= 0)
-		close(u->wake);
+	poll_thread_close(&u->thread);
 	while ((job = next_job(u)))
 		free(job);
 	pthread_cond_destroy(&u->job_done);
@@ -696,6 +681,7 @@ int user_net_open(struct net **out, const struct net_config *config,
 		  const struct user_plan *plan, struct net_error *error)
 {
 	struct user_net *u = calloc(1, sizeof(*u));
+	int err;
 
 	if (!u)
 		return net_error_set(error, "out of memory");
@@ -708,10 +694,10 @@ int user_net_open(struct net **out, const struct net_config *config,
 	u->config = config;
 	u->plan = *plan;
 	u->last = &u->first;
-	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (u->wake < 0)
-		net_error_set(error, "eventfd: %s", strerror(errno));
-	if (u->wake >= 0 && !publish_all(u, error)) {
+	err = poll_thread_open(&u->thread);
+	if (err)
+		net_error_set(error, "eventfd: %s", strerror(-err));
+	else if (!publish_all(u, error)) {
 		*out = &u->net;
 		return 0;
 	}

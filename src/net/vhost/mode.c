@@ -10,11 +10,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "host/linux/thread.h"
+#include "host/linux/poll_thread.h"
 #include "net/endpoint.h"
 #include "net/vhost/front.h"
 #include "vm/host.h"
@@ -31,9 +30,8 @@ struct vhost_net {
 	const struct net_config *config;
 	bool listens;
 	int listener; /* -1: none */
-	int wake;     /* eventfd, of this process alone */
-	struct thread thread;
-	_Atomic bool ending, has_room;
+	struct poll_thread thread;
+	_Atomic bool has_room;
 
 	pthread_rwlock_t lock; /* which connection it is */
 	struct vhost_front front;
@@ -51,14 +49,6 @@ struct vhost_net {
 static struct vhost_net *of_net(struct net *net)
 {
 	return (struct vhost_net *)net;
-}
-
-static void wake(struct vhost_net *v)
-{
-	const uint64_t one = 1;
-
-	if (write(v->wake, &one, sizeof(one)) != sizeof(one))
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
 }
 
 /* --- from the card ---------------------------------------------------------------- */
@@ -134,7 +124,7 @@ static void room(struct net *net)
 	struct vhost_net *v = of_net(net);
 
 	atomic_store(&v->has_room, true);
-	wake(v);
+	poll_thread_wake(&v->thread);
 }
 
 /* --- to the card, on the thread ------------------------------------------------------ */
@@ -218,8 +208,8 @@ static int agree(struct vhost_net *v, struct vhost_front *front, int fd)
 	const struct vhost_wish wish = {
 		.pairs = v->config->queues,
 		.mtu = v->config->mtu,
-		.wake = v->wake,
-		.ending = &v->ending,
+		.wake = v->thread.wake,
+		.ending = &v->thread.ending,
 		.patience = PATIENCE,
 	};
 
@@ -275,14 +265,6 @@ static void lose(struct vhost_net *v)
 
 #define POLLS (2 + 2 * NIC_QUEUES_MAX)
 
-static void drain(struct vhost_net *v)
-{
-	uint64_t wakes;
-
-	if (read(v->wake, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
-}
-
 /* What has come meanwhile. False: the back end is gone. */
 static bool hear(struct vhost_net *v, const struct pollfd fd[POLLS])
 {
@@ -302,7 +284,7 @@ static bool hear(struct vhost_net *v, const struct pollfd fd[POLLS])
 static void serve(struct vhost_net *v)
 {
 	struct pollfd fd[POLLS] = {
-		{ .fd = v->wake, .events = POLLIN },
+		{ .fd = v->thread.wake, .events = POLLIN },
 		{ .fd = v->front.fd, .events = POLLIN },
 	};
 	const unsigned int count = 2 + 2 * v->front.pairs;
@@ -321,12 +303,12 @@ static void serve(struct vhost_net *v)
 		lose(v);
 		return;
 	}
-	if (poll(fd, count, more || atomic_load(&v->ending) ? 0 : -1) < 0)
+	if (poll(fd, count, more || atomic_load(&v->thread.ending) ? 0 : -1) < 0)
 		return;
 	for (unsigned int i = 0; i < v->front.pairs; i++)
 		vhost_ring_ignore(&v->front.lane[i].receive);
 	if (fd[0].revents)
-		drain(v);
+		poll_thread_clear(&v->thread);
 	if (!hear(v, fd))
 		lose(v);
 }
@@ -334,14 +316,14 @@ static void serve(struct vhost_net *v)
 static void look(struct vhost_net *v)
 {
 	struct pollfd fd[] = {
-		{ .fd = v->wake, .events = POLLIN },
+		{ .fd = v->thread.wake, .events = POLLIN },
 		{ .fd = v->listener, .events = POLLIN },
 	};
 
 	poll(fd, 2, v->listens ? -1 : RETRY_MS);
 	if (fd[0].revents)
-		drain(v);
-	if (!atomic_load(&v->ending))
+		poll_thread_clear(&v->thread);
+	if (!atomic_load(&v->thread.ending))
 		find(v);
 }
 
@@ -349,7 +331,7 @@ static void run(void *ctx)
 {
 	struct vhost_net *v = ctx;
 
-	while (!atomic_load(&v->ending))
+	while (!atomic_load(&v->thread.ending))
 		if (v->front.fd >= 0)
 			serve(v);
 		else
@@ -361,23 +343,15 @@ static void run(void *ctx)
 static void start(struct net *net)
 {
 	struct vhost_net *v = of_net(net);
-	int err;
 
-	if (v->thread.started)
-		return;
-	err = thread_start(&v->thread, "net-vhost", run, v);
-	if (err)
-		host_log(HOST_LOG_ERROR, "net vhost-user: %s", strerror(-err));
+	poll_thread_start(&v->thread, "net-vhost", run, v);
 }
 
 static void part(struct net *net)
 {
 	struct vhost_net *v = of_net(net);
 
-	atomic_store(&v->ending, true);
-	wake(v);
-	thread_join(&v->thread);
-	atomic_store(&v->ending, false);
+	poll_thread_stop(&v->thread);
 	memset(v->full, 0, sizeof(v->full));
 	v->starved = false;
 }
@@ -391,8 +365,7 @@ static void close_net(struct net *net)
 		close(v->listener);
 		unlink(v->config->subject);
 	}
-	if (v->wake >= 0)
-		close(v->wake);
+	poll_thread_close(&v->thread);
 	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++)
 		pthread_mutex_destroy(&v->lane_lock[i]);
 	pthread_rwlock_destroy(&v->lock);
@@ -433,6 +406,7 @@ static int open_net(struct net **out, const struct net_config *config,
 		    struct net_error *error)
 {
 	struct vhost_net *v = calloc(1, sizeof(*v));
+	int err;
 
 	if (!v)
 		return net_error_set(error, "out of memory");
@@ -443,9 +417,9 @@ static int open_net(struct net **out, const struct net_config *config,
 	v->config = config;
 	v->listens = net_word(config, "listen");
 	v->listener = v->front.fd = -1;
-	v->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->wake < 0)
-		net_error_set(error, "eventfd: %s", strerror(errno));
+	err = poll_thread_open(&v->thread);
+	if (err)
+		net_error_set(error, "eventfd: %s", strerror(-err));
 	else if (!open_back_end(v, error)) {
 		*out = &v->net;
 		return 0;
