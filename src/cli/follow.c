@@ -4,12 +4,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "cli/bar.h"
 #include "cli/option.h"
 #include "vmm/machine.h"
 
-#define BAR_WIDTH 24
 
 static const char *text_of(const json_t *json, const char *name)
 {
@@ -29,17 +28,14 @@ static void draw(const json_t *job)
 	const json_t *progress = json_object_get(job, "progress");
 	json_int_t total = number_of(progress, "total");
 	json_int_t done = number_of(progress, "done");
-	char bar[BAR_WIDTH + 1];
+	char what[200];
 
 	if (total <= 0)
 		return;
 	done = done < 0 ? 0 : done > total ? total : done;
-	memset(bar, ' ', BAR_WIDTH);
-	memset(bar, '#', (size_t)(done * BAR_WIDTH / total));
-	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r%s: %s [%s] %lld of %lld\033[K", text_of(job, "name"),
-		text_of(progress, "step"), bar, (long long)done,
-		(long long)total);
+	snprintf(what, sizeof(what), "%s: %s", text_of(job, "name"),
+		 text_of(progress, "step"));
+	bar_draw(what, (uint64_t)done, (uint64_t)total, 0);
 }
 
 static void make_set(sigset_t *set)
@@ -87,7 +83,7 @@ static json_t *await(struct api_client *client, json_t *job,
 		     struct vmm_error *error)
 {
 	const json_int_t id = number_of(job, "id");
-	bool bar = isatty(STDERR_FILENO), shown = false, cancelled = false;
+	bool bar = bar_wanted(), shown = false, cancelled = false;
 
 	while (job && !strcmp(text_of(job, "state"), "active")) {
 		json_decref(job);
@@ -103,7 +99,7 @@ static json_t *await(struct api_client *client, json_t *job,
 		}
 	}
 	if (shown)
-		fprintf(stderr, "\r\033[K");
+		bar_clear();
 	return job;
 }
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 
+import pexpect
 import pytest
 
 import tiny
@@ -121,6 +122,49 @@ def test_values_behind_an_equals_sign(place):
 @pytest.mark.skipif(not shutil.which("fish"), reason="no fish")
 def test_values_behind_an_equals_sign_in_fish(place):
     assert in_fish(place, "run", "--engine=so") == ["--engine=soft"]
+
+
+PROMPT = "ready>"
+
+
+def at_a_prompt(place, name):
+    """The shell itself, at a terminal, with lodge's completion."""
+    rc = place.base / f"{name}.rc"
+    start = {"bash": ["bash", "--noprofile", "--rcfile", str(rc), "-i"],
+             "zsh": ["zsh", "-f", "-i"],
+             "fish": ["fish", "--no-config", "-i"]}[name]
+    rc.write_text("PS1=ready\\>; bind 'set enable-bracketed-paste off'; "
+                  "source <(lodge completion bash)\n")
+    first = {"bash": "", "fish": "function fish_prompt; echo -n ready\\>; end; "
+             "lodge completion fish | source",
+             "zsh": "autoload -U compinit; compinit -u -d $HOME/dump; "
+             "source <(lodge completion zsh); PS1=rea''dy\\>"}[name]
+    child = pexpect.spawn(start[0], start[1:], timeout=60, encoding="utf-8",
+                          cwd=place.base, dimensions=(24, 200), env={
+                              **place.env, "TERM": "xterm", "HOME":
+                              str(place.base), "PATH":
+                              f"{BUILD}:{os.environ['PATH']}"})
+    child.delaybeforesend = None
+    if first:
+        child.send(first + "\r")
+    child.expect_exact(PROMPT)
+    return child
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.skipif(
+    not shutil.which(name), reason=f"no {name}"))
+    for name in ("bash", "zsh", "fish")])
+def test_tab_in_the_shell_itself(place, name):
+    """What was completed is run, and so it is told by what it printed."""
+    child = at_a_prompt(place, name)
+    for typed, told in (("lodge net sho\tla\t--j\t", '"name": "lab"'),
+                        ("lodge stat\twe\t", "name       web"),
+                        ("lodge image inf\tti\t", "name       tiny"),
+                        ("lodge disk info disk\t", "1 MiB (1048576 bytes)")):
+        child.send(typed + "\r")
+        child.expect_exact(told)
+        child.expect_exact(PROMPT)
+    child.close(force=True)
 
 
 def words(place, *line):

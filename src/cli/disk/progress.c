@@ -11,16 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "cli/bar.h"
 #include "cli/disk/tool.h"
 #include "host/linux/thread.h"
 #include "vm/host.h"
 
 #define REDRAW_MS  100
-#define BAR_WIDTH  24
 #define WATCH_NS   1000000000u
 #define QUIET_NS   300000000u /* work this short shows no bar */
 
@@ -40,23 +39,11 @@ static void draw(struct progress *p, uint64_t now)
 {
 	uint64_t total = atomic_load(&p->job->total);
 	uint64_t done = atomic_load(&p->job->done);
-	char have[CLI_BYTES], all[CLI_BYTES], rate[CLI_BYTES];
-	char bar[BAR_WIDTH + 1];
-	double seconds = (double)(now - p->start) / 1e9;
-	unsigned int filled;
 
 	if (!total || now - p->start < QUIET_NS)
 		return;
-	if (done > total)
-		done = total;
-	filled = (unsigned int)(done * BAR_WIDTH / total);
-	memset(bar, ' ', BAR_WIDTH);
-	memset(bar, '#', filled);
-	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r%s [%s] %3u%%  %s of %s  %s/s\033[K", p->what, bar,
-		(unsigned int)(done * 100 / total), cli_bytes(have, done),
-		cli_bytes(all, total),
-		cli_bytes(rate, (uint64_t)((double)done / seconds)));
+	bar_draw(p->what, done < total ? done : total, total,
+		 (double)(now - p->start) / 1e9);
 	p->shown = true;
 }
 
@@ -88,7 +75,7 @@ static void follow(void *ctx)
 		}
 	}
 	if (p->shown)
-		fprintf(stderr, "\r\033[K");
+		bar_clear();
 }
 
 struct progress *progress_begin(struct disk_job *job, const char *what,
@@ -102,7 +89,7 @@ struct progress *progress_begin(struct disk_job *job, const char *what,
 	*p = (struct progress){ .job = job, .what = what, .watch = watch,
 				.ctx = ctx, .quit = { -1, -1 } };
 	p->start = p->watched = host_monotonic_ns();
-	p->bar = isatty(STDERR_FILENO);
+	p->bar = bar_wanted();
 	p->lines = getenv("LODGE_PROGRESS") ? atoi(getenv("LODGE_PROGRESS")) :
 					      -1;
 	sigemptyset(&set);
