@@ -97,7 +97,8 @@ void command_explain(const struct command *noun, const struct command *command)
 		print_verbs(command);
 	if (command->option_count) {
 		printf("\n");
-		option_print(command->options, command->option_count);
+		option_print(command->options, command->option_count,
+			     command->headings);
 	}
 	if (command->examples) {
 		printf("\nexamples:\n");

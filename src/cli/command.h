@@ -36,6 +36,7 @@ struct command {
 	const char *examples; /* the same, without indentation; NULL: none */
 	const struct option_spec *options;
 	size_t option_count;
+	const struct option_heading *headings; /* NULL: none */
 
 	/* Its words: how many, what is missing when there are fewer, with |
 	 * between; NULL: the usage tells. */

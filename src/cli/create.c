@@ -429,7 +429,7 @@ static const struct option_spec create_options[] = {
 	{ "carry-out", "FILE", NULL, false, take_carry_out },
 	{ "unset", "OPTION", "as if that had not been given; repeats", true,
 	  take_unset },
-	{ "kernel", "FILE", "as for lodge run, as all below to --usb", false,
+	{ "kernel", "FILE", "a kernel to boot; see lodge help run", false,
 	  take_kernel },
 	{ "initrd", "FILE", "the kernel's initial RAM disk", false,
 	  take_initrd },
@@ -505,6 +505,13 @@ static const struct option_spec create_options[] = {
 	  take_dry_run },
 	{ "name", "NAME", "another name, while it is stopped", false,
 	  take_name },
+};
+
+static const struct option_heading create_headings[] = {
+	{ "kernel", "The machine, as for lodge run" },
+	{ "cpu-shares", "Its part of this computer" },
+	{ "label", "How it is kept" },
+	{ NULL, NULL },
 };
 
 #define ALL_OPTIONS    OPTION_COUNT(create_options)
@@ -627,6 +634,7 @@ const struct command command_create = {
 	.examples = "lodge create web debian --memory 2G --publish 8080:80 --restart always\n"
 		    "lodge create dos --firmware bios --disk c.img,bus=ide",
 	.options = create_options + 2,
+	.headings = create_headings,
 	.option_count = CREATE_OPTIONS,
 	.words = "- image",
 	.words_min = 1,
@@ -644,6 +652,7 @@ const struct command command_edit = {
 	.examples = "lodge edit web --memory 4G --cpus 2\n"
 		    "lodge edit web --name www --unset publish",
 	.options = create_options + 1,
+	.headings = create_headings,
 	.option_count = EDIT_OPTIONS,
 	.words = "kept",
 	.words_min = 1,
@@ -662,6 +671,7 @@ const struct command command_clone = {
 		 "NAME --template), which is never started.",
 	.examples = "lodge clone web web2 --publish 8081:80",
 	.options = create_options,
+	.headings = create_headings,
 	.option_count = CLONE_OPTIONS,
 	.words = "kept -",
 	.words_min = 2,

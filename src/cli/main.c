@@ -141,7 +141,7 @@ static void print_usage(FILE *to)
 		if (group < sizeof(groups) / sizeof(groups[0]) &&
 		    groups[group].first == cli_commands[i])
 			fprintf(to, "\n%s:\n", groups[group++].title);
-		fprintf(to, "  %-11s %s\n", cli_commands[i]->name,
+		fprintf(to, "  %-12s %s\n", cli_commands[i]->name,
 			cli_commands[i]->summary);
 	}
 	fprintf(to, "\nlodge help COMMAND tells more about one; lodge run starts "

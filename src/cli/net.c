@@ -120,7 +120,7 @@ static int take_own(struct machine_net *net, char *name, char *value)
 			(struct net_word){ option->name, value };
 		return 0;
 	}
-	cli_error("run: --net %s: there is no option \"%s\"; see lodge(1)",
+	cli_error("run: --net %s: there is no option \"%s\"; see lodge-run(1)",
 		  mode->name, name);
 	return -1;
 }

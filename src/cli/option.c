@@ -289,13 +289,26 @@ void cli_fill(const char *text, size_t used, size_t indent)
 	printf("\n");
 }
 
-void option_print(const struct option_spec *options, size_t count)
+static void print_heading(const struct option_heading *heading,
+			  const char *option, bool first)
 {
+	for (; heading && heading->title; heading++)
+		if (!strcmp(heading->option, option))
+			printf("%s%s:\n", first ? "" : "\n", heading->title);
+}
+
+void option_print(const struct option_spec *options, size_t count,
+		  const struct option_heading *headings)
+{
+	bool first = true;
+
 	for (size_t i = 0; i < count; i++) {
 		int used;
 
 		if (!options[i].help)
 			continue;
+		print_heading(headings, options[i].name, first);
+		first = false;
 		used = printf("  --%s%s%s", options[i].name,
 			      options[i].value ? " " : "",
 			      options[i].value ? options[i].value : "");

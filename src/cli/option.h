@@ -43,8 +43,15 @@ enum option_outcome option_parse_words(const char *command,
 				       size_t count, int argc, char **argv,
 				       void *config, int *words);
 
-/* The options with their help, a line or more each, to stdout. */
-void option_print(const struct option_spec *options, size_t count);
+/* A title in front of an option in the help; NULL, NULL: the end. */
+struct option_heading {
+	const char *option, *title;
+};
+
+/* The options with their help, a line or more each, to stdout; `headings` may
+ * be NULL. */
+void option_print(const struct option_spec *options, size_t count,
+		  const struct option_heading *headings);
 
 /*
  * Words of a help behind the `used` columns of a line, from column `indent`

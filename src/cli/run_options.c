@@ -492,20 +492,6 @@ static const struct option_spec run_options[] = {
 	  false, take_append },
 	{ "module", "FILE[ ARGUMENTS]",
 	  "a multiboot module after the initrd; repeats", true, take_module },
-	{ "disk", "PATH[,OPTION...]",
-	  "an image as a virtio disk; repeats. Options:\n"
-	  "format=FORMAT, bus=virtio, bus=ahci (a SATA disk),\n"
-	  "bus=nvme, bus=ide, cache=writeback, cache=none,\n"
-	  "cache=writethrough, cache=unsafe, iops=N, bps=SIZE,\n"
-	  "burst=TIME, readonly, copy-on-read, serial=TEXT,\n"
-	  "secret=FILE, folder=PATH, queues=N", true, take_disk },
-	{ "cdrom", "ISO[,bus=ide]",
-	  "an image as a CD in a SATA or IDE drive, or none for\n"
-	  "an empty drive (see lodge insert); twice at most", true,
-	  take_cdrom },
-	{ "floppy", "IMG[,readonly]",
-	  "an image in a floppy drive, or none; twice at most", true,
-	  take_floppy },
 	{ "firmware", "none|bios|uefi|PATH",
 	  "bios, uefi or the PATH of an image: boot as a real\n"
 	  "machine does; none loads a kernel (none)",
@@ -515,24 +501,19 @@ static const struct option_spec run_options[] = {
 	  take_uefi_vars },
 	{ "boot-menu", NULL, "let firmware offer its boot menu", false,
 	  take_boot_menu },
-	{ "ephemeral", NULL, "forget the image's machine at its end", false,
-	  take_ephemeral },
-	{ "cloud-init", "FILE",
-	  "user-data for the first boot of the image's machine", false,
-	  take_cloud_init },
+	{ "disk-size", "SIZE", "of its disk, the image's or larger", false,
+	  take_disk_size },
 	{ "user", "NAME",
 	  "the account that its first boot makes (lodge; with\n"
 	  "--cloud-init none)", false, take_user },
 	{ "ssh-key", "FILE",
 	  "public key that may log in (~/.ssh/id_*.pub); repeats", true,
 	  take_ssh_key },
-	{ "disk-bps", "SIZE",
-	  "bytes a second, for each disk without bps and iops", false,
-	  take_disk_bps },
-	{ "disk-iops", "N", "requests a second, likewise", false,
-	  take_disk_iops },
-	{ "disk-size", "SIZE", "of its disk, the image's or larger", false,
-	  take_disk_size },
+	{ "cloud-init", "FILE",
+	  "user-data for the first boot of the image's machine", false,
+	  take_cloud_init },
+	{ "ephemeral", NULL, "forget the image's machine at its end", false,
+	  take_ephemeral },
 	{ "cpus", "N", "processors, 1 to 64 (1)", false, take_cpus },
 	{ "memory", "SIZE", "such as 256M or 2G (512M, images 1G)", false, take_memory },
 	{ "engine", "auto|kvm|soft", "auto, kvm or soft (auto); see lodge host", false,
@@ -540,18 +521,25 @@ static const struct option_spec run_options[] = {
 	{ "soft-cache", "SIZE",
 	  "most memory for code that the software processor\n"
 	  "keeps (64M for each processor)", false, take_soft_cache },
-	{ "api-sock", "PATH",
-	  "clients of the Firecracker API describe and drive the\n"
-	  "machine; see lodge help firecracker", false, take_api_sock },
-	{ "detach", NULL,
-	  "in the background, kept by lodged; print its name. Takes\n"
-	  "the options of lodge create as well", false, take_detach },
-	{ "rm", NULL,
-	  "keep nothing of it when it has ended: as --ephemeral,\n"
-	  "and with --detach as lodge rm", false, take_rm },
-	{ "name", "NAME",
-	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
-	  take_name },
+	{ "disk", "PATH[,OPTION...]",
+	  "an image as a virtio disk; repeats. Options:\n"
+	  "format=FORMAT, bus=virtio, bus=ahci (a SATA disk),\n"
+	  "bus=nvme, bus=ide, cache=writeback, cache=none,\n"
+	  "cache=writethrough, cache=unsafe, iops=N, bps=SIZE,\n"
+	  "burst=TIME, readonly, copy-on-read, serial=TEXT,\n"
+	  "secret=FILE, folder=PATH, queues=N", true, take_disk },
+	{ "disk-bps", "SIZE",
+	  "bytes a second, for each disk without bps and iops", false,
+	  take_disk_bps },
+	{ "disk-iops", "N", "requests a second, likewise", false,
+	  take_disk_iops },
+	{ "cdrom", "ISO[,bus=ide]",
+	  "an image as a CD in a SATA or IDE drive, or none for\n"
+	  "an empty drive (see lodge insert); twice at most", true,
+	  take_cdrom },
+	{ "floppy", "IMG[,readonly]",
+	  "an image in a floppy drive, or none; twice at most", true,
+	  take_floppy },
 	{ "display", "WHICH",
 	  "std: a VGA adapter; vnc=[ADDRESS:]PORT or\n"
 	  "vnc=unix:PATH[,password-file=PATH]: and viewers of\n"
@@ -560,19 +548,11 @@ static const struct option_spec run_options[] = {
 	{ "usb", NULL,
 	  "a USB controller with keyboard and tablet (so with\n"
 	  "--display vnc)", false, take_usb },
+	{ "no-usb", NULL, "none of it, with VNC either", false, take_no_usb },
 	{ "watchdog", "ACTION",
 	  "a watchdog (i6300esb), and what is done when the guest\n"
 	  "does not come to it: reset, poweroff, pause or none", false,
 	  take_watchdog },
-	{ "no-usb", NULL, "none of it", false, take_no_usb },
-	{ "serial", "WHERE",
-	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
-	  "(a socket that it listens at) or none (stdio)", false, take_serial },
-	{ "console", "NAME=WHERE",
-	  "a port of the virtio console, WHERE as for --serial;\n"
-	  "the first is the guest's hvc0; repeats", true, take_console },
-	{ "vsock", "CID[,path=PATH]",
-	  "sockets between guest and host (see lodge(1))", false, take_vsock },
 	{ "net", "MODE[,OPTION...]",
 	  "a network card; repeats. user: behind this computer\n"
 	  "(user[,restrict][,net=CIDR][,net6=CIDR]), tap (made, or\n"
@@ -589,14 +569,37 @@ static const struct option_spec run_options[] = {
 	  take_publish },
 	{ "share", "FOLDER:GUESTFOLDER[,readonly]",
 	  "a folder of this computer in the guest, mounted by\n"
-	  "its agent (or by hand: see lodge(1)); repeats", true, take_share },
+	  "its agent (or by hand: see lodge-run(1)); repeats", true, take_share },
+	{ "serial", "WHERE",
+	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
+	  "(a socket that it listens at) or none (stdio)", false, take_serial },
+	{ "console", "NAME=WHERE",
+	  "a port of the virtio console, WHERE as for --serial;\n"
+	  "the first is the guest's hvc0; repeats", true, take_console },
+	{ "vsock", "CID[,path=PATH]",
+	  "sockets between guest and host (see lodge-run(1))", false, take_vsock },
 	{ "no-agent", NULL,
 	  "no sockets for the guest's agent, so no lodge exec\n"
 	  "and lodge cp", false, take_no_agent },
+	{ "name", "NAME",
+	  "the machine's name (lodge; when it runs, lodge-2 ...)", false,
+	  take_name },
+	{ "detach", NULL,
+	  "in the background, kept by lodged; print its name. Takes\n"
+	  "the options of lodge create as well", false, take_detach },
+	{ "rm", NULL,
+	  "keep nothing of it when it has ended: as --ephemeral,\n"
+	  "and with --detach as lodge rm", false, take_rm },
 	{ "no-reboot", NULL, "end when the guest resets", false,
 	  take_no_reboot },
+	{ "sandbox", "on|off",
+	  "keep the machine's process from everything that is\n"
+	  "not its own (on)", false,
+	  take_sandbox },
 	{ "report", "FILE", "write what happened as one JSON object", false,
 	  take_report },
+	{ "log-level", "error|warn|info|debug", "error, warn, info or debug (warn)", false,
+	  take_log_level },
 	{ "profile", "FILE",
 	  "write where the software processor's time went;\n"
 	  "as JSON when the name ends in .json",
@@ -612,20 +615,27 @@ static const struct option_spec run_options[] = {
 	  "ADDRESS:PORT or unix:PATH", false, take_gdb },
 	{ "gdb-wait", NULL, "run nothing before the debugger says so", false,
 	  take_gdb_wait },
+	{ "testdev", NULL, "add the device of CPU test kernels", false,
+	  take_testdev },
+	{ "api-sock", "PATH",
+	  "clients of the Firecracker API describe and drive the\n"
+	  "machine; see lodge help firecracker", false, take_api_sock },
 	{ "identity", "TEXT", "lodge status tells it, for who started it",
 	  false, take_identity },
 	{ "lease", "FD", "keep a descriptor, a lock perhaps, to the end",
 	  false, take_lease },
 	{ "moves", "FILE", "write where lodge mirror takes disks, for who\n"
 	  "started it", false, take_moves },
-	{ "sandbox", "on|off",
-	  "keep the machine's process from everything that is\n"
-	  "not its own (on)", false,
-	  take_sandbox },
-	{ "testdev", NULL, "add the device of CPU test kernels", false,
-	  take_testdev },
-	{ "log-level", "error|warn|info|debug", "error, warn, info or debug (warn)", false,
-	  take_log_level },
+};
+
+static const struct option_heading run_headings[] = {
+	{ "kernel", "What it boots" },
+	{ "disk-size", "A machine of an image" },
+	{ "cpus", "Its hardware" },
+	{ "net", "What it is joined to" },
+	{ "name", "How it runs" },
+	{ "profile", "For developers, and programs that start machines" },
+	{ NULL, NULL },
 };
 
 /* --- the command ----------------------------------------------------------- */
@@ -653,6 +663,7 @@ const struct command command_run = {
 		    "lodge run --firmware uefi --cdrom debian.iso --disk disk.qcow2",
 	.options = run_options,
 	.option_count = OPTION_COUNT(run_options),
+	.headings = run_headings,
 	.words = "image",
 	.words_max = 1,
 	.missing = "",
