@@ -12,12 +12,14 @@ import pytest
 
 import tiny
 from conftest import BUILD, LODGE, SOURCE, machine_of, run
-from test_attach import lodge, refused, runtime  # noqa: F401
+from test_attach import lodge, refused
 from test_control import Client
 from test_disk import small_folder, waits_for_room  # noqa: F401
 from test_drivers import guest  # noqa: F401
 from test_floppy import KIB
 from test_linux import boot
+
+pytestmark = pytest.mark.usefixtures("runtime")
 
 BUSES = ["ahci", "ide"]
 EXTRA = ("isofs", "floppy")
@@ -311,7 +313,7 @@ def test_no_drive(idle, isos):
     assert drives() == []
 
 
-def test_the_protocol(idle, isos, runtime):  # noqa: F811
+def test_the_protocol(idle, isos, runtime):
     idle("--cdrom", "none")
     client = Client(runtime / "vm.sock")
     assert client.line()["hello"] == "lodge"
