@@ -375,7 +375,8 @@ void api_wait_job(struct api_call *call, struct job *job)
 	if (job->state == JOB_ACTIVE && seconds)
 		wait_for(call, seconds);
 	else
-		api_answer(call, 200, job_json(job));
+		api_answer(call, job->state == JOB_ACTIVE ? 202 : 200,
+			   job_json(job));
 }
 
 void api_wait_event(struct api_call *call, int64_t since, long seconds)

@@ -431,6 +431,18 @@ static void get_events(struct api_call *call)
 		api_answer_events(call);
 }
 
+/* The transport takes those that come with an upgrade (http_socket.c). */
+static void no_socket(struct api_call *call)
+{
+	struct problem problem;
+
+	if (find(call, &problem))
+		problem_set(&problem, 400, "no-websocket", "%.200s is a "
+			    "WebSocket (RFC 6455): ask for it with Upgrade: "
+			    "websocket", call->path);
+	api_refuse(call, &problem);
+}
+
 const struct api_route api_vm_routes[] = {
 	{ "GET", "/v1/vms", ROLE_NONE, list_vms },
 	{ "POST", "/v1/vms", ROLE_ADMIN, create_vm },
@@ -444,6 +456,10 @@ const struct api_route api_vm_routes[] = {
 	{ "POST", "/v1/vms/{vm}/reset", ROLE_OPERATOR, reset_vm },
 	{ "POST", "/v1/vms/{vm}/pause", ROLE_OPERATOR, pause_vm },
 	{ "POST", "/v1/vms/{vm}/resume", ROLE_OPERATOR, resume_vm },
+	{ "GET", "/v1/vms/{vm}/console", ROLE_OPERATOR, no_socket },
+	{ "GET", "/v1/vms/{vm}/vnc", ROLE_OPERATOR, no_socket },
 	{ "GET", "/v1/events", ROLE_NONE, get_events },
+	/* The transport's (http_stream.c): for other methods. */
+	{ "GET", "/v1/events/stream", ROLE_NONE, get_events },
 	{ 0 },
 };

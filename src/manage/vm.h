@@ -101,6 +101,9 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *kind,
  */
 int vm_run(struct vm *vm, const char *kind, struct problem *problem);
 
+/* What `status`, `watch`, `pause` or `resume` say of the guest. */
+void vm_take_state(struct vm *vm, const json_t *status);
+
 /* Begins to reach a process that is there. */
 void vm_reach(struct vm *vm);
 

@@ -178,8 +178,7 @@ static void lost_link(void *ctx)
 
 static void ask_change(struct vm *vm);
 
-/* What `status` or `watch` say of the guest. */
-static void take_state(struct vm *vm, const json_t *status)
+void vm_take_state(struct vm *vm, const json_t *status)
 {
 	bool paused = !strcmp(text_of(status, "state"), "paused");
 	enum vm_state state = paused ? VM_PAUSED : VM_RUNNING;
@@ -204,7 +203,7 @@ static void state_changed(void *ctx, const json_t *result, const char *wrong)
 		lost_link(vm);
 		return;
 	}
-	take_state(vm, result);
+	vm_take_state(vm, result);
 	ask_change(vm);
 }
 
@@ -227,7 +226,7 @@ static void told_status(void *ctx, const json_t *result, const char *wrong)
 		return;
 	}
 	vm->checked = true;
-	take_state(vm, result);
+	vm_take_state(vm, result);
 	ask_change(vm);
 }
 

@@ -80,6 +80,9 @@ static void call_answered(void *ctx, const json_t *result, const char *wrong)
 		fail_call(call, wrong);
 		return;
 	}
+	/* Before the answer: the next verb is judged by it. */
+	if (job->verb == VERB_PAUSE || job->verb == VERB_RESUME)
+		vm_take_state(vm, result);
 	end_call(call);
 	/* A stop is done when the machine has ended. */
 	if (job->verb != VERB_STOP)

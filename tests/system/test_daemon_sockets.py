@@ -158,8 +158,9 @@ def test_who_may(lodged, machine):
     assert refusal(lodged, "/v1/vms/none/console") == 404
     assert refusal(lodged, console,
                    header={"Origin": "https://evil.example"}) == 403
-    # Without the upgrade it is no resource.
-    assert lodged.ask("GET", console, check=False).status == 404
+    # Without the upgrade there is nothing to see.
+    plain = lodged.ask("GET", console)
+    assert plain.status == 400 and plain["code"] == "no-websocket"
 
 
 def test_clients_that_are_wrong(lodged, machine):
