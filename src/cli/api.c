@@ -131,7 +131,7 @@ static int wait_for_other(void)
 
 static int start_daemon(struct vmm_error *error)
 {
-	char program[PATH_MAX], line[400];
+	char program[PATH_MAX], line[600];
 	int ready[2], fd;
 	pid_t pid;
 
@@ -150,6 +150,10 @@ static int start_daemon(struct vmm_error *error)
 		read_ready(ready[0], line, sizeof(line));
 	close(ready[0]);
 	/* One that refused is about to end, and nobody to connect to. */
+	if (!strncmp(line, "ok ", 3)) {
+		fprintf(stderr, "lodge: %s\n", line + 3);
+		line[2] = '\0';
+	}
 	if (pid > 0 && *line && strcmp(line, "ok"))
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;

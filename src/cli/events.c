@@ -19,6 +19,7 @@ struct events {
 	bool json, wide, follow;
 	bool told; /* some */
 	const char *vm; /* NULL: all */
+	char id[40];	/* that it has now; " ": there is none */
 };
 
 static int take_json(void *config, const char *value)
@@ -83,7 +84,9 @@ static void print_events(struct events *events, const json_t *list)
 	size_t i;
 
 	json_array_foreach(list, i, event) {
-		if (events->vm && strcmp(text_of(event, "name"), events->vm))
+		/* Also by names that it had. */
+		if (events->vm && strcmp(text_of(event, "name"), events->vm) &&
+		    strcmp(text_of(event, "vm"), events->id))
 			continue;
 		any = true;
 		if (events->json) {
@@ -129,6 +132,15 @@ static int tell(struct api_client *client, struct events *events)
 	}
 }
 
+static void find_id(struct api_client *client, struct events *events)
+{
+	json_t *vm = events->vm ? managed_find(client, events->vm) : NULL;
+
+	snprintf(events->id, sizeof(events->id), "%s",
+		 vm ? text_of(vm, "id") : " ");
+	json_decref(vm);
+}
+
 static int run(const struct command_context *context, int argc, char **argv)
 {
 	struct events events = { 0 };
@@ -141,8 +153,10 @@ static int run(const struct command_context *context, int argc, char **argv)
 		return status;
 	events.vm = words ? argv[0] : NULL;
 	status = managed_open(&client, "events", API_START);
-	if (status == MACHINE_OK)
+	if (status == MACHINE_OK) {
+		find_id(&client, &events);
 		status = tell(&client, &events);
+	}
 	api_close(&client);
 	return status;
 }

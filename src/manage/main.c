@@ -304,7 +304,9 @@ static int serve(struct daemon *daemon)
 	if (daemon->private)
 		timer_set(&daemon->manager.timers, &daemon->idle, IDLE_MS);
 	if (daemon->ready >= 0) {
-		dprintf(daemon->ready, "ok\n");
+		dprintf(daemon->ready, *daemon->manager.note ? "ok %s\n" :
+							      "ok%s\n",
+			daemon->manager.note);
 		close(daemon->ready);
 		daemon->ready = -1;
 	}

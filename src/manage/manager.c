@@ -256,14 +256,10 @@ static void load_row(void *ctx, const struct registry_vm *row)
 			 row->name);
 }
 
-/* A machine that the registry does not know, out of its copy. False: none. */
-static bool import(struct manager *manager, const char *id)
+/* Its copy, which is not newer than what the registry had once. */
+static json_t *read_copy(struct manager *manager, const char *id)
 {
-	struct registry_vm row = { .generation = 1 };
-	struct problem problem;
-	json_t *copy = NULL, *config;
-	struct vm *vm = NULL;
-	const char *name, *base;
+	json_t *copy = NULL;
 	int folder = openat(manager->vms_folder, id,
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -271,51 +267,106 @@ static bool import(struct manager *manager, const char *id)
 		copy = json_file_read(folder, "vm.json");
 	if (folder >= 0)
 		close(folder);
-	name = json_string_value(json_object_get(copy, "name"));
-	base = json_string_value(json_object_get(copy, "clone_of"));
-	config = json_object_get(copy, "config");
-	snprintf(row.id, sizeof(row.id), "%s", id);
-	snprintf(row.base, sizeof(row.base), "%s",
-		 base ? base : "");
-	row.created = json_integer_value(json_object_get(copy, "created"));
-	if (name && runtime_name_valid(name) && !find_name(manager, name) &&
-	    !spec_check(config, &problem)) {
-		snprintf(row.name, sizeof(row.name), "%s", name);
-		snprintf(row.state, sizeof(row.state), "stopped");
-		vm = vm_new(manager, &row, config);
-	}
-	json_decref(copy);
-	if (!vm || add(manager, vm))
+	return copy;
+}
+
+/* `name`, or one like it that no other machine has. */
+static void choose_name(struct manager *manager, struct registry_vm *row,
+			const char *name)
+{
+	snprintf(row->name, sizeof(row->name), "%s", name);
+	for (int i = 2; find_name(manager, row->name); i++)
+		snprintf(row->name, sizeof(row->name), "%.50s-%d", name, i);
+}
+
+/* What it says; false: nothing that can be. */
+static bool take_copy(struct manager *manager, const json_t *copy,
+		      struct registry_vm *row)
+{
+	const char *name = json_string_value(json_object_get(copy, "name"));
+	const char *base = json_string_value(json_object_get(copy,
+							     "clone_of"));
+	struct problem problem;
+
+	if (!name || !runtime_name_valid(name) ||
+	    spec_check(json_object_get(copy, "config"), &problem))
 		return false;
-	manager_renamed(manager);
-	if (manager_store(manager, vm, "recovered", NULL, NULL, &problem))
-		host_log(HOST_LOG_ERROR, "machine %s: %s", name, problem.text);
+	if (strcmp(row->name, name))
+		choose_name(manager, row, name);
+	snprintf(row->base, sizeof(row->base), "%s", base ? base : "");
+	row->created = json_integer_value(json_object_get(copy, "created"));
+	row->generation = json_integer_value(json_object_get(copy,
+							     "generation"));
 	return true;
 }
 
-/* Whether a machine's process lives there. */
-static bool lives(struct manager *manager, const char *id)
+static void store_recovered(struct manager *manager, struct vm *vm)
 {
-	struct process process = { .pidfd = -1 };
 	struct problem problem;
-	int folder = openat(manager->vms_folder, id,
-			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = folder < 0 ? 1 : process_find(&process, folder, &problem);
 
-	process_close(&process);
-	if (folder >= 0)
-		close(folder);
-	return rc == 0 || rc == 2;
+	manager_renamed(manager);
+	if (manager_store(manager, vm, "recovered", NULL, NULL, &problem))
+		host_log(HOST_LOG_ERROR, "machine %s: %s", vm->row.name,
+			 problem.text);
+}
+
+static bool has_file(struct manager *manager, const char *id, const char *name)
+{
+	char path[REGISTRY_ID_MAX + 24];
+
+	snprintf(path, sizeof(path), "%s/%s", id, name);
+	return !faccessat(manager->vms_folder, path, F_OK, 0);
+}
+
+/* A machine that the registry does not know, out of its copy. */
+static void import(struct manager *manager, const char *id)
+{
+	json_t *copy = read_copy(manager, id);
+	struct registry_vm row = { 0 };
+	struct vm *vm = NULL;
+
+	snprintf(row.id, sizeof(row.id), "%s", id);
+	snprintf(row.state, sizeof(row.state), "%s",
+		 lifecycle_state_name(has_file(manager, id, VM_CLONE_PLAN) ?
+					      VM_CLONING : VM_STOPPED));
+	if (take_copy(manager, copy, &row))
+		vm = vm_new(manager, &row, json_object_get(copy, "config"));
+	json_decref(copy);
+	if (vm && !add(manager, vm))
+		store_recovered(manager, vm);
+	else
+		host_log(HOST_LOG_ERROR, "vms/%s: belongs to no machine, and "
+			 "its vm.json is none of this version; it stays", id);
+}
+
+/* One of which the registry has lost the newest: what was damaged is its log. */
+static void renew(struct manager *manager, struct vm *vm)
+{
+	json_t *copy = read_copy(manager, vm->row.id);
+	json_int_t generation =
+		json_integer_value(json_object_get(copy, "generation"));
+	struct registry_vm row = vm->row;
+
+	if (generation > vm->row.generation &&
+	    take_copy(manager, copy, &row)) {
+		vm->row = row;
+		json_decref(vm->config);
+		vm->config = json_deep_copy(json_object_get(copy, "config"));
+		store_recovered(manager, vm);
+	}
+	json_decref(copy);
 }
 
 /*
- * Folders that belong to no machine. Those of a registry that was lost, and
- * any with a process that lives, become machines again; others go.
+ * Folders of machines that the registry does not know become machines again,
+ * as one that was deleted has no copy left: the registry was lost, or the end
+ * of its log. What else belongs to no machine goes.
  */
-static void look_at_folders(struct manager *manager, bool fresh)
+static void look_at_folders(struct manager *manager)
 {
 	struct dirent **entry;
 	uint64_t bytes = 0;
+	struct vm *vm;
 	int count;
 
 	/* What was being removed. */
@@ -324,11 +375,13 @@ static void look_at_folders(struct manager *manager, bool fresh)
 	for (int i = 0; i < count; i++) {
 		const char *id = entry[i]->d_name;
 
-		if (id[0] == '.' || find_id(manager, id) ||
-		    strlen(id) > REGISTRY_ID_MAX ||
-		    ((fresh || lives(manager, id)) && import(manager, id)))
-			;
-		else
+		vm = find_id(manager, id);
+		if (vm)
+			renew(manager, vm);
+		else if (id[0] != '.' && strlen(id) <= REGISTRY_ID_MAX &&
+			 has_file(manager, id, "vm.json"))
+			import(manager, id);
+		else if (id[0] != '.')
 			folder_remove(manager->vms_folder, id);
 		free(entry[i]);
 	}
@@ -402,7 +455,7 @@ static bool new_boot(struct manager *manager)
 	return true;
 }
 
-static void take_up_all(struct manager *manager, bool fresh, const char *kept)
+static void take_up_all(struct manager *manager, const char *kept)
 {
 	const struct registry_event lost = {
 		.kind = "registry-replaced", .detail = kept,
@@ -410,12 +463,15 @@ static void take_up_all(struct manager *manager, bool fresh, const char *kept)
 	struct problem problem;
 
 	if (*kept) {
+		snprintf(manager->note, sizeof(manager->note), "the registry "
+			 "was damaged; it is kept as %.300s, and a new one is "
+			 "filled from the machines' folders", kept);
 		host_log(HOST_LOG_ERROR, "the registry was damaged; it is kept "
 			 "as %s, and a new one is filled from the machines' "
 			 "folders", kept);
 		registry_add_event(manager->registry, &lost, &problem);
 	}
-	look_at_folders(manager, fresh);
+	look_at_folders(manager);
 	/* One that was being deleted leaves the list. */
 	for (size_t i = manager->count; i-- > 0;)
 		vm_take_up(manager->vm[i]);
@@ -486,7 +542,7 @@ int manager_open(struct manager *manager, struct loop *loop,
 		return -1;
 	}
 	manager->moves = moves_watch_open(manager);
-	take_up_all(manager, fresh, kept);
+	take_up_all(manager, kept);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ struct manager {
 	struct jobs jobs;
 	struct limiter *limiter;
 	struct moves_watch *moves; /* NULL: none */
+	char note[PROBLEM_TEXT_MAX]; /* what to tell of its opening; "" */
 	int vms_folder; /* open */
 	int lock;	/* of FOLDER, for this process alone */
 	char folder[PATH_MAX - 80];

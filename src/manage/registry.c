@@ -6,11 +6,13 @@
 #include "manage/registry.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -125,7 +127,14 @@ static int set_up(sqlite3 *db)
 /* 0; 1: damaged; -1 with `problem`. */
 static int open_file(const char *path, sqlite3 **db, struct problem *problem)
 {
-	int err = sqlite3_open_v2(path, db,
+	/* SQLite would let others read it; its log has the same mode. */
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), err;
+
+	if (fd >= 0) {
+		fchmod(fd, 0600);
+		close(fd);
+	}
+	err = sqlite3_open_v2(path, db,
 				  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
 					  SQLITE_OPEN_NOMUTEX,
 				  NULL);
@@ -137,8 +146,10 @@ static int open_file(const char *path, sqlite3 **db, struct problem *problem)
 		return 1;
 	if (!err)
 		return 0;
-	return problem_set(problem, 500, "registry", "registry %s: %s", path,
-			   sqlite3_errmsg(*db));
+	return problem_set(problem, 500, "registry", "registry %s: %s; let "
+			   "lodged's user read and write it, or move it away: "
+			   "a new one is filled from the machines' folders",
+			   path, sqlite3_errmsg(*db));
 }
 
 /* The damaged one and its log, out of the way; 0 or -1 with `problem`. */
@@ -193,6 +204,28 @@ static int prepare(struct registry *registry, struct problem *problem)
 	return 0;
 }
 
+static void close_file(struct registry *registry)
+{
+	for (unsigned int i = 0; i < QUERIES; i++) {
+		sqlite3_finalize(registry->query[i]);
+		registry->query[i] = NULL;
+	}
+	sqlite3_close(registry->db);
+	registry->db = NULL;
+}
+
+/* As open_file(); one that has not what its version has is damaged as well. */
+static int open_whole(struct registry *registry, struct problem *problem)
+{
+	int rc = open_file(registry->path, &registry->db, problem);
+
+	if (!rc && schema_upgrade(registry->db, registry->path, problem))
+		rc = -1;
+	if (!rc && prepare(registry, problem))
+		rc = 1;
+	return rc;
+}
+
 /* Of SQLite: a transaction is in the log, which has so many frames. */
 static int committed(void *ctx, sqlite3 *db, const char *name, int frames)
 {
@@ -215,17 +248,15 @@ int registry_open(struct registry **out, const char *folder, bool *fresh,
 	snprintf(registry->path, sizeof(registry->path), "%s/registry.db",
 		 folder);
 	*fresh = access(registry->path, F_OK) != 0;
-	rc = open_file(registry->path, &registry->db, problem);
+	rc = open_whole(registry, problem);
 	if (rc == 1) {
-		sqlite3_close(registry->db);
-		registry->db = NULL;
+		close_file(registry);
 		*fresh = true;
 		rc = keep_aside(registry->path, kept, problem);
 		if (!rc)
-			rc = open_file(registry->path, &registry->db, problem);
+			rc = open_whole(registry, problem);
 	}
-	if (rc || schema_upgrade(registry->db, registry->path, problem) ||
-	    prepare(registry, problem)) {
+	if (rc) {
 		registry_close(registry);
 		return -1;
 	}
@@ -275,6 +306,11 @@ static int failed(struct registry *registry, struct problem *problem)
 		return problem_set(problem, 507, "disk-full",
 				   "registry %s: no room on the disk; make "
 				   "some and try again", registry->path);
+	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+		return problem_set(problem, 500, "registry", "registry %s: is "
+				   "damaged; end lodged with kill %d, and the "
+				   "next one fills a new one from the machines' "
+				   "folders", registry->path, (int)getpid());
 	return problem_set(problem, 500, "registry", "registry %s: %s",
 			   registry->path, sqlite3_errmsg(registry->db));
 }

@@ -44,6 +44,9 @@ void vm_take_up(struct vm *vm);
 /* The folder, open, made when missing; or -errno. */
 int vm_folder(const struct vm *vm);
 
+/* In the folder of one that is being cloned: see vm_clone.c. */
+#define VM_CLONE_PLAN "clone.json"
+
 /* Writes vm.json. */
 void vm_write_copy(const struct vm *vm);
 

@@ -33,7 +33,6 @@
 #include "vm/host.h"
 #include "vmm/runtime.h"
 
-#define PLAN	    "clone.json"
 #define CANCELLED   "cancelled" /* its row's reason, once that was asked */
 #define FOLDERS_MAX 4 /* that --disk takes */
 
@@ -270,7 +269,7 @@ static bool is_work(const json_t *plan)
 static json_t *read_plan(const struct vm *vm)
 {
 	int folder = vm_folder(vm);
-	json_t *plan = folder < 0 ? NULL : json_file_read(folder, PLAN);
+	json_t *plan = folder < 0 ? NULL : json_file_read(folder, VM_CLONE_PLAN);
 
 	if (folder >= 0)
 		close(folder);
@@ -385,6 +384,8 @@ static void not_cloned(struct vm *vm, const json_t *plan,
 	remove_instance(vm);
 	flush_wait_copies(registry_flush(manager->registry));
 	folder_remove(manager->vms_folder, vm->row.id);
+	/* Or what is left after a loss of power would be a machine again. */
+	fsync(manager->vms_folder);
 	if (registry_drop_vm(manager->registry, vm->row.id, &event, &why))
 		host_log(HOST_LOG_ERROR, "machine %s: %s", vm->row.name,
 			 why.text);
@@ -440,7 +441,7 @@ static void cloned(struct vm *vm, const json_t *plan)
 	vm_write_copy(vm);
 	folder = vm_folder(vm);
 	if (folder >= 0) {
-		unlinkat(folder, PLAN, 0);
+		unlinkat(folder, VM_CLONE_PLAN, 0);
 		close(folder);
 	}
 	job_end_all(&manager->jobs, vm->row.id, 1u << VERB_CLONE, NULL);
@@ -487,7 +488,7 @@ static int start_helper(struct vm *vm, struct problem *problem)
 	char path[PATH_MAX + 80];
 	int folder = vm_folder(vm), rc = -1;
 
-	snprintf(path, sizeof(path), "%s/vms/%s/" PLAN, vm->manager->folder,
+	snprintf(path, sizeof(path), "%s/vms/%s/" VM_CLONE_PLAN, vm->manager->folder,
 		 vm->row.id);
 	spec_arg(&args, "lodge");
 	spec_arg(&args, "clone");
@@ -595,7 +596,7 @@ static int write_plan(const struct plan *plan, struct problem *problem)
 				O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (!err)
 		err = folder < 0 ? -errno :
-				   json_file_write(plan->json, folder, PLAN);
+				   json_file_write(plan->json, folder, VM_CLONE_PLAN);
 	if (folder >= 0)
 		close(folder);
 	if (!err)

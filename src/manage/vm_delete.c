@@ -31,6 +31,8 @@ static void finish(struct vm *vm)
 	if (err && err != -ENOENT)
 		host_log(HOST_LOG_WARN, "machine %s: its folder stays: %s",
 			 vm->row.name, strerror(-err));
+	/* Or what is left after a loss of power would be a machine again. */
+	fsync(manager->vms_folder);
 	if (registry_drop_vm(manager->registry, vm->row.id, &event,
 			     &problem)) {
 		vm_set_state(vm, VM_STOPPED, "not-deleted", problem.text);

@@ -267,13 +267,75 @@ def test_a_damaged_registry(lodged, kernel):
         path = lodged.data / name
         if path.exists():
             path.write_bytes(b"\xa5" * path.stat().st_size)
-    assert lodged.start() == "ok"
-    assert list(lodged.data.glob("registry.db.damaged-*"))
+    told = lodged.start()
+    kept, = (p for p in lodged.data.glob("registry.db.damaged-*")
+             if p.name[-4:] not in ("-wal", "-shm"))
+    assert told == (f"ok the registry was damaged; it is kept as {kept}, and "
+                    f"a new one is filled from the machines' folders")
+    assert (lodged.data / "registry.db").stat().st_mode & 0o777 == 0o600
     lodged.wait_state("web", "running")
     assert lodged.vm("web")["pid"] == pid
     assert lodged.state("off") == "stopped"
     assert "registry-replaced" in [e["kind"] for e in lodged.events()]
     assert lodged.say("web", "stop", {"force": True}).status == 200
+
+
+@pytest.mark.parametrize("part", [0, 1, 2, 3])
+def test_the_end_of_the_log_is_lost(lodged, kernel, tmp_path, part):
+    """SQLite cannot tell that from a commit that was cut short; the machines'
+    folders can."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    lodged.make("gone", **kernel())
+    lodged.make("web", **kernel(), disks=[{"path": str(disk)}])
+    lodged.make("old")
+    assert lodged.ask("POST", "/v1/vms/web/clone?wait=60",
+                      {"name": "two"}).status == 200
+    assert lodged.ask("PATCH", "/v1/vms/old", {"name": "new"}).status == 200
+    assert lodged.ask("PATCH", "/v1/vms/two", {"config": {"cpus": 2}}
+                      ).status == 200
+    assert lodged.ask("DELETE", "/v1/vms/gone?wait=60").status == 200
+    lodged.say("two", "start")
+    before = {vm["name"]: (vm["id"], vm["config"])
+              for vm in lodged.ask("GET", "/v1/vms")["vms"]}
+    files = sorted((lodged.data / "vms").glob("*/*.qcow2"))
+    lodged.kill()
+    log = lodged.data / "registry.db-wal"
+    log.write_bytes(log.read_bytes()[:log.stat().st_size * part // 4])
+    assert lodged.start() == "ok"
+    lodged.wait_state("two", "running")
+    found = {vm["name"]: (vm["id"], vm["config"])
+             for vm in lodged.ask("GET", "/v1/vms")["vms"]}
+    assert {name: found[name] for name in before} == before
+    # One that the log's end had deleted may be known again.
+    assert set(found) - set(before) <= {"gone"}
+    assert sorted((lodged.data / "vms").glob("*/*.qcow2")) == files
+    assert lodged.say("two", "stop", {"force": True}).status == 200
+    assert lodged.say("web", "start").status == 200
+
+
+def test_a_registry_that_is_missing(lodged):
+    """A folder that is no machine of this version is left alone."""
+    lodged.make("web")
+    strange = lodged.make("strange")
+    lodged.end()
+    copy = lodged.data / "vms" / strange["id"] / "vm.json"
+    copy.write_text(copy.read_text().replace('"strange"', '"../x"'))
+    (lodged.data / "vms" / "junk").mkdir()
+    for path in lodged.data.glob("registry.db*"):
+        path.unlink()
+    # Something else has its name.
+    with contextlib.closing(
+            sqlite3.connect(lodged.data / "registry.db")) as registry:
+        registry.execute("PRAGMA user_version = 4")
+        registry.execute("CREATE TABLE mine (a)")
+        registry.commit()
+    result = lodged.cli("ps", "--json")
+    line, = result.stderr.splitlines()
+    assert line.startswith("lodge: the registry was damaged; it is kept as ")
+    assert [vm["name"] for vm in json.loads(result.stdout)] == ["web"]
+    assert copy.exists()
+    assert not (lodged.data / "vms" / "junk").exists()
 
 
 def test_one_for_a_folder(lodged):
