@@ -24,6 +24,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "disk/ahead.h"
 #include "disk/driver.h"
 #include "disk/lock.h"
 #include "disk/renew.h"
@@ -50,6 +51,8 @@ struct file {
 	_Atomic bool asked; /* for a ring, which there may not be */
 	struct disk_ring *ring;
 	struct disk_stage stage; /* of large transfers past the page cache */
+	struct disk_ahead ahead; /* of large reads past it */
+	bool alone;    /* nobody else writes it */
 	bool device;   /* a block device, not a file */
 	_Atomic bool nowait; /* RWF_NOWAIT works here */
 	bool unnamed;  /* made, not yet kept: has no name */
@@ -167,8 +170,10 @@ static void enter_pages(struct file *file, struct disk_range *range,
 	uint64_t from = offset & ~(uint64_t)(PAGE - 1);
 	uint64_t end = (offset + length + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 
-	if (file->direct >= 0)
-		disk_range_enter(&file->pages, range, from, end - from, true);
+	if (file->direct < 0)
+		return;
+	disk_range_enter(&file->pages, range, from, end - from, true);
+	disk_ahead_forget(&file->ahead, from, end - from);
 }
 
 static void leave_pages(struct file *file, struct disk_range *range)
@@ -186,6 +191,7 @@ static int file_write(struct disk_node *node, uint64_t offset,
 
 	if (fits_direct(file, offset, length, from)) {
 		disk_range_enter(&file->pages, &range, offset, length, false);
+		disk_ahead_forget(&file->ahead, offset, length);
 		error = transfer(file->direct, offset, length, from, true);
 		disk_range_leave(&file->pages, &range);
 		return error;
@@ -259,6 +265,8 @@ static bool submit_ring(struct file *file, struct disk_io *io)
 	if (io->write && !disk_range_try(&file->pages, &io->range, io->offset,
 					 io->length, false))
 		return false;
+	if (io->write)
+		disk_ahead_forget(&file->ahead, io->offset, io->length);
 	if (direct && (disk_stage_enter(&file->stage, io) || io->write)) {
 		io->leaf = file;
 		io->then = io->done;
@@ -266,6 +274,19 @@ static bool submit_ring(struct file *file, struct disk_io *io)
 	}
 	disk_ring_submit(file->ring, io);
 	return true;
+}
+
+/* A read that goes past the page cache; true: it is over. */
+static bool submit_ahead(struct file *file, struct disk_io *io)
+{
+	bool over;
+
+	if (atomic_load_explicit(&file->asked, memory_order_acquire) &&
+	    file->ring)
+		disk_ahead_follow(&file->ahead, file->ring, io->offset,
+				  io->length, file->node.size);
+	return disk_ahead_read(&file->ahead, io, &over) ? over
+							: !submit_ring(file, io);
 }
 
 static bool file_submit(struct disk_node *node, struct disk_io *io)
@@ -278,6 +299,8 @@ static bool file_submit(struct disk_node *node, struct disk_io *io)
 				     io->write);
 	else if (!io->write && file->direct < 0 && read_cached(file, io))
 		io->error = 0;
+	else if (!io->write && file->alone && file->direct >= 0)
+		return submit_ahead(file, io);
 	else
 		return !submit_ring(file, io);
 	return true;
@@ -430,6 +453,7 @@ static int file_resize(struct disk_node *node, uint64_t size,
 	if (ftruncate(file->fd, (off_t)size))
 		return disk_error_set(error, -errno, "%s", strerror(errno));
 	node->size = size;
+	disk_ahead_forget(&file->ahead, 0, UINT64_MAX);
 	if (size > old && prealloc == DISK_PREALLOC_FALLOC &&
 	    fallocate(file->fd, 0, (off_t)old, (off_t)(size - old)))
 		result = -errno;
@@ -476,12 +500,14 @@ static void file_close(struct disk_node *node)
 {
 	struct file *file = file_of(node);
 
+	disk_ahead_drain(&file->ahead);
 	disk_ring_close(file->ring);
 	if (file->unwanted)
 		unlink(node->name);
 	if (file->direct >= 0)
 		close(file->direct);
 	close(file->fd);
+	disk_ahead_fini(&file->ahead);
 	disk_stage_fini(&file->stage);
 	disk_ranges_destroy(&file->pages);
 	pthread_mutex_destroy(&file->mutex);
@@ -602,6 +628,7 @@ static int make_node(struct file **file, int fd, const struct disk_open *how,
 	(*file)->direct = -1;
 	disk_ranges_init(&(*file)->pages);
 	disk_stage_init(&(*file)->stage);
+	disk_ahead_init(&(*file)->ahead, &(*file)->pages);
 	pthread_mutex_init(&(*file)->mutex, NULL);
 	(*file)->nowait = true;
 	return 0;
@@ -621,6 +648,8 @@ int disk_file_open(struct disk_node **node, const struct disk_open *how,
 		result = take_cache(file, how, error);
 	if (!result && !how->unlocked)
 		result = disk_lock(fd, how->readonly, error);
+	/* Of a device there may be other writers, on other hosts too. */
+	file->alone = !how->unlocked && !file->device;
 	if (result)
 		disk_close(&file->node);
 	else
@@ -736,6 +765,7 @@ static int take_over(struct file *file, int fd)
 	if (!error && dup3(fd, file->fd, O_CLOEXEC) < 0)
 		error = -errno;
 	know_data(file, 0, 0);
+	disk_ahead_forget(&file->ahead, 0, UINT64_MAX);
 	return error;
 }
 

@@ -19,8 +19,8 @@ void disk_stage_fini(struct disk_stage *stage)
 	pthread_mutex_destroy(&stage->lock);
 }
 
-/* Aligned to huge pages: one more is mapped, and what is around it unmapped. */
-static void *map_aligned(size_t size)
+/* One huge page more is mapped, and what is around it unmapped. */
+void *disk_stage_map(size_t size)
 {
 	char *at = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -53,7 +53,7 @@ static struct disk_stage_slot *take(struct disk_stage *stage,
 
 	pthread_mutex_lock(&stage->lock);
 	if (!stage->memory)
-		stage->memory = map_aligned(DISK_STAGE_SLOTS * DISK_STAGE_MAX);
+		stage->memory = disk_stage_map(DISK_STAGE_SLOTS * DISK_STAGE_MAX);
 	memory = stage->memory;
 	slot = memory ? find(stage, NULL) : NULL;
 	if (slot) {

@@ -33,6 +33,10 @@ struct disk_stage {
 	struct disk_stage_slot slot[DISK_STAGE_SLOTS];
 };
 
+/* Memory of `size` bytes, a multiple of 2 MiB, in huge pages where the kernel
+ * has them; NULL: none. Its owner unmaps it. */
+void *disk_stage_map(size_t size);
+
 void disk_stage_init(struct disk_stage *stage);
 void disk_stage_fini(struct disk_stage *stage);
 
