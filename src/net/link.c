@@ -284,6 +284,7 @@ struct net *net_link_create(struct net *backend, struct capture *capture)
 	link->net.link = backend->link;
 	link->net.mtu = backend->mtu;
 	link->net.device = backend->device;
+	link->net.idle = backend->idle;
 	link->nic.ops = &link_nic_ops;
 	atomic_store(&link->nic.can, NIC_CAN_ALL);
 	link->backend = backend;

@@ -123,6 +123,35 @@ void host_event_set(struct host_event *event);
  */
 void host_event_wait(struct host_event *event, uint64_t deadline_ns);
 
+/* A word that somebody else changes, another process perhaps. */
+struct host_watch {
+	_Atomic uint32_t *word;
+	uint32_t value; /* as long as there is no news */
+};
+
+/* Whether this host's kernel can wait for an event and a word at once. */
+bool host_can_watch(void);
+
+/*
+ * Sleeps until the event is set (consuming it: true), or the word is not its
+ * value any more (false). Only where host_can_watch().
+ */
+bool host_event_watch(struct host_event *event, const struct host_watch *watch);
+
+/*
+ * What a processor that is halted does itself, so that no thread has to be
+ * woken for it, which then wakes the processor. One processor at a time:
+ * begin(), work() after each change of the word, end(). All are called on the
+ * processor's thread, which holds nothing.
+ */
+struct host_idle {
+	/* False: nothing to do for it now; no end() follows. */
+	bool (*begin)(struct host_idle *idle, struct host_watch *watch);
+	/* False: it is to end. */
+	bool (*work)(struct host_idle *idle);
+	void (*end)(struct host_idle *idle);
+};
+
 /*
  * A thread for what must not be done on a processor's: it runs pieces of work
  * one after the other. A piece that is queued again before it began runs

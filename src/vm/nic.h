@@ -38,6 +38,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vm/host.h"
 #include "vm/span.h"
 
 #define NIC_MAC		 6u
@@ -121,6 +122,7 @@ struct net {
 	bool link;	  /* its link at start; nic_ops.link() tells of others */
 	uint16_t mtu;	  /* its own, which the card is to have; 0: any */
 	const char *device; /* its name on the host; NULL: it has none */
+	struct host_idle *idle; /* takes frames to the card; NULL: none */
 };
 
 /* The card's side. */

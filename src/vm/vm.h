@@ -67,6 +67,7 @@ struct vm {
 	struct host_lock split_lock;
 	struct msi_sink msi;
 	struct host_worker *worker; /* where devices do their work */
+	struct host_idle *idle;	    /* for processors that halt; NULL: none */
 
 	struct x86_cpu *cpu[VM_CPUS_MAX];
 	unsigned int cpu_count;

@@ -95,6 +95,7 @@ static int build_board(struct machine *machine)
 				     "%s", machine->engine->name,
 				     strerror(-rc));
 	machine->vm = board_vm(machine->board);
+	machine->vm->idle = nets_idle(&machine->nets);
 	drives_init(&machine->drives, &machine->media, machine->board);
 	media_set_ram(&machine->media, &machine->vm->memory.ram);
 	return 0;

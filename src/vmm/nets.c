@@ -75,6 +75,14 @@ void nets_cards(const struct nets *nets, struct board_nic *nic)
 	}
 }
 
+struct host_idle *nets_idle(const struct nets *nets)
+{
+	for (unsigned int i = 0; i < nets->count; i++)
+		if (nets->net[i]->idle)
+			return nets->net[i]->idle;
+	return NULL;
+}
+
 static json_t *counts(struct nic_count *count)
 {
 	return json_pack("{sIsIsIsI}", "frames",

@@ -34,6 +34,9 @@ int nets_open(struct nets *nets, const struct machine_net *given,
 /* Cards for them, as many as there are networks. */
 void nets_cards(const struct nets *nets, struct board_nic *nic);
 
+/* What halted processors can do for one of them; NULL: nothing. */
+struct host_idle *nets_idle(const struct nets *nets);
+
 /* A list of objects: the cards, what they sent and received. */
 json_t *nets_inspect(const struct nets *nets, struct board *board);
 

@@ -283,6 +283,19 @@ void host_event_wait(struct host_event *event, uint64_t deadline_ns)
 		fake_time_advance(deadline_ns - fake.monotonic);
 }
 
+bool host_can_watch(void)
+{
+	return true;
+}
+
+bool host_event_watch(struct host_event *event, const struct host_watch *watch)
+{
+	if (atomic_exchange(&event->word, 0))
+		return true;
+	bug_on(*watch->word == watch->value); /* would sleep for ever */
+	return false;
+}
+
 /* --- workers ---------------------------------------------------------- */
 
 struct host_worker {

@@ -202,6 +202,16 @@ void host_event_wait(struct host_event *event, uint64_t deadline_ns)
 	atomic_store(&event->word, 0);
 }
 
+bool host_can_watch(void)
+{
+	return false;
+}
+
+bool host_event_watch(struct host_event *event, const struct host_watch *watch)
+{
+	return true;
+}
+
 /* Work is done where it is queued: nothing here has two threads. */
 int host_worker_create(struct host_worker **worker, const char *name)
 {

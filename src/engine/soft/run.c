@@ -188,6 +188,21 @@ static void notice_memory(struct soft_cpu *soft)
 	soft->stale = false;
 }
 
+/* Until something concerns it; meanwhile it may serve a device. */
+static void sleep_once(struct x86_cpu *cpu)
+{
+	struct host_idle *idle = cpu->vm->idle;
+	struct host_watch watch;
+
+	if (!idle || !idle->begin(idle, &watch)) {
+		host_event_wait(&cpu->wake, UINT64_MAX);
+		return;
+	}
+	while (!host_event_watch(&cpu->wake, &watch) && idle->work(idle))
+		;
+	idle->end(idle);
+}
+
 /* Sleeps while the processor is halted or waits for its start-up. */
 static void wait_for_event(struct soft_cpu *soft, struct x86_cpu *cpu)
 {
@@ -197,7 +212,7 @@ static void wait_for_event(struct soft_cpu *soft, struct x86_cpu *cpu)
 	while (!x86_can_wake(cpu) &&
 	       !(atomic_load(&cpu->request) & X86_REQ_KICK) &&
 	       atomic_load(&cpu->vm->request) == VM_RUN) {
-		host_event_wait(&cpu->wake, UINT64_MAX);
+		sleep_once(cpu);
 		notice_memory(soft);
 	}
 	cpu->work = X86_WORK_RUN;

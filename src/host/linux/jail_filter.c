@@ -77,6 +77,7 @@ static const struct call {
 	/* Waiting and waking; the ones that count, first. */
 	{ SYS_ioctl, IOCTL, ALL },
 	{ SYS_futex, ALLOW, ALL },
+	{ SYS_futex_waitv, ALLOW, CPU },
 	{ SYS_read, ALLOW, ALL },
 	{ SYS_write, ALLOW, ALL },
 	{ SYS_epoll_wait, ALLOW, 0 },

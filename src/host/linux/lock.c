@@ -4,6 +4,7 @@
  */
 #include "vm/host.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -99,6 +100,84 @@ static bool event_take(struct host_event *event)
 		return true;
 	}
 	return false;
+}
+
+/*
+ * futex_waitv(2), of Linux 5.16, sleeps on several words: an event of this
+ * process, and a word that others have mapped too.
+ */
+static long wait_both(struct futex_waitv *both, unsigned int count)
+{
+	return syscall(SYS_futex_waitv, both, count, 0, NULL, 0);
+}
+
+bool host_can_watch(void)
+{
+	struct futex_waitv none = { 0 };
+
+	return wait_both(&none, 0) < 0 && errno == EINVAL;
+}
+
+static bool has_news(const struct host_watch *watch)
+{
+	return atomic_load_explicit(watch->word, memory_order_acquire) !=
+	       watch->value;
+}
+
+static void look_at_both(const struct host_event *event,
+			 const struct host_watch *watch)
+{
+	uint64_t end = eager_now() + EAGER_LOOK_NS;
+
+	do {
+		for (int i = 0; i < EAGER_PAUSES; i++) {
+			if (atomic_load_explicit(&event->word,
+						 memory_order_acquire) ||
+			    has_news(watch))
+				return;
+			__builtin_ia32_pause();
+		}
+	} while (eager_now() < end);
+}
+
+static bool watch_sleep(struct host_event *event,
+			const struct host_watch *watch)
+{
+	struct futex_waitv both[2] = {
+		{ .val = EVENT_AWAITED,
+		  .uaddr = (uintptr_t)&event->word,
+		  .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
+		{ .val = watch->value,
+		  .uaddr = (uintptr_t)watch->word,
+		  .flags = FUTEX_32 },
+	};
+
+	while (!event_take(event)) {
+		if (has_news(watch))
+			return atomic_exchange(&event->word, EVENT_CLEAR) ==
+			       EVENT_SET;
+		wait_both(both, 2);
+	}
+	return true;
+}
+
+bool host_event_watch(struct host_event *event, const struct host_watch *watch)
+{
+	uint32_t word = EVENT_SET;
+	uint64_t start;
+	bool set;
+
+	if (atomic_compare_exchange_strong(&event->word, &word, EVENT_CLEAR))
+		return true;
+	if (has_news(watch))
+		return false;
+	start = eager_now();
+	if (event->eager)
+		look_at_both(event, watch);
+	set = watch_sleep(event, watch);
+	event->eager = eager_next(event->eager, eager_now() - start,
+				  event->busy);
+	return set;
 }
 
 static void event_sleep(struct host_event *event, uint64_t deadline_ns)

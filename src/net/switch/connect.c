@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -41,8 +42,10 @@ static int connect_socket(int folder)
 /* --- starting it ----------------------------------------------------------------- */
 
 /*
- * In the child: a session of its own, so that no terminal's Ctrl-C reaches it,
- * and no child of ours. Only calls that a fork of many threads may make.
+ * In the child: a group of its own, so that no terminal's Ctrl-C reaches it,
+ * and no child of ours. The session stays: Linux shares processors out between
+ * sessions (sched(7), autogroup), and the switch works for machines of this
+ * one. Only calls that a fork of many threads may make.
  */
 static _Noreturn void become_switch(const char *program, const char *name,
 				    int out)
@@ -51,7 +54,8 @@ static _Noreturn void become_switch(const char *program, const char *name,
 				(char *)"serve", (char *)name, NULL };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	setsid();
+	setpgid(0, 0);
+	signal(SIGHUP, SIG_IGN);
 	if (fork())
 		_exit(0);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 ||

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/switch/wire.h"
@@ -62,10 +64,22 @@ void lane_put(struct lane *ring, const struct nic_frame *frame)
 	atomic_store(&ring->shared->head, ring->own);
 }
 
+static void wake_watcher(struct lane *ring)
+{
+	syscall(SYS_futex, &ring->shared->asleep, FUTEX_WAKE, 1, NULL, NULL,
+		0);
+}
+
 bool lane_wakes_reader(struct lane *ring)
 {
-	return atomic_load(&ring->shared->asleep) &&
-	       atomic_exchange(&ring->shared->asleep, 0);
+	uint32_t was = atomic_load(&ring->shared->asleep);
+
+	if (was)
+		was = atomic_exchange(&ring->shared->asleep, LANE_AWAKE);
+	if (was != LANE_WATCHED)
+		return was;
+	wake_watcher(ring);
+	return false;
 }
 
 bool lane_starve(struct lane *ring, uint32_t size)
@@ -145,15 +159,62 @@ bool lane_wakes_writer(struct lane *ring)
 	       atomic_exchange(&ring->shared->starved, 0);
 }
 
+static bool lane_more(const struct lane *ring)
+{
+	return atomic_load(&ring->shared->head) != ring->own;
+}
+
 bool lane_sleep(struct lane *ring)
 {
-	atomic_store(&ring->shared->asleep, 1);
-	return atomic_load(&ring->shared->head) != ring->own;
+	atomic_store(&ring->shared->asleep, LANE_ASLEEP);
+	return lane_more(ring);
+}
+
+/* Whether it was `from`. */
+static bool change(struct lane *ring, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong(&ring->shared->asleep, &from, to);
 }
 
 void lane_awake(struct lane *ring)
 {
-	atomic_store_explicit(&ring->shared->asleep, 0, memory_order_relaxed);
+	change(ring, LANE_ASLEEP, LANE_AWAKE);
+}
+
+void lane_wait(struct lane *ring, const _Atomic bool *end)
+{
+	atomic_store(&ring->shared->asleep, LANE_WATCHED);
+	if (!lane_more(ring) && !atomic_load(end))
+		syscall(SYS_futex, &ring->shared->asleep, FUTEX_WAIT,
+			LANE_WATCHED, NULL, NULL, 0);
+	atomic_store_explicit(&ring->shared->asleep, LANE_AWAKE,
+			      memory_order_relaxed);
+}
+
+bool lane_watch(struct lane *ring)
+{
+	if (!change(ring, LANE_ASLEEP, LANE_WATCHED))
+		return false;
+	if (lane_more(ring))
+		atomic_store(&ring->shared->asleep, LANE_AWAKE);
+	return true;
+}
+
+bool lane_watch_again(struct lane *ring)
+{
+	atomic_store(&ring->shared->asleep, LANE_WATCHED);
+	return !lane_more(ring);
+}
+
+bool lane_unwatch(struct lane *ring)
+{
+	return !change(ring, LANE_WATCHED, LANE_ASLEEP) || lane_more(ring);
+}
+
+void lane_disturb(struct lane *ring)
+{
+	atomic_store(&ring->shared->asleep, LANE_AWAKE);
+	wake_watcher(ring);
 }
 
 /* --- memory ------------------------------------------------------------------ */

@@ -12,7 +12,8 @@
  * decides by them copies them first.
  *
  * Who is about to sleep says so, looks once more, and sleeps: the other wakes
- * it when it has changed something (lane_wakes_*()).
+ * it when it has changed something (lane_wakes_*()). Who takes out may watch
+ * the word that says so instead (futex(2)): it changes with the waking.
  */
 #ifndef LODGE_NET_SWITCH_LANE_H
 #define LODGE_NET_SWITCH_LANE_H
@@ -30,7 +31,7 @@ struct lane_shared {
 	_Alignas(64) _Atomic uint32_t head; /* behind what was put in */
 	_Atomic uint32_t starved;	    /* who puts in waits for room */
 	_Alignas(64) _Atomic uint32_t tail; /* behind what was taken out */
-	_Atomic uint32_t asleep;	    /* who takes out waits for more */
+	_Atomic uint32_t asleep; /* who takes out waits: enum lane_sleep */
 };
 
 /* Before each frame. */
@@ -48,6 +49,12 @@ struct lane {
 	bool broken;
 };
 
+enum lane_sleep {
+	LANE_AWAKE,
+	LANE_ASLEEP,  /* is to be told */
+	LANE_WATCHED, /* the word itself wakes */
+};
+
 enum lane_state {
 	LANE_FRAME,
 	LANE_EMPTY,
@@ -62,7 +69,7 @@ uint8_t *lane_place(struct lane *ring, uint32_t size);
 /* What was placed is a frame, described by `frame` (not by its spans). */
 void lane_put(struct lane *ring, const struct nic_frame *frame);
 
-/* After lane_put(): whether the other sleeps; it is told that once. */
+/* After lane_put(): whether the other sleeps, and is to be told; it is once. */
 bool lane_wakes_reader(struct lane *ring);
 
 /* There was no room: asks to be woken. True: there is room by now. */
@@ -83,6 +90,27 @@ bool lane_wakes_writer(struct lane *ring);
 /* About to sleep (true: there is a frame by now, do not), and not any more. */
 bool lane_sleep(struct lane *ring);
 void lane_awake(struct lane *ring);
+
+/*
+ * Sleeps until there is a frame, or for no reason. Who sets *end ends it by
+ * lane_disturb().
+ */
+void lane_wait(struct lane *ring, const _Atomic bool *end);
+
+/*
+ * In the place of one who sleeps: true, `asleep` is to be watched, which is
+ * LANE_WATCHED until there is a frame. False: nobody sleeps.
+ */
+bool lane_watch(struct lane *ring);
+
+/* After lane_take(): the same again. False: there is a frame by now. */
+bool lane_watch_again(struct lane *ring);
+
+/* The one who sleeps does so itself. True: there is a frame, or nobody does. */
+bool lane_unwatch(struct lane *ring);
+
+/* Wakes who watches on this side. */
+void lane_disturb(struct lane *ring);
 
 /* --- memory ------------------------------------------------------------------ */
 

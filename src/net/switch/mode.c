@@ -35,7 +35,17 @@ struct switch_net {
 	pthread_mutex_t lock; /* sending, and which connection it is */
 	struct connection connection;
 	bool full; /* send() has said "later" */
-	bool told; /* the thread's: the card was given frames */
+
+	/*
+	 * To take frames to the card, and which connection it is; before
+	 * `lock`. A halted processor keeps it while it sleeps (host_idle):
+	 * the thread then leaves the ring to it, until it says `closing`.
+	 */
+	pthread_mutex_t taking;
+	struct host_idle idle;
+	_Atomic bool closing;
+	_Atomic bool missed; /* the thread found it taken, and sleeps */
+	bool told; /* the card was given frames */
 };
 
 static struct switch_net *of_net(struct net *net)
@@ -142,6 +152,75 @@ static enum lane_state deliver(struct switch_net *u, bool *blocked)
 	return state;
 }
 
+/* --- to the card, by a halted processor ------------------------------------------------ */
+
+static struct switch_net *of_idle(struct host_idle *idle)
+{
+	return (struct switch_net *)((char *)idle -
+				     offsetof(struct switch_net, idle));
+}
+
+static void leave_taking(struct switch_net *u, bool wake)
+{
+	pthread_mutex_unlock(&u->taking);
+	if (atomic_exchange(&u->missed, false) || wake)
+		wake_thread(u);
+}
+
+static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
+{
+	struct switch_net *u = of_idle(idle);
+	struct lane *ring = &u->connection.rings.to_machine;
+
+	if (atomic_load(&u->closing) || pthread_mutex_trylock(&u->taking))
+		return false;
+	if (!atomic_load(&u->closing) && u->connection.fd >= 0 &&
+	    lane_watch(ring)) {
+		*watch = (struct host_watch){ &ring->shared->asleep,
+					      LANE_WATCHED };
+		return true;
+	}
+	leave_taking(u, false);
+	return false;
+}
+
+static bool work_idle(struct host_idle *idle)
+{
+	struct switch_net *u = of_idle(idle);
+	bool blocked;
+
+	return !atomic_load(&u->closing) &&
+	       deliver(u, &blocked) == LANE_EMPTY &&
+	       lane_watch_again(&u->connection.rings.to_machine);
+}
+
+static void end_idle(struct host_idle *idle)
+{
+	struct switch_net *u = of_idle(idle);
+
+	leave_taking(u, lane_unwatch(&u->connection.rings.to_machine));
+}
+
+/*
+ * Locks `taking`: a processor that has it gives it up, and takes it no more
+ * before let_take(). On the thread, or when that has ended.
+ */
+static void stop_taking(struct switch_net *u)
+{
+	atomic_store(&u->closing, true);
+	if (u->connection.fd >= 0)
+		lane_disturb(&u->connection.rings.to_machine);
+	pthread_mutex_lock(&u->taking);
+}
+
+static void let_take(struct switch_net *u)
+{
+	pthread_mutex_unlock(&u->taking);
+	atomic_store(&u->closing, false);
+}
+
+/* --- the thread ------------------------------------------------------------------------ */
+
 static void set_link(struct switch_net *u, bool up)
 {
 	u->net.link = up;
@@ -164,9 +243,11 @@ static void lose(struct switch_net *u)
 {
 	host_log(HOST_LOG_WARN, "net %s=%s: its switch is gone",
 		 u->config->mode->name, u->config->subject);
+	stop_taking(u);
 	pthread_mutex_lock(&u->lock);
 	connect_end(&u->connection);
 	pthread_mutex_unlock(&u->lock);
+	let_take(u);
 	set_link(u, false);
 	send_again(u);
 }
@@ -192,9 +273,11 @@ static void reconnect(struct switch_net *u)
 			drain(u);
 		return;
 	}
+	pthread_mutex_lock(&u->taking);
 	pthread_mutex_lock(&u->lock);
 	u->connection = connection;
 	pthread_mutex_unlock(&u->lock);
+	pthread_mutex_unlock(&u->taking);
 	set_link(u, true);
 }
 
@@ -212,25 +295,44 @@ static bool hear(struct switch_net *u)
 	return true;
 }
 
+/* False: a processor has it, and wakes the thread when it leaves it. */
+static bool try_taking(struct switch_net *u)
+{
+	if (!pthread_mutex_trylock(&u->taking))
+		return true;
+	atomic_store(&u->missed, true);
+	return !pthread_mutex_trylock(&u->taking);
+}
+
+/* Frames of the ring. True: not to sleep now. */
+static bool take_frames(struct switch_net *u, enum lane_state *state)
+{
+	struct lane *ring = &u->connection.rings.to_machine;
+	bool blocked;
+
+	atomic_store(&u->has_room, false);
+	*state = deliver(u, &blocked);
+	if (blocked)
+		return atomic_load(&u->has_room);
+	return *state != LANE_EMPTY || lane_sleep(ring);
+}
+
 static void work(struct switch_net *u)
 {
 	struct pollfd fd[2] = { { .fd = u->wake, .events = POLLIN },
 				{ .fd = u->connection.fd, .events = POLLIN } };
+	enum lane_state state = LANE_EMPTY;
 	struct lane *ring = &u->connection.rings.to_machine;
-	bool blocked, more;
-	enum lane_state state;
+	bool taken = try_taking(u), more = false;
 
-	atomic_store(&u->has_room, false);
-	state = deliver(u, &blocked);
+	if (taken) {
+		more = take_frames(u, &state);
+		pthread_mutex_unlock(&u->taking);
+	}
 	if (state == LANE_BROKEN) {
 		lose(u);
 		return;
 	}
-	more = state == LANE_FRAME && !blocked;
-	if (blocked)
-		more = atomic_load(&u->has_room);
-	else if (!more)
-		more = lane_sleep(ring);
 	if (poll(fd, 2, more || atomic_load(&u->ending) ? 0 : -1) < 0)
 		return;
 	lane_awake(ring);
@@ -238,6 +340,8 @@ static void work(struct switch_net *u)
 		drain(u);
 	if (fd[1].revents && !hear(u))
 		lose(u);
+	else if (fd[1].revents && !taken)
+		lane_disturb(ring); /* one that does not know LANE_WATCHED */
 }
 
 static void run(void *ctx)
@@ -261,6 +365,7 @@ static void start(struct net *net)
 
 	if (u->thread.started)
 		return;
+	atomic_store(&u->closing, false);
 	rc = thread_start(&u->thread, "net-switch", run, u);
 	if (rc)
 		host_log(HOST_LOG_ERROR, "net switch: %s", strerror(-rc));
@@ -273,6 +378,8 @@ static void part(struct net *net)
 	atomic_store(&u->ending, true);
 	wake_thread(u);
 	thread_join(&u->thread);
+	stop_taking(u);
+	pthread_mutex_unlock(&u->taking);
 	atomic_store(&u->ending, false);
 	u->full = false;
 }
@@ -285,6 +392,7 @@ static void close_net(struct net *net)
 	network_use_end(&u->use);
 	if (u->wake >= 0)
 		close(u->wake);
+	pthread_mutex_destroy(&u->taking);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
@@ -418,6 +526,10 @@ static int open_net(struct net **out, const struct net_config *config,
 	if (!u)
 		return net_error_set(error, "out of memory");
 	pthread_mutex_init(&u->lock, NULL);
+	pthread_mutex_init(&u->taking, NULL);
+	u->idle = (struct host_idle){ begin_idle, work_idle, end_idle };
+	if (host_can_watch())
+		u->net.idle = &u->idle;
 	u->net.ops = &switch_ops;
 	u->net.link = true;
 	u->net.can = NIC_CAN_ALL;

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One thread looks at all rings in turn, some frames of each, and sleeps when
- * all are empty. The router of a network with a way out is the mode "user"
- * (net/user.h), a net whose card is the switch's port 0: it gives frames on a
- * thread of its own. `lock` is held by whoever of the two is at the core.
+ * Each machine's ring has a thread, which sleeps while it is empty: one for all
+ * of them would often be wanted while it waits for a processor that a machine
+ * has taken, just woken by it. The main thread takes machines and lets them go.
+ * The router of a network with a way out is the mode "user" (net/user.h), a net
+ * whose card is the switch's port 0: it gives frames on a thread of its own.
+ *
+ * Locks, in this order: `lines` is read by who wakes machines and written by
+ * who lets one go; `lock` is held by who is at the core. Nobody is woken with
+ * `lock` held: who wakes may have to wait for its processor.
  */
 #include "net/switch/serve.h"
 
@@ -22,6 +27,7 @@
 #include <unistd.h>
 
 #include "host/linux/extension.h"
+#include "host/linux/thread.h"
 #include "net/address.h"
 #include "net/switch/confine.h"
 #include "net/switch/core.h"
@@ -32,15 +38,18 @@
 #include "vm/host.h"
 
 #define LOCK_FILE "switch.lock"
-#define BATCH	  64 /* frames of a ring in a row */
-#define ROUNDS	  64 /* of looking at rings, between two looks at sockets */
+#define BATCH	  16 /* frames of a ring in a row */
 #define GUESTS	  16 /* connections that have not said hello */
 #define PATIENCE  10000 /* ms for the first machine to come */
 #define NS_PER_MS 1000000u
 
 /* A machine's card. */
 struct line {
+	struct serve *serve;
+	unsigned int port;
 	int fd; /* -1: none */
+	struct thread thread;
+	_Atomic bool over; /* the thread is to end */
 	struct lane_pair rings;
 	bool told; /* it was given frames */
 	struct net_publish *publish; /* ports that lead to it */
@@ -52,6 +61,7 @@ struct serve {
 	struct core core;
 	int folder, listener;
 	bool had; /* machines */
+	pthread_rwlock_t lines;
 	pthread_mutex_t lock;
 	struct line line[CORE_PORTS];
 	int guest[GUESTS];
@@ -121,21 +131,38 @@ static bool give_host(void *ctx, const struct core_frame *frame)
 	return true;
 }
 
-/* Who was given frames learns of it. */
-static void tell(struct serve *s)
+/* Lines that were given frames. */
+struct told {
+	unsigned int count;
+	uint8_t port[CORE_PORTS];
+};
+
+/* Held: the lock. Who is to be told, without it; the router is. */
+static void find_told(struct serve *s, struct told *told)
 {
+	told->count = 0;
 	for (unsigned int i = 0; i < CORE_PORTS; i++) {
 		struct line *line = &s->line[i];
 
 		if (!line->told || line->fd < 0)
 			continue;
 		line->told = false;
-		if (lane_wakes_reader(&line->rings.to_machine))
-			wake(line->fd);
+		told->port[told->count++] = (uint8_t)i;
 	}
 	if (s->sent)
 		s->router->ops->flush(s->router, 0);
 	s->sent = false;
+}
+
+/* Held: `lines`, since they were found. */
+static void tell(struct serve *s, const struct told *told)
+{
+	for (unsigned int i = 0; i < told->count; i++) {
+		struct line *line = &s->line[told->port[i]];
+
+		if (lane_wakes_reader(&line->rings.to_machine))
+			wake(line->fd);
+	}
 }
 
 /* --- the router ------------------------------------------------------------------------- */
@@ -170,10 +197,14 @@ static bool router_gives(struct nic *nic, const struct nic_frame *frame)
 static void router_flushes(struct nic *nic)
 {
 	struct serve *s = of_nic(nic);
+	struct told told;
 
+	pthread_rwlock_rdlock(&s->lines);
 	pthread_mutex_lock(&s->lock);
-	tell(s);
+	find_told(s, &told);
 	pthread_mutex_unlock(&s->lock);
+	tell(s, &told);
+	pthread_rwlock_unlock(&s->lines);
 }
 
 static void router_again(struct nic *nic)
@@ -242,9 +273,89 @@ static int open_own_port(struct serve *s, struct net_error *error)
 	return open_router(s, error);
 }
 
+/* --- a machine's thread -------------------------------------------------------------------- */
+
+/* Held: the lock. Some frames of one machine; what comes then. */
+static enum lane_state take_frames(struct serve *s, struct line *line)
+{
+	struct lane *ring = &line->rings.to_switch;
+	const uint64_t now = now_ms();
+	enum lane_state state = LANE_FRAME;
+
+	s->from = line->port;
+	for (unsigned int count = 0; count < BATCH; count++) {
+		struct core_frame frame = { .head = s->head };
+		const uint8_t *bytes;
+
+		state = lane_peek(ring, &frame.nic, &bytes);
+		if (state != LANE_FRAME)
+			break;
+		frame.head_size = frame.nic.size < GUARD_HEAD ? frame.nic.size :
+								GUARD_HEAD;
+		frame.rest = bytes + frame.head_size;
+		memcpy(s->head, bytes, frame.head_size);
+		core_input(&s->core, line->port, &frame, now);
+		lane_take(ring, frame.nic.size);
+	}
+	return state;
+}
+
+static enum lane_state serve_line(struct line *line)
+{
+	struct serve *s = line->serve;
+	enum lane_state state;
+	struct told told;
+
+	pthread_rwlock_rdlock(&s->lines);
+	pthread_mutex_lock(&s->lock);
+	state = take_frames(s, line);
+	find_told(s, &told);
+	pthread_mutex_unlock(&s->lock);
+	tell(s, &told);
+	pthread_rwlock_unlock(&s->lines);
+	if (lane_wakes_writer(&line->rings.to_switch))
+		wake(line->fd);
+	return state;
+}
+
+static void run_line(void *ctx)
+{
+	struct line *line = ctx;
+
+	while (!atomic_load(&line->over)) {
+		enum lane_state state = serve_line(line);
+
+		if (state == LANE_EMPTY)
+			lane_wait(&line->rings.to_switch, &line->over);
+		if (state != LANE_BROKEN)
+			continue;
+		host_log(HOST_LOG_ERROR, "net: machine %s breaks its ring",
+			 line->serve->core.port[line->port].machine);
+		/* The main thread sees it. */
+		shutdown(line->fd, SHUT_RDWR);
+		return;
+	}
+}
+
+/* Held: the lock. */
+static int start_line(struct serve *s, unsigned int port, int fd,
+		      struct net_error *error)
+{
+	struct line *line = &s->line[port];
+	int err;
+
+	line->fd = fd;
+	err = thread_start(&line->thread, "net-line", run_line, line);
+	if (!err)
+		return 0;
+	line->fd = -1;
+	return net_error_set(error, "no thread: %s", strerror(-err));
+}
+
 /* --- machines ----------------------------------------------------------------------------- */
 
-static void end_line(struct serve *s, unsigned int port)
+/* Held: the lock; it has no thread, and nobody is about to wake it. */
+static void drop_line(struct serve *s, unsigned int port)
 {
 	struct line *line = &s->line[port];
 
@@ -258,6 +369,20 @@ static void end_line(struct serve *s, unsigned int port)
 		close(line->fd);
 	line->fd = -1;
 	line->told = false;
+}
+
+static void end_line(struct serve *s, unsigned int port)
+{
+	struct line *line = &s->line[port];
+
+	atomic_store(&line->over, true);
+	lane_disturb(&line->rings.to_switch);
+	thread_join(&line->thread);
+	pthread_rwlock_wrlock(&s->lines);
+	pthread_mutex_lock(&s->lock);
+	drop_line(s, port);
+	pthread_mutex_unlock(&s->lock);
+	pthread_rwlock_unlock(&s->lines);
 }
 
 static void welcome(int fd, const struct wire_welcome *answer, int memory)
@@ -401,13 +526,16 @@ static void plug(struct serve *s, int fd, const struct wire_hello *hello)
 		goto done;
 	}
 	s->core.port[port].ctx = &s->line[port];
-	s->line[port] = (struct line){ .fd = -1, .rings = rings };
-	if (publish(s, (unsigned int)port, hello, &taken, &error)) {
-		end_line(s, (unsigned int)port);
+	s->line[port] = (struct line){ .serve = s,
+				       .port = (unsigned int)port,
+				       .fd = -1,
+				       .rings = rings };
+	if (publish(s, (unsigned int)port, hello, &taken, &error) ||
+	    start_line(s, (unsigned int)port, fd, &error)) {
+		drop_line(s, (unsigned int)port);
 		refuse_port(fd, error.text, taken);
 		goto done;
 	}
-	s->line[port].fd = fd;
 	s->had = true;
 	if (leases_write(&s->core.leases, s->folder))
 		host_log(HOST_LOG_ERROR, "net: leases cannot be written");
@@ -477,85 +605,7 @@ static void hear_guest(struct serve *s, int *guest)
 		close(fd);
 }
 
-/* What it says is no more than that there is something. */
-static void hear_line(struct serve *s, unsigned int port)
-{
-	char bytes[16];
-	ssize_t size = recv(s->line[port].fd, bytes, sizeof(bytes),
-			    MSG_DONTWAIT);
-
-	if (!size || (size < 0 && errno != EAGAIN && errno != EINTR))
-		end_line(s, port);
-}
-
 /* --- the work ------------------------------------------------------------------------------ */
-
-/* Some frames of one machine. True: there were any. */
-static bool serve_line(struct serve *s, unsigned int port, uint64_t now)
-{
-	struct lane *ring = &s->line[port].rings.to_switch;
-	enum lane_state state = LANE_EMPTY;
-	unsigned int count;
-
-	s->from = port;
-	for (count = 0; count < BATCH; count++) {
-		struct core_frame frame = { .head = s->head };
-		const uint8_t *bytes;
-
-		state = lane_peek(ring, &frame.nic, &bytes);
-		if (state != LANE_FRAME)
-			break;
-		frame.head_size = frame.nic.size < GUARD_HEAD ? frame.nic.size :
-								GUARD_HEAD;
-		frame.rest = bytes + frame.head_size;
-		memcpy(s->head, bytes, frame.head_size);
-		core_input(&s->core, port, &frame, now);
-		lane_take(ring, frame.nic.size);
-	}
-	if (state == LANE_BROKEN) {
-		host_log(HOST_LOG_ERROR, "net: machine %s breaks its ring",
-			 s->core.port[port].machine);
-		end_line(s, port);
-		return true;
-	}
-	if (count && lane_wakes_writer(ring))
-		wake(s->line[port].fd);
-	return count;
-}
-
-/* True: some ring had frames. */
-static bool serve_lines(struct serve *s)
-{
-	uint64_t now = now_ms();
-	bool any = false;
-
-	pthread_mutex_lock(&s->lock);
-	for (unsigned int i = 0; i < CORE_PORTS; i++)
-		if (s->line[i].fd >= 0 && serve_line(s, i, now)) {
-			any = true;
-			tell(s);
-		}
-	pthread_mutex_unlock(&s->lock);
-	return any;
-}
-
-/* True: one has frames by now. */
-static bool fall_asleep(struct serve *s)
-{
-	bool any = false;
-
-	for (unsigned int i = 0; i < CORE_PORTS; i++)
-		if (s->line[i].fd >= 0)
-			any |= lane_sleep(&s->line[i].rings.to_switch);
-	return any;
-}
-
-static void awake(struct serve *s)
-{
-	for (unsigned int i = 0; i < CORE_PORTS; i++)
-		if (s->line[i].fd >= 0)
-			lane_awake(&s->line[i].rings.to_switch);
-}
 
 #define POLLS (1 + GUESTS + CORE_PORTS)
 
@@ -568,6 +618,22 @@ static bool is_busy(const struct serve *s)
 		if (s->guest[i] >= 0)
 			return true;
 	return false;
+}
+
+/*
+ * A byte is no more than that there is something, of a machine that does not
+ * know LANE_WATCHED.
+ */
+static void hear_line(struct serve *s, unsigned int port)
+{
+	struct line *line = &s->line[port];
+	char bytes[16];
+	ssize_t size = recv(line->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (!size || (size < 0 && errno != EAGAIN && errno != EINTR))
+		end_line(s, port);
+	else
+		lane_disturb(&line->rings.to_switch);
 }
 
 /* Looks at the sockets, for `timeout` ms. False: nobody came in time. */
@@ -586,10 +652,10 @@ static bool look(struct serve *s, int timeout)
 	count = poll(fd, POLLS, timeout);
 	if (count <= 0)
 		return count < 0;
-	pthread_mutex_lock(&s->lock);
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
 		if (fd[1 + GUESTS + i].revents)
 			hear_line(s, i);
+	pthread_mutex_lock(&s->lock);
 	for (unsigned int i = 0; i < GUESTS; i++)
 		if (fd[1 + i].revents)
 			hear_guest(s, &s->guest[i]);
@@ -601,16 +667,9 @@ static bool look(struct serve *s, int timeout)
 
 static void work(struct serve *s)
 {
-	while (is_busy(s) || !s->had) {
-		bool more = true;
-
-		for (unsigned int i = 0; more && i < ROUNDS; i++)
-			more = serve_lines(s);
-		more = more || fall_asleep(s);
-		if (!look(s, more ? 0 : s->had ? -1 : PATIENCE) && !more)
+	while (is_busy(s) || !s->had)
+		if (!look(s, s->had ? -1 : PATIENCE))
 			return;
-		awake(s);
-	}
 }
 
 /* --- the process ------------------------------------------------------------------------------ */
@@ -694,8 +753,21 @@ static void end(struct serve *s)
 	core_end(&s->core);
 	if (s->folder >= 0)
 		close(s->folder);
+	pthread_rwlock_destroy(&s->lines);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+/* Who lets a machine go is not to wait for traffic to pause. */
+static void make_lines_lock(struct serve *s)
+{
+	pthread_rwlockattr_t how;
+
+	pthread_rwlockattr_init(&how);
+	pthread_rwlockattr_setkind_np(
+		&how, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&s->lines, &how);
+	pthread_rwlockattr_destroy(&how);
 }
 
 int switch_serve(struct network_store *store, const char *name,
@@ -707,6 +779,7 @@ int switch_serve(struct network_store *store, const char *name,
 	if (!s)
 		return net_error_set(error, "out of memory");
 	pthread_mutex_init(&s->lock, NULL);
+	make_lines_lock(s);
 	s->folder = s->listener = -1;
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
 		s->line[i].fd = -1;

@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -301,6 +303,44 @@ static void takes_turns(void **state)
 	assert_int_equal(event.word, 0);
 }
 
+static _Atomic uint32_t news;
+
+/* Sets the event for each even turn, changes the word for each odd one. */
+static void tells_two_ways(void *ctx)
+{
+	for (unsigned int i = 0; i < TURNS; i++) {
+		host_event_wait(&answer, UINT64_MAX);
+		if (i % 2) {
+			atomic_store(&news, i);
+			syscall(SYS_futex, &news, FUTEX_WAKE, 1, NULL, NULL, 0);
+		} else {
+			host_event_set(&event);
+		}
+	}
+}
+
+static void watches_a_word(void **state)
+{
+	struct thread thread;
+
+	if (!host_can_watch())
+		skip(); /* before Linux 5.16 */
+	answer = (struct host_event){ 0 };
+	assert_int_equal(thread_start(&thread, "news", tells_two_ways, NULL),
+			 0);
+	for (unsigned int i = 0; i < TURNS; i++) {
+		const struct host_watch watch = { &news, atomic_load(&news) };
+
+		host_event_set(&answer);
+		assert_int_equal(host_event_watch(&event, &watch), !(i % 2));
+		assert_int_equal(news == watch.value, !(i % 2));
+		assert_int_equal(event.word, 0);
+		if (i % 100 > 97)
+			usleep(300);
+	}
+	thread_join(&thread);
+}
+
 /* Standard error into a pipe while `f` runs; what it wrote. */
 static size_t captured(void (*f)(void), char *text, size_t size)
 {
@@ -400,6 +440,7 @@ int main(void)
 		cmocka_unit_test(excludes),
 		cmocka_unit_test(sleeps_and_wakes),
 		cmocka_unit_test(takes_turns),
+		cmocka_unit_test(watches_a_word),
 		cmocka_unit_test(logs_lines),
 		cmocka_unit_test(stops_at_bugs),
 		cmocka_unit_test(gives_random_bytes),

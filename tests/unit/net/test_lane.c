@@ -122,6 +122,49 @@ static void test_sleep(void **state)
 	assert_true(lane_sleep(&ours.to_switch)); /* there is one: do not */
 }
 
+/* A processor watches in the place of the thread that sleeps. */
+static void test_watch(void **state)
+{
+	struct lane *in = &theirs.to_machine, *out = &ours.to_machine;
+	_Atomic uint32_t *asleep = &out->shared->asleep;
+
+	assert_false(lane_watch(out)); /* nobody sleeps */
+	assert_false(lane_sleep(out));
+	assert_true(lane_watch(out));
+	assert_int_equal(*asleep, LANE_WATCHED);
+	lane_awake(out); /* is the sleeper's, who is not asleep now */
+	assert_int_equal(*asleep, LANE_WATCHED);
+	assert_true(put(in, 60, 1));
+	assert_false(lane_wakes_reader(in)); /* the word told it */
+	assert_int_equal(*asleep, LANE_AWAKE);
+
+	assert_int_equal(lane_peek(out, &frame, &bytes), LANE_FRAME);
+	lane_take(out, frame.size);
+	assert_true(lane_watch_again(out));
+	assert_false(lane_unwatch(out));
+	assert_int_equal(*asleep, LANE_ASLEEP);
+	assert_true(put(in, 60, 1));
+	assert_true(lane_watch(out)); /* and it has changed by now */
+	assert_int_not_equal(*asleep, LANE_WATCHED);
+	assert_false(lane_watch_again(out));
+	assert_true(lane_unwatch(out)); /* the sleeper is to look */
+}
+
+/* Who waits returns at once when there is a frame, or its end. */
+static void test_wait(void **state)
+{
+	_Atomic bool end = false;
+
+	assert_true(put(&theirs.to_switch, 60, 1));
+	lane_wait(&ours.to_switch, &end);
+	assert_int_equal(ours.to_switch.shared->asleep, LANE_AWAKE);
+	assert_int_equal(lane_peek(&ours.to_switch, &frame, &bytes),
+			 LANE_FRAME);
+	lane_take(&ours.to_switch, frame.size);
+	end = true;
+	lane_wait(&ours.to_switch, &end);
+}
+
 /* Positions that cannot be. */
 static void test_positions(void **state)
 {
@@ -212,6 +255,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_offloads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sleep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_positions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records, setup, teardown),
 		cmocka_unit_test(test_memory),
