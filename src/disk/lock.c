@@ -23,11 +23,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/linux/jail.h"
+
 #define QEMU_NEEDS_WRITE 101 /* and what follows, up to the next */
 #define QEMU_NO_READ	 200
 #define QEMU_NO_WRITE	 201
-
-#define WORDS 60 /* of a command line that are shown */
 
 /* A process that was killed has its locks for a moment after its files are no
  * more to be seen: so often it is looked again when nobody is. */
@@ -93,36 +93,55 @@ static void command_of(const char *process, char *words, size_t size)
 	snprintf(words, size, "%s", from);
 }
 
-/* A process that has the file locked, ours only when it is no other; 0: none
- * is found. */
-static pid_t find_holder(const struct stat *file, char *words, size_t size)
+pid_t lock_find_holder(const struct stat *file, pid_t own,
+		       char words[LOCK_WORDS])
 {
 	DIR *folder = opendir("/proc");
 	struct dirent *entry;
 	pid_t holder = 0;
 
-	while (folder && (!holder || holder == getpid()) &&
+	while (folder && (!holder || holder == own) &&
 	       (entry = readdir(folder))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    !is_holder(entry->d_name, file))
 			continue;
 		holder = (pid_t)atoi(entry->d_name);
-		command_of(entry->d_name, words, size);
+		command_of(entry->d_name, words, LOCK_WORDS);
 	}
 	if (folder)
 		closedir(folder);
 	return holder;
 }
 
+static pid_t ask_broker(int fd, char words[LOCK_WORDS])
+{
+	char text[LOCK_WORDS + 16];
+	int used = 0, holder = 0, answer;
+	ssize_t n;
+
+	snprintf(text, sizeof(text), "%d", fd);
+	answer = jail_ask(LOCK_VERB, text);
+	if (answer < 0)
+		return 0;
+	n = pread(answer, text, sizeof(text) - 1, 0);
+	close(answer);
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%d %n", &holder, &used) == 1)
+		snprintf(words, LOCK_WORDS, "%.59s", text + used);
+	return holder;
+}
+
 /* -EAGAIN: nobody is seen to have it. */
 static int refuse(int fd, struct disk_error *error)
 {
-	char words[WORDS] = "";
+	char words[LOCK_WORDS] = "";
 	struct stat file;
 	pid_t holder = 0;
 
-	if (!fstat(fd, &file))
-		holder = find_holder(&file, words, sizeof(words));
+	if (jail_entered())
+		holder = ask_broker(fd, words);
+	else if (!fstat(fd, &file))
+		holder = lock_find_holder(&file, getpid(), words);
 	if (holder == getpid())
 		return disk_error_set(error, -EBUSY, "is in use here already; "
 				      "give it once, or with readonly each "

@@ -81,7 +81,7 @@ static int prepare(struct own *own)
 		if (!message.what)
 			break;
 		if (message.what == BROKER_BEGIN)
-			calls_begin(&own->calls, message.path);
+			broker_begin(&own->calls, message.path);
 		else if (message.what == BROKER_NOTE)
 			own->grants.note = open(message.path,
 						O_WRONLY | O_CREAT | O_APPEND |
@@ -89,9 +89,10 @@ static int prepare(struct own *own)
 		else
 			grants_add(&own->grants, message.what, message.path);
 	}
+	broker_begin_helping(&own->calls);
 	own->calls.listener = given;
 	own->calls.relay = relay_new(&own->grants);
-	return given < 0 ? -1 : 0;
+	return given < 0 ? -1 : broker_confine();
 }
 
 static void serve_call(const struct calls *calls)

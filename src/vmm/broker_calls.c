@@ -9,6 +9,7 @@
 #include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,9 +18,9 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "disk/lock.h"
 #include "share/start.h"
 #include "vmm/broker_impl.h"
 
@@ -160,34 +161,6 @@ static unsigned int may(const struct call *call, const char *path)
 
 /* --- files ------------------------------------------------------------------------- */
 
-/* The one of VERB/SUBJECT, or NULL. */
-static const struct broker_helper *find_helper(const struct calls *calls,
-					       const char *verb,
-					       const char **subject)
-{
-	const struct broker_helper *helper = calls->helpers;
-	const char *slash = strchr(verb, '/');
-
-	for (; helper->verb && slash; helper++) {
-		if (strlen(helper->verb) != (size_t)(slash - verb) ||
-		    strncmp(helper->verb, verb, strlen(helper->verb)))
-			continue;
-		*subject = slash + 1;
-		return helper;
-	}
-	return NULL;
-}
-
-void calls_begin(const struct calls *calls, const char *path)
-{
-	const struct broker_helper *helper;
-	const char *subject;
-
-	helper = find_helper(calls, path + 1, &subject);
-	if (helper && !fork())
-		_exit(helper->run(subject) & 0x7f);
-}
-
 /*
  * The server of a folder that a user has named; its process, to wait for the
  * end of. Its other descriptors are the machine's.
@@ -225,29 +198,36 @@ static int serve_folder(struct call *call, const char *subject)
 	return -rc;
 }
 
-/* A helper runs, in a process of its own, and its end is the answer. */
+/* Who has the machine's open file locked. */
+static int tell_holder(struct call *call, const char *subject)
+{
+	const int fd = copy_of(call, atoi(subject));
+	char words[LOCK_WORDS] = "";
+	struct stat file;
+	pid_t holder = 0;
+
+	if (fd < 0)
+		return fd;
+	if (!fstat(fd, &file))
+		holder = lock_find_holder(&file, getppid(), words);
+	close(fd);
+	call->fd = memfd_create("holder", MFD_CLOEXEC);
+	call->own_exec = true;
+	if (call->fd < 0)
+		return -errno;
+	return dprintf(call->fd, "%d %s", (int)holder, words) < 0 ? -EIO : 0;
+}
+
 static int help(struct call *call, const char *path)
 {
 	static const char share[] = JAIL_HELP START_VERB "/";
-	const struct broker_helper *helper;
-	const char *subject;
-	int status = 0;
-	pid_t child;
+	static const char holder[] = JAIL_HELP LOCK_VERB "/";
 
+	if (!strncmp(path, holder, strlen(holder)))
+		return tell_holder(call, path + strlen(holder));
 	if (!strncmp(path, share, strlen(share)))
 		return serve_folder(call, path + strlen(share));
-	helper = find_helper(call->calls, path + strlen(JAIL_HELP),
-			     &subject);
-	if (!helper || !may(call, path))
-		return -EACCES;
-	child = fork();
-	if (!child)
-		_exit(helper->run(subject) & 0x7f);
-	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (child < 0 || !WIFEXITED(status))
-		return -EIO;
-	return WEXITSTATUS(status) ? -WEXITSTATUS(status) : -EALREADY;
+	return may(call, path) ? broker_help(call->calls, path) : -EACCES;
 }
 
 /*

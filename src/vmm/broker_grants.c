@@ -382,6 +382,24 @@ static bool take_share(struct grants *grants, const json_t *request)
 	return true;
 }
 
+/* Images are named as those above them name them: beside them. */
+static void take_backing(struct grants *grants, const char *name)
+{
+	const size_t count = grants->count;
+
+	for (size_t i = 0; i < count && name && *name != '/'; i++) {
+		const char *image = grants->list[i].path;
+		const char *slash = strrchr(image, '/');
+		char path[PATH_MAX];
+
+		if (grants->list[i].what & BROKER_CHAIN && slash &&
+		    (size_t)snprintf(path, sizeof(path), "%.*s/%s",
+				     (int)(slash - image), image, name) <
+			    sizeof(path) && !access(path, F_OK))
+			add(grants, BROKER_READ | BROKER_CHAIN, path, 0);
+	}
+}
+
 void grants_take_request(struct grants *grants, const char *line,
 			 size_t length)
 {
@@ -400,6 +418,8 @@ void grants_take_request(struct grants *grants, const char *line,
 	/* Twice: a folder may be named behind the image. */
 	take_value(grants, request);
 	take_value(grants, request);
+	take_backing(grants,
+		     json_string_value(json_object_get(request, "backing")));
 	if (command && target && !strcmp(command, "mirror"))
 		note_target(grants, target);
 	for (size_t i = 0; i < grants->count && is_job(command); i++)

@@ -52,13 +52,25 @@ struct calls {
 	const struct broker_helper *helpers;
 	struct grants *grants;
 	struct relay *relay; /* NULL: no memory for one */
+	int help;	     /* to the process that helps; -1: none */
 };
-
-/* Has the helper of /VERB/SUBJECT run beside us. */
-void calls_begin(const struct calls *calls, const char *path);
 
 /* One call that waits for its answer. */
 void calls_make(const struct calls *calls, const struct seccomp_notif *note);
+
+/* --- its own limits (broker_confine.c) -------------------------------------------- */
+
+/* Has the helper of /VERB/SUBJECT run beside us. */
+void broker_begin(const struct calls *calls, const char *path);
+
+/* When all is granted: what helps later, by itself. */
+void broker_begin_helping(struct calls *calls);
+
+/* Has the helper of JAIL_HELP VERB/SUBJECT run: -EALREADY, or what failed. */
+int broker_help(const struct calls *calls, const char *path);
+
+/* To be called then. 0 or a negative errno. */
+int broker_confine(void);
 
 /* --- connections of the control socket (broker_relay.c) -------------------------- */
 

@@ -91,6 +91,44 @@ def test_what_only_an_intruder_calls_ends_it(kernel, tmp_path, victim):
         assert done.returncode == -signal.SIGSYS, (what, done)
 
 
+def test_the_broker_may_not(kernel, tmp_path, victim):
+    """It is outside, but does not do what it never has to."""
+    killed = ["ptrace", "mount", "unshare", "setns", "chroot", "root", "bpf",
+              "perf", "keys", "faults", "ring"]
+    for what in killed + ["packet", "netlink"]:
+        told = tmp_path / f"{what}.told"
+        done = subprocess.run(
+            [INTRUDER, *kernel[1:], "--net", "none"],
+            env={**os.environ, "INTRUDER": f"broker:{what}",
+                 "INTRUDER_AT": str(tmp_path), "INTRUDER_TELL": str(told),
+                 "INTRUDER_PID": str(victim.pid)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60, check=False)
+        assert done.returncode == 255, (what, done)
+        assert told.read_text().startswith(
+            f"signal {signal.SIGSYS.value}\n" if what in killed else
+            "intruder: refused"), (what, told.read_text())
+
+
+def test_the_broker_has_few_privileges(machine):
+    child, = [entry for entry in pathlib.Path("/proc").iterdir()
+              if entry.name.isdigit() and is_broker_of(entry, machine.pid)]
+    status = status_of(child)
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    # chown, dac_override, dac_read_search, fowner, sys_ptrace
+    assert int(status["CapPrm"], 16) & ~0x8000f == 0, status["CapPrm"]
+    limits = (child / "limits").read_text()
+    assert re.search(r"^Max core file size +0 ", limits, re.M)
+
+
+def is_broker_of(entry, pid):
+    try:
+        return (entry / "comm").read_text() == "lodge-broker\n" and \
+            status_of(entry)["PPid"] == str(pid)
+    except OSError:
+        return False
+
+
 def test_what_is_its_own_is_open(kernel, tmp_path):
     """So the tries above are real ones."""
     done = intrude(kernel, "disk", "read", tmp_path / "disk.img", 0,
