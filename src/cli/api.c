@@ -21,12 +21,14 @@
 #include "cli/data.h"
 #include "cli/elsewhere.h"
 #include "host/linux/data.h"
+#include "vmm/remote.h"
 #include "vmm/runtime.h"
 
 #define HEADER_MAX  8192
 #define ANSWER_MAX  (64u << 20)
 #define START_MS    20000 /* for a lodged to serve */
 #define TRY_MS	    20
+#define NOT_THERE   "there is no machine %63[^; ]"
 
 /* --- connecting ------------------------------------------------------------------- */
 
@@ -326,6 +328,18 @@ static char *exchange_again(struct api_client *client, const char *method,
 	return exchange(client, method, path, body, status);
 }
 
+/* A machine that lodged has not may be one of lodge run. */
+static void tell_refusal(const char *detail, struct vmm_error *error)
+{
+	char name[RUNTIME_NAME_MAX + 1];
+
+	vmm_error_set(error, "%s", detail ? detail : "lodged refused it");
+	if (!elsewhere() && sscanf(error->text, NOT_THERE, name) == 1 &&
+	    remote_is_there(name))
+		vmm_error_set(error, "%s is a machine of lodge run, which is "
+			      "not kept; lodge stop %s ends it", name, name);
+}
+
 json_t *api_call(struct api_client *client, const char *method,
 		 const char *path, json_t *body, int *status,
 		 struct vmm_error *error)
@@ -350,8 +364,8 @@ json_t *api_call(struct api_client *client, const char *method,
 	}
 	if (*status < 400)
 		return answer;
-	vmm_error_set(error, "%s", json_string_value(json_object_get(
-						   answer, "detail")));
+	tell_refusal(json_string_value(json_object_get(answer, "detail")),
+		     error);
 	json_decref(answer);
 	return NULL;
 }

@@ -117,28 +117,40 @@ static bool asks_for_help(const char *word)
 	return !strcmp(word, "--help") || !strcmp(word, "-h");
 }
 
-/* What others call it, and what that is here: the first that there is. */
+/*
+ * Other words for the same, so that nobody has to remember which noun has which:
+ * the first that there is.
+ */
+static const char *const aliases[][2] = {
+	{ "delete", "rm" },	{ "delete", "remove" },
+	{ "delete", "revoke" }, { "info", "show" },
+	{ "info", "status" },	{ "ls", "ps" },
+	{ "ls", "list" },	{ "network", "net" },
+	{ "remove", "rm" },	{ "remove", "delete" },
+	{ "remove", "revoke" }, { "rm", "remove" },
+	{ "rm", "delete" },	{ "rm", "revoke" },
+	{ "show", "info" },	{ "show", "status" },
+};
+
+/* What others call it, and what that may be here. */
 static const char *const synonyms[][2] = {
 	{ "attach", "console" },  { "build", "image" },
-	{ "connect", "console" }, { "delete", "rm" },
-	{ "delete", "remove" },	  { "destroy", "rm" },
+	{ "connect", "console" }, { "destroy", "rm" },
 	{ "destroy", "delete" },  { "get", "show" },
 	{ "halt", "stop" },	  { "images", "image" },
-	{ "info", "status" },	  { "info", "show" },
 	{ "kill", "stop" },	  { "launch", "run" },
 	{ "log", "console" },	  { "logs", "console" },
-	{ "login", "shell" },	  { "ls", "ps" },
-	{ "ls", "list" },	  { "network", "net" },
-	{ "networks", "net" },	  { "new", "create" },
-	{ "poweroff", "stop" },	  { "pull", "image" },
-	{ "reboot", "reset" },	  { "remove", "rm" },
-	{ "remove", "delete" },	  { "restart", "reset" },
-	{ "rm", "remove" },	  { "rm", "delete" },
-	{ "show", "status" },	  { "show", "info" },
-	{ "shutdown", "stop" },	  { "stats", "top" },
-	{ "up", "start" },	  { "down", "stop" },
-	{ "undefine", "rm" },	  { "volume", "disk" },
+	{ "login", "shell" },	  { "networks", "net" },
+	{ "new", "create" },	  { "poweroff", "stop" },
+	{ "pull", "image" },	  { "reboot", "reset" },
+	{ "restart", "reset" },	  { "shutdown", "stop" },
+	{ "stats", "top" },	  { "up", "start" },
+	{ "down", "stop" },	  { "undefine", "rm" },
+	{ "volume", "disk" },
 };
+
+#define ALIASES	 (sizeof(aliases) / sizeof(aliases[0]))
+#define SYNONYMS (sizeof(synonyms) / sizeof(synonyms[0]))
 
 static const struct command *by_name(const struct command *const *list,
 				     size_t count, const char *name)
@@ -149,14 +161,17 @@ static const struct command *by_name(const struct command *const *list,
 	return NULL;
 }
 
-static const char *synonym_of(const struct command *const *list, size_t count,
-			      const char *name)
+/* The command that `words` have for `name`. */
+static const struct command *by_other(const struct command *const *list,
+				      size_t count, const char *name,
+				      const char *const (*words)[2], size_t n)
 {
-	for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
-		if (!strcmp(synonyms[i][0], name) &&
-		    by_name(list, count, synonyms[i][1]))
-			return synonyms[i][1];
-	return NULL;
+	const struct command *found = NULL;
+
+	for (size_t i = 0; i < n && !found; i++)
+		if (!strcmp(words[i][0], name))
+			found = by_name(list, count, words[i][1]);
+	return found;
 }
 
 const struct command *command_find(const char *before,
@@ -166,11 +181,14 @@ const struct command *command_find(const char *before,
 	const struct command *found = by_name(list, count, name);
 	const char *names[COMMANDS_MAX], *like;
 
+	if (!found)
+		found = by_other(list, count, name, aliases, ALIASES);
 	if (found)
 		return found;
 	for (size_t i = 0; i < count && i < COMMANDS_MAX; i++)
 		names[i] = list[i]->name;
-	like = synonym_of(list, count, name);
+	found = by_other(list, count, name, synonyms, SYNONYMS);
+	like = found ? found->name : NULL;
 	if (!like)
 		like = cli_nearest(name, names, count, sizeof(names[0]));
 	if (like)

@@ -99,7 +99,7 @@ const struct command command_crashes = {
 	.name = "crashes",
 	.summary = "tell how runs of a kept machine ended badly",
 	.run = run_crashes,
-	.synopsis = "NAME [--json]",
+	.synopsis = "[--json] NAME",
 	.about = "Tells of a kept machine's runs that ended badly, the newest first: the reason, the\n"
 		 "registers of a processor that crashed, and the last that the guest said on its\n"
 		 "serial console. The last ten are kept.",

@@ -236,7 +236,7 @@ static int run_info(struct store *store, const struct image_args *args)
 static const struct image_part part_info = {
 	.command = {
 		.name = "info",
-		.synopsis = "IMAGE [--json]",
+		.synopsis = "[--json] IMAGE",
 		.summary = "tell about an image",
 		.about = "Tells about an image.",
 		.examples = "lodge image info debian",
@@ -279,7 +279,7 @@ static int run_remove(struct store *store, const struct image_args *args)
 static const struct image_part part_remove = {
 	.command = {
 		.name = "remove",
-		.synopsis = "IMAGE... [--json]",
+		.synopsis = "[--json] IMAGE...",
 		.summary = "take images away",
 		.about = "Takes images away that no machine stands on.",
 		.examples = "lodge image remove debian",
@@ -406,7 +406,7 @@ static int run_forget(struct store *store, const struct image_args *args)
 static const struct image_part part_forget = {
 	.command = {
 		.name = "forget",
-		.synopsis = "MACHINE... [--json]",
+		.synopsis = "[--json] MACHINE...",
 		.summary = "take such machines away",
 		.about = "Takes machines away that lodge run IMAGE made, with all "
 			   "that is on their disks.",

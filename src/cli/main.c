@@ -50,7 +50,14 @@ static const struct command *const vm_verbs[] = {
 	&command_apply,	 &command_export, &command_start,  &command_ps,
 	&command_rm,	 &command_console, &command_events, &command_list,
 	&command_status, &command_pause,  &command_resume, &command_stop,
-	&command_reset,	 &command_inspect, &command_top,
+	&command_reset,	 &command_top,	  &command_crashes,
+	&command_exec,	 &command_shell,  &command_ssh,
+	&command_cp,	 &command_proxy,  &command_agent,
+	&command_attach, &command_detach, &command_insert,
+	&command_eject,	 &command_limit,  &command_balloon,
+	&command_keys,	 &command_screenshot, &command_inspect,
+	&command_mirror, &command_commit, &command_rebase,
+	&command_job,
 };
 
 static int run_vm(const struct command_context *context, int argc, char **argv);

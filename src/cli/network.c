@@ -470,7 +470,7 @@ static int run_show(struct network_store *store, struct args *args)
 static const struct part part_show = {
 	.command = {
 		.name = "show",
-		.synopsis = "NAME [--json]",
+		.synopsis = "[--json] NAME",
 		.summary = "tell about a network",
 		.about = "Tells about a network, and which machines use it.",
 		.examples = "lodge net show lab",
@@ -550,7 +550,7 @@ static int run_delete(struct network_store *store, struct args *args)
 static const struct part part_delete = {
 	.command = {
 		.name = "delete",
-		.synopsis = "NAME... [--json]",
+		.synopsis = "[--json] NAME...",
 		.summary = "take networks away",
 		.about = "Takes networks away that no machine uses.",
 		.examples = "lodge net delete lab",

@@ -289,6 +289,9 @@ static int remove_one(struct api_client *client, struct group *group,
 	if (json_object_get(group->gone, name))
 		return MACHINE_OK;
 	answer = remove_ask(client, group, name, false, &error);
+	/* One of lodge run is gone when it has ended. */
+	if (!answer && group->force && !elsewhere() && remote_is_there(name))
+		return stop_plain(group, name);
 	if (!answer)
 		cli_error("rm: %s", error.text);
 	json_decref(answer);

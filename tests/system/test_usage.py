@@ -140,13 +140,34 @@ def test_unknown_command_suggests(word, like):
 
 
 @pytest.mark.parametrize("words,like", [
-    (["logs", "web"], "console"), (["delete", "web"], "rm"),
-    (["kill", "web"], "stop"), (["ls"], "ps"), (["network"], "net"),
-    (["image", "rm", "a"], "remove"), (["image", "ls"], "list"),
-    (["net", "rm", "a"], "delete"), (["image", "lst"], "list")])
+    (["logs", "web"], "console"), (["networks"], "net"),
+    (["kill", "web"], "stop"), (["image", "lst"], "list")])
 def test_what_others_call_it(words, like):
     refused(run(*words), 2, words[1] if len(words) > 2 else words[0],
             f"did you mean {like}?")
+
+
+@pytest.mark.parametrize("words,same", [
+    ("delete", "rm"), ("remove", "rm"), ("ls", "ps"), ("info", "status"),
+    ("network show", "net show"), ("image rm", "image remove"),
+    ("image delete", "image remove"), ("image ls", "image list"),
+    ("image show", "image info"), ("net rm", "net delete"),
+    ("net remove", "net delete"), ("net info", "net show"),
+    ("token rm", "token revoke"), ("vm delete", "vm rm"),
+    ("disk show", "disk info")])
+def test_other_words_for_the_same(words, same):
+    assert run(*words.split(), "--help").stdout == \
+        run("help", *same.split()).stdout
+    assert run("help", *words.split()).stdout == \
+        run("help", *same.split()).stdout
+
+
+def test_the_noun_vm_has_all_that_machines_have():
+    """Each command that wants a machine's name."""
+    missing = [c for c, in (c for c in COMMANDS if len(c) == 1)
+               if re.search(r"^usage: lodge \S+ (\[.*\] )?NAME\b",
+                            run("help", c).stdout) and ["vm", c] not in COMMANDS]
+    assert missing == []
 
 
 def test_unknown_command_without_a_likeness():
