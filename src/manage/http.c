@@ -3,7 +3,8 @@
  * HTTP by libwebsockets. A client may be slow, wrong or hostile: headers and
  * bodies are bounded, connections are counted, and one that neither sends nor
  * takes is dropped. Those of others than our own user have a part of the
- * places only, so that they cannot lock us out.
+ * places only, so that they cannot lock us out; where all places are taken, the
+ * connection goes that has rested longest, so that nobody can by many of them.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,18 +20,77 @@
 
 #define CLIENTS_MAX   256
 #define STRANGERS_MAX 192
+#define PLACES	      (2 * CLIENTS_MAX) /* with those that are about to go */
 #define HEADER_MAX    8192
 #define IDLE_SECONDS  120
 #define SLOW_SECONDS  30
 
 /* --- who comes ---------------------------------------------------------------------- */
 
+static void leave_place(const struct visitor *visitor)
+{
+	visitor->http->count--;
+	visitor->http->strangers -= visitor->stranger;
+}
+
 static void forget_visitor(struct visitor *visitor)
 {
-	visitor->http->strangers -= visitor->stranger;
+	struct visitor **at = &visitor->http->visitors;
+
+	while (*at != visitor)
+		at = &(*at)->next;
+	*at = visitor->next;
+	if (visitor->leaving)
+		visitor->http->leaving--;
+	else
+		leave_place(visitor);
 	if (visitor->carried >= 0)
 		close(visitor->carried);
 	free(visitor);
+}
+
+/*
+ * Nothing of it is under way: no request, stream or WebSocket. An answer that
+ * it does not take is nothing.
+ */
+static bool rests(const struct visitor *visitor)
+{
+	const struct session *session = lws_wsi_user(visitor->wsi);
+
+	return !visitor->leaving &&
+	       (!session || (!session->under_way && !session->streams &&
+			     !session->carry));
+}
+
+/* Of strangers alone, or of all. False: none rests. */
+static bool drop_one(struct http *http, bool strangers)
+{
+	struct visitor *oldest = NULL;
+
+	for (struct visitor *at = http->visitors; at; at = at->next)
+		if (rests(at) && (at->stranger || !strangers) &&
+		    (!oldest || at->since < oldest->since))
+			oldest = at;
+	if (!oldest)
+		return false;
+	oldest->leaving = true;
+	http->leaving++;
+	leave_place(oldest);
+	/* What it has not taken would be waited for. */
+	shutdown(lws_get_socket_fd(oldest->wsi), SHUT_RDWR);
+	lws_set_timeout(oldest->wsi, PENDING_TIMEOUT_HTTP_KEEPALIVE_IDLE,
+			LWS_TO_KILL_ASYNC);
+	return true;
+}
+
+/* Whether there is a place for one more. */
+static bool has_place(struct http *http, bool stranger)
+{
+	if (http->count + http->leaving >= PLACES)
+		return false;
+	if (stranger && http->strangers >= STRANGERS_MAX)
+		return drop_one(http, true);
+	return http->count < CLIENTS_MAX || drop_one(http, false);
 }
 
 static void adopt(struct http *http, struct lws_vhost *vhost, int fd,
@@ -39,21 +99,26 @@ static void adopt(struct http *http, struct lws_vhost *vhost, int fd,
 	struct visitor *visitor = NULL;
 	struct lws *wsi;
 
-	if (!stranger || http->strangers < STRANGERS_MAX)
+	if (has_place(http, stranger))
 		visitor = malloc(sizeof(*visitor));
 	if (!visitor) {
 		close(fd);
 		return;
 	}
-	*visitor = (struct visitor){ .http = http, .peer = *peer,
-				     .stranger = stranger, .carried = -1 };
-	http->strangers += stranger;
 	/* It closes the socket when it fails. */
 	wsi = lws_adopt_socket_vhost(vhost, fd);
-	if (wsi)
-		lws_set_opaque_user_data(wsi, visitor);
-	else
-		forget_visitor(visitor);
+	if (!wsi) {
+		free(visitor);
+		return;
+	}
+	*visitor = (struct visitor){ .http = http, .next = http->visitors,
+				     .wsi = wsi, .peer = *peer,
+				     .since = host_monotonic_ns(),
+				     .stranger = stranger, .carried = -1 };
+	http->visitors = visitor;
+	http->count++;
+	http->strangers += stranger;
+	lws_set_opaque_user_data(wsi, visitor);
 }
 
 static void neighbour_came(void *ctx, uint32_t events)
@@ -237,9 +302,9 @@ struct http *http_open(struct loop *loop, struct api *api, int listener,
 			   (tls->listener >= 0 ?
 				    LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT :
 				    0),
-		.fd_limit_per_thread = CLIENTS_MAX + 16,
+		.fd_limit_per_thread = PLACES + 16,
 		.max_http_header_data = HEADER_MAX,
-		.max_http_header_pool = CLIENTS_MAX,
+		.max_http_header_pool = PLACES,
 		.keepalive_timeout = IDLE_SECONDS,
 		.timeout_secs = SLOW_SECONDS,
 		.vhost_name = "lodged",

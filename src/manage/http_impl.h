@@ -17,15 +17,22 @@ struct http {
 	struct lws_context *context;
 	struct lws_vhost *vhost, *tls; /* tls NULL: no such listener */
 	int listener, tls_listener;
-	unsigned int strangers; /* connections of others than our own user */
+	struct visitor *visitors;
+	unsigned int count;	/* of them, without those that leave */
+	unsigned int leaving;
+	unsigned int strangers; /* that are others than our own user */
 	bool stop;
 };
 
 /* Whoever has connected; for as long as the connection is there. */
 struct visitor {
 	struct http *http;
+	struct visitor *next;
+	struct lws *wsi;
 	struct peer peer;
+	uint64_t since; /* host_monotonic_ns() of its last request */
 	bool stranger;
+	bool leaving; /* its connection is to be closed */
 	int carried; /* an open socket that a WebSocket is to be for; -1 */
 };
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "manage/http_impl.h"
+#include "vm/host.h"
 
 #define SLOW_SECONDS  30
 #define LOOK_SECONDS  10 /* between looks for clients that have gone */
@@ -350,6 +351,7 @@ static int first(struct lws *wsi, struct session *session, const char *path)
 	if (!session->visitor)
 		return -1;
 	session->http = session->visitor->http;
+	session->visitor->since = host_monotonic_ns();
 	session->http->api->clients += !session->counted;
 	session->counted = true;
 	return begin(session, path);

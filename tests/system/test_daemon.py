@@ -576,6 +576,36 @@ def test_clients_that_hang(lodged):
     assert lodged.ask("GET", "/v1")["vms"] == 0
 
 
+def test_clients_in_great_number(lodged):
+    """More connections than there are places, and requests without end that
+    nobody reads the answers of: whoever comes next is served, and who waits
+    for an answer keeps his place."""
+    for i in range(20):
+        lodged.make(f"a{i}")
+    waits = Connection(lodged.socket)
+    last = lodged.events()[-1]["id"]
+    waits.request("GET", f"/v1/events?since={last}&wait=600")
+    many = []
+    for i in range(600):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(lodged.socket))
+        client.setblocking(False)
+        if i % 20 == 0:
+            with contextlib.suppress(OSError):
+                while True:
+                    client.send(b"GET /v1/vms HTTP/1.1\r\nHost: l\r\n\r\n" *
+                                100)
+        many.append(client)
+    assert lodged.ask("GET", "/v1")["vms"] == 20
+    assert lodged.cli("ps").returncode == 0
+    lodged.make("web")
+    assert waits.getresponse().status == 200
+    waits.close()
+    for client in many:
+        client.close()
+    wait_for(lambda: clients(lodged) == 1)
+
+
 def clients(lodged):
     return int(figures(lodged.ask("GET", "/metrics").text.decode())[
         "lodge_api_clients", None])
