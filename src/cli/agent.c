@@ -215,7 +215,9 @@ static int with_words(struct request *request, int words, char **word)
 	    (words == 2 && action->command)) {
 		cli_error("agent: %s; see lodge help agent",
 			  !words ? "a machine's name is missing" :
-			  words > 1 && !action ? "unknown action" :
+			  words > 1 && !action ?
+				   "unknown action: give poweroff, reboot, "
+				   "set-time or freeze" :
 			  words > 2 ? "unexpected argument" :
 				      "a command is missing");
 		return MACHINE_USAGE;

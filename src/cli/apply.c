@@ -29,7 +29,7 @@
 struct apply {
 	const char *file[FILES_MAX];
 	unsigned int files;
-	bool dry_run, failed;
+	bool dry_run, lost, failed;
 	struct api_client client;
 	json_t *wishes;
 };
@@ -252,7 +252,7 @@ static void read_file(struct apply *apply, yaml_reader *reader,
 	char *text = read_text(path, &size);
 	int here;
 
-	apply->failed |= !text;
+	apply->lost |= !text;
 	if (!text)
 		return;
 	list = reader(text, size, why, sizeof(why));
@@ -285,8 +285,8 @@ static int read_files(struct apply *apply)
 	}
 	for (unsigned int i = 0; i < apply->files; i++)
 		read_file(apply, reader, apply->file[i]);
-	if (apply->failed)
-		return MACHINE_USAGE;
+	if (apply->failed || apply->lost)
+		return apply->lost ? MACHINE_FAILED : MACHINE_USAGE;
 	if (json_array_size(apply->wishes))
 		return MACHINE_OK;
 	cli_error("apply: there is no machine in %s", apply->file[0]);

@@ -102,6 +102,20 @@ static void print_events(struct events *events, const json_t *list)
 	events->told |= any;
 }
 
+/* The end: whether there was anything of the one that was named. */
+static int tell_none(const struct events *events)
+{
+	if (events->told)
+		return MACHINE_OK;
+	if (!events->vm) {
+		cli_hint("nothing has happened yet");
+		return MACHINE_OK;
+	}
+	cli_error("events: nothing is known of a machine %s; lodge ps lists "
+		  "them", events->vm);
+	return MACHINE_FAILED;
+}
+
 static int tell(struct api_client *client, struct events *events)
 {
 	json_int_t since = 0, last;
@@ -126,7 +140,7 @@ static int tell(struct api_client *client, struct events *events)
 		if (fflush(stdout))
 			return MACHINE_FAILED;
 		if (last == since && !events->follow)
-			return MACHINE_OK;
+			return tell_none(events);
 		wait = last == since;
 		since = last;
 	}

@@ -212,7 +212,8 @@ static int run_help(const struct command_context *context, int argc,
 	if (words > 1 && command->verbs)
 		return help_verb(command, words - 1, argv + 1);
 	if (words > 1) {
-		cli_error("help: one command at a time");
+		cli_error("help: %s has no verbs; see lodge help %s",
+			  command->name, command->name);
 		return MACHINE_USAGE;
 	}
 	command_explain(NULL, command);

@@ -349,7 +349,9 @@ static void draw(const struct top *top)
 	if (above)
 		print_head(top, look_at.width);
 	print_table(top, &look_at);
-	fputs(top->now.count ? "\x1b[J" : NONE "\x1b[K\x1b[J", stdout);
+	if (top->now.count > look_at.rows)
+		printf("%zu more", top->now.count - look_at.rows);
+	fputs(top->now.count ? "\x1b[K\x1b[J" : NONE "\x1b[K\x1b[J", stdout);
 	fflush(stdout);
 }
 

@@ -137,8 +137,8 @@ def test_what_is_wrong_has_a_line(lodged, apply, text, words):
 
 
 def test_files_that_are_none(lodged, apply, tmp_path):
-    assert lodged.cli("apply", "-f", tmp_path / "none").returncode == 2
-    assert lodged.cli("apply", "-f", tmp_path).returncode == 2
+    assert lodged.cli("apply", "-f", tmp_path / "none").returncode == 1
+    assert lodged.cli("apply", "-f", tmp_path).returncode == 1
     (tmp_path / "large").write_bytes(b"#" * (1 << 21))
     assert "1 MiB" in lodged.cli("apply", "-f", tmp_path / "large").stderr
     assert lodged.cli("apply").returncode == 2

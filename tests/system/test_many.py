@@ -105,6 +105,14 @@ def test_words(place, verb):
     assert states(place) == "stopped stopped stopped running"
 
 
+def test_what_is_not_there(place, tmp_path):
+    bad(place, 1, ["nix"], "events", "nix")
+    bad(place, 1, [f"{tmp_path}/none.yaml"], "apply", "-f",
+        f"{tmp_path}/none.yaml")
+    bad(place, 2, ["run has no verbs"], "help", "run", "web")
+    bad(place, 2, ["poweroff, reboot"], "agent", "plain", "halt")
+
+
 def test_where_nothing_is_kept(tmp_path):
     """No lodged is started for it."""
     daemon = Daemon(tmp_path)

@@ -125,6 +125,7 @@ def test_another_size(place):
         child.setwinsize(rows, columns)
         lines = screen(child, columns)
         assert len(lines) <= max(rows, 3)
+        assert lines[-1] == ("1 more" if rows < 4 else "")
         head = lines[2 if rows == 6 else 0]
         assert head.startswith("NAME") and "CPU%" in head
     child.setwinsize(24, 100)
