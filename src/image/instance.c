@@ -51,7 +51,9 @@ static int write_record(const struct instance *instance, const char *disk,
 				 "version", 1, "image", instance->image, "user",
 				 instance->user, "password",
 				 instance->password, "created",
-				 instance->created, "disk", disk, "format",
+				 instance->created, "disk",
+				 instance_below(instance->store,
+						instance->entry, disk), "format",
 				 format, "stands_on",
 				 or_null(instance->stands_on), "clone",
 				 or_null(instance->clone), "told",
@@ -70,18 +72,36 @@ static const char *text_of(const json_t *json, const char *name)
 	return text ? text : "";
 }
 
-/* Where the record says that the disk is, when it is not in the folder. */
-static bool read_disk(const json_t *record, char path[PATH_MAX],
-		      char format[16])
+/*
+ * Where the record says that the disk is, when it is not disk.qcow2 in the
+ * `folder`, in which those lie that are named by no path.
+ */
+static bool read_disk(const json_t *record, const char *folder,
+		      char path[PATH_MAX], char format[16])
 {
 	const char *disk = text_of(record, "disk");
 	const char *kind = text_of(record, "format");
+	bool in = !strchr(disk, '/') && !strchr(disk, ':');
 
-	if (!*disk || strlen(disk) >= PATH_MAX || strlen(kind) >= 16)
+	if (!*disk || strlen(kind) >= 16 ||
+	    snprintf(path, PATH_MAX, "%s%s%s", in ? folder : "", in ? "/" : "",
+		     disk) >= PATH_MAX)
 		return false;
-	strcpy(path, disk);
 	strcpy(format, kind);
 	return true;
+}
+
+const char *instance_below(const struct store *store, const char *name,
+			   const char *disk)
+{
+	char folder[INSTANCE_PATH_MAX];
+	int length = snprintf(folder, sizeof(folder), "%s/machines/%s/",
+			      store->path, name);
+
+	if (!disk || strncmp(disk, folder, (size_t)length) ||
+	    strchr(disk + length, '/'))
+		return disk;
+	return disk + length;
 }
 
 /* A kept machine's record: the same image, whose account it has. */
@@ -107,7 +127,8 @@ static int read_record(struct instance *instance,
 	snprintf(instance->told, sizeof(instance->told), "%s",
 		 text_of(json, "told"));
 	instance->reseed = json_is_true(json_object_get(json, "reseed"));
-	instance->moved = read_disk(json, instance->disk, instance->format);
+	instance->moved = read_disk(json, instance->path, instance->disk,
+				    instance->format);
 	if (!json)
 		disk_error_set(error, -EIO, "the record of machine %s is "
 			       "damaged; lodge image forget %s takes it away",
@@ -401,14 +422,15 @@ bool instance_disk(struct store *store, const char *name,
 			     ? openat(store->machines, name,
 				      O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 			     : -1;
+	char own[INSTANCE_PATH_MAX];
 	json_t *record;
 
 	if (folder < 0)
 		return false;
 	record = json_file_read(folder, STORE_MACHINE_FILE);
-	if (!read_disk(record, path, format)) {
-		snprintf(path, PATH_MAX, "%s/machines/%s/disk.qcow2",
-			 store->path, name);
+	snprintf(own, sizeof(own), "%s/machines/%s", store->path, name);
+	if (!read_disk(record, own, path, format)) {
+		snprintf(path, PATH_MAX, "%s/disk.qcow2", own);
 		strcpy(format, "qcow2");
 	}
 	json_decref(record);
@@ -432,7 +454,9 @@ int instance_moved(struct store *store, const char *name, const char *from,
 	if (folder < 0)
 		return -errno;
 	record = json_file_read(folder, STORE_MACHINE_FILE);
-	if (json_object_set_new(record, "disk", json_string(disk)) ||
+	if (json_object_set_new(record, "disk",
+				json_string(instance_below(store, name,
+							   disk))) ||
 	    json_object_set_new(record, "format", json_string(format)))
 		err = -EIO;
 	if (!err)
@@ -532,17 +556,75 @@ int instance_forget(struct store *store, const char *name,
 	return err == -ENOENT ? 1 : err ? -1 : 0;
 }
 
+/* With the store locked: 0; 1: there is none; -1 with `error`. */
+static int check_rename(struct store *store, const char *from, const char *to,
+			struct disk_error *error)
+{
+	char user[IMAGE_NAME_MAX + 1], path[PATH_MAX], format[16];
+	int folder;
+
+	if (!faccessat(store->machines, to, F_OK, AT_SYMLINK_NOFOLLOW)) {
+		disk_error_set(error, -EEXIST, "lodge run keeps a machine %s; "
+			       "give another name, or lodge image forget %s "
+			       "first", to, to);
+		return -1;
+	}
+	if (!instance_disk(store, from, path, format))
+		return 1;
+	folder = open_locked(store, from);
+	if (folder < 0) {
+		disk_error_set(error, folder, "machine %s runs; lodge stop %s "
+			       "ends it", from, from);
+		return -1;
+	}
+	close(folder);
+	if (!find_dependent(store, from, user))
+		return 0;
+	disk_error_set(error, -EBUSY, "the disk of machine %s stands on that "
+		       "of %s, which therefore keeps its name; lodge rm %s "
+		       "first", user, from, user);
+	return -1;
+}
+
+int instance_check_rename(struct store *store, const char *from,
+			  const char *to, struct disk_error *error)
+{
+	int rc;
+
+	store_lock(store);
+	rc = check_rename(store, from, to, error);
+	store_unlock(store);
+	return rc < 0 ? -1 : 0;
+}
+
+int instance_rename(struct store *store, const char *from, const char *to,
+		    struct disk_error *error)
+{
+	int rc;
+
+	store_lock(store);
+	rc = check_rename(store, from, to, error);
+	if (!rc && (renameat2(store->machines, from, store->machines, to,
+			      RENAME_NOREPLACE) || fsync(store->machines)))
+		rc = fail(error, to, -errno);
+	store_unlock(store);
+	return rc < 0 ? -1 : 0;
+}
+
 static json_t *describe(struct store *store, const char *name)
 {
 	int folder = openat(store->machines, name,
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char path[PATH_MAX], format[16], own[INSTANCE_PATH_MAX];
 	json_t *record, *json;
-	bool running;
+	bool running, elsewhere;
 
 	if (folder < 0)
 		return NULL;
 	running = flock(folder, LOCK_EX | LOCK_NB);
 	record = json_file_read(folder, STORE_MACHINE_FILE);
+	snprintf(own, sizeof(own), "%s/machines/%s", store->path, name);
+	elsewhere = read_disk(record, own, path, format);
 	json = json_pack("{ss ss ss sI sb sI so*}", "name", name, "image",
 			 text_of(record, "image"), "user",
 			 text_of(record, "user"), "created",
@@ -550,8 +632,7 @@ static json_t *describe(struct store *store, const char *name)
 							    "created")),
 			 "running", (int)running, "allocated",
 			 (json_int_t)folder_allocated(store->machines, name),
-			 "disk",
-			 json_incref(json_object_get(record, "disk")));
+			 "disk", elsewhere ? json_string(path) : NULL);
 	json_decref(record);
 	close(folder);
 	return json;

@@ -67,6 +67,22 @@ int instance_move(struct instance *instance, const char *disk,
 int instance_moved(struct store *store, const char *name, const char *from,
 		   const char *disk, const char *format);
 
+/*
+ * How that machine's record names a disk: one in its own folder by its name,
+ * so that the folder can be renamed.
+ */
+const char *instance_below(const struct store *store, const char *name,
+			   const char *disk);
+
+/*
+ * Gives what is kept as `from`, if anything, another name. 0, or -1 with
+ * `error`: another's disk stands on it, `to` is there.
+ */
+int instance_check_rename(struct store *store, const char *from,
+			  const char *to, struct disk_error *error);
+int instance_rename(struct store *store, const char *from, const char *to,
+		    struct disk_error *error);
+
 /* The path and format of a kept machine's disk. False: none is kept so. */
 bool instance_disk(struct store *store, const char *name,
 		   char path[PATH_MAX], char format[16]);

@@ -140,9 +140,11 @@ static int freeze(struct store *store, int folder, json_t *record,
 		return fail(error, from, -EIO);
 	snprintf(path, sizeof(path), "%s/machines/%s/disk-%016" PRIx64
 		 ".qcow2", store->path, from, number);
-	if (make_layer(store, path, base, format, error))
+	if (make_layer(store, path, instance_below(store, from, base), format,
+		       error))
 		return -1;
-	json_object_set_new(record, "disk", json_string(path));
+	json_object_set_new(record, "disk",
+			    json_string(instance_below(store, from, path)));
 	json_object_set_new(record, "format", json_string("qcow2"));
 	err = fsync(folder) ? -errno :
 			      json_file_replace(record, folder,

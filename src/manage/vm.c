@@ -202,19 +202,23 @@ int vm_check(const struct vm *vm, enum vm_verb verb, struct problem *problem)
 static int check_rename(struct vm *vm, const char *name,
 			struct problem *problem)
 {
+	bool being_made;
+	char names[240];
+
 	if (!runtime_name_valid(name))
 		return problem_set(problem, 400, "bad-name", "name %.80s: "
 				   "give 1 to %d letters, digits and - _ . "
 				   "with no . first", name, RUNTIME_NAME_MAX);
-	if (json_object_get(vm->config, "image"))
-		return problem_set(problem, 409, "keeps-name",
-				   "%s has a disk that is kept under its name; "
-				   "make another machine instead",
-				   vm->row.name);
 	if (manager_has_name(vm->manager, name))
 		return problem_set(problem, 409, "name-taken", "there is a "
 				   "machine %s; give another name", name);
-	return lifecycle_check(vm->state, VERB_RENAME, vm->row.name, problem);
+	if (lifecycle_check(vm->state, VERB_RENAME, vm->row.name, problem))
+		return -1;
+	if (find_dependents(vm, names, sizeof(names), &being_made) &&
+	    being_made)
+		return problem_set(problem, 409, "is-cloned", "%s is being "
+				   "cloned; wait, and try again", vm->row.name);
+	return vm_rename_check(vm, name, problem);
 }
 
 /* What becomes a template, and what ceases to be one. */
@@ -278,6 +282,7 @@ int vm_edit(struct vm *vm, const char *name, const json_t *change,
 {
 	const struct registry_vm before = vm->row;
 	json_t *old = vm->config;
+	struct problem later;
 	json_t *new = vm_check_edit(vm, name, change, problem);
 	bool renames = name && strcmp(name, vm->row.name);
 
@@ -287,15 +292,24 @@ int vm_edit(struct vm *vm, const char *name, const json_t *change,
 	if (vm->process.pidfd >= 0 &&
 	    limiter_change(vm->manager->limiter, vm, problem))
 		return give_up_edit(vm, &before, old);
+	if (renames && vm_rename_begin(vm, name, problem))
+		return give_up_edit(vm, &before, old);
 	if (renames)
 		snprintf(vm->row.name, sizeof(vm->row.name), "%s", name);
 	vm->row.generation++;
 	if (manager_store(vm->manager, vm, renames ? "renamed" : "edited",
-			  renames ? before.name : NULL, NULL, problem))
-		return give_up_edit(vm, &before, old);
+			  renames ? before.name : NULL, NULL, problem)) {
+		give_up_edit(vm, &before, old);
+		vm_rename_finish(vm, &later);
+		return -1;
+	}
 	json_decref(old);
 	if (renames)
 		manager_renamed(vm->manager);
 	vm_write_copy(vm);
+	/* Else its next start does it, or tells. */
+	if (renames && vm_rename_finish(vm, &later))
+		host_log(HOST_LOG_ERROR, "machine %s: %s", vm->row.name,
+			 later.text);
 	return 0;
 }

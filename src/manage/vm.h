@@ -107,6 +107,16 @@ int vm_run(struct vm *vm, const char *kind, struct problem *problem);
 /* What `status`, `watch`, `pause` or `resume` say of the guest. */
 void vm_take_state(struct vm *vm, const json_t *status);
 
+/*
+ * Of one that is to be called `name`: whether its disk can be, then before its
+ * row is written, then after (also when that failed, or lodged ended between).
+ */
+int vm_rename_check(const struct vm *vm, const char *name,
+		    struct problem *problem);
+int vm_rename_begin(const struct vm *vm, const char *name,
+		    struct problem *problem);
+int vm_rename_finish(const struct vm *vm, struct problem *problem);
+
 /* Begins to reach a process that is there. */
 void vm_reach(struct vm *vm);
 

@@ -342,7 +342,7 @@ static int launch(struct vm *vm, struct problem *problem)
 				   "folder: %s", vm->row.name,
 				   strerror(-folder));
 	vm->row.reason[0] = '\0';
-	if (moves_begin(vm, problem)) {
+	if (vm_rename_finish(vm, problem) || moves_begin(vm, problem)) {
 		close(folder);
 		return -1;
 	}
@@ -522,6 +522,9 @@ void vm_take_up(struct vm *vm)
 	vm->restart.fire = restart_now;
 	vm->restart.ctx = vm;
 	vm->process.run[0] = '\0';
+	if (vm_rename_finish(vm, &problem))
+		host_log(HOST_LOG_ERROR, "machine %s: %s", vm->row.name,
+			 problem.text);
 	if (folder >= 0)
 		rc = process_find(&vm->process, folder, &problem);
 	if (folder >= 0)

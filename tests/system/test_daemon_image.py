@@ -2,7 +2,9 @@
 """Kept machines of images: one first boot each, clones that are machines of
 their own, and images that they want."""
 import json
+import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import tiny
 from conftest import BUILD, ENGINE
 from daemon import LODGED, Daemon
+from test_daemon_kills import GONE, KILL_AT, KILLED, UNTRACED, steps
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -145,3 +148,93 @@ def test_an_image_that_is_wanted(lodged):
     assert answer.status == 200, answer.text
     assert lodged.ask("GET", "/v1/images")["images"] == []
     assert lodged.ask("DELETE", "/v1/images/tiny").status == 404
+
+
+# --- another name -----------------------------------------------------------------
+
+def rename(lodged, name, new):
+    return lodged.ask("PATCH", f"/v1/vms/{name}", {"name": new})
+
+
+def names(lodged):
+    return [vm["name"] for vm in lodged.ask("GET", "/v1/vms")["vms"]]
+
+
+def machines(lodged):
+    return sorted(path.name for path in (lodged.data / "machines").iterdir()
+                  if path.name[0] != ".")
+
+
+def test_another_name(lodged):
+    """Its disk goes along, also the layers that a clone has left it."""
+    lodged.make("web", image="tiny", memory=16 * MIB, engine=ENGINE)
+    assert rename(lodged, "web", "early").status == 200
+    run_once(lodged, "early")
+    inode = (lodged.data / "machines" / "early" / "disk.qcow2").stat().st_ino
+    assert rename(lodged, "early", "web").status == 200
+    assert machines(lodged) == ["web"]
+    disk = lodged.data / "machines" / "web" / "disk.qcow2"
+    assert disk.stat().st_ino == inode
+    run_once(lodged, "web")
+    seed = instance_of(seed_of(lodged, "web"))
+    assert lodged.ask("POST", "/v1/vms/web/clone?wait=60",
+                      {"name": "two"}).status == 200
+    answer = rename(lodged, "web", "db")
+    assert answer.status == 409 and "machine two stands on" in answer["detail"]
+    assert rename(lodged, "two", "three").status == 200
+    run_once(lodged, "three")
+    assert lodged.ask("DELETE", "/v1/vms/three?wait=60").status == 200
+    (lodged.data / "machines" / "taken").mkdir()
+    answer = rename(lodged, "web", "taken")
+    assert answer.status == 409 and "lodge image forget" in answer["detail"]
+    (lodged.data / "machines" / "taken").rmdir()
+    assert rename(lodged, "web", "db").status == 200
+    assert machines(lodged) == ["db"]
+    run_once(lodged, "db")
+    assert instance_of(seed_of(lodged, "db")) == seed
+    assert lodged.cli("disk", "info", "--json",
+                      next((lodged.data / "machines" / "db").glob("disk-*"))
+                      ).returncode == 0
+    lodged.make("web", image="tiny", memory=16 * MIB, engine=ENGINE)
+    run_once(lodged, "web")
+    assert lodged.cli("rm", "--all").returncode == 0
+    assert machines(lodged) == []
+
+
+def test_killed_while_it_gets_another_name(lodged):
+    lodged.make("a", image="tiny", memory=16 * MIB, engine=ENGINE)
+    run_once(lodged, "a")
+    inode = (lodged.data / "machines" / "a" / "disk.qcow2").stat().st_ino
+    lodged.end()
+
+    def kill(point):
+        lodged.start(KILL_AT, "--alone", point)
+        told = False
+        try:
+            name, = names(lodged)
+            new = "b" if name == "a" else "a"
+            told = rename(lodged, name, new).status == 200
+            os.kill(lodged.ask("GET", "/v1")["pid"], signal.SIGTERM)
+        except GONE:
+            pass
+        status = lodged.gone()[0]
+        if status == UNTRACED:
+            pytest.skip("processes may not be traced here")
+        assert lodged.start() == "ok"
+        now, = names(lodged)
+        assert not told or now == new
+        assert machines(lodged) == [now]
+        assert (lodged.data / "machines" / now / "disk.qcow2"
+                ).stat().st_ino == inode
+        assert not list((lodged.data / "vms").glob("*/rename.json"))
+        lodged.end()
+        return status == KILLED
+
+    count = 1
+    while kill(count):
+        count *= 2
+    points = list(steps(count))
+    for point in points if len(points) > 20 else points[::2]:
+        kill(point)
+    assert lodged.start() == "ok"
+    run_once(lodged, *names(lodged))
