@@ -288,3 +288,27 @@ class Daemon:
 
     def kinds(self, name):
         return [e["kind"] for e in self.events() if e.get("name") == name]
+
+
+class OtherPrograms(Daemon):
+    """One in the place of whose programs a test may put scripts."""
+    def __init__(self, base):
+        super().__init__(base)
+        self.bin = self.base / "bin"
+        self.bin.mkdir()
+        for path in BUILD.glob("lodge*.so"):
+            (self.bin / path.name).symlink_to(path)
+        # It finds the others beside the name that it was started by.
+        os.link(BUILD / "lodged", self.bin / "lodged")
+        for name in "lodge", "lodge-vm":
+            self.script(name, 'exec "$real" "$@"')
+
+    def script(self, name, text):
+        """$real is the program itself."""
+        new = self.bin / "new"
+        new.write_text(f'#!/bin/sh\nreal="{BUILD / name}"\n{text}\n')
+        new.chmod(0o755)
+        new.rename(self.bin / name)
+
+    def start(self, *before, **more):
+        return super().start(*before, program=self.bin / "lodged", **more)

@@ -5,7 +5,8 @@
  *
  *	kill-at [--alone] N PROGRAM ARGUMENT...
  *
- * With --alone, processes that it has forked are left alone, and go on.
+ * With --alone, processes that it has forked are left alone, and go on. A SIGTERM
+ * is passed on to it.
  *
  * Exit status: 137 when it was killed; else the program's own, since it made
  * fewer such calls; 77: processes may not be traced here.
@@ -50,6 +51,14 @@ static bool does_change(const struct __ptrace_syscall_info *info)
 	return false;
 }
 
+static volatile pid_t program;
+
+static void pass_on(int number)
+{
+	if (program)
+		kill(program, number);
+}
+
 static void start(char **argv)
 {
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
@@ -88,6 +97,8 @@ static int follow(pid_t first, uint64_t left)
 		int status;
 		pid_t pid = waitpid(-1, &status, __WALL);
 
+		if (pid < 0 && errno == EINTR)
+			continue;
 		if (pid < 0)
 			return errno == ECHILD ? CANNOT : 1;
 		if (pid == first && WIFEXITED(status))
@@ -110,8 +121,7 @@ static int follow(pid_t first, uint64_t left)
 int main(int argc, char **argv)
 {
 	bool alone = argc > 1 && !strcmp(argv[1], "--alone");
-	long forks = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-		     PTRACE_O_EXITKILL;
+	long forks = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
 	int status;
 	pid_t pid;
 
@@ -119,7 +129,8 @@ int main(int argc, char **argv)
 	argv += alone;
 	if (argc < 3)
 		return 2;
-	pid = fork();
+	signal(SIGTERM, pass_on);
+	pid = program = fork();
 	if (!pid)
 		start(argv + 2);
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
@@ -128,7 +139,7 @@ int main(int argc, char **argv)
 		return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 	if (ptrace(PTRACE_SETOPTIONS, pid, NULL,
 		   PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE |
-			   (alone ? 0 : forks)))
+			   PTRACE_O_EXITKILL | (alone ? 0 : forks)))
 		return CANNOT;
 	ptrace(PTRACE_SYSCALL, pid, NULL, 0L);
 	return follow(pid, strtoull(argv[1], NULL, 0));

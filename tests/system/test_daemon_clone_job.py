@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 import tiny
-from conftest import BUILD, ENGINE, LODGE
-from daemon import LODGED, Daemon, wait_for
+from conftest import ENGINE, LODGE
+from daemon import LODGED, OtherPrograms, wait_for
 from test_daemon_image import keep_image
 from test_daemon_kills import KILL_AT, UNTRACED, steps
 
@@ -19,27 +19,10 @@ IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 
 
-class Slow(Daemon):
+class Slow(OtherPrograms):
     """One whose program for the disks of clones is what a test says."""
-    def __init__(self, base):
-        super().__init__(base)
-        self.bin = base / "bin"
-        self.bin.mkdir()
-        for path in BUILD.glob("lodge*.so"):
-            (self.bin / path.name).symlink_to(path)
-        for name in "lodged", "lodge-vm":
-            os.link(BUILD / name, self.bin / name)
-        self.helper('exec "$real" "$@"')
-
     def helper(self, text):
-        (self.bin / "new").write_text(
-            f'#!/bin/sh\nreal="{LODGE}"\n'
-            f'[ "$1" = clone ] || exec "$real" "$@"\n{text}\n')
-        (self.bin / "new").chmod(0o755)
-        (self.bin / "new").rename(self.bin / "lodge")
-
-    def start(self, *before, **more):
-        return super().start(*before, program=self.bin / "lodged", **more)
+        self.script("lodge", f'[ "$1" = clone ] || exec "$real" "$@"\n{text}')
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 import tiny
 from conftest import BUILD, ENGINE, LODGE
-from daemon import LIMIT, LODGED, Daemon, wait_for
+from daemon import LIMIT, LODGED, Daemon, OtherPrograms, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -203,6 +203,46 @@ def test_its_process_is_killed(daemon, config, before):
         assert not daemon.processes()
         assert daemon.ps()["web"]["state"] == "stopped"
     clean(daemon, daemon.ask("GET", "/v1/vms")["vms"])
+
+
+def test_its_process_is_killed_at_each_step(tmp_path, config):
+    """Before each call that changes a file; then it starts as ever."""
+    try:
+        daemon = OtherPrograms(tmp_path)
+    except OSError as error:
+        pytest.skip(f"the programs cannot be linked to: {error}")
+    try:
+        assert daemon.start() == "ok"
+        daemon.make("web", **{**config, "restart": "never"})
+
+        def kill(point):
+            daemon.script("lodge-vm",
+                          f'exec "{KILL_AT}" --alone {point} '
+                          '"$real" "$@"')
+            answer = daemon.say("web", "start")
+            if answer.status == 200:
+                daemon.say("web", "stop", {"force": True})
+            daemon.wait_state("web", "stopped")
+            told = daemon.vm("web")
+            if "status 77" in told["reason"]:
+                pytest.skip("processes may not be traced here")
+            wait_for(lambda: not daemon.processes())
+            assert daemon.ps()["web"]["state"] == "stopped"
+            assert "pid" not in told
+            left = {path.name for path in daemon.runtime.iterdir()}
+            assert left <= {"lodged.api"}, left
+            # It was stopped by us, in order, when it came so far.
+            return told["reason"] != "stopped"
+
+        count = 1
+        while kill(count):
+            count *= 2
+        for point in steps(count):
+            kill(point)
+        daemon.script("lodge-vm", 'exec "$real" "$@"')
+        clean(daemon, daemon.ask("GET", "/v1/vms")["vms"])
+    finally:
+        daemon.clear()
 
 
 def test_both_are_killed(daemon, config):
