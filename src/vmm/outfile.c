@@ -13,9 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/linux/jail.h"
+
 static int outfile_error(const char *what, const char *path, int number,
 			 struct vmm_error *error)
 {
+	if (number == ENOSYS && jail_entered())
+		return vmm_error_set(error, "%s %s: the machine's broker, "
+				     "which opens its files, has been ended",
+				     what, path);
 	return vmm_error_set(error, "%s %s: %s; name a file that can be written",
 			     what, path, strerror(number));
 }

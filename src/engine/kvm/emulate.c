@@ -12,7 +12,6 @@
 #include <sys/ioctl.h>
 
 #include "chip/lapic.h"
-#include "engine/soft/native.h"
 #include "x86/msr.h"
 
 /* --- the LAPIC as the step sees it ---------------------------------------- */
@@ -145,14 +144,8 @@ static bool fail(struct engine_exit *exit, int error, const char *what)
 bool kvm_emulate(struct kvm_cpu *own, struct engine_exit *exit)
 {
 	struct x86_cpu *cpu = own->cpu;
-	int err = 0;
+	int err = kvm_get_registers(own);
 
-	if (!own->native)
-		err = native_open(cpu);
-	if (err)
-		return fail(exit, err, "no memory to emulate with");
-	own->native = true;
-	err = kvm_get_registers(own);
 	if (!err)
 		err = kvm_get_msrs(own);
 	if (err)

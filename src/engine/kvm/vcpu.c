@@ -73,6 +73,12 @@ int kvm_cpu_open(void *vm_engine, struct x86_cpu *cpu)
 	cpu->kicked = requested;
 	sigaction(KICK_SIGNAL, &action, NULL);
 	err = kvm_set_cpuid(own);
+	if (!err) {
+		/* Now: later nothing can be made executable (a sandbox). What
+		 * is not touched takes no memory. */
+		err = native_open(cpu);
+		own->native = !err;
+	}
 	if (!err)
 		return 0;
 

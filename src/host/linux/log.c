@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PREFIX	   "lodge: "
@@ -25,6 +26,7 @@ static struct {
 	uint64_t since; /* monotonic ns up to which lines were credited */
 	unsigned int credit;
 	unsigned int left_out;
+	bool full;
 } logger = { .level = HOST_LOG_WARN, .credit = BURST };
 
 void log_set_level(enum host_log_level level)
@@ -40,6 +42,23 @@ static void put_line(char *line, size_t length)
 	line[length] = '\n';
 	n = write(STDERR_FILENO, line, length + 1);
 	(void)n; /* nobody to tell */
+}
+
+/* Whether standard error is a file with as much as a log may have. */
+static bool is_full(void)
+{
+	static const char last[] = PREFIX "the log is full: nothing more is "
+					  "said here\n";
+	struct stat status;
+	ssize_t n;
+
+	if (logger.full || fstat(STDERR_FILENO, &status) ||
+	    !S_ISREG(status.st_mode) || status.st_size < LOG_FILE_MAX)
+		return logger.full;
+	n = write(STDERR_FILENO, last, sizeof(last) - 1);
+	(void)n;
+	logger.full = true;
+	return true;
 }
 
 /* Whether a line may go out now. Held: logger.lock. */
@@ -78,7 +97,7 @@ void host_log(enum host_log_level level, const char *format, ...)
 	if ((int)level > atomic_load(&logger.level))
 		return;
 	host_lock(&logger.lock);
-	go = take_credit(&left_out);
+	go = take_credit(&left_out) && !is_full();
 	host_unlock(&logger.lock);
 	if (!go)
 		return;

@@ -389,6 +389,32 @@ static void say_long(void)
 	host_log(HOST_LOG_ERROR, "%s", text);
 }
 
+/* Standard error is a file with more than a log may have, of which we see the
+ * rest. */
+static void fills_a_log(void **state)
+{
+	FILE *file = tmpfile();
+	const int fd = fileno(file);
+	char text[200] = "";
+	int status;
+	pid_t child;
+
+	assert_int_equal(ftruncate(fd, LOG_FILE_MAX), 0);
+	child = fork();
+	if (!child) {
+		lseek(fd, 0, SEEK_END);
+		dup2(fd, STDERR_FILENO);
+		host_log(HOST_LOG_WARN, "one");
+		host_log(HOST_LOG_WARN, "two");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(pread(fd, text, sizeof(text) - 1, LOG_FILE_MAX) > 0);
+	assert_string_equal(text, "lodge: the log is full: nothing more is "
+				  "said here\n");
+	fclose(file);
+}
+
 static void logs_lines(void **state)
 {
 	static char text[65536];
@@ -442,6 +468,7 @@ int main(void)
 		cmocka_unit_test(takes_turns),
 		cmocka_unit_test(watches_a_word),
 		cmocka_unit_test(logs_lines),
+		cmocka_unit_test(fills_a_log),
 		cmocka_unit_test(stops_at_bugs),
 		cmocka_unit_test(gives_random_bytes),
 	};
