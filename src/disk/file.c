@@ -573,7 +573,8 @@ static int open_path(const struct disk_open *how, struct disk_error *error)
 	if (errno == EISDIR)
 		return disk_error_set(error, -errno,
 				      "is a folder; give an image in it");
-	if (!how->readonly && (errno == EACCES || errno == EROFS))
+	if (!how->readonly &&
+	    (errno == EACCES || errno == EROFS || errno == EPERM))
 		return disk_error_set(error, -errno,
 				      "%s; give it with ,readonly",
 				      strerror(errno));

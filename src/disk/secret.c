@@ -66,8 +66,9 @@ struct disk_secret *disk_secret_read(const char *where,
 		return &s->secret;
 	}
 	if (size < 0)
-		disk_error_set(error, (int)size, "secret %s: %s", where,
-			       strerror((int)-size));
+		disk_error_set(error, (int)size, "secret %s: %s%s", where,
+			       strerror((int)-size),
+			       size == -ENOENT ? "; check the path" : "");
 	else
 		disk_error_set(error, -EINVAL, "secret %s: %s", where,
 			       size ? "is too long" : "is empty");

@@ -174,6 +174,19 @@ def test_bad_images(linux, tmp_path, make, words):
     assert words in result.stderr and str(path) in result.stderr
 
 
+def test_image_that_nobody_may_write(linux, image):
+    made = subprocess.run(["chattr", "+i", image], capture_output=True,
+                          check=False)
+    if made.returncode:
+        pytest.skip("a file system without immutable files, or not root")
+    try:
+        result = run(*linux, "--disk", image)
+        assert result.returncode == 1
+        assert "give it with ,readonly" in result.stderr
+    finally:
+        subprocess.run(["chattr", "-i", image], check=True)
+
+
 def test_image_in_use(linux, image):
     shell = boot(linux, "--disk", image)
     result = run(*linux, "--disk", image)

@@ -265,7 +265,7 @@ def test_a_descriptor(tmp_path, word):
 
 
 @pytest.mark.parametrize("secret, part", [
-    ("none.word", "No such file"), ("fd:77", "Bad file"), ("fd:x", "fd:x"),
+    ("none.word", "No such file or directory; check the path"), ("fd:77", "Bad file"), ("fd:x", "fd:x"),
     ("empty.word", "is empty"), ("long.word", "too long")])
 def test_bad_secrets(tmp_path, word, secret, part):
     _, target = encrypted(tmp_path, word)
