@@ -503,7 +503,9 @@ def test_dev_kvm_without_permission(tmp_path):
              ' exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"',
              "sh", folder / "lodge", "run", "--kernel", folder / "k",
              "--memory", "16M", "--engine", "kvm"], capture_output=True,
-            text=True, stdin=subprocess.DEVNULL, timeout=30, check=False)
+            text=True, stdin=subprocess.DEVNULL, timeout=30, check=False,
+            env={name: value for name, value in os.environ.items()
+                 if name != "XDG_RUNTIME_DIR"})
     finally:
         shutil.rmtree(folder)
     refused(result, 1, "engine kvm", "/dev/kvm")
