@@ -167,7 +167,8 @@ static uint32_t length_up_to(const char *s, uint32_t max)
 	return length;
 }
 
-uint32_t loader_append_length(const struct loader *loader, uint32_t max)
+/* Length of the command line without NUL, at most `max` + 1. */
+static uint32_t loader_append_length(const struct loader *loader, uint32_t max)
 {
 	return loader->boot->append ? length_up_to(loader->boot->append, max)
 				    : 0;

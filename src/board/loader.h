@@ -65,9 +65,6 @@ int loader_write(struct loader *loader, uint64_t addr, const void *data,
 		 uint64_t size);
 int loader_zero(struct loader *loader, uint64_t addr, uint64_t size);
 
-/* Length of the command line without NUL, at most `max` + 1. */
-uint32_t loader_append_length(const struct loader *loader, uint32_t max);
-
 /*
  * Writes `first`, a blank and the command line (or only one of them) at
  * LAYOUT_CMDLINE. Fails when they are longer than `max` bytes without NUL.

@@ -79,11 +79,6 @@ void table_put_u8(struct table *table, uint32_t offset, uint8_t value)
 	overwrite(table, offset, value, 1);
 }
 
-void table_put_u16(struct table *table, uint32_t offset, uint16_t value)
-{
-	overwrite(table, offset, value, 2);
-}
-
 void table_put_u32(struct table *table, uint32_t offset, uint32_t value)
 {
 	overwrite(table, offset, value, 4);

@@ -49,7 +49,6 @@ void table_text(struct table *table, const char *text, uint32_t count,
 
 /* Overwrites what was written at `offset`. */
 void table_put_u8(struct table *table, uint32_t offset, uint8_t value);
-void table_put_u16(struct table *table, uint32_t offset, uint16_t value);
 void table_put_u32(struct table *table, uint32_t offset, uint32_t value);
 
 /* The address of data[offset] in `size` bytes, 4 or 8. */

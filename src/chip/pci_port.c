@@ -262,7 +262,7 @@ static const struct state_class port_state = {
 	.field_count = sizeof(port_fields) / sizeof(port_fields[0]),
 };
 
-const struct device_class pci_port_class = {
+static const struct device_class pci_port_class = {
 	.name = "pci-port",
 	.state = &port_state,
 };

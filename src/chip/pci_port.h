@@ -26,8 +26,6 @@ struct pci_port {
 	bool leaving;  /* saved: the button was pressed for the device to go */
 };
 
-extern const struct device_class pci_port_class;
-
 /* `slot` is the physical number that guests show, 1 on. -ENOSPC. */
 int pci_port_init(struct pci_port *port, struct vm *vm, unsigned int slot);
 

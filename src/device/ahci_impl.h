@@ -76,8 +76,6 @@ struct ahci {
 void ahci_port_reset(struct ahci_port *port);
 /* A drive was plugged in, or taken out. */
 void ahci_port_changed(struct ahci_port *port);
-/* Drops what is under way and what is issued. */
-void ahci_port_stop(struct ahci_port *port);
 /* The drive's signature, now or as soon as the port takes frames. */
 void ahci_port_signature(struct ahci_port *port);
 void ahci_port_raise(struct ahci_port *port, uint32_t bits);

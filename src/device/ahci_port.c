@@ -112,7 +112,8 @@ void ahci_port_signature(struct ahci_port *port)
 
 /* --- start, stop, reset -------------------------------------------------------- */
 
-void ahci_port_stop(struct ahci_port *port)
+/* Drops what is under way and what is issued. */
+static void ahci_port_stop(struct ahci_port *port)
 {
 	port->generation++;
 	port->started = 0;

@@ -213,7 +213,6 @@ void ata_disk_identify(const struct ata_drive *drive, uint8_t *to);
 bool ata_disk_read_log(struct ata_request *r);
 bool ata_disk_smart(struct ata_request *r);
 bool ata_cd_command(struct ata_request *r);
-void ata_cd_identify(const struct ata_drive *drive, uint8_t *to);
 /* A read of the medium failed: what the next REQUEST SENSE tells. */
 void ata_cd_failed(struct ata_drive *drive);
 /* SET FEATURES 03: how fast data goes, which matters on a parallel cable. */

@@ -417,7 +417,7 @@ static bool packet(struct ata_request *r)
 
 /* --- ATA commands of such a drive ------------------------------------------------------ */
 
-void ata_cd_identify(const struct ata_drive *drive, uint8_t *to)
+static void ata_cd_identify(const struct ata_drive *drive, uint8_t *to)
 {
 	memset(to, 0, ATA_SECTOR);
 	ata_put_word(to, 0, 0x85c0); /* CD-ROM, removable, 12-byte packets */

@@ -59,7 +59,8 @@ static void tell_slot(struct xhci *x, unsigned int slot, uint32_t entries)
 	xhci_write(x, context_at(x, slot, 0), words, sizeof(words));
 }
 
-void xhci_endpoint_tell(struct xhci *x, unsigned int ep)
+/* What an endpoint is now, for the driver. */
+static void xhci_endpoint_tell(struct xhci *x, unsigned int ep)
 {
 	unsigned int slot = ep / XHCI_CONTEXTS;
 	uint64_t at = context_at(x, slot, ep % XHCI_CONTEXTS);

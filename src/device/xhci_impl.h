@@ -173,8 +173,6 @@ void xhci_command_control(struct xhci *x, uint32_t value);
 
 /* All slots as after a reset, without a word to memory. */
 void xhci_slots_reset(struct xhci *x);
-/* What an endpoint is now, for the driver. */
-void xhci_endpoint_tell(struct xhci *x, unsigned int ep);
 void xhci_endpoint_set(struct xhci *x, unsigned int ep,
 		       enum xhci_ep_state state);
 

@@ -116,8 +116,6 @@ bool nbd_receive(struct nbd_client *client, void *buf, size_t size);
 bool nbd_send(struct nbd_client *client, const void *buf, size_t size,
 	      bool more);
 
-uint16_t nbd_flags(const struct nbd_server *server);
-
 /* nbd_option.c: true when the client wants the export now. */
 bool nbd_negotiate(struct nbd_client *client);
 

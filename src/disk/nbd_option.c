@@ -41,7 +41,7 @@ static bool acknowledge(struct nbd_client *client, const struct option *option)
 	return reply(client, option, NBD_REP_ACK, NULL, 0);
 }
 
-uint16_t nbd_flags(const struct nbd_server *server)
+static uint16_t nbd_flags(const struct nbd_server *server)
 {
 	uint16_t flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH |
 			 NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_DF |

@@ -226,7 +226,6 @@ int qcow2_table_write(const struct qcow2_table *table, struct disk_node *file,
 		      uint64_t at);
 
 int qcow2_set_add(struct qcow2_set *set, uint64_t cluster);
-void qcow2_set_remove(struct qcow2_set *set, uint64_t cluster);
 bool qcow2_set_has(const struct qcow2_set *set, uint64_t cluster);
 
 /* The clusters of [at, at + length), to or from the set of tables. */

@@ -45,13 +45,6 @@ int qcow2_bitmap_clear(struct disk_node *node, const char *name,
 int qcow2_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
 		      uint64_t *granularity, struct disk_error *error);
 
-/* Marks in `name` what is marked in `from`. */
-int qcow2_bitmap_merge(struct disk_node *node, const char *name,
-		       const char *from, struct disk_error *error);
-
-int qcow2_bitmap_list(struct disk_node *node, struct disk_bitmap **list,
-		      unsigned int *count);
-
 extern const struct disk_bitmap_ops qcow2_bitmap_ops;
 
 /* --- within the driver -------------------------------------------------------- */

@@ -246,8 +246,9 @@ static int merge(struct qcow2 *q, const char *name, const char *from)
 	return result;
 }
 
-int qcow2_bitmap_merge(struct disk_node *node, const char *name,
-		       const char *from, struct disk_error *error)
+/* Marks in `name` what is marked in `from`. */
+static int qcow2_bitmap_merge(struct disk_node *node, const char *name,
+			      const char *from, struct disk_error *error)
 {
 	struct qcow2 *q = qcow2_of(node);
 	struct disk_range range;
@@ -306,8 +307,8 @@ int qcow2_bitmap_read(struct disk_node *node, const char *name, uint8_t **bits,
 	return told(result, error);
 }
 
-int qcow2_bitmap_list(struct disk_node *node, struct disk_bitmap **list,
-		      unsigned int *count)
+static int qcow2_bitmap_list(struct disk_node *node, struct disk_bitmap **list,
+			     unsigned int *count)
 {
 	struct qcow2 *q = qcow2_of(node);
 

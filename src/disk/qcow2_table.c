@@ -133,7 +133,7 @@ bool qcow2_set_has(const struct qcow2_set *set, uint64_t cluster)
 	return set->room && set->key[find_slot(set, cluster + 1)];
 }
 
-void qcow2_set_remove(struct qcow2_set *set, uint64_t cluster)
+static void qcow2_set_remove(struct qcow2_set *set, uint64_t cluster)
 {
 	uint64_t hole, slot, mask = set->room - 1;
 

@@ -241,9 +241,4 @@ static inline enum x86_result x86_write_system(struct x86_cpu *cpu,
 	return x86_write_slow(cpu, linear, buf, size, X86_WRITE | X86_SYSTEM);
 }
 
-/* Port access after the I/O permission check of the caller. */
-uint64_t x86_port_read(struct x86_cpu *cpu, uint16_t port, unsigned int size);
-void x86_port_write(struct x86_cpu *cpu, uint16_t port, unsigned int size,
-		    uint64_t value);
-
 #endif

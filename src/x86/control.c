@@ -107,7 +107,7 @@ static uint64_t cr4_allowed(const struct cpuid_policy *p)
 	return bits;
 }
 
-enum x86_result x86_set_cr4(struct x86_cpu *cpu, uint64_t value)
+static enum x86_result x86_set_cr4(struct x86_cpu *cpu, uint64_t value)
 {
 	struct x86_state *s = &cpu->state;
 	uint64_t old = s->cr4, changed = value ^ old;
@@ -131,7 +131,7 @@ enum x86_result x86_set_cr4(struct x86_cpu *cpu, uint64_t value)
 	return X86_NEXT;
 }
 
-enum x86_result x86_set_cr8(struct x86_cpu *cpu, uint64_t value)
+static enum x86_result x86_set_cr8(struct x86_cpu *cpu, uint64_t value)
 {
 	const struct x86_apic *apic = &cpu->apic;
 	uint8_t tpr = (uint8_t)(value << 4);

@@ -10,8 +10,6 @@
 #include "x86/cpu.h"
 
 enum x86_result x86_set_cr0(struct x86_cpu *cpu, uint64_t value);
-enum x86_result x86_set_cr4(struct x86_cpu *cpu, uint64_t value);
-enum x86_result x86_set_cr8(struct x86_cpu *cpu, uint64_t value);
 enum x86_result x86_set_xcr0(struct x86_cpu *cpu, uint64_t value);
 
 #endif

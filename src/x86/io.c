@@ -10,7 +10,8 @@
 
 #define TSS_IO_BASE 102 /* where a 32- and a 64-bit TSS keep the offset */
 
-uint64_t x86_port_read(struct x86_cpu *cpu, uint16_t port, unsigned int size)
+/* Port access after the I/O permission check of the caller. */
+static uint64_t x86_port_read(struct x86_cpu *cpu, uint16_t port, unsigned int size)
 {
 	uint64_t value;
 
@@ -21,8 +22,8 @@ uint64_t x86_port_read(struct x86_cpu *cpu, uint16_t port, unsigned int size)
 	return value;
 }
 
-void x86_port_write(struct x86_cpu *cpu, uint16_t port, unsigned int size,
-		    uint64_t value)
+static void x86_port_write(struct x86_cpu *cpu, uint16_t port,
+			   unsigned int size, uint64_t value)
 {
 	cpu->stat_pio++;
 	cpu->work = X86_WORK_DEVICE;

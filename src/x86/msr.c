@@ -228,7 +228,8 @@ uint64_t x86_tsc(const struct x86_cpu *cpu)
 	return (low | (uint64_t)high << 32) + cpu->state.tsc_offset;
 }
 
-bool x86_efer_write(struct x86_cpu *cpu, uint64_t value)
+/* EFER, with the rules of WRMSR; also keeps the TLB right. */
+static bool x86_efer_write(struct x86_cpu *cpu, uint64_t value)
 {
 	struct x86_state *s = &cpu->state;
 	uint64_t allowed = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA;

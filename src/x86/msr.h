@@ -13,9 +13,6 @@
 bool x86_msr_read(struct x86_cpu *cpu, uint32_t index, uint64_t *value);
 bool x86_msr_write(struct x86_cpu *cpu, uint32_t index, uint64_t value);
 
-/* EFER, with the rules of WRMSR; also keeps the TLB right. */
-bool x86_efer_write(struct x86_cpu *cpu, uint64_t value);
-
 /* The guest's time-stamp counter now. */
 uint64_t x86_tsc(const struct x86_cpu *cpu);
 

@@ -133,16 +133,6 @@ void emit_lea(struct emit *e, bool wide, unsigned int to,
 	emit_rm_mem(e, 0, wide, 0x8d, to, m);
 }
 
-uint8_t *emit_lea_here(struct emit *e, unsigned int to)
-{
-	touch(e, to);
-	put_rex(e, true, false, to, HOST_NONE, HOST_NONE);
-	emit_8(e, 0x8d);
-	emit_8(e, 5 | (to & 7) << 3);
-	emit_32(e, 0);
-	return e->p - 4;
-}
-
 uint8_t *emit_const_64(struct emit *e, unsigned int to, uint64_t value)
 {
 	touch(e, to);

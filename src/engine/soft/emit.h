@@ -118,9 +118,6 @@ void emit_store(struct emit *e, unsigned int from, const struct emit_mem *m);
 void emit_lea(struct emit *e, bool wide, unsigned int to,
 	      const struct emit_mem *m);
 
-/* LEA of a place in the code; gives its displacement as emit_jmp() does. */
-uint8_t *emit_lea_here(struct emit *e, unsigned int to);
-
 /* The shortest MOV of a constant; flags stay. */
 void emit_const(struct emit *e, unsigned int to, uint64_t value);
 

@@ -492,7 +492,7 @@ static bool prepare(void *ctx, struct x86_cpu *cpu, struct x86_insn *insn)
 	return true;
 }
 
-const struct x86_native_ops native_ops = {
+static const struct x86_native_ops native_ops = {
 	.prepare = prepare,
 };
 

@@ -20,6 +20,4 @@ struct native;
 int native_open(struct x86_cpu *cpu);
 void native_close(struct x86_cpu *cpu);
 
-extern const struct x86_native_ops native_ops;
-
 #endif

@@ -47,7 +47,7 @@ void entry_times(const struct server *server, struct fuse_entry_out *out)
 	out->attr_valid_nsec = (uint32_t)(attr % SECOND);
 }
 
-void attr_times(const struct server *server, struct fuse_attr_out *out)
+static void attr_times(const struct server *server, struct fuse_attr_out *out)
 {
 	struct fuse_entry_out entry;
 

@@ -83,7 +83,6 @@ const char *fd_name(char name[FD_NAME], int fd);
  * not be asked for again.
  */
 void entry_times(const struct server *server, struct fuse_entry_out *out);
-void attr_times(const struct server *server, struct fuse_attr_out *out);
 
 void attr_fill(struct fuse_attr *attr, const struct statx *status);
 
