@@ -21,6 +21,7 @@
 #include "manage/spec.h"
 #include "manage/uuid.h"
 #include "manage/vm.h"
+#include "net/fabric.h"
 #include "vm/host.h"
 #include "vmm/runtime.h"
 #include "vmm/unix_socket.h"
@@ -116,12 +117,16 @@ static void ended(struct vm *vm, struct ending *ending)
 	remove_soon(vm);
 }
 
-/* What its process leaves in the runtime folder when it is killed. */
+/*
+ * What its process leaves in the runtime folder when it is killed; and of
+ * networks, when its broker was.
+ */
 static void sweep(const struct vm *vm)
 {
 	struct vmm_error error;
 	int folder = runtime_open(&error);
 
+	fabric_sweep();
 	if (folder < 0)
 		return;
 	runtime_sweep(folder, vm->row.name, "console");

@@ -153,13 +153,17 @@ static void grant_network(struct broker *broker, const char *name,
 
 static void grant_net(struct broker *broker, const struct net_config *net)
 {
-	if (!strcmp(net->mode->name, "user"))
+	const char *subject = net->subject, *mode = net->mode->name;
+
+	if (!strcmp(mode, "user"))
 		broker_grant(broker, BROKER_INTERNET, "");
-	if (net->subject && strchr(net->subject, '/'))
-		broker_grant(broker, BROKER_MAKE, net->subject);
-	else if (net->subject && strcmp(net->mode->name, "tap"))
-		grant_network(broker, net->subject,
-			      !strcmp(net->mode->name, "bridge"));
+	if (!subject)
+		return;
+	/* A path need not have a slash, nor has a name one. */
+	if (!strcmp(net->mode->subject, "PATH"))
+		broker_grant(broker, BROKER_MAKE, subject);
+	else if (strcmp(mode, "tap"))
+		grant_network(broker, subject, !strcmp(mode, "bridge"));
 }
 
 static void grant_all(struct broker *broker,

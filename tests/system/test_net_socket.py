@@ -168,6 +168,27 @@ def test_two(guest, tmp_path):
     assert not os.path.exists(path)
 
 
+def test_beside_it(guest, tmp_path, monkeypatch):
+    """A path without a slash, in the sandbox; and again, from within it."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind("hub")
+        other.listen()
+        other.settimeout(60)
+        shell = Shell(spawn(*guest, "--sandbox", "on", "--net", "socket=hub",
+                            timeout=120))
+        for _ in range(2):
+            with other.accept()[0]:
+                carrier(shell, True)
+            carrier(shell, False)
+        assert shell.power_off() == 0
+    shell = Shell(spawn(*guest, "--sandbox", "on", "--net",
+                        "socket=mine,listen", timeout=120))
+    until(lambda: listens("mine"), "it does not listen")
+    assert shell.power_off() == 0
+    assert not os.path.exists("mine")
+
+
 def test_strange_peer(guest, tmp_path):
     """Frames of no size, and of an impossible one."""
     path = tmp_path / "net"
