@@ -17,7 +17,7 @@ SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
 .PHONY: all run guest guest-drivers check sanitize bench many soak fuzz sequences losses trips connections install dist deb clean
-.PHONY: help rbd setup vlan
+.PHONY: calls help rbd setup vlan
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) programs
@@ -72,6 +72,12 @@ soak:
 	@$(MAKE) --no-print-directory all guest
 	@tests/system/soak.py --lodge $(BUILD)/lodge \
 		--kernel $(GUEST)/vmlinux --keep $(BUILD)/soak $(ARGS)
+
+# Which system calls machines make, by the system tests: tests/system/calls.txt.
+calls:
+	@$(SETUP) build guest test
+	@$(MAKE) --no-print-directory all guest
+	@scripts/record_calls.py --anew $(BUILD) $(ARGS)
 
 sequences:
 	@$(SETUP) build test
@@ -160,6 +166,7 @@ help:
 	@echo "make many       200 machines kept, 50 of them running"
 	@echo "make soak       boot guests in a loop (ARGS=\"--count 1000\")"
 	@echo "make fuzz       fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make calls      record the system calls of machines in the tests"
 	@echo "make sequences  run SEQUENCES=$(SEQUENCES) random programs on"
 	@echo "                interpreter, rewriter and this processor"
 	@echo "make losses     write images of all formats at random and lose power"

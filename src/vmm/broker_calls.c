@@ -205,12 +205,14 @@ static int tell_holder(struct call *call, const char *subject)
 	char words[LOCK_WORDS] = "";
 	struct stat file;
 	pid_t holder = 0;
+	bool known;
 
 	if (fd < 0)
 		return fd;
-	if (!fstat(fd, &file))
+	known = !fstat(fd, &file);
+	close(fd); /* or it is ours */
+	if (known)
 		holder = lock_find_holder(&file, getppid(), words);
-	close(fd);
 	call->fd = memfd_create("holder", MFD_CLOEXEC);
 	call->own_exec = true;
 	if (call->fd < 0)
@@ -337,11 +339,10 @@ static int tell_statx(const struct call *call, const uint64_t *arg)
 	return rc ? rc : write_memory(call, arg[4], &st, sizeof(st));
 }
 
-static int tell_access(const struct call *call, int folder, uint64_t at,
-		       int mode)
+static int tell_access(const struct call *call, uint64_t at, int mode)
 {
 	char path[PATH_MAX];
-	int rc = path_of(call, folder, at, path);
+	int rc = path_of(call, AT_FDCWD, at, path);
 
 	if (!rc)
 		rc = may_look(call, path);
@@ -394,8 +395,7 @@ static int make_folder(const struct call *call, uint64_t at, mode_t mode)
 }
 
 static int rename_file(const struct call *call, int from_folder,
-		       uint64_t from_at, int to_folder, uint64_t to_at,
-		       unsigned int flags)
+		       uint64_t from_at, int to_folder, uint64_t to_at)
 {
 	char from[PATH_MAX], to[PATH_MAX];
 	int rc = path_of(call, from_folder, from_at, from);
@@ -404,7 +404,7 @@ static int rename_file(const struct call *call, int from_folder,
 		rc = path_of(call, to_folder, to_at, to);
 	if (!rc && !(may(call, from) & may(call, to) & BROKER_MAKE))
 		rc = -EACCES;
-	return !rc && renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) ?
+	return !rc && rename(from, to) ?
 		       -errno : rc;
 }
 
@@ -542,30 +542,20 @@ static int make_call(struct call *call, int number)
 	case SYS_statx:
 		return tell_statx(call, arg);
 	case SYS_access:
-		return tell_access(call, AT_FDCWD, arg[0], (int)arg[1]);
-	case SYS_faccessat:
-	case SYS_faccessat2:
-		return tell_access(call, (int)arg[0], arg[1], (int)arg[2]);
+		return tell_access(call, arg[0], (int)arg[1]);
 	case SYS_readlink:
 		return tell_link(call, AT_FDCWD, arg[0], arg[1], arg[2]);
-	case SYS_readlinkat:
-		return tell_link(call, (int)arg[0], arg[1], arg[2], arg[3]);
 	case SYS_unlink:
 		return remove_name(call, AT_FDCWD, arg[0], 0);
-	case SYS_rmdir:
-		return remove_name(call, AT_FDCWD, arg[0], AT_REMOVEDIR);
 	case SYS_unlinkat:
 		return remove_name(call, (int)arg[0], arg[1], (int)arg[2]);
 	case SYS_mkdir:
 		return make_folder(call, arg[0], (mode_t)arg[1]);
 	case SYS_rename:
-		return rename_file(call, AT_FDCWD, arg[0], AT_FDCWD, arg[1],
-				   0);
+		return rename_file(call, AT_FDCWD, arg[0], AT_FDCWD, arg[1]);
 	case SYS_renameat:
-	case SYS_renameat2:
 		return rename_file(call, (int)arg[0], arg[1], (int)arg[2],
-				   arg[3], number == SYS_renameat2 ?
-						   (unsigned int)arg[4] : 0);
+				   arg[3]);
 	case SYS_socket:
 		return make_socket(call, arg);
 	case SYS_connect:
@@ -574,10 +564,6 @@ static int make_call(struct call *call, int number)
 		return name_socket(call, arg, true);
 	case SYS_mmap:
 		return map_code(call, arg);
-	case SYS_pidfd_open: /* to wait for its end: it can do nothing else */
-		call->fd = (int)syscall(SYS_pidfd_open, (pid_t)arg[0], 0);
-		call->own_exec = true;
-		return call->fd < 0 ? -errno : 0;
 	case SYS_accept:
 	case SYS_accept4:
 		return take_client(call, (int)arg[0]);
