@@ -8,11 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "host/linux/thread.h"
+#include "host/linux/poll_thread.h"
 #include "net/address.h"
 #include "net/network_store.h"
 #include "net/switch/connect.h"
@@ -27,10 +26,8 @@ struct switch_net {
 	const struct net_config *config;
 	struct network_use use;
 	struct wire_hello hello;
-	struct thread thread;
-	_Atomic bool ending;
+	struct poll_thread thread;
 	_Atomic bool has_room; /* the card has said so */
-	int wake;	       /* eventfd, of this process alone */
 
 	pthread_mutex_t lock; /* sending, and which connection it is */
 	struct connection connection;
@@ -51,14 +48,6 @@ struct switch_net {
 static struct switch_net *of_net(struct net *net)
 {
 	return (struct switch_net *)net;
-}
-
-static void wake_thread(struct switch_net *u)
-{
-	const uint64_t one = 1;
-
-	if (write(u->wake, &one, sizeof(one)) != sizeof(one))
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
 }
 
 /* --- from the card ------------------------------------------------------------------ */
@@ -116,7 +105,7 @@ static void room(struct net *net)
 	struct switch_net *u = of_net(net);
 
 	atomic_store(&u->has_room, true);
-	wake_thread(u);
+	poll_thread_wake(&u->thread);
 }
 
 /* --- to the card, on the thread ------------------------------------------------------- */
@@ -164,7 +153,7 @@ static void leave_taking(struct switch_net *u, bool wake)
 {
 	pthread_mutex_unlock(&u->taking);
 	if (atomic_exchange(&u->missed, false) || wake)
-		wake_thread(u);
+		poll_thread_wake(&u->thread);
 }
 
 static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
@@ -252,17 +241,9 @@ static void lose(struct switch_net *u)
 	send_again(u);
 }
 
-static void drain(struct switch_net *u)
-{
-	uint64_t wakes;
-
-	if (read(u->wake, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN)
-		host_log(HOST_LOG_ERROR, "net: eventfd: %s", strerror(errno));
-}
-
 static void reconnect(struct switch_net *u)
 {
-	struct pollfd fd = { .fd = u->wake, .events = POLLIN };
+	struct pollfd fd = { .fd = u->thread.wake, .events = POLLIN };
 	struct connection connection = { .fd = -1 };
 	struct net_error error;
 
@@ -270,7 +251,7 @@ static void reconnect(struct switch_net *u)
 			   &u->hello, &error)) {
 		host_log(HOST_LOG_DEBUG, "net: %s", error.text);
 		if (poll(&fd, 1, AGAIN_MS) > 0)
-			drain(u);
+			poll_thread_clear(&u->thread);
 		return;
 	}
 	pthread_mutex_lock(&u->taking);
@@ -319,7 +300,7 @@ static bool take_frames(struct switch_net *u, enum lane_state *state)
 
 static void work(struct switch_net *u)
 {
-	struct pollfd fd[2] = { { .fd = u->wake, .events = POLLIN },
+	struct pollfd fd[2] = { { .fd = u->thread.wake, .events = POLLIN },
 				{ .fd = u->connection.fd, .events = POLLIN } };
 	enum lane_state state = LANE_EMPTY;
 	struct lane *ring = &u->connection.rings.to_machine;
@@ -333,11 +314,11 @@ static void work(struct switch_net *u)
 		lose(u);
 		return;
 	}
-	if (poll(fd, 2, more || atomic_load(&u->ending) ? 0 : -1) < 0)
+	if (poll(fd, 2, more || atomic_load(&u->thread.ending) ? 0 : -1) < 0)
 		return;
 	lane_awake(ring);
 	if (fd[0].revents)
-		drain(u);
+		poll_thread_clear(&u->thread);
 	if (fd[1].revents && !hear(u))
 		lose(u);
 	else if (fd[1].revents && !taken)
@@ -348,7 +329,7 @@ static void run(void *ctx)
 {
 	struct switch_net *u = ctx;
 
-	while (!atomic_load(&u->ending)) {
+	while (!atomic_load(&u->thread.ending)) {
 		if (u->connection.fd < 0)
 			reconnect(u);
 		else
@@ -361,26 +342,18 @@ static void run(void *ctx)
 static void start(struct net *net)
 {
 	struct switch_net *u = of_net(net);
-	int rc;
 
-	if (u->thread.started)
-		return;
 	atomic_store(&u->closing, false);
-	rc = thread_start(&u->thread, "net-switch", run, u);
-	if (rc)
-		host_log(HOST_LOG_ERROR, "net switch: %s", strerror(-rc));
+	poll_thread_start(&u->thread, "net-switch", run, u);
 }
 
 static void part(struct net *net)
 {
 	struct switch_net *u = of_net(net);
 
-	atomic_store(&u->ending, true);
-	wake_thread(u);
-	thread_join(&u->thread);
+	poll_thread_stop(&u->thread);
 	stop_taking(u);
 	pthread_mutex_unlock(&u->taking);
-	atomic_store(&u->ending, false);
 	u->full = false;
 }
 
@@ -390,8 +363,7 @@ static void close_net(struct net *net)
 
 	connect_end(&u->connection);
 	network_use_end(&u->use);
-	if (u->wake >= 0)
-		close(u->wake);
+	poll_thread_close(&u->thread);
 	pthread_mutex_destroy(&u->taking);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
@@ -522,6 +494,7 @@ static int open_net(struct net **out, const struct net_config *config,
 {
 	struct switch_net *u = calloc(1, sizeof(*u));
 	struct net_error why;
+	int err;
 
 	if (!u)
 		return net_error_set(error, "out of memory");
@@ -536,13 +509,13 @@ static int open_net(struct net **out, const struct net_config *config,
 	u->net.device = config->subject;
 	u->config = config;
 	u->connection.fd = u->use.fd = u->use.folder = -1;
-	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (u->wake >= 0 && !join(u, &why)) {
+	err = poll_thread_open(&u->thread);
+	if (err) {
+		net_error_set(&why, "eventfd: %s", strerror(-err));
+	} else if (!join(u, &why)) {
 		*out = &u->net;
 		return 0;
 	}
-	if (u->wake < 0)
-		net_error_set(&why, "eventfd: %s", strerror(errno));
 	close_net(&u->net);
 	return net_error_set(error, "--net %s=%s: %.180s", config->mode->name,
 			     config->subject, why.text);
