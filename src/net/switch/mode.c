@@ -343,6 +343,9 @@ static void start(struct net *net)
 {
 	struct switch_net *u = of_net(net);
 
+	/* `closing` is the thread's while it runs. */
+	if (u->thread.thread.started)
+		return;
 	atomic_store(&u->closing, false);
 	poll_thread_start(&u->thread, "net-switch", run, u);
 }
