@@ -223,10 +223,12 @@ void *disk_live_create(size_t size, const struct disk_live_ops *ops,
 	return live;
 }
 
-int disk_live_start(struct disk_live *live, struct disk_error *error)
+int disk_live_start(struct disk_live *live, uint64_t speed,
+		    struct disk_error *error)
 {
 	int result;
 
+	disk_live_speed(live, speed);
 	disk_block_drain(live->block);
 	live->node.file = disk_block_swap(live->block, &live->node);
 	result = thread_start(&live->thread, "disk-live", do_all, live);

@@ -40,10 +40,11 @@ struct disk_live_status {
 
 /*
  * Begins to copy `block` to `target`, which has the same size and is the
- * work's when this succeeds. `zeroed`: it reads as zeros so far.
+ * work's when this succeeds. `zeroed`: it reads as zeros so far. `speed`: as
+ * of disk_live_speed().
  */
 int disk_live_mirror(struct disk_live **live, struct block *block,
-		     struct disk_node *target, bool zeroed,
+		     struct disk_node *target, bool zeroed, uint64_t speed,
 		     struct disk_error *error);
 
 /*
@@ -53,7 +54,7 @@ int disk_live_mirror(struct disk_live **live, struct block *block,
  * `keep`: they stay.
  */
 int disk_live_commit(struct disk_live **live, struct block *block,
-		     struct disk_node *base, bool keep,
+		     struct disk_node *base, bool keep, uint64_t speed,
 		     struct disk_error *error);
 
 /*
@@ -63,7 +64,8 @@ int disk_live_commit(struct disk_live **live, struct block *block,
  */
 int disk_live_rebase(struct disk_live **live, struct block *block,
 		     struct disk_node *to, const char *path,
-		     const char *format, struct disk_error *error);
+		     const char *format, uint64_t speed,
+		     struct disk_error *error);
 
 /*
  * Of a mirror: is told the image that the disk goes on with, all of it on the

@@ -171,7 +171,7 @@ static int check(struct disk_node *image, struct disk_node *base, bool keep,
 }
 
 int disk_live_commit(struct disk_live **live, struct block *block,
-		     struct disk_node *base, bool keep,
+		     struct disk_node *base, bool keep, uint64_t speed,
 		     struct disk_error *error)
 {
 	struct disk_node *image = disk_live_image(block);
@@ -194,7 +194,7 @@ int disk_live_commit(struct disk_live **live, struct block *block,
 		disk_close(&commit->live.node);
 		return result;
 	}
-	result = disk_live_start(&commit->live, error);
+	result = disk_live_start(&commit->live, speed, error);
 	if (!result)
 		*live = &commit->live;
 	return result;

@@ -58,8 +58,9 @@ struct disk_live {
 void *disk_live_create(size_t size, const struct disk_live_ops *ops,
 		       struct block *block, struct disk_error *error);
 
-/* Puts it in place and starts it. An error: it is gone. */
-int disk_live_start(struct disk_live *live, struct disk_error *error);
+/* Puts it in place and starts it, no faster than `speed`. An error: it is gone. */
+int disk_live_start(struct disk_live *live, uint64_t speed,
+		    struct disk_error *error);
 
 /* Drained: `node`, what the disk had or another, takes the filter's place. */
 void disk_live_leave(struct disk_live *live, struct disk_node *node);

@@ -109,7 +109,8 @@ static int check(struct disk_node *image, struct disk_error *error)
 
 int disk_live_rebase(struct disk_live **live, struct block *block,
 		     struct disk_node *to, const char *path,
-		     const char *format, struct disk_error *error)
+		     const char *format, uint64_t speed,
+		     struct disk_error *error)
 {
 	struct disk_node *image = disk_live_image(block);
 	int result = check(image, error);
@@ -132,7 +133,7 @@ int disk_live_rebase(struct disk_live **live, struct block *block,
 		disk_close(&rebase->live.node);
 		return disk_error_set(error, -ENOMEM, "out of memory");
 	}
-	result = disk_live_start(&rebase->live, error);
+	result = disk_live_start(&rebase->live, speed, error);
 	if (!result)
 		*live = &rebase->live;
 	return result;

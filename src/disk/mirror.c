@@ -82,7 +82,7 @@ static const struct disk_live_ops mirror_ops = {
 };
 
 int disk_live_mirror(struct disk_live **live, struct block *block,
-		     struct disk_node *target, bool zeroed,
+		     struct disk_node *target, bool zeroed, uint64_t speed,
 		     struct disk_error *error)
 {
 	uint64_t size = disk_live_image(block)->size;
@@ -100,7 +100,7 @@ int disk_live_mirror(struct disk_live **live, struct block *block,
 		return -ENOMEM;
 	mirror->zeroed = zeroed;
 	mirror->live.twin = target;
-	result = disk_live_start(&mirror->live, error);
+	result = disk_live_start(&mirror->live, speed, error);
 	if (!result)
 		*live = &mirror->live;
 	return result;

@@ -176,7 +176,8 @@ static int begin_mirror(struct disks *disks, const struct disks_task *task,
 	if (result)
 		return result;
 	result = disk_live_mirror(&disks->live, disks->block, target,
-				  !driver || !driver->noisy, error);
+				  !driver || !driver->noisy, task->speed,
+				  error);
 	if (result) {
 		disk_remove(target);
 		disk_close(target);
@@ -232,7 +233,7 @@ static int begin_commit(struct disks *disks, const struct disks_task *task,
 				      "that other machines may be made of; use "
 				      "lodge mirror, or lodge rebase --none");
 	return disk_live_commit(&disks->live, disks->block, base, task->keep,
-				error);
+				task->speed, error);
 }
 
 /* --- rebase ------------------------------------------------------------------- */
@@ -284,7 +285,7 @@ static int begin_rebase(struct disks *disks, const struct disks_task *task,
 				  task->backing_format ? task->backing_format
 				  : to		       ? to->driver->name
 						       : NULL,
-				  error);
+				  task->speed, error);
 	if (result && fresh)
 		disk_close(to);
 	return result;
@@ -326,7 +327,6 @@ static int begin(struct disks *disks, const struct disks_task *task,
 		return result;
 	disks->work = task->work;
 	disks->speed = task->speed;
-	disk_live_speed(disks->live, task->speed);
 	return 0;
 }
 

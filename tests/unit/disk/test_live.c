@@ -344,7 +344,7 @@ static void commit_to(unsigned int which, const char *format)
 
 	make_chain(format);
 	assert_int_equal(disk_live_commit(&live, block, node[which], true,
-					  &error), 0);
+					  0, &error), 0);
 	work_to_the_end(live);
 	assert_string_equal(disk_block_node(block)->name, names[which]);
 	go_on_alone(which);
@@ -373,7 +373,7 @@ static void rebase_to(unsigned int which)
 					  none ? NULL : node[which],
 					  none ? NULL : names[which],
 					  none ? NULL : formats[which],
-					  &error), 0);
+					  0, &error), 0);
 	work_to_the_end(live);
 	assert_ptr_equal(disk_block_node(block), node[TOP]);
 	assert_int_equal(recorded(node[TOP]), which);
@@ -418,7 +418,7 @@ static void the_top_comes_to_stand_on_another(void **state)
 	for (uint32_t i = 0; i < SIZE / 2; i += 65536)
 		assert_int_equal(disk_write_bytes(to, i, "other", 5), 0);
 	assert_int_equal(disk_live_rebase(&live, block, to, "other", "raw",
-					  &error), 0);
+					  0, &error), 0);
 	while (state_of(live) == DISK_LIVE_WORKS)
 		do_something();
 	assert_int_equal(disk_live_finish(live, false, &error), 0);
@@ -437,11 +437,11 @@ static void given_up_the_disk_stays(void **state)
 		assert_int_equal(seed % 2
 					 ? disk_live_commit(&live, block,
 							    node[BASE], true,
-							    &error)
+							    16 << 20, &error)
 					 : disk_live_rebase(&live, block, NULL,
-							    NULL, NULL, &error),
+							    NULL, NULL,
+							    16 << 20, &error),
 				 0);
-		disk_live_speed(live, 16 << 20);
 		for (unsigned int i = pick(200); i; i--)
 			do_something();
 		disk_live_cancel(live);
@@ -460,7 +460,7 @@ static void without_room_it_fails_alone(void **state)
 	make_chain("qcow2");
 	disk[BASE]->room = disk[BASE]->used;
 	assert_int_equal(disk_live_commit(&live, block, node[BASE], true,
-					  &error), 0);
+					  0, &error), 0);
 	while (state_of(live) == DISK_LIVE_WORKS)
 		do_something();
 	assert_int_equal(disk_live_finish(live, false, &error), -ENOSPC);
@@ -477,19 +477,19 @@ static void what_is_refused(void **state)
 	seed = 81;
 	make_chain("raw");
 	assert_int_equal(disk_live_commit(&live, block, node[TOP], true,
-					  &error), -EINVAL);
+					  0, &error), -EINVAL);
 	assert_non_null(strstr(error.text, "is none of the images"));
 	assert_int_equal(disk_snapshot_create(node[TOP], "s", &error), 0);
 	assert_int_equal(disk_live_commit(&live, block, node[MID], false,
-					  &error), -EINVAL);
+					  0, &error), -EINVAL);
 	assert_non_null(strstr(error.text, "snapshots"));
 	assert_int_equal(disk_live_commit(&live, block, node[MID], true,
-					  &error), 0);
+					  0, &error), 0);
 	assert_int_not_equal(state_of(live), DISK_LIVE_FAILED);
 	disk_live_cancel(live);
 	node[TOP]->readonly = true;
 	assert_int_equal(disk_live_rebase(&live, block, NULL, NULL, NULL,
-					  &error), -EROFS);
+					  0, &error), -EROFS);
 	node[TOP]->readonly = false;
 	expect_now();
 	end_chain();

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "disk/file.h"
@@ -108,7 +109,7 @@ static void content_moves_while_it_changes(void **state)
 		struct disk_node *target = make_node();
 		struct disk_live *mirror;
 
-		assert_int_equal(disk_live_mirror(&mirror, block, target, true,
+		assert_int_equal(disk_live_mirror(&mirror, block, target, true, 0,
 						   NULL), 0);
 		disturb(turn, 300);
 		assert_int_equal(wait_for_end(mirror), DISK_LIVE_READY);
@@ -128,8 +129,8 @@ static void old_content_of_the_target_goes(void **state)
 	memset(dirt, 0xee, SIZE);
 	assert_int_equal(disk_write_bytes(target, 0, dirt, SIZE), 0);
 	free(dirt);
-	assert_int_equal(disk_live_mirror(&mirror, block, target, false, NULL),
-			 0);
+	assert_int_equal(disk_live_mirror(&mirror, block, target, false, 0,
+					  NULL), 0);
 	assert_int_equal(wait_for_end(mirror), DISK_LIVE_READY);
 	assert_int_equal(disk_live_finish(mirror, false, NULL), 0);
 	expect_model();
@@ -142,7 +143,7 @@ static void cancelled_the_disk_stays(void **state)
 	struct disk_error error;
 
 	assert_int_equal(disk_live_mirror(&mirror, block, make_node(), true,
-					   NULL), 0);
+					   0, NULL), 0);
 	disturb(7, 50);
 	if (disk_live_finish(mirror, false, &error)) {
 		assert_non_null(strstr(error.text, "not all"));
@@ -158,8 +159,8 @@ static void a_copy_is_of_its_moment(void **state)
 	struct disk_node *target = make_node();
 	struct disk_live *mirror;
 
-	assert_int_equal(disk_live_mirror(&mirror, block, target, true, NULL),
-			 0);
+	assert_int_equal(disk_live_mirror(&mirror, block, target, true, 0,
+					  NULL), 0);
 	disturb(9, 100);
 	assert_int_equal(wait_for_end(mirror), DISK_LIVE_READY);
 	assert_int_equal(disk_live_finish(mirror, true, NULL), 0);
@@ -176,7 +177,7 @@ static void another_size_is_refused(void **state)
 
 	assert_int_equal(disk_resize(target, SIZE / 2, DISK_PREALLOC_OFF, NULL),
 			 0);
-	assert_int_equal(disk_live_mirror(&mirror, block, target, true,
+	assert_int_equal(disk_live_mirror(&mirror, block, target, true, 0,
 					   &error), -EINVAL);
 	assert_non_null(strstr(error.text, "both must be alike"));
 	disk_close(target);
@@ -190,8 +191,8 @@ static void a_target_that_fails_is_given_up(void **state)
 	struct disk_error error;
 
 	target->readonly = true; /* every write fails */
-	assert_int_equal(disk_live_mirror(&mirror, block, target, true, NULL),
-			 0);
+	assert_int_equal(disk_live_mirror(&mirror, block, target, true, 0,
+					  NULL), 0);
 	disturb(3, 50);
 	assert_int_equal(wait_for_end(mirror), DISK_LIVE_FAILED);
 	disk_live_look(mirror, &status);
@@ -200,6 +201,21 @@ static void a_target_that_fails_is_given_up(void **state)
 	disturb(4, 50);
 	disk_live_cancel(mirror);
 	expect_model();
+}
+
+/* Not from a little later on: a small disk would have been copied by then. */
+static void its_pace_holds_from_the_start(void **state)
+{
+	const struct timespec while_it_could = { .tv_nsec = 50000000 };
+	struct disk_live *mirror;
+	struct disk_live_status status;
+
+	assert_int_equal(disk_live_mirror(&mirror, block, make_node(), true, 1,
+					  NULL), 0);
+	nanosleep(&while_it_could, NULL);
+	disk_live_look(mirror, &status);
+	assert_int_equal(status.state, DISK_LIVE_WORKS);
+	disk_live_cancel(mirror);
 }
 
 int main(void)
@@ -211,6 +227,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(cancelled_the_disk_stays, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(its_pace_holds_from_the_start,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_is_of_its_moment, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(another_size_is_refused, setup,
