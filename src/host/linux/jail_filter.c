@@ -172,7 +172,7 @@ static const struct call {
 	{ SYS_sendmsg, ALLOW, ALL }, /* vsock, disks of servers, networks */
 	{ SYS_sendto, ALLOW, ALL }, /* vsock, disks of servers, networks */
 	{ SYS_sendmmsg, ALLOW, NET }, /* getaddrinfo(3) */
-	{ SYS_shutdown, ALLOW, DEV | DISK | NET }, /* vsock, disks of servers, networks */
+	{ SYS_shutdown, ALLOW, ALL }, /* vsock, disks of servers, networks */
 	{ SYS_getsockopt, ALLOW, DISK | NET }, /* found again */
 	{ SYS_setsockopt, ALLOW, DISK | NET }, /* the same */
 	{ SYS_getsockname, ALLOW, DISK }, /* libslirp, libnbd */
