@@ -12,7 +12,6 @@ import tempfile
 
 from guests import BenchError, Process
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
 BUSES = ('virtio', 'ahci', 'nvme')
 FORMATS = ('raw', 'qcow2', 'luks')
 SIZE_MIB = 128
@@ -25,21 +24,6 @@ COUNTED_OFF = 1000
 
 LIMIT = 60
 TRIES = 10
-
-
-def build_initrd(drivers, program, initrd, run_tool):
-    """Of the program and the drivers; the path of the kernel."""
-    order = drivers / 'modules' / 'order'
-    if not order.exists():
-        raise BenchError(f'{order}: no such file; type make guest-drivers')
-    words = [f'--file={program}:/init', f'--file={order}:/lib/modules/order']
-    for name in order.read_text(encoding='utf-8').split():
-        module = order.parent / f'{name}.ko'
-        if module.exists():
-            words.append(f'--file={module}:/lib/modules/{name}.ko')
-    run_tool([sys.executable, str(TOP / 'guests' / 'make_initrd.py'), initrd,
-              *words], 'cannot make the initrd with drivers')
-    return str(drivers / 'vmlinux')
 
 
 class Images:

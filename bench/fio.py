@@ -10,14 +10,12 @@ page cache, or past it with cache=none.
 import pathlib
 import re
 import shutil
-import sys
 
+import initramfs
 from disks import FormatImages
 from guests import BenchError, Process
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOP = HERE.parent
-BUSYBOX = '/bin/busybox'
 LIMIT = 60
 
 FORMATS = ('raw', 'qcow2', 'luks')
@@ -90,21 +88,11 @@ def fio():
     return path
 
 
-def build_initrd(drivers, job, initrd, run_tool):
+def build_initrd(drivers, job, path, run_tool):
     """Of fio, the drivers and the job; the path of the kernel."""
-    order = drivers / 'modules' / 'order'
-    if not order.exists():
-        raise BenchError(f'{order}: no such file; type make guest-drivers')
-    words = ['--busybox', BUSYBOX, '--program', fio(),
-             f'--file={HERE / "fio_init.sh"}:/init', f'--file={job}:/fio.job',
-             f'--file={order}:/lib/modules/order']
-    for name in order.read_text(encoding='utf-8').split():
-        module = order.parent / f'{name}.ko'
-        if module.exists():
-            words.append(f'--file={module}:/lib/modules/{name}.ko')
-    run_tool([sys.executable, str(TOP / 'guests' / 'make_initrd.py'), initrd,
-              *words], 'cannot make the initrd with fio')
-    return str(drivers / 'vmlinux')
+    words = initramfs.with_tool(fio(), f'{HERE / "fio_init.sh"}:/init',
+                             f'{job}:/fio.job')
+    return initramfs.build(drivers, words, path, run_tool)
 
 
 def results(output):

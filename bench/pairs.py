@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From guest to guest: over lodge's switch, and over taps on a bridge of the
-kernel's, by lodge and by QEMU.
+"""From guest to guest: over lodge's switch, over taps on a bridge of the
+kernel's, by lodge and by QEMU, and over a stream socket, by both.
 
-The benchmark program is process 1 of both guests, the server in one and the
-client in the other. The bridge is in a network namespace, so that takes root.
+A program (net_tool.py) is the server in one guest and the client in the other. The bridge is in a network namespace, so that takes root.
 """
 import contextlib
 import os
@@ -11,7 +10,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from disks import build_initrd
+import initramfs
 from guests import BenchError, Process
 
 LIMIT = 120
@@ -20,6 +19,11 @@ NETWORK = 'bench'
 NAMESPACE = f'lodge-bench-{os.getpid()}'
 MAC = '52:54:00:00:00:0{}'
 ADDRESS = '10.7.0.2{}'
+
+
+def qemu_card(number):
+    """QEMU's words for one."""
+    return ['-device', f'virtio-net-pci,netdev=net,mac={MAC.format(number)}']
 
 
 def run_ip(*words):
@@ -46,12 +50,12 @@ def bridge():
 class Bench:
     """Two guests at a time."""
 
-    def __init__(self, setup, run_tool, say):
+    def __init__(self, setup, tool, run_tool, say):
         self.setup = setup
         self.say = say
         self.initrd = f'{setup.folder}/pair-initrd'
-        self.kernel = build_initrd(setup.guest, setup.program, self.initrd,
-                                   run_tool)
+        self.kernel = initramfs.build(setup.guest, tool.words(), self.initrd,
+                                      run_tool)
 
     def measure(self, tests, rounds, collect):
         """`collect` is given how they were joined, and what a guest said."""
@@ -63,7 +67,7 @@ class Bench:
                             '10.7.0.0/24', '--dhcp', 'off'], check=True,
                            capture_output=True)
             for number in range(rounds):
-                for how, words, prefix in self.kinds(env):
+                for how, words, prefix in self.kinds(env, home):
                     if prefix == env:
                         self.pair(how, words, prefix, tests, collect)
                     elif not os.geteuid() and \
@@ -72,9 +76,11 @@ class Bench:
                             self.pair(how, words, prefix, tests, collect)
                 self.say(f'bench: pairs, round {number + 1} of {rounds}')
 
-    def kinds(self, env):
+    def kinds(self, env, home):
         """How they are joined; words for a card; what comes before all."""
         inside = ['ip', 'netns', 'exec', NAMESPACE, *env]
+        path = f'{home}/frames'
+        ends = {1: (',listen', 'on'), 2: ('', 'off')}
         return (
             ('switch', lambda n: (self.setup.lodge, [
                 '--net', f'network={NETWORK},mac={MAC.format(n)}']), env),
@@ -82,8 +88,13 @@ class Bench:
                 '--net', f'tap=tap{n},mac={MAC.format(n)}']), inside),
             ('qemu', lambda n: (self.setup.qemu, [
                 '-netdev', f'tap,id=net,ifname=tap{n},script=no,'
-                'downscript=no', '-device',
-                f'virtio-net-pci,netdev=net,mac={MAC.format(n)}']), inside))
+                'downscript=no', *qemu_card(n)]), inside),
+            ('socket', lambda n: (self.setup.lodge, [
+                '--net', f'socket={path}{ends[n][0]},mac={MAC.format(n)}']),
+             env),
+            ('qemu_socket', lambda n: (self.setup.qemu, [
+                '-netdev', f'stream,id=net,server={ends[n][1]},'
+                f'addr.type=unix,addr.path={path}', *qemu_card(n)]), env))
 
     def command(self, words, prefix, number, append):
         machine, card = words(number)

@@ -30,7 +30,9 @@ import fio  # noqa: E402
 import gdb  # noqa: E402
 import guests  # noqa: E402
 import images  # noqa: E402
+import initramfs  # noqa: E402
 import neighbours  # noqa: E402
+import net_tool  # noqa: E402
 import nets  # noqa: E402
 import pairs  # noqa: E402
 import shares  # noqa: E402
@@ -441,8 +443,8 @@ def describe(setup, args):
 
 def measure_disks(setup, tests, rounds):
     """Rows of the table of disks."""
-    kernel = disks.build_initrd(setup.drivers, setup.program,
-                                setup.disk_initrd, run_tool)
+    kernel = initramfs.build(setup.drivers, [f'--file={setup.program}:/init'],
+                             setup.disk_initrd, run_tool)
     with disks.Images() as images:
         bench = disks.Bench([setup.qemu, setup.lodge], kernel,
                             setup.disk_initrd, setup.append, images)
@@ -463,23 +465,33 @@ def measure_formats(setup, tests, rounds):
     return table.format_rows(rates)
 
 
+def tools_for(setup, tests):
+    """Programs at both ends of a network, each with its tests."""
+    own = [test for test in tests if test not in table.IPERF_TESTS]
+    iperf = [test for test in tests if test in table.IPERF_TESTS]
+    return ([(net_tool.Own(setup.program), own)] if own else []) + (
+        [(net_tool.Iperf(), iperf)] if iperf else [])
+
+
 def measure_nets(setup, tests, rounds):
     """Rows of the table of networks, and one for the figures."""
-    rates = table.Rates()
-    bench = nets.Bench(setup, run_tool, say)
-    bench.measure(tests, rounds,
-                  lambda name, output: collect(rates, name, output))
-    first = {m: statistics.median(v) for m, v in bench.first.items()}
+    rates, first = table.Rates(), {}
+    for tool, some in tools_for(setup, tests):
+        bench = nets.Bench(setup, tool, run_tool, say)
+        bench.measure(some, rounds,
+                      lambda name, output: collect(rates, name, output))
+        first.update({m: statistics.median(v) for m, v in bench.first.items()})
     return (table.format_rows(rates, table.NET_TESTS),
             [figure('network card\'s driver to first answer', 'ms', '50', '',
-                    first)])
+                    first)] if first else [])
 
 
 def measure_pairs(setup, tests, rounds):
     """Rows of the table of two guests."""
     rates = table.Rates()
-    pairs.Bench(setup, run_tool, say).measure(
-        tests, rounds, lambda how, output: collect(rates, how, output))
+    for tool, some in tools_for(setup, tests):
+        pairs.Bench(setup, tool, run_tool, say).measure(
+            some, rounds, lambda how, output: collect(rates, how, output))
     return table.pair_rows(rates)
 
 
@@ -667,7 +679,8 @@ def measure(setup, args, about):
     about['above the goal'] = ', '.join(missed) or 'nothing'
     about['slower than QEMU'] = ', '.join(behind) or 'nothing'
     return {'figures': figures, 'disks': disk_rows, 'formats': formats,
-            'nets': net_rows, 'pairs': pair_rows, 'shares': share_rows, 'neighbours': beside,
+            'nets': net_rows, 'pairs': pair_rows, 'shares': share_rows,
+            'neighbours': beside,
             'conversions': conversions, 'images': small, 'rates': rates}
 
 

@@ -10,7 +10,8 @@ import shutil
 import tempfile
 import time
 
-from disks import MEMORY, build_initrd
+import initramfs
+from disks import MEMORY
 from guests import BenchError, Process
 
 LIMIT = 120
@@ -26,8 +27,9 @@ class Bench:
         self.setup = setup
         self.say = say
         self.initrd = f'{setup.folder}/share-initrd'
-        self.kernel = build_initrd(setup.guest, setup.program, self.initrd,
-                                   run_tool)
+        self.kernel = initramfs.build(
+            setup.guest, [f'--file={setup.program}:/init'], self.initrd,
+            run_tool)
 
     def measure(self, tests, rounds, collect):
         """`collect` is given a machine's name and what its guest said."""

@@ -49,7 +49,9 @@ DISK_TESTS = [f'{bus}_{test}' for bus in ('virtio', 'ahci', 'nvme')
 FORMAT_TESTS = fio.TESTS
 
 # The network "user": TCP both ways, datagrams, requests, connections.
-NET_TESTS = ['net_get', 'net_put', 'net_udp', 'net_rr', 'net_conn']
+IPERF_TESTS = ['iperf_get', 'iperf_put', 'iperf_udp']
+NET_TESTS = ['net_get', 'net_put', 'net_udp', 'net_rr', 'net_conn',
+             *IPERF_TESTS]
 
 # A shared folder: 1 MiB at a time past the guest's cache, and small files.
 SHARE_TESTS = ['share_read', 'share_write', 'share_stat', 'share_open',
@@ -66,7 +68,8 @@ FORMAT_HEAD = ['image', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
                'goal']
 NET_HEAD = ['network', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU', 'goal']
 PAIR_HEAD = ['guest to guest', 'unit', 'QEMU, taps', 'lodge, taps',
-             'lodge, switch', 'lodge/QEMU', 'switch/taps']
+             'lodge, switch', 'lodge/QEMU', 'switch/taps', 'QEMU, socket',
+             'lodge, socket', 'lodge/QEMU']
 SHARE_HEAD = ['shared folder', 'unit', 'host', 'QEMU', 'lodge', 'lodge/QEMU',
               'host/lodge']
 NEIGHBOUR_HEAD = ['what is burned', 'unit', 'alone', 'beside a burner',
@@ -228,7 +231,8 @@ def format_lines(rows):
 
 
 def pair_rows(rates):
-    return [{**rates.row(test), 'switch': rates.median('switch', test)}
+    return [{**rates.row(test), **{how: rates.median(how, test) for how in (
+        'switch', 'socket', 'qemu_socket')}}
             for test in NET_TESTS if test in rates.units]
 
 
@@ -237,7 +241,9 @@ def pair_lines(rows):
         yield [row['test'], row['unit']] + [
             number(row[key]) for key in ('qemu', 'lodge', 'switch',
                                              'lodge_to_qemu')] + [
-            number(ratio(row['switch'], row['lodge']))]
+            number(ratio(row['switch'], row['lodge']))] + [
+            number(row[key]) for key in ('qemu_socket', 'socket')] + [
+            number(ratio(row['socket'], row['qemu_socket']))]
 
 
 def neighbour_lines(rows):
