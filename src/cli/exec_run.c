@@ -80,6 +80,7 @@ static int send_terminal(struct running *r, struct vmm_error *error)
 	       send_text(r, AGENT_VARIABLE, variable, error);
 }
 
+/* All but its last word, begin(). */
 static int send_request(struct running *r, struct vmm_error *error)
 {
 	const struct exec *exec = r->exec;
@@ -91,13 +92,18 @@ static int send_request(struct running *r, struct vmm_error *error)
 		rc = send_text(r, AGENT_WORD, exec->word[i], error);
 	if (!rc)
 		rc = send_text(r, AGENT_FOLDER, exec->folder, error) ||
-		     send_text(r, AGENT_USER, exec->user, error) ||
-		     agent_send(&r->agent, AGENT_EXEC, NULL, 0, error);
-	if (!rc && !exec->interactive) {
-		r->input_ends = true;
-		rc = agent_send(&r->agent, AGENT_INPUT, NULL, 0, error);
-	}
+		     send_text(r, AGENT_USER, exec->user, error);
 	return rc;
+}
+
+/* From here on there is a command, and signals are its own. */
+static void begin(struct running *r)
+{
+	frame_put(&r->out, AGENT_EXEC, NULL, 0);
+	if (r->exec->interactive)
+		return;
+	r->input_ends = true;
+	frame_put(&r->out, AGENT_INPUT, NULL, 0);
 }
 
 static void read_input(struct running *r)
@@ -314,6 +320,7 @@ static int run(struct running *r)
 		return EXEC_LOST;
 	}
 	r->signals = watch_signals(&before);
+	begin(r);
 	while (r->status < 0)
 		turn(r);
 	terminal_restore();
