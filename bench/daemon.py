@@ -289,15 +289,7 @@ def idle_guests(lodged, count, ram=128 * MIB):
     booted = time.monotonic() - began
     time.sleep(2)
     pids = [lodged.ask('GET', f'/v1/vms/{name}')['pid'] for name in names]
-    beyond = []
-    for pid in pids:
-        maps = list(read_smaps(pid))
-        first, last = find_ram(maps, ram)
-        beyond.append(sum(m['pss'] for m in maps
-                          if m['start'] < first or m['end'] > last))
-    cpu = sum(cpu_of(pid) for pid in pids)
-    time.sleep(IDLE_SECONDS)
-    cpu = (sum(cpu_of(pid) for pid in pids) - cpu) / IDLE_SECONDS / count
+    beyond, cpu = costs_of(pids, ram)
     return {'beyond': statistics.median(beyond), 'cpu': cpu,
             'started': started, 'booted': booted}
 
@@ -309,6 +301,21 @@ def cpu_of(pid):
                   encoding='ascii') as file:
             total += int(file.read().split()[0])
     return total * 1e-9
+
+
+def costs_of(pids, ram):
+    """Bytes that each has beyond its guest's `ram`, and the processor's part
+    that one takes."""
+    beyond = []
+    for pid in pids:
+        maps = list(read_smaps(pid))
+        first, last = find_ram(maps, ram)
+        beyond.append(sum(m['pss'] for m in maps
+                          if m['start'] < first or m['end'] > last))
+    cpu = sum(cpu_of(pid) for pid in pids)
+    time.sleep(IDLE_SECONDS)
+    cpu = (sum(cpu_of(pid) for pid in pids) - cpu) / IDLE_SECONDS / len(pids)
+    return beyond, cpu
 
 
 # --- libvirt ------------------------------------------------------------------------
@@ -479,15 +486,7 @@ class Libvirt:
         time.sleep(2)
         pids = [int(path.read_text()) for path in self.base.rglob('*.pid')
                 if path.stem in names]
-        beyond = []
-        for pid in pids:
-            maps = list(read_smaps(pid))
-            first, last = find_ram(maps, ram)
-            beyond.append(sum(m['pss'] for m in maps
-                              if m['start'] < first or m['end'] > last))
-        cpu = sum(cpu_of(pid) for pid in pids)
-        time.sleep(IDLE_SECONDS)
-        cpu = (sum(cpu_of(pid) for pid in pids) - cpu) / IDLE_SECONDS / count
+        beyond, cpu = costs_of(pids, ram)
         for name in names:
             self.virsh('destroy', name)
             self.virsh('undefine', name)

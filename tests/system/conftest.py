@@ -167,6 +167,22 @@ def runtime(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def daemon(tmp_path):
+    """A lodged with folders of its own, not started."""
+    from daemon import Daemon
+    daemon = Daemon(tmp_path)
+    yield daemon
+    daemon.clear()
+
+
+@pytest.fixture
+def lodged(daemon):
+    """The same, started."""
+    assert daemon.start() == "ok"
+    return daemon
+
+
+@pytest.fixture
 def make_kernel(tmp_path):
     """Writes a tiny kernel and gives the arguments that run it."""
     def make(code, data=b"", engine=ENGINE, memory="16M"):

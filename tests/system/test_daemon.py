@@ -26,19 +26,6 @@ CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
 
 
 @pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
-
-
-@pytest.fixture
-def lodged(daemon):
-    assert daemon.start() == "ok"
-    return daemon
-
-
-@pytest.fixture
 def kernel(tmp_path):
     """The path of a tiny kernel that does nothing, or of other code."""
     def make(code=IDLE, name="idle"):

@@ -10,18 +10,11 @@ import subprocess
 import pytest
 
 from conftest import LODGE
-from daemon import LODGED, LIMIT, Connection, Daemon, DOCUMENT, wait_for
+from daemon import LODGED, LIMIT, Connection, DOCUMENT, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 ROLES = ["none", "viewer", "operator", "admin"]
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture

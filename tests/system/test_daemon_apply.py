@@ -7,26 +7,13 @@ import pytest
 
 import tiny
 from conftest import BUILD, ENGINE
-from daemon import LODGED, Daemon
+from daemon import LODGED
 
 pytestmark = pytest.mark.skipif(
     not LODGED.exists() or not (BUILD / "lodge-yaml.so").exists(),
     reason="no lodged, or no YAML")
 
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
-
-
-@pytest.fixture
-def lodged(daemon):
-    assert daemon.start() == "ok"
-    return daemon
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 import tiny
 from conftest import ENGINE, LODGE
-from daemon import LODGED, Daemon, wait_for
+from daemon import LODGED, wait_for
 from test_daemon_kills import KILLED, KILL_AT, UNTRACED, steps
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
@@ -18,19 +18,6 @@ pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 GONE = (http.client.HTTPException, OSError, ValueError)
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
-
-
-@pytest.fixture
-def lodged(daemon):
-    assert daemon.start() == "ok"
-    return daemon
 
 
 def disk_tool(*args):

@@ -9,20 +9,12 @@ import pytest
 
 import tiny
 from conftest import ENGINE
-from daemon import LODGED, Daemon, wait_for
+from daemon import LODGED, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
-
-
-@pytest.fixture
-def lodged(tmp_path):
-    daemon = Daemon(tmp_path)
-    assert daemon.start() == "ok"
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture

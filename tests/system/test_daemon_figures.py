@@ -8,19 +8,11 @@ import pytest
 
 import tiny
 from conftest import ENGINE
-from daemon import LODGED, Daemon, figures
+from daemon import LODGED, figures
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
-
-
-@pytest.fixture
-def lodged(tmp_path):
-    daemon = Daemon(tmp_path)
-    assert daemon.start() == "ok"
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 import tiny
 from conftest import BUILD, ENGINE, LODGE
-from daemon import LIMIT, LODGED, Daemon, OtherPrograms, wait_for
+from daemon import LIMIT, LODGED, OtherPrograms, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -26,13 +26,6 @@ POINTS = os.environ.get("LODGE_KILLS", "16")
 UNTRACED, KILLED = 77, 137
 RECVFROM = "45"  # the system call
 GONE = (http.client.HTTPException, OSError, ValueError)
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture

@@ -7,20 +7,12 @@ import os
 import pytest
 
 from conftest import ENGINE
-from daemon import LODGED, Daemon, figures, wait_for
+from daemon import LODGED, figures, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 KEPT = int(os.environ.get("LODGE_KEPT", "60"))
 RUNNING = int(os.environ.get("LODGE_RUNNING", "6"))
-
-
-@pytest.fixture
-def lodged(tmp_path):
-    daemon = Daemon(tmp_path)
-    assert daemon.start() == "ok"
-    yield daemon
-    daemon.clear()
 
 
 def states(lodged):

@@ -9,7 +9,7 @@ import pytest
 
 import tiny
 from conftest import ENGINE
-from daemon import LODGED, Daemon, wait_for
+from daemon import LODGED, wait_for
 from test_daemon_image import keep_image
 from test_daemon_kills import GONE, KILL_AT, KILLED, UNTRACED, steps
 
@@ -17,13 +17,6 @@ pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture

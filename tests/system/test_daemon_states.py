@@ -12,7 +12,7 @@ import time
 import pytest
 
 from daemon import LODGED, wait_for
-from test_daemon import CRASH, daemon, kernel, lodged  # noqa: F401, fixtures
+from test_daemon import CRASH, kernel  # noqa: F401, a fixture
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 

@@ -12,20 +12,12 @@ import pytest
 
 import tiny
 from conftest import BUILD, ENGINE, LODGE
-from daemon import LODGED, Daemon, wait_for
+from daemon import LODGED, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
-
-
-@pytest.fixture
-def lodged(tmp_path):
-    daemon = Daemon(tmp_path)
-    assert daemon.start() == "ok"
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture

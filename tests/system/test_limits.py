@@ -29,14 +29,6 @@ TOP = pathlib.Path("/sys/fs/cgroup")
 
 
 @pytest.fixture
-def lodged(tmp_path):
-    daemon = Daemon(tmp_path)
-    assert daemon.start() == "ok"
-    yield daemon
-    daemon.clear()
-
-
-@pytest.fixture
 def kernel(tmp_path):
     def make(code=SPIN, name="spin"):
         path = tmp_path / f"{name}.elf"

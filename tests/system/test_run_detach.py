@@ -8,18 +8,11 @@ import pytest
 
 import tiny
 from conftest import ENGINE, LODGE
-from daemon import LODGED, Daemon, wait_for
+from daemon import LODGED, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 CTRL_A = "\x01"
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    daemon = Daemon(tmp_path)
-    yield daemon
-    daemon.clear()
 
 
 @pytest.fixture
