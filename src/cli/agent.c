@@ -16,7 +16,7 @@
 #include "cli/exec.h"
 #include "cli/managed.h"
 #include "cli/option.h"
-#include "vmm/facts.h"
+#include "vmm/guest/facts.h"
 #include "vmm/machine.h"
 
 #define FACTS_MAX 1000

@@ -21,7 +21,7 @@
 #include "cli/data.h"
 #include "cli/elsewhere.h"
 #include "host/linux/data.h"
-#include "vmm/remote.h"
+#include "vmm/control/remote.h"
 #include "vmm/runtime.h"
 
 #define HEADER_MAX  8192

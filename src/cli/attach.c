@@ -13,8 +13,8 @@
 #include "cli/disk.h"
 #include "cli/option.h"
 #include "cli/target.h"
+#include "vmm/control/remote.h"
 #include "vmm/hotplug.h"
-#include "vmm/remote.h"
 
 #define PATIENCE 60 /* seconds for an answer; a guest has less to let go */
 

@@ -14,7 +14,7 @@
 #include "cli/exec.h"
 #include "cli/option.h"
 #include "cli/share.h"
-#include "vmm/agent.h"
+#include "vmm/guest/agent.h"
 #include "vmm/machine.h"
 
 #define PATIENCE 60 /* seconds for the machine's answer */

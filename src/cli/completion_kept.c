@@ -14,7 +14,7 @@
 #include "image/instance.h"
 #include "image/store.h"
 #include "net/network_store.h"
-#include "vmm/remote.h"
+#include "vmm/control/remote.h"
 
 static const char *text_of(const json_t *object, const char *name)
 {

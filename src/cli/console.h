@@ -3,7 +3,7 @@
 #ifndef LODGE_CLI_CONSOLE_H
 #define LODGE_CLI_CONSOLE_H
 
-#include "vmm/consoles.h"
+#include "vmm/console/consoles.h"
 
 /*
  * stdio, file:PATH, pty, unix:PATH or none, kept as long as `value` lasts.

@@ -11,8 +11,8 @@
 #include "cli/command.h"
 #include "cli/create.h"
 #include "cli/managed.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define NAME_TRIES   1000
 #define NAME_DEFAULT "lodge"

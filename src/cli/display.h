@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/vnc_server.h"
+#include "vmm/display/vnc_server.h"
 
 struct cli_display {
 	bool given;

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/agent.h"
+#include "vmm/guest/agent.h"
 
 #define EXEC_VARIABLES_MAX 64
 #define EXEC_TIMEOUT	   60 /* seconds for a guest to start */

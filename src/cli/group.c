@@ -7,8 +7,8 @@
 #include "cli/kept.h"
 #include "cli/option.h"
 #include "vm/host.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define NS_PER_S 1000000000ull
 

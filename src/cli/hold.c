@@ -9,8 +9,8 @@
 #include "cli/group.h"
 #include "cli/managed.h"
 #include "cli/option.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define PATIENCE 30 /* seconds for an answer */
 

@@ -14,8 +14,8 @@
 #include "cli/option.h"
 #include "cli/table.h"
 #include "cli/target.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define PAGE "1000"
 

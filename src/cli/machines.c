@@ -10,9 +10,9 @@
 #include "cli/option.h"
 #include "cli/table.h"
 #include "cli/target.h"
-#include "vmm/facts.h"
+#include "vmm/control/remote.h"
+#include "vmm/guest/facts.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define PATIENCE 30 /* seconds for an answer */
 

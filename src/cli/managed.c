@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/option.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define WAIT_SECONDS 3600
 #define PATH_SIZE    400

@@ -13,7 +13,7 @@
 #include "cli/picture.h"
 #include "cli/target.h"
 #include "host/linux/extension.h"
-#include "vmm/keyname.h"
+#include "vmm/display/keyname.h"
 #include "vmm/machine.h"
 
 #define PATIENCE 30 /* seconds for an answer */

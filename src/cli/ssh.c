@@ -16,8 +16,8 @@
 #include "cli/managed.h"
 #include "cli/option.h"
 #include "cli/ssh_guest.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define SSH_FAILED 255 /* as ssh(1) tells errors of its own */
 #define PATIENCE   30  /* seconds for a status */

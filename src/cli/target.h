@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "cli/command.h"
-#include "vmm/remote.h"
+#include "vmm/control/remote.h"
 
 struct target {
 	const char *command;

@@ -23,8 +23,8 @@
 #include "host/linux/process_use.h"
 #include "host/linux/terminal.h"
 #include "vm/host.h"
+#include "vmm/control/remote.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define NS_PER_S     1000000000ull
 #define INTERVAL     2.0 /* seconds */

@@ -10,9 +10,9 @@
 #include "cli/group.h"
 #include "cli/managed.h"
 #include "cli/option.h"
-#include "vmm/agent.h"
+#include "vmm/control/remote.h"
+#include "vmm/guest/agent.h"
 #include "vmm/machine.h"
-#include "vmm/remote.h"
 
 #define PATIENCE       30 /* seconds for an answer */
 #define STOP_TIMEOUT   60 /* seconds for a guest to power off */

@@ -11,14 +11,14 @@
 
 #include "board/board.h"
 #include "disk/block.h"
-#include "vmm/consoles.h"
+#include "vmm/boot/rom.h"
+#include "vmm/console/consoles.h"
+#include "vmm/display/vnc_server.h"
 #include "vmm/error.h"
-#include "vmm/gdb_socket.h"
+#include "vmm/gdb/socket.h"
 #include "vmm/nets.h"
-#include "vmm/profile.h"
-#include "vmm/rom.h"
+#include "vmm/profile/profile.h"
 #include "vmm/shares.h"
-#include "vmm/vnc_server.h"
 
 /* An image that the guest sees as a disk, or as a CD. */
 #define MACHINE_SECRETS 8 /* of a disk */
@@ -63,7 +63,7 @@ struct machine_config {
 	const char *kernel; /* NULL: firmware boots from a medium */
 	const char *initrd; /* NULL: none */
 	const char *append; /* NULL: empty */
-	/* Multiboot modules after the initrd; see vmm/modules.h. */
+	/* Multiboot modules after the initrd; see vmm/boot/modules.h. */
 	const char *const *module;
 	unsigned int module_count;
 	const struct machine_disk *disk; /* BOARD_DISKS_MAX at most */
@@ -98,7 +98,7 @@ struct machine_config {
 	void (*leave)(const char *name);
 	const char *identity; /* that status tells; NULL: none */
 	const char *moves; /* see vmm/moves.h; NULL: no file for them */
-	bool sandbox; /* see vmm/isolate.h */
+	bool sandbox; /* see vmm/sandbox/isolate.h */
 	const char *folder; /* of its own files, to the end; NULL: none */
 	const char *aside; /* how its path begins while it is removed; or NULL */
 	uint64_t process_start; /* host_monotonic_ns() time */

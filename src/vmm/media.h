@@ -7,11 +7,11 @@
 #define LODGE_VMM_MEDIA_H
 
 #include "board/board.h"
-#include "vmm/boot_order.h"
-#include "vmm/image.h"
+#include "vmm/boot/image.h"
+#include "vmm/boot/modules.h"
+#include "vmm/boot/order.h"
+#include "vmm/boot/rom.h"
 #include "vmm/machine.h"
-#include "vmm/modules.h"
-#include "vmm/rom.h"
 
 struct media {
 	const struct machine_config *config;

@@ -14,7 +14,7 @@
 
 #include "agent/tree.h"
 #include "fuzz_device.h"
-#include "vmm/agent.h"
+#include "vmm/guest/agent.h"
 
 static char base[] = "/tmp/lodge-fuzz-XXXXXX";
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/gdb.h"
+#include "vmm/gdb/gdb.h"
 #include "x86/cpu.h"
 
 #define RAM_SIZE 0x200000u

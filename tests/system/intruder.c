@@ -36,7 +36,7 @@
 
 #include "host/linux/jail.h"
 #include "host/linux/thread.h"
-#include "vmm/broker_impl.h"
+#include "vmm/sandbox/broker_impl.h"
 
 int __real_thread_starter_begin(void);
 int __wrap_thread_starter_begin(void);

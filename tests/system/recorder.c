@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "host/linux/jail.h"
-#include "vmm/broker_impl.h"
+#include "vmm/sandbox/broker_impl.h"
 
 #define SEEN_MAX    4096
 #define FILES_MAX   1024

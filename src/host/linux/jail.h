@@ -5,7 +5,7 @@
  * network and everything else that has a namespace for itself, no privileges,
  * and a filter of system calls (seccomp(2)) that is narrower in threads with
  * a role. Calls that need a name of the host's (a file, a socket) are not
- * made but told to a broker (see vmm/broker.h).
+ * made but told to a broker (see vmm/sandbox/broker.h).
  */
 #ifndef LODGE_HOST_LINUX_JAIL_H
 #define LODGE_HOST_LINUX_JAIL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Code page 437, beside the C library's table where it has one. */
-#include "vmm/codepage.h"
+#include "vmm/display/codepage.h"
 
 #include <iconv.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/gdb_packet.h"
+#include "vmm/gdb/packet.h"
 
 /* The last event that the bytes led to. */
 static enum gdb_event feed(struct gdb_packet *packet, const char *bytes)

@@ -3,7 +3,7 @@
  * What the machine's process asks of an agent that answers, says nonsense,
  * says nothing, or too much; and whether this computer slept.
  */
-#include "vmm/guest_agent.h"
+#include "vmm/guest/guest_agent.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +12,7 @@
 
 #include "agent/frame.h"
 #include "fake/test.h"
-#include "vmm/facts.h"
+#include "vmm/guest/facts.h"
 #include "vmm/vsock_unix.h"
 
 #define HELLO "OK 5\nlodge-agent 1\n"

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "chip/key.h"
-#include "vmm/keyname.h"
+#include "vmm/display/keyname.h"
 #include "vmm/runtime.h"
 
 static unsigned int bit(unsigned int key)

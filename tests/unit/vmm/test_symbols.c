@@ -16,7 +16,7 @@
 #include <elf.h>
 #include <unistd.h>
 
-#include "vmm/symbols.h"
+#include "vmm/profile/symbols.h"
 
 #define BASE 0xffffffff81000000u
 

@@ -13,9 +13,9 @@
 #include <cmocka.h>
 
 #include "cli/option.h"
-#include "vmm/image.h"
-#include "vmm/keys.h"
-#include "vmm/ring.h"
+#include "vmm/boot/image.h"
+#include "vmm/console/keys.h"
+#include "vmm/console/ring.h"
 
 /* --- keys ------------------------------------------------------------------ */
 
