@@ -11,7 +11,7 @@
 /*
  * Whether `path` is such an address: nbd://HOST[:PORT]/NAME, nbds://...,
  * nbd+unix:///NAME?socket=PATH (the NBD project's doc/uri.md), or
- * rbd:POOL/IMAGE and more (disk/rbd_address.h).
+ * rbd:POOL/IMAGE and more (disk/rbd/address.h).
  */
 bool disk_is_address(const char *path);
 

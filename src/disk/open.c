@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "disk/address.h"
-#include "disk/crypt_under.h"
+#include "disk/crypt/under.h"
 #include "disk/driver.h"
 #include "disk/file.h"
 

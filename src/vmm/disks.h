@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The disks of a running machine, by their path or the name that they were
- * attached by, and the long work on one of them (disk/live.h): one at a time.
+ * attached by, and the long work on one of them (disk/live/live.h): one at a time.
  * All of it on the loop's thread.
  */
 #ifndef LODGE_VMM_DISKS_H
@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "disk/live.h"
+#include "disk/live/live.h"
 #include "vmm/error.h"
 
 struct hotplug;

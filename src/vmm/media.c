@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "disk/live.h"
+#include "disk/live/live.h"
 #include "disk/partition.h"
 #include "disk/secret.h"
 #include "vm/host.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "disk/luks_volume.h"
+#include "disk/crypt/luks_volume.h"
 #include "host/linux/extension.h"
 #include "trial.h"
 

@@ -14,7 +14,7 @@
 
 #include "disk/file.h"
 #include "disk/partition.h"
-#include "disk/vmdk.h"
+#include "disk/vmdk/vmdk.h"
 #include "fuzz_device.h"
 #include "image/fetch.h"
 #include "image/ova.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "disk/file.h"
-#include "disk/nbd_impl.h"
+#include "disk/nbd/impl.h"
 #include "fuzz_device.h"
 
 #define DISK_SIZE (1u << 20)

@@ -15,7 +15,7 @@
 
 #include "cli/disk/tool.h"
 #include "disk/driver.h"
-#include "disk/nbd.h"
+#include "disk/nbd/nbd.h"
 #include "vmm/listener.h"
 #include "vmm/machine.h"
 

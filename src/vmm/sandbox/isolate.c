@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "disk/live.h"
+#include "disk/live/live.h"
 #include "disk/node.h"
 #include "host/linux/extension.h"
 #include "host/linux/jail.h"

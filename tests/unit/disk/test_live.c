@@ -4,7 +4,7 @@
  * on mid on base, each on a disk of its own in memory. At any moment the power
  * may go: what is left must be sound and have all that was flushed.
  */
-#include "disk/live.h"
+#include "disk/live/live.h"
 
 #include <errno.h>
 #include <stdio.h>

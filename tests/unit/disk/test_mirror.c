@@ -2,7 +2,7 @@
 /*
  * A disk that moves to another image while it is written to.
  */
-#include "disk/live.h"
+#include "disk/live/live.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "disk/qcow2_bitmap.h"
+#include "disk/qcow2/bitmap.h"
 #include "fake/disk.h"
 #include "fake/test.h"
 

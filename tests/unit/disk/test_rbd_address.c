@@ -2,7 +2,7 @@
 /*
  * Addresses of RBD images: their parts, and what is none.
  */
-#include "disk/rbd_address.h"
+#include "disk/rbd/address.h"
 
 #include <errno.h>
 #include <string.h>
