@@ -74,7 +74,7 @@ COMMANDS = 21
 
 def default_append():
     """The command line with which lodge starts its default guest."""
-    source = TOP / 'src' / 'cli' / 'guest.c'
+    source = TOP / 'src' / 'cli' / 'run' / 'guest.c'
     found = re.search(r'guest_append\[\] =((?:\s*"[^"]*")+);',
                       source.read_text(encoding='utf-8'))
     if not found:

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/api.h"
 #include "cli/completion.h"
-#include "cli/kept.h"
+#include "cli/daemon/api.h"
+#include "cli/machine/kept.h"
 #include "disk/driver.h"
 #include "image/instance.h"
 #include "image/store.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "cli/target.h"
+#include "cli/machine/target.h"
 #include "engine/engine.h"
 #include "host/linux/jail.h"
 #include "vmm/machine.h"

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/elsewhere.h"
-#include "cli/detached.h"
+#include "cli/daemon/elsewhere.h"
+#include "cli/run/detached.h"
 #include "cli/firecracker.h"
-#include "cli/front.h"
-#include "cli/target.h"
-#include "cli/start.h"
+#include "cli/run/front.h"
+#include "cli/machine/target.h"
+#include "cli/run/start.h"
 #include "vmm/machine.h"
 
 static int run_version(const struct command_context *context, int argc,

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "cli/managed.h"
+#include "cli/machine/managed.h"
+#include "cli/machine/target.h"
 #include "cli/option.h"
 #include "cli/table.h"
-#include "cli/target.h"
 #include "net/fabric.h"
 #include "net/switch/connect.h"
 #include "net/switch/serve.h"

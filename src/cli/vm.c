@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/start.h"
+#include "cli/run/start.h"
 #include "vmm/machine.h"
 
 int main(int argc, char **argv)

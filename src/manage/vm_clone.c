@@ -348,7 +348,7 @@ static void remove_layers(const struct vm *vm, const json_t *plan)
 		if (!over || !config || strstr(config, over))
 			continue;
 		unlink(over);
-		/* And what was cut short; see cli/clone_disks.c. */
+		/* And what was cut short; see cli/machine/clone_disks.c. */
 		snprintf(aside, sizeof(aside), "%s.new", over);
 		unlink(aside);
 	}

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/ssh_look.h"
+#include "cli/guest/ssh_look.h"
 #include "fuzz_device.h"
 
 static void check_key(const char *key)

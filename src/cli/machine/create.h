@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Options of a command line to the configuration of a kept machine.
+ */
+#ifndef LODGE_CLI_MACHINE_CREATE_H
+#define LODGE_CLI_MACHINE_CREATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "cli/option.h"
+
+/* The one that is being made, or what of one is to be changed. */
+struct create {
+	const char *command;
+	json_t *config;
+	const char *name; /* edit: its new name; NULL: as it is */
+	bool dry_run;
+	const char *plan; /* clone: what lodged wants carried out */
+};
+
+/* Those of lodge create, whose `config` is a struct create. */
+const struct option_spec *create_table(size_t *count);
+
+#endif
