@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manage/link.h"
-#include "manage/vm.h"
+#include "manage/vm/link.h"
+#include "manage/vm/vm.h"
 
 struct figure {
 	struct figures *all;

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "manage/lifecycle.h"
-#include "manage/registry.h"
+#include "manage/registry/registry.h"
+#include "manage/vm/lifecycle.h"
 
 #define JOBS_KEPT 512
 

@@ -12,7 +12,7 @@
 #include <limits.h>
 
 #include "manage/job.h"
-#include "manage/registry.h"
+#include "manage/registry/registry.h"
 #include "manage/timer.h"
 
 struct loop;

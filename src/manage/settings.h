@@ -8,7 +8,7 @@
 #ifndef LODGE_MANAGE_SETTINGS_H
 #define LODGE_MANAGE_SETTINGS_H
 
-#include "manage/problem.h"
+#include "manage/api/problem.h"
 
 #define SETTINGS_PATH_MAX 1024
 

@@ -11,8 +11,8 @@
 
 #include "fuzz_device.h"
 #include "host/linux/loop.h"
-#include "manage/api.h"
-#include "manage/flush.h"
+#include "manage/api/api.h"
+#include "manage/registry/flush.h"
 
 #define REQUESTS 16
 #define VMS_MAX	 32

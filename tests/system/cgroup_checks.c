@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "manage/cgroup.h"
+#include "manage/limits/cgroup.h"
 
 #define MIB	((size_t)1 << 20)
 #define TRIES	20

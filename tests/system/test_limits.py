@@ -442,7 +442,7 @@ def test_version_two(lodged, tmp_path):
     """The same code with the one hierarchy, on a guest's kernel."""
     if not shutil.which("gcc"):
         pytest.skip("gcc is missing")
-    sources = [SOURCE / "src/manage" / f"cgroup{part}.c"
+    sources = [SOURCE / "src/manage/limits" / f"cgroup{part}.c"
                for part in ("", "_find", "_limits")]
     subprocess.run(["gcc", "-static", "-O1", "-D_GNU_SOURCE", "-I",
                     SOURCE / "src", "-o", tmp_path / "checks",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The disks of a clone, which lodged plans (src/manage/vm_clone.c).
+ * The disks of a clone, which lodged plans (src/manage/vm/clone.c).
  */
 #ifndef LODGE_CLI_MACHINE_CLONE_DISKS_H
 #define LODGE_CLI_MACHINE_CLONE_DISKS_H

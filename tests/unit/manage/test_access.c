@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "fake/test.h"
-#include "manage/access.h"
+#include "manage/access/access.h"
 
 #define SECOND 1000000000ull
 

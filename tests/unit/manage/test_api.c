@@ -9,8 +9,8 @@
 
 #include "fake/test.h"
 #include "host/linux/loop.h"
-#include "manage/api.h"
-#include "manage/vm.h"
+#include "manage/api/api.h"
+#include "manage/vm/vm.h"
 
 static char folder[64];
 static struct loop *loop;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "fake/test.h"
-#include "manage/cgroup.h"
+#include "manage/limits/cgroup.h"
 
 #define RUN "0e9f6b6e-0000-4000-8000-000000000001"
 

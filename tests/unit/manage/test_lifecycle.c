@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fake/test.h"
-#include "manage/lifecycle.h"
+#include "manage/vm/lifecycle.h"
 
 /* Verbs that each state allows, in the order of the enumeration. */
 static const char *const allowed[VM_STATES] = {

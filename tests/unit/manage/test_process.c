@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "fake/test.h"
-#include "manage/ending.h"
-#include "manage/process.h"
+#include "manage/vm/ending.h"
+#include "manage/vm/process.h"
 
 static char path[64];
 static int folder;

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "fake/test.h"
-#include "manage/registry.h"
-#include "manage/schema.h"
+#include "manage/registry/registry.h"
+#include "manage/registry/schema.h"
 
 static char folder[64], kept[PROBLEM_TEXT_MAX];
 static struct registry *registry;

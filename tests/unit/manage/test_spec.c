@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "fake/test.h"
-#include "manage/spec.h"
+#include "manage/vm/spec.h"
 
 static struct problem problem;
 
