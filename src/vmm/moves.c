@@ -21,7 +21,7 @@ static int write_list(const struct moves *moves)
 	char aside[PATH_MAX];
 	int err;
 
-	if (snprintf(aside, sizeof(aside), "%s.new", moves->file) >=
+	if (snprintf(aside, sizeof(aside), "%s" MOVES_ASIDE, moves->file) >=
 	    (int)sizeof(aside))
 		return -ENAMETOOLONG;
 	err = json_file_write(moves->list, AT_FDCWD, aside);

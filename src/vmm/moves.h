@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #define MOVES_NAMED ".named"
+#define MOVES_ASIDE ".new" /* written there, then renamed */
 #define MOVES_MAX   64 /* disks */
 
 struct disk_node;

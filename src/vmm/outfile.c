@@ -70,15 +70,22 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
+int outfile_aside(char aside[PATH_MAX], const char *path)
+{
+	int length = snprintf(aside, PATH_MAX, "%s.new-%ld", path,
+			      (long)getpid());
+
+	return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 /* A new file beside `path` takes its place when it is complete. */
 static int replace_file(const char *path, const char *text, size_t size)
 {
 	char new[PATH_MAX];
-	int fd, rc;
+	int fd, rc = outfile_aside(new, path);
 
-	if (snprintf(new, sizeof(new), "%s.new-%ld", path, (long)getpid()) >=
-	    (int)sizeof(new))
-		return -ENAMETOOLONG;
+	if (rc)
+		return rc;
 	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;

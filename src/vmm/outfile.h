@@ -6,6 +6,7 @@
 #ifndef LODGE_VMM_OUTFILE_H
 #define LODGE_VMM_OUTFILE_H
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "vmm/error.h"
@@ -16,6 +17,12 @@
  */
 int outfile_check(const char *what, const char *path,
 		  struct vmm_error *error);
+
+/*
+ * The file beside `path` that outfile_write() of this process makes, which
+ * then takes its place. 0 or a negative errno.
+ */
+int outfile_aside(char aside[PATH_MAX], const char *path);
 
 /* Writes the file, all of it or nothing new. -1 with `error`. */
 int outfile_write(const char *what, const char *path, const char *text,

@@ -136,6 +136,41 @@ def test_what_is_its_own_is_open(kernel, tmp_path):
     assert "intruder: done" in done.stderr, done
 
 
+def test_it_has_no_client_of_its_own_control_socket(kernel, tmp_path):
+    """Nor of another's whose name begins as its own does."""
+    runtime = tmp_path / "lodge"
+    runtime.mkdir(mode=0o700)
+    other = socket.socket(socket.AF_UNIX)
+    other.bind(str(runtime / "web.two.sock"))
+    other.listen()
+    for role in ROLES:
+        for name in "web.sock", "web.two.sock":
+            done = intrude(kernel, role, "unix", runtime / name, 0,
+                           "--name", "web")
+            assert "intruder: refused" in done.stderr, (role, name, done)
+    for what in "unlink", "rename":
+        done = intrude(kernel, "loop", what, runtime / "web.two.sock", 0,
+                       "--name", "web")
+        assert "intruder: refused" in done.stderr, (what, done)
+    assert (runtime / "web.two.sock").exists()
+    other.close()
+
+
+def test_what_it_writes_is_no_more_than_that(kernel, tmp_path):
+    """Its outputs are named; files that begin so are not its own."""
+    outputs = ["--report", tmp_path / "report.json",
+               "--moves", tmp_path / "moves.json"]
+    for name in "report.json", "moves.json":
+        done = intrude(kernel, "loop", "write", tmp_path / name, 0, *outputs)
+        assert "intruder: done" in done.stderr, (name, done)
+    for name in "report.json.txt", "moves.json.named", "moves.jsons":
+        for what in "write", "unlink", "rename":
+            (tmp_path / name).write_text("theirs\n")
+            done = intrude(kernel, "loop", what, tmp_path / name, 0, *outputs)
+            assert "intruder: refused" in done.stderr, (what, name, done)
+            assert (tmp_path / name).read_text() == "theirs\n"
+
+
 def make_disk(tmp_path):
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(1 << 20))

@@ -23,9 +23,11 @@ struct broker;
 enum {
 	BROKER_READ = 1,
 	BROKER_WRITE = 2,
-	BROKER_MAKE = 4,    /* make, rename and remove it; connect to it */
+	BROKER_MAKE = 4,    /* make, rename and remove it */
 	BROKER_BELOW = 8,   /* and with all in that folder */
 	BROKER_PREFIX = 16, /* and with all names that begin so */
+	BROKER_NUMBERED = 8192, /* and with it and a number behind it */
+	BROKER_CONNECT = 4096,	/* connect to that socket */
 	BROKER_CHAIN = 32,  /* and read what it names as an image */
 	BROKER_INTERNET = 64, /* no path: sockets of the host's network */
 	BROKER_BEGIN = 128, /* no path: VERB/SUBJECT of a helper */

@@ -460,6 +460,7 @@ static int at_path(int fd, const char *path, bool binds)
 static int name_socket(struct call *call, const uint64_t *arg, bool binds)
 {
 	struct sockaddr_un address = { 0 };
+	const unsigned int wanted = binds ? BROKER_MAKE : BROKER_CONNECT;
 	char text[sizeof(address.sun_path) + 1] = "", path[PATH_MAX];
 	size_t size = arg[2];
 	int rc, fd;
@@ -474,7 +475,7 @@ static int name_socket(struct call *call, const uint64_t *arg, bool binds)
 	}
 	memcpy(text, address.sun_path, sizeof(address.sun_path));
 	rc = resolve(call, AT_FDCWD, text, path);
-	if (!rc && !(may(call, path) & BROKER_MAKE))
+	if (!rc && !(may(call, path) & wanted))
 		rc = -EACCES;
 	if (rc)
 		return rc;

@@ -54,7 +54,9 @@ static bool covers(const struct grant *grant, const char *path)
 	if (strncmp(path, grant->path, length) || climbs(path + length))
 		return false;
 	return grant->what & BROKER_PREFIX ||
-	       (grant->what & BROKER_BELOW && path[length] == '/');
+	       (grant->what & BROKER_BELOW && path[length] == '/') ||
+	       (grant->what & BROKER_NUMBERED &&
+		!path[length + strspn(path + length, "0123456789")]);
 }
 
 unsigned int grants_of(const struct grants *grants, const char *path)
@@ -305,7 +307,7 @@ static void add_address(struct grants *grants, const char *name)
 	if (!strncmp(name, "rbd:", 4))
 		add_rbd(grants, name);
 	else if (sock)
-		add(grants, BROKER_MAKE, sock + 7, 0);
+		add(grants, BROKER_CONNECT, sock + 7, 0);
 }
 
 void grants_add(struct grants *grants, unsigned int what, const char *path)
@@ -325,7 +327,7 @@ static void take_text(struct grants *grants, const char *text)
 {
 	if (*text == '/')
 		grants_add(grants, BROKER_READ | BROKER_WRITE | BROKER_MAKE |
-				   BROKER_CHAIN, text);
+				   BROKER_CONNECT | BROKER_CHAIN, text);
 	else if (broker_is_address(text))
 		grants_add(grants, BROKER_ADDRESS, text);
 }

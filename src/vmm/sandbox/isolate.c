@@ -19,11 +19,11 @@
 #include "vmm/media.h"
 #include "vmm/moves.h"
 #include "vmm/nets.h"
+#include "vmm/outfile.h"
 #include "vmm/runtime.h"
 #include "vmm/sandbox/broker.h"
 
 #define OWN	(BROKER_READ | BROKER_WRITE | BROKER_MAKE)
-#define OUTPUT	(OWN | BROKER_PREFIX) /* written beside, then renamed */
 
 static const struct broker_helper helpers[] = {
 	{ BRIDGED_MEND, bridged_mend },
@@ -82,22 +82,39 @@ static void grant_socket(struct broker *broker, const char *where)
 		broker_grant(broker, BROKER_MAKE, where + 5);
 }
 
+/* Written beside, then renamed. */
+static void grant_output(struct broker *broker, const char *path)
+{
+	char aside[PATH_MAX];
+
+	if (!path || outfile_aside(aside, path))
+		return;
+	broker_grant(broker, OWN, path);
+	broker_grant(broker, OWN, aside);
+}
+
+static void grant_moves(struct broker *broker, const char *file)
+{
+	char path[PATH_MAX];
+
+	broker_grant(broker, OWN, file);
+	snprintf(path, sizeof(path), "%s" MOVES_ASIDE, file);
+	broker_grant(broker, OWN, path);
+	snprintf(path, sizeof(path), "%s" MOVES_NAMED, file);
+	broker_grant(broker, BROKER_NOTE, path);
+}
+
 static void grant_outputs(struct broker *broker,
 			  const struct machine_config *config)
 {
 	char path[PATH_MAX];
 
-	if (config->report)
-		broker_grant(broker, OUTPUT, config->report);
-	if (config->moves) {
-		broker_grant(broker, OUTPUT, config->moves);
-		snprintf(path, sizeof(path), "%s" MOVES_NAMED, config->moves);
-		broker_grant(broker, BROKER_NOTE, path);
-	}
-	if (config->profile.path)
-		broker_grant(broker, OUTPUT, config->profile.path);
+	grant_output(broker, config->report);
+	grant_output(broker, config->profile.path);
+	if (config->moves)
+		grant_moves(broker, config->moves);
 	if (config->firmware.vars)
-		broker_grant(broker, OUTPUT, config->firmware.vars);
+		broker_grant(broker, OWN, config->firmware.vars);
 	if (config->folder)
 		broker_grant(broker, OWN | BROKER_BELOW, config->folder);
 	if (config->aside)
@@ -115,18 +132,34 @@ static void grant_outputs(struct broker *broker,
 	grant_socket(broker, config->vnc.where);
 }
 
-/* Files of the runtime folder: NAME.sock, NAME.vsock and NAME.vsock_PORT. */
+/* A machine's own, and what its guest connects to by number. */
+static void grant_vsock(struct broker *broker, const char *path)
+{
+	char port[PATH_MAX];
+
+	broker_grant(broker, BROKER_MAKE, path);
+	snprintf(port, sizeof(port), "%s_", path);
+	broker_grant(broker, BROKER_CONNECT | BROKER_NUMBERED, port);
+}
+
+/*
+ * Sockets that it removes, and that of its console, which it may make late. To
+ * its control socket it may not connect: it would ask for itself.
+ */
 static void grant_runtime(struct broker *broker,
 			  const struct machine_config *config,
 			  const char *name)
 {
 	char path[RUNTIME_PATH_MAX];
 
-	runtime_path(path, name, "");
-	broker_grant(broker, BROKER_MAKE | BROKER_PREFIX, path);
+	runtime_path(path, name, "sock");
+	broker_grant(broker, BROKER_MAKE, path);
+	runtime_path(path, name, "console");
+	broker_grant(broker, BROKER_MAKE | BROKER_CONNECT, path);
+	runtime_path(path, name, "vsock");
+	grant_vsock(broker, path);
 	if (config->vsock_path)
-		broker_grant(broker, BROKER_MAKE | BROKER_PREFIX,
-			     config->vsock_path);
+		grant_vsock(broker, config->vsock_path);
 }
 
 static void grant_network(struct broker *broker, const char *name,
@@ -139,7 +172,7 @@ static void grant_network(struct broker *broker, const char *name,
 	if (network_store_open(&store, &why))
 		return;
 	snprintf(path, sizeof(path), "%s/networks/%s", store.path, name);
-	broker_grant(broker, OWN | BROKER_BELOW, path);
+	broker_grant(broker, OWN | BROKER_BELOW | BROKER_CONNECT, path);
 	snprintf(path, sizeof(path), "%s/networks/.lock", store.path);
 	broker_grant(broker, BROKER_READ | BROKER_WRITE, path);
 	network_store_close(&store);
@@ -161,7 +194,7 @@ static void grant_net(struct broker *broker, const struct net_config *net)
 		return;
 	/* A path need not have a slash, nor has a name one. */
 	if (!strcmp(net->mode->subject, "PATH"))
-		broker_grant(broker, BROKER_MAKE, subject);
+		broker_grant(broker, BROKER_MAKE | BROKER_CONNECT, subject);
 	else if (strcmp(mode, "tap"))
 		grant_network(broker, subject, !strcmp(mode, "bridge"));
 }
