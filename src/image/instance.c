@@ -14,6 +14,7 @@
 
 #include "disk/node.h"
 #include "host/linux/json_file.h"
+#include "image/instance_disk.h"
 
 static int fail(struct disk_error *error, const char *what, int code)
 {
@@ -72,38 +73,6 @@ static const char *text_of(const json_t *json, const char *name)
 	return text ? text : "";
 }
 
-/*
- * Where the record says that the disk is, when it is not disk.qcow2 in the
- * `folder`, in which those lie that are named by no path.
- */
-static bool read_disk(const json_t *record, const char *folder,
-		      char path[PATH_MAX], char format[16])
-{
-	const char *disk = text_of(record, "disk");
-	const char *kind = text_of(record, "format");
-	bool in = !strchr(disk, '/') && !strchr(disk, ':');
-
-	if (!*disk || strlen(kind) >= 16 ||
-	    snprintf(path, PATH_MAX, "%s%s%s", in ? folder : "", in ? "/" : "",
-		     disk) >= PATH_MAX)
-		return false;
-	strcpy(format, kind);
-	return true;
-}
-
-const char *instance_below(const struct store *store, const char *name,
-			   const char *disk)
-{
-	char folder[INSTANCE_PATH_MAX];
-	int length = snprintf(folder, sizeof(folder), "%s/machines/%s/",
-			      store->path, name);
-
-	if (!disk || strncmp(disk, folder, (size_t)length) ||
-	    strchr(disk + length, '/'))
-		return disk;
-	return disk + length;
-}
-
 /* A kept machine's record: the same image, whose account it has. */
 static int read_record(struct instance *instance,
 		       const struct instance_wish *wish,
@@ -127,8 +96,8 @@ static int read_record(struct instance *instance,
 	snprintf(instance->told, sizeof(instance->told), "%s",
 		 text_of(json, "told"));
 	instance->reseed = json_is_true(json_object_get(json, "reseed"));
-	instance->moved = read_disk(json, instance->path, instance->disk,
-				    instance->format);
+	instance->moved = instance_read_disk(json, instance->path,
+					     instance->disk, instance->format);
 	if (!json)
 		disk_error_set(error, -EIO, "the record of machine %s is "
 			       "damaged; lodge image forget %s takes it away",
@@ -255,6 +224,8 @@ static int open_kept(struct instance *instance,
 		     const struct instance_wish *wish,
 		     struct disk_error *error)
 {
+	int err;
+
 	instance->folder = openat(instance->store->machines, wish->name,
 				  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (instance->folder < 0)
@@ -266,7 +237,9 @@ static int open_kept(struct instance *instance,
 		return -1;
 	}
 	name_files(instance, wish->name);
-	return read_record(instance, wish, error);
+	err = instance_settle(instance->store, wish->name, instance->folder);
+	return err ? fail(error, wish->name, err) :
+		     read_record(instance, wish, error);
 }
 
 /* With the store locked: an empty folder that says what it stands on. */
@@ -386,23 +359,6 @@ int instance_open(struct store *store, const struct instance_wish *wish,
 	return -1;
 }
 
-int instance_move(struct instance *instance, const char *disk,
-		  const char *format)
-{
-	int err;
-
-	if (strlen(disk) >= sizeof(instance->disk) ||
-	    strlen(format) >= sizeof(instance->format))
-		return -ENAMETOOLONG;
-	err = write_record(instance, disk, format);
-	if (err)
-		return err;
-	strcpy(instance->disk, disk);
-	strcpy(instance->format, format);
-	instance->moved = true;
-	return 0;
-}
-
 void instance_close(struct instance *instance)
 {
 	if (instance->folder < 0)
@@ -414,57 +370,6 @@ void instance_close(struct instance *instance)
 }
 
 /* --- kept ones ------------------------------------------------------------------------ */
-
-bool instance_disk(struct store *store, const char *name,
-		   char path[PATH_MAX], char format[16])
-{
-	int folder = image_name_valid(name)
-			     ? openat(store->machines, name,
-				      O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-			     : -1;
-	char own[INSTANCE_PATH_MAX];
-	json_t *record;
-
-	if (folder < 0)
-		return false;
-	record = json_file_read(folder, STORE_MACHINE_FILE);
-	snprintf(own, sizeof(own), "%s/machines/%s", store->path, name);
-	if (!read_disk(record, own, path, format)) {
-		snprintf(path, PATH_MAX, "%s/disk.qcow2", own);
-		strcpy(format, "qcow2");
-	}
-	json_decref(record);
-	close(folder);
-	return true;
-}
-
-int instance_moved(struct store *store, const char *name, const char *from,
-		   const char *disk, const char *format)
-{
-	char path[PATH_MAX], kind[16];
-	int folder, err = 0;
-	json_t *record;
-
-	if (strlen(disk) >= PATH_MAX || strlen(format) >= sizeof(kind))
-		return -ENAMETOOLONG;
-	if (!instance_disk(store, name, path, kind) || strcmp(path, from))
-		return 0;
-	folder = openat(store->machines, name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
-		return -errno;
-	record = json_file_read(folder, STORE_MACHINE_FILE);
-	if (json_object_set_new(record, "disk",
-				json_string(instance_below(store, name,
-							   disk))) ||
-	    json_object_set_new(record, "format", json_string(format)))
-		err = -EIO;
-	if (!err)
-		err = json_file_replace(record, folder, STORE_MACHINE_FILE);
-	json_decref(record);
-	close(folder);
-	return err ? err : 1;
-}
 
 /* Opens and locks: the descriptor; -EWOULDBLOCK: it runs. */
 static int open_locked(struct store *store, const char *name)
@@ -561,7 +466,7 @@ static int check_rename(struct store *store, const char *from, const char *to,
 			struct disk_error *error)
 {
 	char user[IMAGE_NAME_MAX + 1], path[PATH_MAX], format[16];
-	int folder;
+	int folder, err;
 
 	if (!faccessat(store->machines, to, F_OK, AT_SYMLINK_NOFOLLOW)) {
 		disk_error_set(error, -EEXIST, "lodge run keeps a machine %s; "
@@ -577,7 +482,10 @@ static int check_rename(struct store *store, const char *from, const char *to,
 			       "ends it", from, from);
 		return -1;
 	}
+	err = instance_settle(store, from, folder);
 	close(folder);
+	if (err)
+		return fail(error, from, err);
 	if (!find_dependent(store, from, user))
 		return 0;
 	disk_error_set(error, -EBUSY, "the disk of machine %s stands on that "
@@ -622,9 +530,9 @@ static json_t *describe(struct store *store, const char *name)
 	if (folder < 0)
 		return NULL;
 	running = flock(folder, LOCK_EX | LOCK_NB);
-	record = json_file_read(folder, STORE_MACHINE_FILE);
+	record = instance_record(store, name, folder, NULL);
 	snprintf(own, sizeof(own), "%s/machines/%s", store->path, name);
-	elsewhere = read_disk(record, own, path, format);
+	elsewhere = instance_read_disk(record, own, path, format);
 	json = json_pack("{ss ss ss sI sb sI so*}", "name", name, "image",
 			 text_of(record, "image"), "user",
 			 text_of(record, "user"), "created",

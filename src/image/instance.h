@@ -4,7 +4,9 @@
  * its own disk, which holds what differs from the image's (qcow2), the seed of
  * its first boot and its UEFI variables. Kept under the machine's name, or
  * forgotten at the end. While one runs its folder is locked (flock). A disk
- * that was moved elsewhere (lodge mirror) stays there: the record says where.
+ * that was moved elsewhere (lodge mirror) stays there: the record says where. A
+ * running machine notes that in INSTANCE_MOVES (disk/moved.h): its record is out
+ * of its own reach, and follows when it is opened the next time.
  */
 #ifndef LODGE_IMAGE_INSTANCE_H
 #define LODGE_IMAGE_INSTANCE_H
@@ -13,6 +15,8 @@
 
 #include "image/seed.h"
 #include "image/store.h"
+
+#define INSTANCE_MOVES "moves.json" /* in the folder */
 
 #define INSTANCE_PATH_MAX (FOLDER_PATH_MAX + 256)
 
@@ -56,13 +60,9 @@ struct instance_wish {
 int instance_open(struct store *store, const struct instance_wish *wish,
 		  struct instance *instance, struct disk_error *error);
 
-/* Its disk is that one from now on, for good. 0 or a negative errno. */
-int instance_move(struct instance *instance, const char *disk,
-		  const char *format);
-
 /*
- * The same for the machine `name`, which may run, if its disk is `from`. 1: it
- * is so now; 0: its disk is another; or a negative errno.
+ * The disk of the machine `name`, which may run, is that one from now on, if it
+ * is `from`. 1: it is so now; 0: its disk is another; or a negative errno.
  */
 int instance_moved(struct store *store, const char *name, const char *from,
 		   const char *disk, const char *format);
@@ -82,6 +82,14 @@ int instance_check_rename(struct store *store, const char *from,
 			  const char *to, struct disk_error *error);
 int instance_rename(struct store *store, const char *from, const char *to,
 		    struct disk_error *error);
+
+/*
+ * Folders in which what the machine's disk stands on may lie besides the
+ * image's: those of the machines that it was cloned of. At most `room`, each to
+ * be freed; how many.
+ */
+unsigned int instance_folders(const struct instance *instance, char **folder,
+			      unsigned int room);
 
 /* The path and format of a kept machine's disk. False: none is kept so. */
 bool instance_disk(struct store *store, const char *name,

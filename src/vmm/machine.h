@@ -23,7 +23,7 @@
 /* An image that the guest sees as a disk, or as a CD. */
 #define MACHINE_SECRETS 8 /* of a disk */
 
-#define MACHINE_FOLDERS 4 /* of a disk */
+#define MACHINE_FOLDERS 16 /* of a disk */
 
 struct machine_disk {
 	const char *path; /* NULL: a drive for media without one */
@@ -99,7 +99,7 @@ struct machine_config {
 	const char *identity; /* that status tells; NULL: none */
 	const char *moves; /* see vmm/moves.h; NULL: no file for them */
 	bool sandbox; /* see vmm/sandbox/isolate.h */
-	const char *folder; /* of its own files, to the end; NULL: none */
+	const char *folder; /* its own, that it removes; NULL: none */
 	const char *aside; /* how its path begins while it is removed; or NULL */
 	uint64_t process_start; /* host_monotonic_ns() time */
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "disk/driver.h"
+#include "disk/moved.h"
 #include "disk/node.h"
 #include "host/linux/json_file.h"
 #include "vmm/machine.h"
@@ -21,7 +22,7 @@ static int write_list(const struct moves *moves)
 	char aside[PATH_MAX];
 	int err;
 
-	if (snprintf(aside, sizeof(aside), "%s" MOVES_ASIDE, moves->file) >=
+	if (snprintf(aside, sizeof(aside), "%s" MOVED_ASIDE, moves->file) >=
 	    (int)sizeof(aside))
 		return -ENAMETOOLONG;
 	err = json_file_write(moves->list, AT_FDCWD, aside);

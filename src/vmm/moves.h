@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where disks have gone while the machine runs (lodge mirror), for whoever
- * starts it the next time: a file with a list, in JSON, of {"from", "path",
- * "format"} in the order in which it happened. It is on the disk before the
- * guest's next write goes to the new place alone.
- *
- * The machine's own process writes it, so its reader believes only paths that
- * the file of the same name with MOVES_NAMED has as a line: there the broker
- * writes what users have named.
+ * starts it the next time: the list of disk/moved.h. It is on the disk before
+ * the guest's next write goes to the new place alone.
  */
 #ifndef LODGE_VMM_MOVES_H
 #define LODGE_VMM_MOVES_H
 
 #include <jansson.h>
 
-#define MOVES_NAMED ".named"
-#define MOVES_ASIDE ".new" /* written there, then renamed */
-#define MOVES_MAX   64 /* disks */
+#define MOVES_MAX 64 /* disks */
 
 struct disk_node;
 struct machine_config;

@@ -138,6 +138,21 @@ def test_a_moved_disk_is_found_again(place, tmp_path):
     assert before.exists()
 
 
+def test_a_disk_stands_on_no_other_machine(place):
+    """Whatever it says itself: a guest that had its process might."""
+    place.image("tiny", tiny.power_off())
+    for name in "one", "two":
+        assert place.run("tiny", "--name", name, *OFF).returncode == 0
+    mine, theirs = (place.machines / name / "disk.qcow2"
+                    for name in ("one", "two"))
+    mine.unlink()
+    assert run("disk", "create", "--backing", theirs, "--folder",
+               place.data, mine, **place.env).returncode == 0
+    result = place.run("tiny", "--name", "one", *OFF)
+    assert result.returncode == 1, result
+    assert "lies outside of its folder" in result.stderr.splitlines()[-1]
+
+
 def test_a_stored_image_is_not_committed_to(place):
     """Other machines may be made of it; but a machine can do without."""
     place.image("tiny", tiny.HALT)

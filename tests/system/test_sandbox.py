@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a machine's process may not do, tried from each of its threads."""
+import json
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ import pytest
 
 import tiny
 from conftest import BUILD, ENGINE, LODGE, SOURCE, run
+from test_run_image import OFF, place  # noqa: F401: a fixture
 
 INTRUDER = BUILD / "tests" / "system" / "intruder"
 TABLE = SOURCE / "src" / "host" / "linux" / "jail_filter.c"
@@ -169,6 +171,41 @@ def test_what_it_writes_is_no_more_than_that(kernel, tmp_path):
             done = intrude(kernel, "loop", what, tmp_path / name, 0, *outputs)
             assert "intruder: refused" in done.stderr, (what, name, done)
             assert (tmp_path / name).read_text() == "theirs\n"
+
+
+def test_a_machine_of_an_image_does_not_write_its_record(place, tmp_path):
+    """Which says where its disk is at the next start."""
+    place.image("tiny", tiny.power_off())
+    assert place.run("tiny", *OFF).returncode == 0
+    folder = place.machines / "tiny"
+    record = (folder / "machine.json").read_text()
+
+    def attempt(what, at, pid=0):
+        return subprocess.run(
+            [INTRUDER, "tiny", *OFF, "--net", "none"], **{
+                "env": {**place.env["env"], "INTRUDER": f"loop:{what}",
+                        "INTRUDER_AT": str(at), "INTRUDER_PID": str(pid)}},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60, check=False).stderr.splitlines()[-1]
+    for what in "read", "write", "unlink", "rename":
+        for name in "machine.json", ".machine.json.new", "moves.json.named":
+            there = (folder / name).exists()
+            refused = attempt(what, folder / name)
+            assert refused.startswith("intruder: refused"), (what, name)
+            assert (folder / name).exists() == there
+    assert (folder / "machine.json").read_text() == record
+    assert attempt("read", folder / "disk.qcow2").startswith("intruder: done")
+    # What it may say, nobody believes.
+    for kind, path in (("raw", tmp_path / "secret"),
+                       ("raw", "/etc/passwd")):
+        (folder / "moves.json").write_text(json.dumps([
+            {"from": str(folder / "disk.qcow2"), "path": str(path),
+             "format": kind}]))
+        done = place.run("tiny", *OFF)
+        assert done.returncode == 0, done
+        assert "which nobody asked for" in done.stderr
+        assert not (folder / "moves.json").exists()
+    assert (folder / "machine.json").read_text() == record
 
 
 def make_disk(tmp_path):

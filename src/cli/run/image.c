@@ -221,36 +221,24 @@ static int find_image(struct run_image *run)
 	}
 }
 
-/* The disk has been moved; what is forgotten anyway needs no record. */
-static int note_move(void *ctx, const struct disk_node *to)
-{
-	struct run_image *run = ctx;
-
-	return run->ephemeral ? 0
-			      : instance_move(&run->instance, to->name,
-					      to->driver->name);
-}
-
 /* The machine's disk before all others, the seed behind them. */
 static void add_disks(struct run_image *run, struct machine_config *machine,
 		      struct machine_disk *disk)
 {
-	snprintf(run->machines, sizeof(run->machines), "%s/machines",
-		 run->store.path);
 	memmove(disk + 1, disk, machine->disk_count * sizeof(*disk));
 	disk[0] = (struct machine_disk){
 		.path = strdup(run->instance.disk),
 		.format = run->instance.format,
 		.folder = run->image.path,
-		/* That of a clone stands on another machine's. */
-		.more = { run->machines },
 		/* What is forgotten need not survive a loss of power. */
 		.cache = run->ephemeral ? DISK_CACHE_UNSAFE :
 					  DISK_CACHE_WRITEBACK,
-		/* Else who started us keeps its record. */
-		.moved = machine->moves ? NULL : note_move,
-		.moved_ctx = run,
 	};
+	/* That of a clone stands on other machines'. */
+	run->folders = instance_folders(&run->instance, run->folder,
+					MACHINE_FOLDERS);
+	for (unsigned int i = 0; i < run->folders; i++)
+		disk[0].more[i] = run->folder[i];
 	disk[machine->disk_count + 1] = (struct machine_disk){
 		.path = strdup(run->instance.seed),
 		.format = "raw",
@@ -308,8 +296,14 @@ int run_image_open(struct run_image *run, struct machine_config *machine,
 		machine->account = run->instance.user;
 	add_disks(run, machine, disk);
 	fill_machine(run, machine);
-	machine->folder = machine->moves ? NULL : run->instance.path;
-	machine->aside = run->aside;
+	if (run->ephemeral) {
+		machine->folder = run->instance.path;
+		machine->aside = run->aside;
+	} else if (!machine->moves) {
+		snprintf(run->moves, sizeof(run->moves), "%s/" INSTANCE_MOVES,
+			 run->instance.path);
+		machine->moves = run->moves;
+	}
 	snprintf(run->aside, sizeof(run->aside), "%s/machines/" FOLDER_GONE,
 		 run->store.path);
 	return 0;
@@ -333,6 +327,8 @@ void run_image_close(struct run_image *run)
 		instance_close(&run->instance);
 		store_close(&run->store);
 	}
+	for (unsigned int i = 0; i < run->folders; i++)
+		free(run->folder[i]);
 	seed_free_keys(&run->seed);
 	free(run->user_data);
 	free(run->agent);

@@ -27,7 +27,10 @@ struct run_image {
 	char *user_data, *agent, *agent_hook, *clone_hook;
 	char kernel[PATH_MAX], initrd[PATH_MAX];
 	char aside[PATH_MAX]; /* see struct machine_config */
-	char machines[PATH_MAX]; /* folder of them in the store */
+	char moves[PATH_MAX]; /* the same */
+	/* Of machines that its disk stands on. */
+	char *folder[MACHINE_FOLDERS];
+	unsigned int folders;
 };
 
 /* Options of lodge run; `value` as it was given. -1 after cli_error(). */

@@ -10,58 +10,24 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "host/linux/json_file.h"
+#include "disk/moved.h"
 #include "host/linux/loop.h"
 #include "image/instance.h"
 #include "manage/registry/flush.h"
 #include "manage/vm/spec.h"
 #include "manage/vm/vm.h"
 #include "vm/host.h"
-#include "vmm/moves.h"
-
-#define NAMED_MAX (1u << 20)
 
 struct moves_watch {
 	struct manager *manager;
 	int fd;
 };
 
-/* --- what the machine's process says ------------------------------------------- */
-
 static const char *text_of(const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));
 
 	return text ? text : "";
-}
-
-/* Lines of what users named; to be freed. NULL: none. */
-static char *read_named(int folder)
-{
-	int fd = openat(folder, MOVES_FILE MOVES_NAMED,
-			O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	char *text = fd < 0 ? NULL : malloc(NAMED_MAX + 2);
-	ssize_t n = text ? read(fd, text + 1, NAMED_MAX) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	if (n < 0) {
-		free(text);
-		return NULL;
-	}
-	text[0] = '\n';
-	text[n + 1] = '\0';
-	return text;
-}
-
-static bool is_named(const char *named, const char *path)
-{
-	char line[PATH_MAX + 2];
-
-	return named && *path == '/' &&
-	       snprintf(line, sizeof(line), "\n%s\n", path) <
-		       (int)sizeof(line) &&
-	       strstr(named, line);
 }
 
 /* --- the configuration ------------------------------------------------------------ */
@@ -103,8 +69,8 @@ static void move_instance(const struct vm *vm, const json_t *entry)
 	store_close(&store);
 }
 
-static json_t *moved(const struct vm *vm, const json_t *list,
-		     const char *named, char *detail, size_t size)
+static json_t *moved(const struct vm *vm, const json_t *list, char *detail,
+		     size_t size)
 {
 	json_t *config = json_deep_copy(vm->config), *entry;
 	struct problem problem;
@@ -112,13 +78,6 @@ static json_t *moved(const struct vm *vm, const json_t *list,
 	size_t i;
 
 	json_array_foreach(list, i, entry) {
-		if (!is_named(named, text_of(entry, "path"))) {
-			host_log(HOST_LOG_WARN, "machine %s: its process says "
-				 "that a disk is %.200s now, which nobody "
-				 "asked for", vm->row.name,
-				 text_of(entry, "path"));
-			continue;
-		}
 		if (!move(config, entry)) {
 			move_instance(vm, entry);
 			continue;
@@ -158,18 +117,14 @@ int moves_take_up(struct vm *vm, struct problem *problem)
 	int folder = openat(vm->manager->vms_folder, vm->row.id,
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	json_t *list, *config = NULL;
-	char *named, detail[300];
+	char detail[300];
 	int rc = 0;
 
 	if (folder < 0)
 		return 0;
-	list = faccessat(folder, MOVES_FILE, F_OK, AT_SYMLINK_NOFOLLOW) ?
-		       NULL : json_file_read(folder, MOVES_FILE);
-	if (list) {
-		named = read_named(folder);
-		config = moved(vm, list, named, detail, sizeof(detail));
-		free(named);
-	}
+	list = moved_read(folder, MOVES_FILE, vm->row.name);
+	if (list)
+		config = moved(vm, list, detail, sizeof(detail));
 	if (config)
 		rc = store(vm, config, detail, problem);
 	json_decref(list);
@@ -188,12 +143,10 @@ int moves_begin(struct vm *vm, struct problem *problem)
 		close(folder);
 		return -1;
 	}
-	if (!faccessat(folder, MOVES_FILE, F_OK, AT_SYMLINK_NOFOLLOW)) {
-		/* First the registry, then what it was made of. */
+	/* First the registry, then what it was made of. */
+	if (!faccessat(folder, MOVES_FILE, F_OK, AT_SYMLINK_NOFOLLOW))
 		flush_wait(registry_flush(vm->manager->registry));
-		unlinkat(folder, MOVES_FILE, 0);
-	}
-	unlinkat(folder, MOVES_FILE MOVES_NAMED, 0);
+	moved_forget(folder, MOVES_FILE);
 	close(folder);
 	return 0;
 }

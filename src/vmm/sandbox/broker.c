@@ -82,10 +82,8 @@ static int prepare(struct own *own)
 			break;
 		if (message.what == BROKER_BEGIN)
 			broker_begin(&own->calls, message.path);
-		else if (message.what == BROKER_NOTE)
-			own->grants.note = open(message.path,
-						O_WRONLY | O_CREAT | O_APPEND |
-							O_CLOEXEC, 0600);
+		else if (message.what == BROKER_MOVES)
+			own->grants.moves = strdup(message.path);
 		else
 			grants_add(&own->grants, message.what, message.path);
 	}
@@ -142,8 +140,7 @@ static void rename_process(void)
 /* Nothing of the machine's stays open here, and no key reaches it. */
 static _Noreturn void become(int fd, const struct broker_helper *helpers)
 {
-	struct own own = { .machine = 3, .grants.note = -1,
-			   .calls.helpers = helpers };
+	struct own own = { .machine = 3, .calls.helpers = helpers };
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
 

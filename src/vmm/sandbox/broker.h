@@ -31,7 +31,7 @@ enum {
 	BROKER_CHAIN = 32,  /* and read what it names as an image */
 	BROKER_INTERNET = 64, /* no path: sockets of the host's network */
 	BROKER_BEGIN = 128, /* no path: VERB/SUBJECT of a helper */
-	BROKER_NOTE = 256, /* where to note what users named to mirror to */
+	BROKER_MOVES = 256, /* the list of what users named to mirror to */
 	BROKER_SHARE = 1024, /* serve that folder to the guest */
 	BROKER_SHARE_WRITE = 2048,
 	BROKER_ADDRESS = 512, /* no path: an image of a server, nbd:// or rbd: */

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk/moved.h"
 #include "vmm/sandbox/broker_impl.h"
 
 #define HEAD_SIZE  (64u << 10)
@@ -355,17 +356,6 @@ static bool is_job(const char *command)
 			   !strcmp(command, "mirror"));
 }
 
-/*
- * Where a disk is to go, on the disk before the machine knows of it: so that
- * what it says later can be held against that.
- */
-static void note_target(const struct grants *grants, const char *path)
-{
-	if (grants->note >= 0 && *path == '/' && !strchr(path, '\n') &&
-	    dprintf(grants->note, "%s\n", path) > 0)
-		fdatasync(grants->note);
-}
-
 /* Of a folder to share its server gets more than the machine. */
 static bool take_share(struct grants *grants, const json_t *request)
 {
@@ -422,8 +412,10 @@ void grants_take_request(struct grants *grants, const char *line,
 	take_value(grants, request);
 	take_backing(grants,
 		     json_string_value(json_object_get(request, "backing")));
-	if (command && target && !strcmp(command, "mirror"))
-		note_target(grants, target);
+	if (grants->moves && command && target && !strcmp(command, "mirror"))
+		moved_note(grants->moves, target,
+			   json_string_value(json_object_get(request,
+							     "format")));
 	for (size_t i = 0; i < grants->count && is_job(command); i++)
 		if (grants->list[i].what & BROKER_CHAIN)
 			grants->list[i].what |= BROKER_WRITE | BROKER_MAKE;

@@ -28,7 +28,7 @@ struct grants {
 	struct grant *list;
 	size_t count;
 	bool internet;
-	int note; /* a file: lines of what users named to mirror to; -1: none */
+	char *moves; /* the list of disk/moved.h; NULL: none */
 };
 
 void grants_add(struct grants *grants, unsigned int what, const char *path);

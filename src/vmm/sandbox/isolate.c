@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "disk/live/live.h"
+#include "disk/moved.h"
 #include "disk/node.h"
 #include "host/linux/extension.h"
 #include "host/linux/jail.h"
@@ -17,7 +18,6 @@
 #include "vm/host.h"
 #include "vmm/machine.h"
 #include "vmm/media.h"
-#include "vmm/moves.h"
 #include "vmm/nets.h"
 #include "vmm/outfile.h"
 #include "vmm/runtime.h"
@@ -98,10 +98,9 @@ static void grant_moves(struct broker *broker, const char *file)
 	char path[PATH_MAX];
 
 	broker_grant(broker, OWN, file);
-	snprintf(path, sizeof(path), "%s" MOVES_ASIDE, file);
+	snprintf(path, sizeof(path), "%s" MOVED_ASIDE, file);
 	broker_grant(broker, OWN, path);
-	snprintf(path, sizeof(path), "%s" MOVES_NAMED, file);
-	broker_grant(broker, BROKER_NOTE, path);
+	broker_grant(broker, BROKER_MOVES, file);
 }
 
 static void grant_outputs(struct broker *broker,
