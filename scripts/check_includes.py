@@ -51,7 +51,7 @@ HEADERS = {
     'share': ['vm/host.h', 'vm/share.h', 'vm/span.h'],
     'vnc': ['chip/key.h', 'device/frame.h', 'vm/host.h'],
     # Names and sockets that it shares with the machines' processes.
-    'manage': ['net/fabric.h', 'vm/host.h', 'vmm/error.h', 'vmm/listener.h',
+    'manage': ['net/address.h', 'net/fabric.h', 'vm/host.h', 'vmm/error.h', 'vmm/listener.h',
                'vmm/nearest.h',
                'vmm/runtime.h',
                'vmm/unix_socket.h'],

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/machine.h"
+#include "vmm/runtime.h"
 
 #define TITLE_MAX     48
 #define COMMANDS_MAX  128
@@ -230,6 +231,43 @@ static void missing_word(char *text, size_t size, const char *missing,
 	snprintf(text, size, "%.*s", (int)strcspn(missing, "|"), missing);
 }
 
+/* Of "running action", what the word at `index` is; the last is of all behind. */
+static bool is_machine(const struct command *command, int index)
+{
+	static const char *const kinds[] = { "kept", "running", "stopped",
+					     "vm" };
+	const char *at = command->words ? command->words : "";
+	size_t length;
+
+	while (index-- > 0 && strchr(at, ' '))
+		at = strchr(at, ' ') + 1;
+	length = strcspn(at, " ");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (length == strlen(kinds[i]) &&
+		    !strncmp(at, kinds[i], length))
+			return true;
+	return false;
+}
+
+/* -1: each can be the name of a machine where that is wanted. */
+static int check_names(const char *title, const struct command *command,
+		       int words, char **word)
+{
+	for (int i = 0; i < words; i++) {
+		if (!is_machine(command, i) || runtime_name_valid(word[i]))
+			continue;
+		if (*word[i])
+			cli_error("%s: %.80s: is no machine's name: letters, "
+				  "digits and - _ . alone; lodge ps lists them",
+				  title, word[i]);
+		else
+			cli_error("%s: a machine's name is missing; see lodge "
+				  "help %s", title, title);
+		return MACHINE_USAGE;
+	}
+	return -1;
+}
+
 static int check_words(const char *title, const struct command *command,
 		       int words, char **word)
 {
@@ -271,7 +309,7 @@ static int take_options(const struct command *noun,
 	case OPTION_GO_ON:
 		break;
 	}
-	return -1;
+	return check_names(title, command, *words, argv);
 }
 
 int command_options(const struct command *command, int argc, char **argv,
@@ -283,7 +321,10 @@ int command_options(const struct command *command, int argc, char **argv,
 int command_check_words(const struct command *command, int words,
 			char **word)
 {
-	return check_words(command->name, command, words, word);
+	int status = check_words(command->name, command, words, word);
+
+	return status >= 0 ? status :
+			     check_names(command->name, command, words, word);
 }
 
 int command_take(const struct command *noun, const struct command *command,

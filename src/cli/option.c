@@ -22,6 +22,18 @@
 #define HELP_COLUMN 24
 #define HELP_WIDTH  79
 
+/* A name that was typed, or what a guest said, is neither a second line nor orders to the terminal. */
+static void print_plain(FILE *out, const char *text)
+{
+	for (; *text; text++)
+		if (*text == '\n')
+			fputs("\\n", out);
+		else if ((unsigned char)*text < ' ' || *text == 0x7f)
+			fprintf(out, "\\x%02x", (unsigned int)*text);
+		else
+			fputc(*text, out);
+}
+
 void cli_error(const char *format, ...)
 {
 	char text[512];
@@ -30,7 +42,9 @@ void cli_error(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "lodge: %s\n", text);
+	fputs("lodge: ", stderr);
+	print_plain(stderr, text);
+	fputc('\n', stderr);
 }
 
 bool cli_parse_size(const char *text, uint64_t *bytes)

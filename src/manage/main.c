@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -98,7 +100,8 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 	char *end;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (option) {
 		case 'p':
 			daemon->private = true;
@@ -134,12 +137,15 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 			usage(stdout);
 			return 0;
 		default:
-			usage(stderr);
+			fprintf(stderr, "lodged: %s: %s; see lodged --help\n",
+				argv[optind - 1], option == ':' ?
+				"its value is missing" : "unknown option");
 			return 2;
 		}
 	}
 	if (optind != argc) {
-		usage(stderr);
+		fprintf(stderr, "lodged: unexpected argument \"%s\"; see "
+			"lodged --help\n", argv[optind]);
 		return 2;
 	}
 	if (daemon->listen ? !daemon->tls.certificate || !daemon->tls.key :
@@ -176,6 +182,31 @@ static int find_places(struct daemon *daemon)
 	return 0;
 }
 
+/* Tells who listens there, as a process to end. */
+static int fail_taken(struct daemon *daemon, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ucred who = { 0 };
+	socklen_t size = sizeof(who);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char line[400];
+
+	if (strlen(path) < sizeof(address.sun_path))
+		strcpy(address.sun_path, path);
+	if (fd >= 0 &&
+	    !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+	if (fd >= 0)
+		close(fd);
+	if (who.pid)
+		snprintf(line, sizeof(line), "%.200s: in use by process %d, "
+			 "another lodged; end that first (its machines go on)",
+			 path, (int)who.pid);
+	else
+		snprintf(line, sizeof(line), "%.200s: in use", path);
+	return fail(daemon, line);
+}
+
 /* A socket of systemd's, or our own. */
 static int open_listener(struct daemon *daemon)
 {
@@ -207,7 +238,8 @@ static int open_listener(struct daemon *daemon)
 		}
 		nanosleep(&pause, NULL);
 	}
-	return fail(daemon, error.text);
+	return access(path, F_OK) ? fail(daemon, error.text) :
+				    fail_taken(daemon, path);
 }
 
 /* The files are tried here, so that what is wrong has a name. */

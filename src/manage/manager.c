@@ -19,6 +19,7 @@
 #include "manage/uuid.h"
 #include "manage/vm/moves.h"
 #include "manage/vm/spec.h"
+#include "manage/vm/spec_words.h"
 #include "manage/vm/vm.h"
 #include "net/fabric.h"
 #include "vm/host.h"
@@ -188,12 +189,13 @@ int manager_check_new(struct manager *manager, const char *name,
 	if (!runtime_name_valid(name))
 		return problem_set(problem, 400, "bad-name", "name %.80s: "
 				   "give 1 to %d letters, digits and - _ . "
-				   "with no . first", name, RUNTIME_NAME_MAX);
+				   "with no . or - first", name, RUNTIME_NAME_MAX);
 	if (find_name(manager, name))
 		return problem_set(problem, 409, "name-taken", "there is a "
 				   "machine %s; give another name, or lodge rm "
 				   "%s first", name, name);
-	return spec_check(config, problem);
+	return spec_check(config, problem) ?
+		       -1 : spec_check_words(config, problem);
 }
 
 struct vm *manager_add(struct manager *manager, const struct registry_vm *row,

@@ -271,7 +271,7 @@ enum hotplug_outcome hotplug_attach(struct hotplug *h,
 
 	if (name && !runtime_name_valid(name)) {
 		vmm_error_set(error, "name %.80s: give 1 to %d letters, digits "
-			      "and - _ . with no . first", name,
+			      "and - _ . with no . or - first", name,
 			      HOTPLUG_NAME_MAX);
 		return HOTPLUG_BAD_NAME;
 	}

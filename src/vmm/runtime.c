@@ -30,7 +30,7 @@ bool runtime_name_valid(const char *name)
 				      "0123456789-_.";
 	size_t length = strlen(name);
 
-	return length && length <= RUNTIME_NAME_MAX && name[0] != '.' &&
+	return length && length <= RUNTIME_NAME_MAX && !strchr(".-", name[0]) &&
 	       strspn(name, letters) == length;
 }
 

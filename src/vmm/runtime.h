@@ -17,7 +17,7 @@
 #define RUNTIME_NAME_MAX 63
 #define RUNTIME_PATH_MAX 400
 
-/* 1 to 63 letters, digits and - _ . with no . at its start. */
+/* 1 to 63 letters, digits and - _ . with no . or - at its start. */
 bool runtime_name_valid(const char *name);
 
 /* Opens the folder, made when missing. The descriptor, or -1 with `error`. */

@@ -327,7 +327,7 @@ def test_a_registry_that_is_missing(lodged):
 
 def test_one_for_a_folder(lodged):
     other = Daemon(lodged.base)
-    assert "in use" in other.start()
+    assert f"process {lodged.child.pid}, another lodged" in other.start()
     other.gone()
     other.env["XDG_RUNTIME_DIR"] = str(lodged.base)
     lodged.base.chmod(0o700)

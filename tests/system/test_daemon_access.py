@@ -327,6 +327,12 @@ def test_certificates_of_clients(daemon, authority):
         with pytest.raises(BROKEN):
             daemon.ask("GET", "/v1", token=token,
                        connection=tls(authority, port, client))
+    for words, text in ((["--ca", authority / "ca.pem"],
+                         "--cert FILE and --key FILE"), ([], "--ca FILE")):
+        result = daemon.cli("--connect", f"https://localhost:{port}", *words,
+                            "ps")
+        assert result.returncode == 1 and text in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
     def ask(**more):
         return daemon.ask("GET", "/v1", connection=tls(authority, port,

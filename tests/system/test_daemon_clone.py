@@ -255,8 +255,12 @@ def test_lodged_is_killed(daemon, config, tmp_path):
 
 # --- what is used is not taken away ------------------------------------------------
 
-def test_uses(lodged, config):
+def test_uses(lodged, config, tmp_path):
     path = config["disks"][0]["path"]
+    image = tmp_path / "small.img"
+    image.write_bytes(bytes(MIB))
+    result = lodged.cli("image", "import", image, "--name", "debian")
+    assert result.returncode == 0, result.stderr
     lodged.make("web", **config)
     assert lodged.ask("GET", "/v1/uses/disks")["uses"] == [
         {"name": path, "vm": lodged.vm("web")["id"], "vm_name": "web",

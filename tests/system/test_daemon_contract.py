@@ -106,7 +106,10 @@ def ask_machines(lodged, config):
     lodged.does("POST", clone, 202, "web", body={"name": "three"})
     lodged.wait_state("three", "stopped")
     # The disk of one on an image is removed by a process of its own.
-    lodged.make("four", image="none")
+    (lodged.base / "four.img").write_bytes(bytes(1 << 20))
+    assert lodged.cli("image", "import", lodged.base / "four.img", "--name",
+                      "four").returncode == 0
+    lodged.make("four", image="four")
     gone = lodged.does("DELETE", vm, 202, "four")
     lodged.ask("GET", f"/v1/jobs/{gone['id']}?wait={LIMIT}")
     lodged.does("DELETE", vm, 200, "two", query=f"?wait={LIMIT}")

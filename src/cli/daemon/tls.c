@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define REFUSAL_MS 2000
 #define CHUNK 16384
 
 struct pump {
@@ -151,6 +152,15 @@ static int connect_server(const struct tls_where *where, char *error,
 	return fd >= 0 ? fd : fail(where, error, size, strerror(err));
 }
 
+/* Called when the server asks for one and none was given. */
+static int have_no_certificate(SSL *ssl, X509 **certificate, EVP_PKEY **key)
+{
+	static char asked;
+
+	SSL_set_app_data(ssl, &asked);
+	return 0;
+}
+
 static SSL_CTX *make_context(const struct tls_where *where)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
@@ -168,10 +178,45 @@ static SSL_CTX *make_context(const struct tls_where *where)
 						   SSL_FILETYPE_PEM) == 1;
 	if (good) {
 		SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+		SSL_CTX_set_client_cert_cb(context, have_no_certificate);
 		return context;
 	}
 	SSL_CTX_free(context);
 	return NULL;
+}
+
+/*
+ * By TLS 1.3 a client is done before the server has looked at what it has: one
+ * that asked for a certificate and got none may still refuse, at once.
+ */
+static bool is_taken(SSL *ssl, int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	char byte;
+	int rc;
+
+	if (!SSL_get_app_data(ssl))
+		return true;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	poll(&poll_fd, 1, REFUSAL_MS);
+	rc = SSL_peek(ssl, &byte, 1);
+	return rc > 0 || SSL_get_error(ssl, rc) == SSL_ERROR_WANT_READ;
+}
+
+/* What an error of its certificate says, and the mend of the usual one. */
+static void fail_verify(const struct tls_where *where, char *error, size_t size,
+			long why)
+{
+	bool unknown = why == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+		       why == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+		       why == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+		       why == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s%s",
+		 X509_verify_cert_error_string(why),
+		 unknown ? "; --ca FILE names an authority to trust" : "");
+	fail(where, error, size, text);
 }
 
 static SSL *shake_hands(const struct tls_where *where, int fd, char *error,
@@ -189,13 +234,15 @@ static SSL *shake_hands(const struct tls_where *where, int fd, char *error,
 	     (!SSL_set1_host(ssl, where->host) ||
 	      !SSL_set_tlsext_host_name(ssl, where->host)))) {
 		fail(where, error, size, NULL);
-	} else if (SSL_connect(ssl) != 1) {
-		why = SSL_get_verify_result(ssl);
-		fail(where, error, size,
-		     why == X509_V_OK ? NULL :
-					X509_verify_cert_error_string(why));
-	} else {
+	} else if (SSL_connect(ssl) == 1 && is_taken(ssl, fd)) {
 		return ssl;
+	} else if ((why = SSL_get_verify_result(ssl)) != X509_V_OK) {
+		fail_verify(where, error, size, why);
+	} else {
+		fail(where, error, size,
+		     SSL_get_app_data(ssl) ?
+			     "takes clients with a certificate alone; --cert "
+			     "FILE and --key FILE are yours" : NULL);
 	}
 	SSL_free(ssl);
 	return NULL;

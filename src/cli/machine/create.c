@@ -316,22 +316,23 @@ static int take_publish(void *config, const char *value)
 /* The folder's whole path, and the rest as it is. */
 static int take_share(void *config, const char *value)
 {
-	struct cli_shares shares = { .count = 0 };
-	char *whole, *text = NULL;
+	struct machine_share share;
+	char *whole, *text = NULL, what[32];
 	size_t length;
 	int rc = -1;
 
-	if (share_take(&shares, value))
+	snprintf(what, sizeof(what), "%s: --share", command_of(config));
+	if (share_parse(what, value, &share))
 		return -1;
-	length = strlen(shares.share[0].folder);
-	whole = target_path(shares.share[0].folder);
+	length = strlen(share.folder);
+	whole = target_path(share.folder);
 	if (whole && asprintf(&text, "%s%s", whole, value + length) >= 0)
 		rc = append(config, "shares", json_string(text));
 	else
 		cli_error("%s: out of memory", command_of(config));
 	free(text);
 	free(whole);
-	share_free(&shares);
+	free((char *)share.folder);
 	return rc;
 }
 
@@ -401,20 +402,22 @@ static int take_name(void *config, const char *value)
 	return 0;
 }
 
+/* An option and its setting, where that has another name. */
+static const char *const settings[][2] = {
+	{ "disk", "disks" },	   { "rm", "temporary" },
+	{ "cdrom", "cdroms" },	   { "floppy", "floppies" },
+	{ "net", "networks" },	   { "ssh-key", "ssh_keys" },
+	{ "label", "labels" },	   { "share", "shares" },
+};
+
 /* "disk-size" is the setting disk_size, and "disk" the list of all. */
 static int take_unset(void *config, const char *value)
 {
-	static const char *const lists[][2] = {
-		{ "disk", "disks" },	   { "rm", "temporary" },	   { "cdrom", "cdroms" },
-		{ "floppy", "floppies" },  { "net", "networks" },
-		{ "ssh-key", "ssh_keys" }, { "label", "labels" },
-		{ "share", "shares" },
-	};
 	char name[64];
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		if (!strcmp(lists[i][0], value))
-			return put(config, lists[i][1], json_null());
+	for (size_t i = 0; i < OPTION_COUNT(settings); i++)
+		if (!strcmp(settings[i][0], value))
+			return put(config, settings[i][1], json_null());
 	snprintf(name, sizeof(name), "%s", value);
 	for (char *at = name; *at; at++)
 		*at = *at == '-' ? '_' : *at;
@@ -525,6 +528,32 @@ const struct option_spec *create_table(size_t *count)
 	return create_options + 2;
 }
 
+/* What lodged says of a setting, to who gave an option: "--memory: ...". */
+static void tell_refusal(const char *command, const char *detail)
+{
+	static const char setting[] = "config.";
+	const size_t before = strlen(setting);
+	size_t length = strcspn(detail, ": ");
+	char option[64];
+
+	if (strncmp(detail, setting, before) || length - before > 60) {
+		cli_error("%s: %s", command, detail);
+		return;
+	}
+	snprintf(option, sizeof(option), "%.*s", (int)(length - before),
+		 detail + before);
+	for (size_t i = 0; i < OPTION_COUNT(settings); i++)
+		if (!strcmp(settings[i][1], option))
+			snprintf(option, sizeof(option), "%s", settings[i][0]);
+	for (char *at = option; *at; at++)
+		*at = *at == '_' ? '-' : *at;
+	if (strcmp(option, "image"))
+		cli_error("%s: --%s%s", command, option, detail + length);
+	else
+		cli_error("%s: %s", command,
+			  detail + length + strspn(detail + length, ": "));
+}
+
 /* The exit status of one request; what goes on after it is waited for. */
 static int ask(const struct create *create, const char *method,
 	       const char *path, json_t *body)
@@ -545,7 +574,7 @@ static int ask(const struct create *create, const char *method,
 	follow_begin(&follow);
 	answer = api_call(&client, method, whole, body, &asked, &error);
 	if (!answer) {
-		cli_error("%s: %s", create->command, error.text);
+		tell_refusal(create->command, error.text);
 		status = asked == 400 ? MACHINE_USAGE : MACHINE_FAILED;
 	} else if (asked == 202) {
 		status = follow_job(&client, create->command,

@@ -260,7 +260,7 @@ static int take_name(void *config, const char *value)
 
 	if (!runtime_name_valid(value)) {
 		cli_error("run: --name %s: give 1 to %d letters, digits and "
-			  "- _ . with no . first", value, RUNTIME_NAME_MAX);
+			  "- _ . with no . or - first", value, RUNTIME_NAME_MAX);
 		return -1;
 	}
 	run->machine.any_name = false;

@@ -60,6 +60,14 @@ int http_take(struct lws *wsi, enum lws_callback_reasons reason,
 void http_take_head(struct lws *wsi, const struct visitor *visitor,
 		    const char *path, struct api_call *call);
 
+/*
+ * -1 with `problem`: libwebsockets takes an escaped end of a line for that of
+ * the request's, and we an escaped 0 for that of the path; what is in front of
+ * either names another thing than what the client asked for.
+ */
+int http_check_line(struct lws *wsi, const char *path, size_t length,
+		    struct problem *problem);
+
 /* -1 with `problem`: a browser's page of elsewhere asks. */
 int http_check_origin(struct lws *wsi, struct problem *problem);
 

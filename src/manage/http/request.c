@@ -97,6 +97,17 @@ void http_take_head(struct lws *wsi, const struct visitor *visitor,
 		memset(call->key, 'x', REGISTRY_KEY_MAX + 1);
 }
 
+int http_check_line(struct lws *wsi, const char *path, size_t length,
+		    struct problem *problem)
+{
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP) > 0 &&
+	    strlen(path) == length)
+		return 0;
+	return problem_set(problem, 400, "bad-request", "the request's line "
+			   "has no version of HTTP, or its path the end of a "
+			   "line or of a text");
+}
+
 int http_check_origin(struct lws *wsi, struct problem *problem)
 {
 	char origin[256] = "", host[256] = "";
@@ -294,7 +305,7 @@ static void refuse(struct session *session, const struct problem *problem)
 	api_refuse_unread(session->http->api, &session->call, problem);
 }
 
-static int begin(struct session *session, const char *path)
+static int begin(struct session *session, const char *path, size_t path_length)
 {
 	struct lws *wsi = session->wsi;
 	size_t length = body_length(wsi);
@@ -310,7 +321,7 @@ static int begin(struct session *session, const char *path)
 	else if (length > API_BODY_MAX)
 		problem_set(&problem, 413, "bad-request", "give a body of a "
 			    "known length of at most 1 MiB");
-	else
+	else if (!http_check_line(wsi, path, path_length, &problem))
 		http_check_origin(wsi, &problem);
 	if (problem.status) {
 		refuse(session, &problem);
@@ -344,7 +355,8 @@ static void gone(struct session *session)
 	session->counted = false;
 }
 
-static int first(struct lws *wsi, struct session *session, const char *path)
+static int first(struct lws *wsi, struct session *session, const char *path,
+		 size_t length)
 {
 	session->wsi = wsi;
 	session->visitor = lws_get_opaque_user_data(wsi);
@@ -354,7 +366,7 @@ static int first(struct lws *wsi, struct session *session, const char *path)
 	session->visitor->since = host_monotonic_ns();
 	session->http->api->clients += !session->counted;
 	session->counted = true;
-	return begin(session, path);
+	return begin(session, path, length);
 }
 
 int http_take(struct lws *wsi, enum lws_callback_reasons reason,
@@ -362,7 +374,7 @@ int http_take(struct lws *wsi, enum lws_callback_reasons reason,
 {
 	switch (reason) {
 	case LWS_CALLBACK_HTTP:
-		return first(wsi, session, in);
+		return first(wsi, session, in, size);
 	case LWS_CALLBACK_HTTP_BODY:
 		return session->body ? take_body(session, in, size) : 0;
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:

@@ -174,15 +174,17 @@ int http_upgrade(struct lws *wsi, struct visitor *visitor)
 	struct problem problem;
 	struct api_call call;
 	struct vm *vm = NULL;
-	int fd = -1;
+	int fd = -1, length;
 
 	if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) < 0)
 		strcpy(path, "?");
+	length = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI);
 	http_take_head(wsi, visitor, path, &call);
 	/* Answers to others may have to wait, for which there is no place. */
 	if (strcmp(call.method, "GET"))
 		return -1;
-	if (!http_check_origin(wsi, &problem) && !check_path(&call, &problem))
+	if (!http_check_line(wsi, path, (size_t)length, &problem) &&
+	    !http_check_origin(wsi, &problem) && !check_path(&call, &problem))
 		vm = api_admit(api, &call, ROLE_OPERATOR, &problem);
 	if (vm)
 		fd = open_machine(vm, call.part[3], &problem);

@@ -29,6 +29,7 @@ static json_t *read_report(int folder, const char *run)
 static void last_words(int folder, char *line, size_t size)
 {
 	static const char greeting[] = "lodge: log in as ";
+	static const char by_options[] = "run: "; /* which nobody typed */
 	char text[TAIL + 1], *at, *end;
 	int fd = openat(folder, "log", O_RDONLY | O_CLOEXEC);
 	ssize_t n = -1;
@@ -45,8 +46,11 @@ static void last_words(int folder, char *line, size_t size)
 		end = strchr(at, '\n');
 		if (!strncmp(at, greeting, strlen(greeting)))
 			continue;
+		at += 7;
+		if (!strncmp(at, by_options, strlen(by_options)))
+			at += strlen(by_options);
 		snprintf(line, size, "%.*s",
-			 (int)(end ? end - at : (long)strlen(at)) - 7, at + 7);
+			 (int)(end ? end - at : (long)strlen(at)), at);
 	}
 }
 

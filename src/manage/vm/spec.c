@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Settings as a table: what each may be, and the option of lodge run that it
- * becomes. What only the machine's process can tell, such as whether an image
+ * becomes. What only the machine's process can tell, such as whether a disk
  * exists, is found out at the start.
  */
 #include "manage/vm/spec.h"
@@ -386,7 +386,7 @@ static const struct kind number_kind = { "a number", number_fits,
 					 number_give };
 static const struct kind bytes_kind = { "bytes", number_fits, bytes_give };
 static const struct kind memory_kind = {
-	"bytes, a multiple of 1048576", memory_fits, memory_give };
+	"bytes, whole MiB,", memory_fits, memory_give };
 static const struct kind set_kind = { "processors such as 0-3,6", set_fits,
 				      NULL };
 static const struct kind flag_kind = { "true or false", flag_fits, flag_give };
@@ -396,8 +396,9 @@ static const struct kind paths_kind = { "a list of absolute paths", paths_fit,
 					texts_give };
 static const struct kind things_kind = { "a list of objects", things_fit,
 					 things_give };
-static const struct kind labels_kind = { "an object of texts", labels_fit,
-					 NULL };
+static const struct kind labels_kind = {
+	"names of 1 to 63 letters, digits and - _ . with texts of at most 255 "
+	"characters", labels_fit, NULL };
 
 static const char *const firmwares[] = { "none", "bios", "uefi", NULL };
 static const char *const engines[] = { "auto", "kvm", "soft", NULL };
@@ -480,6 +481,29 @@ static const struct setting *find(const char *name)
 	return NULL;
 }
 
+/* "4 MiB", whose bytes nobody wants to count. */
+static void size_text(char *text, size_t size, json_int_t bytes)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	unsigned int unit = 0;
+
+	for (bytes >>= 10; bytes >= 1024 && bytes % 1024 == 0 && unit < 3;
+	     bytes >>= 10)
+		unit++;
+	snprintf(text, size, "%lld %s", (long long)bytes, units[unit]);
+}
+
+static int refuse_size(const struct setting *setting, struct problem *problem)
+{
+	char min[32], max[32];
+
+	size_text(min, sizeof(min), setting->min);
+	size_text(max, sizeof(max), setting->max);
+	return problem_set(problem, 400, "bad-config",
+			   "config.%s: give %s from %s to %s", setting->name,
+			   setting->kind->wanted, min, max);
+}
+
 static int refuse(const struct setting *setting, struct problem *problem)
 {
 	char words[200] = "";
@@ -487,8 +511,9 @@ static int refuse(const struct setting *setting, struct problem *problem)
 	for (const char *const *word = setting->words; word && *word; word++)
 		snprintf(words + strlen(words), sizeof(words) - strlen(words),
 			 "%s%s", *words ? ", " : "", *word);
-	if (setting->kind == &number_kind || setting->kind == &bytes_kind ||
-	    setting->kind == &memory_kind)
+	if (setting->kind == &memory_kind || setting->kind == &bytes_kind)
+		return refuse_size(setting, problem);
+	if (setting->kind == &number_kind)
 		return problem_set(problem, 400, "bad-config",
 				   "config.%s: give %s from %lld to %lld",
 				   setting->name, setting->kind->wanted,
@@ -576,7 +601,7 @@ static int check_whole(const json_t *config, struct problem *problem)
 	for (unsigned int i = 0; i < 4; i++)
 		if (has(config, with_image[i]) && !has(config, "image"))
 			return problem_set(problem, 400, "bad-config",
-					   "config.%s: goes with image",
+					   "config.%s: goes with an image",
 					   with_image[i]);
 	return check_memory(config, problem);
 }

@@ -15,6 +15,7 @@
 #include "manage/registry/flush.h"
 #include "manage/vm/link.h"
 #include "manage/vm/spec.h"
+#include "manage/vm/spec_words.h"
 #include "vm/host.h"
 #include "vmm/runtime.h"
 
@@ -208,7 +209,7 @@ static int check_rename(struct vm *vm, const char *name,
 	if (!runtime_name_valid(name))
 		return problem_set(problem, 400, "bad-name", "name %.80s: "
 				   "give 1 to %d letters, digits and - _ . "
-				   "with no . first", name, RUNTIME_NAME_MAX);
+				   "with no . or - first", name, RUNTIME_NAME_MAX);
 	if (manager_has_name(vm->manager, name))
 		return problem_set(problem, 409, "name-taken", "there is a "
 				   "machine %s; give another name", name);
@@ -257,7 +258,8 @@ json_t *vm_check_edit(struct vm *vm, const char *name, const json_t *change,
 	if (!change)
 		return json_incref(vm->config);
 	changed = spec_change(vm->config, change, problem);
-	if (!changed || !check_template(vm, changed, problem))
+	if (!changed || (!spec_check_words(change, problem) &&
+			 !check_template(vm, changed, problem)))
 		return changed;
 	json_decref(changed);
 	return NULL;

@@ -59,7 +59,7 @@ static void bad_ones_are_named(void **state)
 	refused("{\"kernel\":\"k\"}", "an absolute path");
 	refused("{\"image\":\"--serial=none\"}", "config.image");
 	refused("{\"image\":\"a\",\"kernel\":\"/k\"}", "config.kernel");
-	refused("{\"user\":\"a\"}", "goes with image");
+	refused("{\"user\":\"a\"}", "goes with an image");
 	refused("{\"kernel\":\"/k\",\"firmware\":\"bios\"}", "firmware none");
 	refused("{\"labels\":{\"a b\":\"\"}}", "config.labels");
 	refused("{\"restart\":\"perhaps\"}", "never, on-failure, always");
