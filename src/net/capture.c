@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@
 struct capture {
 	pthread_mutex_t lock;
 	int fd; /* -1: no more */
+	bool limited;
+	uint64_t left; /* bytes that the file still gets */
 	char *path;
 };
 
@@ -44,7 +47,18 @@ static int write_header(int fd)
 	return write(fd, &header, sizeof(header)) == sizeof(header) ? 0 : -1;
 }
 
-int capture_open(struct capture **out, const char *path,
+/* A pipe to a program that looks on keeps nothing. */
+static void set_limit(struct capture *capture, uint64_t limit)
+{
+	struct stat status;
+
+	capture->limited = limit && !fstat(capture->fd, &status) &&
+			   S_ISREG(status.st_mode);
+	capture->left = limit > sizeof(struct file_header) ?
+				limit - sizeof(struct file_header) : 0;
+}
+
+int capture_open(struct capture **out, const char *path, uint64_t limit,
 		 struct net_error *error)
 {
 	struct capture *capture = calloc(1, sizeof(*capture));
@@ -62,6 +76,7 @@ int capture_open(struct capture **out, const char *path,
 		capture_close(capture);
 		return -1;
 	}
+	set_limit(capture, limit);
 	*out = capture;
 	return 0;
 }
@@ -80,6 +95,11 @@ static void add(struct capture *capture, const struct iovec *vector,
 {
 	ssize_t done;
 
+	if (capture->limited && size > capture->left) {
+		stop(capture, "it has reached its limit (pcap-limit=)");
+		return;
+	}
+	capture->left -= size;
 	do
 		done = writev(capture->fd, vector, (int)count);
 	while (done < 0 && errno == EINTR);

@@ -12,11 +12,17 @@
 
 struct capture;
 
-/* The file is made, or emptied. -1 with `error`. */
-int capture_open(struct capture **capture, const char *path,
+/*
+ * The file is made, or emptied, and gets `limit` bytes at most (0: any number).
+ * -1 with `error`.
+ */
+int capture_open(struct capture **capture, const char *path, uint64_t limit,
 		 struct net_error *error);
 
-/* Adds a frame. Any thread. The first write that fails is the last. */
+/*
+ * Adds a frame. Any thread. The first write that fails is the last, as is the
+ * last frame within the limit; the log says so.
+ */
 void capture_frame(struct capture *capture, const struct nic_frame *frame);
 
 /* NULL is fine. */

@@ -47,7 +47,8 @@ int net_open(struct net **out, const struct net_config *config,
 	struct net *backend;
 
 	*out = NULL;
-	if (config->pcap && capture_open(&capture, config->pcap, error))
+	if (config->pcap &&
+	    capture_open(&capture, config->pcap, config->pcap_limit, error))
 		return -1;
 	if (config->mode->open(&backend, config, error)) {
 		capture_close(capture);

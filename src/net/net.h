@@ -18,6 +18,7 @@
 #define NET_WORDS_MAX	8
 #define NET_PUBLISH_MAX 64
 #define NET_ADDRESS	46 /* of either family, as text */
+#define NET_PCAP_LIMIT	((uint64_t)1 << 30) /* when nothing is said */
 
 /* One line that names what is wrong, and what to do. */
 struct net_error {
@@ -50,6 +51,7 @@ struct net_config {
 	bool mtu_given;
 	unsigned int queues; /* pairs */
 	const char *pcap;    /* file; NULL: none */
+	uint64_t pcap_limit; /* bytes; 0: any number */
 	struct net_limits limits;
 	/* The mode's own. */
 	struct net_word word[NET_WORDS_MAX];

@@ -267,6 +267,28 @@ def test_serial_to_a_file(make_kernel, tmp_path):
     assert log.read_text() == "to the file\n"
 
 
+def test_a_file_has_an_end(make_kernel, tmp_path):
+    log = tmp_path / "log"
+    for limit, kept in ("4K", 4096), ("none", 9216), ("9K", 9216):
+        result = run(*make_kernel(tiny.text("x" * 9216) + tiny.power_off()),
+                     "--serial", f"file:{log},limit={limit}")
+        assert result.returncode == 0, result
+        assert log.read_text() == "x" * kept
+        said = [line for line in result.stderr.splitlines()
+                if "has reached its limit" in line]
+        assert len(said) == (limit != "none"), result.stderr
+    for limit in "0", "9", "much", "":
+        result = run(*make_kernel(tiny.power_off()), "--serial",
+                     f"file:{log},limit={limit}")
+        assert result.returncode == 2
+        assert f"limit={limit}: give a size" in result.stderr
+    # What is in a path of that name is not an option.
+    odd = tmp_path / "a,limit=b"
+    assert run(*make_kernel(tiny.text("y") + tiny.power_off()), "--serial",
+               f"file:{odd},limit=1M").returncode == 0
+    assert odd.read_text() == "y"
+
+
 def test_serial_to_a_pty(make_kernel):
     child = subprocess.Popen([LODGE, *map(str, make_kernel(ECHO)), "--serial",
                               "pty"], stdin=subprocess.DEVNULL,

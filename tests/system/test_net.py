@@ -375,6 +375,20 @@ def test_capture(guest, server, tmp_path):
         assert done.stdout.count("ICMP echo reply") == 3
 
 
+def test_a_capture_has_an_end(guest, server, tmp_path):
+    path = tmp_path / "frames.pcap"
+    shell = boot(guest, "--net", f"user,pcap={path},pcap-limit=64K")
+    shell.run(f"peer put 10.0.2.2 {server} {MIB}")
+    assert shell.power_off() == 0
+    data, at = path.read_bytes(), 24
+    while at < len(data):
+        at += 16 + struct.unpack("<IIII", data[at:at + 16])[2]
+    assert at == len(data) <= 65536
+    result = run(*guest, "--net", f"user,pcap={path},pcap-limit=0")
+    assert result.returncode == 2
+    assert "pcap-limit=0: give a size such as 64M" in result.stderr
+
+
 def test_capture_nowhere(guest):
     result = run(*guest, "--net", "user,pcap=/nowhere/x.pcap")
     assert result.returncode == 1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stdio, file:PATH, pty, unix:PATH, none; and NAME=one of these for ports of
+ * stdio, file:PATH[,limit=SIZE], pty, unix:PATH, none; and NAME=one of these for ports of
  * the virtio console. A name is what the guest sees: a file name of its own.
  */
 #include "cli/run/console.h"
@@ -9,6 +9,34 @@
 #include <string.h>
 
 #include "cli/option.h"
+
+/* PATH[,limit=SIZE]; no SIZE is none. */
+static int parse_file(const char *option, const char *value,
+		      struct console_config *config)
+{
+	static const char word[] = ",limit=";
+	const char *found = strstr(value, word), *last = found;
+
+	config->limit = CONSOLE_FILE_MAX;
+	while (found) {
+		last = found;
+		found = strstr(found + 1, word);
+	}
+	config->path = strndup(value, last ? (size_t)(last - value)
+					   : strlen(value));
+	if (!last)
+		return 0;
+	last += strlen(word);
+	if (!strcmp(last, "none")) {
+		config->limit = 0;
+		return 0;
+	}
+	if (cli_parse_bytes(last, true, &config->limit) && config->limit)
+		return 0;
+	cli_error("run: %s: limit=%s: give a size such as 64M, or none",
+		  option, last);
+	return -1;
+}
 
 int console_parse(const char *option, const char *value,
 		  struct console_config *config)
@@ -30,7 +58,9 @@ int console_parse(const char *option, const char *value,
 		    path != !!value[length])
 			continue;
 		config->kind = kinds[i].kind;
-		config->path = path ? value + length : NULL;
+		if (config->kind == CONSOLE_FILE)
+			return parse_file(option, value + length, config);
+		config->path = path ? strdup(value + length) : NULL;
 		return 0;
 	}
 	cli_error("run: %s %s: give stdio, file:PATH, pty, unix:PATH or none",

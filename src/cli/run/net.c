@@ -81,13 +81,27 @@ static int take_pcap(struct machine_net *net, const char *value)
 	return -1;
 }
 
+static int take_pcap_limit(struct machine_net *net, const char *value)
+{
+	if (value && !strcmp(value, "none")) {
+		net->config.pcap_limit = 0;
+		return 0;
+	}
+	if (value && cli_parse_bytes(value, true, &net->config.pcap_limit) &&
+	    net->config.pcap_limit)
+		return 0;
+	cli_error("run: --net: pcap-limit=%s: give a size such as 64M, or none",
+		  value ? value : "");
+	return -1;
+}
+
 static const struct {
 	const char *name;
 	int (*take)(struct machine_net *net, const char *value);
 } common[] = {
 	{ "mac", take_mac },	 { "mtu", take_mtu },
 	{ "queues", take_queues }, { "model", take_model },
-	{ "pcap", take_pcap },
+	{ "pcap", take_pcap },	 { "pcap-limit", take_pcap_limit },
 };
 
 #define COMMON (sizeof(common) / sizeof(common[0]))
@@ -180,6 +194,7 @@ static int take_mode(struct cli_nets *nets, const char *value)
 			.mode = net_mode_find(value, length),
 			.mtu = NIC_MTU_DEFAULT,
 			.queues = 1,
+			.pcap_limit = NET_PCAP_LIMIT,
 		},
 	};
 	if (!net->config.mode)

@@ -561,8 +561,8 @@ static const struct option_spec run_options[] = {
 	  "network=NAME[,address=ADDRESS][,vlan=TAG] (see lodge\n"
 	  "net), switch=NAME, or none.\n"
 	  "All: mac=ADDRESS, mtu=N, queues=N, model=virtio,\n"
-	  "pcap=FILE, bps-in=SIZE, bps-out=SIZE, pps-in=N,\n"
-	  "pps-out=N, burst=TIME (user)", true, take_net },
+	  "pcap=FILE, pcap-limit=SIZE, bps-in=SIZE, bps-out=SIZE,\n"
+	  "pps-in=N, pps-out=N, burst=TIME (user)", true, take_net },
 	{ "publish", "[HOST:]PORT:GUESTPORT[/udp]",
 	  "a port of this computer that leads to the guest's;\n"
 	  "HOST: an address to listen at, * for any; repeats", true,
@@ -571,8 +571,9 @@ static const struct option_spec run_options[] = {
 	  "a folder of this computer in the guest, mounted by\n"
 	  "its agent (or by hand: see lodge-run(1)); repeats", true, take_share },
 	{ "serial", "WHERE",
-	  "the serial console: stdio, file:PATH, pty, unix:PATH\n"
-	  "(a socket that it listens at) or none (stdio)", false, take_serial },
+	  "the serial console: stdio, file:PATH[,limit=SIZE], pty,\n"
+	  "unix:PATH (a socket that it listens at) or none (stdio)",
+	  false, take_serial },
 	{ "console", "NAME=WHERE",
 	  "a port of the virtio console, WHERE as for --serial;\n"
 	  "the first is the guest's hvc0; repeats", true, take_console },

@@ -264,6 +264,12 @@ static int run_with(const struct command_context *context, struct run *run,
 	return status;
 }
 
+static void free_port(struct machine_port *port)
+{
+	free((char *)port->name);
+	free((char *)port->outside.path);
+}
+
 /* Words that were copied to be cut; CDs among the disks are in `cd` too. */
 static void free_words(struct run *run)
 {
@@ -275,7 +281,8 @@ static void free_words(struct run *run)
 	for (unsigned int i = 0; i < run->machine.floppy_count; i++)
 		free((char *)run->floppy[i].path);
 	for (unsigned int i = 0; i < MACHINE_PORTS_MAX; i++)
-		free((char *)run->port[i].name);
+		free_port(&run->port[i]);
+	free((char *)run->machine.serial.path);
 	net_free(&run->nets);
 	share_free(&run->shares);
 }

@@ -33,10 +33,12 @@ enum console_kind {
 
 #define CONSOLE_LAST 2048u /* bytes, for whoever asks after a crash */
 #define CONSOLE_KEPT 65536u
+#define CONSOLE_FILE_MAX ((uint64_t)256 << 20) /* when nothing is said */
 
 struct console_config {
 	enum console_kind kind;
 	const char *path; /* of a file or socket */
+	uint64_t limit;	  /* bytes that a file may get; 0: any number */
 	const char *what; /* in messages; NULL: the serial console */
 	bool waits;	  /* the guest's writers do, not its processors */
 };

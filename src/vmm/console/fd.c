@@ -15,6 +15,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vm/host.h"
+
 /* A pipe that is ready for writing takes at least this much (pipe(7)). */
 #define BLOCKING_CHUNK 4096u
 
@@ -71,6 +73,19 @@ static int open_file(struct console_fds *fds, const char *path,
 				     "written", what, path, strerror(errno));
 	fds->own_out = true;
 	return 0;
+}
+
+/* A pipe or a device keeps nothing. */
+static void limit_file(struct console_fds *fds,
+		       const struct console_config *config)
+{
+	struct stat status;
+
+	if (!config->limit || fstat(fds->out, &status) ||
+	    !S_ISREG(status.st_mode))
+		return;
+	fds->path = config->path;
+	fds->left = config->limit;
 }
 
 int console_fds_start(struct console_fds *fds)
@@ -189,6 +204,8 @@ int console_fds_open(struct console_fds *fds,
 		console_fds_close(fds);
 		return -1;
 	}
+	if (config->kind == CONSOLE_FILE)
+		limit_file(fds, config);
 	return 0;
 }
 
@@ -205,13 +222,33 @@ void console_fds_close(struct console_fds *fds)
 	unix_socket_close(&fds->listener);
 }
 
-ssize_t console_fds_write(const struct console_fds *fds, const uint8_t *data,
+static ssize_t write_limited(struct console_fds *fds, const uint8_t *data,
+			     uint32_t count)
+{
+	ssize_t n;
+
+	if (!fds->left)
+		return count;
+	n = write(fds->out, data, count < fds->left ? count : fds->left);
+	if (n <= 0)
+		return n;
+	fds->left -= (uint64_t)n;
+	if (!fds->left)
+		host_log(HOST_LOG_WARN, "file %s has reached its limit; what "
+			 "the guest says from now on is lost; give "
+			 "file:PATH,limit=SIZE", fds->path);
+	return n;
+}
+
+ssize_t console_fds_write(struct console_fds *fds, const uint8_t *data,
 			  uint32_t count)
 {
 	struct pollfd out = { .fd = fds->out, .events = POLLOUT };
 
 	if (fds->out < 0)
 		return count;
+	if (fds->path)
+		return write_limited(fds, data, count);
 	if (!fds->blocking)
 		return write(fds->out, data, count);
 	if (poll(&out, 1, 0) <= 0) {

@@ -22,6 +22,8 @@ struct console_fds {
 	bool in_terminal; /* a person's: raw mode and command keys */
 	bool blocking; /* `out` may block: ask poll() before each write */
 	const char *created; /* a file that was not there before */
+	const char *path; /* of a file that has a limit; NULL: it has none */
+	uint64_t left; /* bytes that it still gets */
 	char pty_name[64];
 };
 
@@ -46,8 +48,11 @@ int console_fds_accept(struct console_fds *fds);
 void console_fds_close_in(struct console_fds *fds);
 void console_fds_close_out(struct console_fds *fds);
 
-/* As write(2), with EAGAIN instead of waiting. */
-ssize_t console_fds_write(const struct console_fds *fds, const uint8_t *data,
+/*
+ * As write(2), with EAGAIN instead of waiting. What is beyond a file's limit is
+ * lost, which the log says once.
+ */
+ssize_t console_fds_write(struct console_fds *fds, const uint8_t *data,
 			  uint32_t count);
 
 #endif

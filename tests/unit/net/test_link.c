@@ -245,7 +245,7 @@ static void captures(void **state)
 
 	close(mkstemp(path));
 	fake_host_reset();
-	assert_int_equal(capture_open(&capture, path, &error), 0);
+	assert_int_equal(capture_open(&capture, path, 0, &error), 0);
 	setup_with(0, NIC_CAN_ALL, capture);
 	assert_true(send_frame(&f));
 	backend.later = true;
@@ -284,7 +284,7 @@ static void captures_pieces(void **state)
 	FILE *file;
 
 	close(mkstemp(path));
-	assert_int_equal(capture_open(&capture, path, &error), 0);
+	assert_int_equal(capture_open(&capture, path, 0, &error), 0);
 	for (unsigned int i = 0; i < 200; i++)
 		many[i] = (struct span){ frame + 10 * i, 10 };
 	capture_frame(capture, &f);
@@ -302,10 +302,10 @@ static void full_disk(void **state)
 	struct capture *capture;
 	struct net_error error;
 
-	assert_int_equal(capture_open(&capture, "/nowhere/x", &error), -1);
+	assert_int_equal(capture_open(&capture, "/nowhere/x", 0, &error), -1);
 	assert_non_null(strstr(error.text, "pcap=/nowhere/x: No such file"));
 	/* Already its header does not fit. */
-	assert_int_equal(capture_open(&capture, "/dev/full", &error), -1);
+	assert_int_equal(capture_open(&capture, "/dev/full", 0, &error), -1);
 }
 
 int main(void)
