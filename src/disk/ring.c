@@ -3,7 +3,9 @@
  * Transfers by io_uring; see ring.h. Submitters push on a list and wake the
  * thread when it sleeps, by an eventfd that it reads through the ring. The
  * thread alone uses the ring, so it needs no lock, and completions interrupt
- * nobody else (IORING_SETUP_DEFER_TASKRUN, where the kernel has it).
+ * nobody else (IORING_SETUP_DEFER_TASKRUN, where the kernel has it). It makes
+ * the ring, too: a processor's thread, which asks for it, must not
+ * (host/linux/jail.h).
  *
  * Before it sleeps it looks for a while, if the last wait of the kind was
  * short: for a completion, or for a request when nothing is under way.
@@ -14,11 +16,11 @@
 #include <liburing.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/linux/eager.h"
 #include "host/linux/thread.h"
+#include "vm/host.h"
 
 #define ENTRIES 256
 
@@ -26,6 +28,8 @@ struct disk_ring {
 	struct io_uring uring;
 	struct thread thread;
 	int fd, wake;
+	struct host_event opened;
+	int result; /* of that */
 	_Atomic(struct disk_io *) fresh; /* newest first */
 	_Atomic bool asleep, end;
 
@@ -199,34 +203,36 @@ static void wait(struct disk_ring *ring)
 	*eager = eager_next(*eager, eager_now() - start, 0);
 }
 
-static void serve(void *ctx)
-{
-	struct disk_ring *ring = ctx;
-
-	/* liburing has a name for it that some releases do not export. */
-	syscall(SYS_io_uring_register, ring->uring.ring_fd,
-		IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-	while (!atomic_load(&ring->end)) {
-		take_fresh(ring);
-		wait(ring);
-		take_completions(ring);
-	}
-}
-
-/* --- the whole -------------------------------------------------------------- */
-
 static int init_uring(struct io_uring *uring)
 {
 	const unsigned int flags = IORING_SETUP_SINGLE_ISSUER |
 				   IORING_SETUP_DEFER_TASKRUN |
 				   IORING_SETUP_TASKRUN_FLAG;
-	int result = io_uring_queue_init(ENTRIES, uring,
-					 flags | IORING_SETUP_R_DISABLED);
+	int result = io_uring_queue_init(ENTRIES, uring, flags);
 
 	if (result == -EINVAL) /* before Linux 6.1 */
 		result = io_uring_queue_init(ENTRIES, uring, 0);
 	return result;
 }
+
+static void serve(void *ctx)
+{
+	struct disk_ring *ring = ctx;
+	int result = init_uring(&ring->uring);
+
+	ring->result = result;
+	host_event_set(&ring->opened);
+	if (result)
+		return;
+	while (!atomic_load(&ring->end)) {
+		take_fresh(ring);
+		wait(ring);
+		take_completions(ring);
+	}
+	io_uring_queue_exit(&ring->uring);
+}
+
+/* --- the whole -------------------------------------------------------------- */
 
 int disk_ring_open(struct disk_ring **out, int fd)
 {
@@ -242,18 +248,18 @@ int disk_ring_open(struct disk_ring **out, int fd)
 		result = -errno;
 		goto no_event;
 	}
-	result = init_uring(&ring->uring);
-	if (result)
-		goto no_ring;
 	result = thread_start(&ring->thread, "disk-ring", serve, ring);
 	if (result)
 		goto no_thread;
-	*out = ring;
-	return 0;
+	host_event_wait(&ring->opened, UINT64_MAX);
+	if (!ring->result) {
+		*out = ring;
+		return 0;
+	}
+	result = ring->result;
+	thread_join(&ring->thread);
 
 no_thread:
-	io_uring_queue_exit(&ring->uring);
-no_ring:
 	close(ring->wake);
 no_event:
 	free(ring);
@@ -267,7 +273,6 @@ void disk_ring_close(struct disk_ring *ring)
 	atomic_store(&ring->end, true);
 	wake(ring);
 	thread_join(&ring->thread);
-	io_uring_queue_exit(&ring->uring);
 	close(ring->wake);
 	free(ring);
 }

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import subprocess
 import time
 
@@ -37,6 +38,19 @@ def copy_random(shell, device, seek=16):
     shell.run(f"dd if=/tmp/r of={device} bs=256k seek={seek * 4} "
               "conv=fsync 2>/dev/null")
     return shell.run("md5sum < /tmp/r").split()[0]
+
+
+def test_io_uring_serves_it(linux, image):
+    """In the sandbox, too, where it is a processor that asks for the ring."""
+    host = json.loads(run("host", "--json").stdout)
+    if not host["io_uring"]["usable"]:
+        pytest.skip("this host has no io_uring")
+    shell = boot(linux, "--disk", f"{image},cache=none")
+    assert guest_md5(shell, "/dev/vda") == md5(image.read_bytes())
+    tasks = pathlib.Path(f"/proc/{machine_of(shell.child)}/task")
+    names = {(task / "comm").read_text().strip() for task in tasks.iterdir()}
+    assert "disk-ring" in names
+    assert shell.power_off() == 0
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

@@ -162,9 +162,9 @@ static const struct call {
 	{ SYS_fsync, ALLOW, DISK }, /* what a job leaves */
 	{ SYS_fdatasync, ALLOW, CPU | DEV | DISK }, /* a disk or card, by who asks it */
 	{ SYS_fchmod, ALLOW, 0 }, /* a socket is made */
-	{ SYS_io_uring_setup, ALLOW, DISK }, /* an image is attached */
-	{ SYS_io_uring_enter, ALLOW, DISK }, /* a disk on a ring */
-	{ SYS_io_uring_register, ALLOW, DISK }, /* the same */
+	{ SYS_io_uring_setup, ALLOW, DISK },
+	{ SYS_io_uring_enter, ALLOW, DISK },
+	{ SYS_io_uring_register, ALLOW, DISK }, /* liburing, by its release */
 
 	/* Sockets that are there, and pairs. */
 	{ SYS_recvmsg, ALLOW, DEV | DISK | NET }, /* vsock, disks of servers, networks */
