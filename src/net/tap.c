@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A queue's thread reads a frame only when the card has taken the one before:
- * what the card has no room for waits in the kernel, which drops what becomes
- * too much.
+ * A frame is read only when the card has taken the one before: what the card
+ * has no room for waits in the kernel, which drops what becomes too much. Who
+ * reads is a queue's thread, or, of a tap with one queue, a processor that is
+ * halted and sleeps on the tap itself.
  */
 #include "net/tap.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "host/linux/input.h"
 #include "host/linux/poll_thread.h"
 #include "net/bridged.h"
 #include "vm/host.h"
@@ -29,7 +32,11 @@ struct tap_queue {
 	_Atomic bool has_room; /* the card has said so */
 	_Atomic bool full;     /* send() has said "later" */
 
-	/* The thread's. */
+	struct host_input input;
+	_Atomic bool missed; /* the thread found `taking` taken */
+
+	/* To read frames, and what is read. A halted processor keeps it. */
+	pthread_mutex_t taking;
 	bool gone;    /* somebody has taken the tap away */
 	bool waiting; /* a frame that the card had no room for is in `data` */
 	bool told;    /* the card was given frames */
@@ -43,6 +50,8 @@ struct tap_net {
 	struct tap_device device;
 	struct bridged *bridged; /* NULL: on no network of ours */
 	bool up; /* the first thread's: what the card was told */
+	struct host_idle idle;
+	_Atomic bool open_to_idle; /* processors may take frames */
 	struct tap_queue queue[NIC_QUEUES_MAX];
 };
 
@@ -184,28 +193,36 @@ static void sleep_on(struct tap_queue *q, bool more)
 {
 	const struct tap_device *d = &q->tap->device;
 	const bool full = atomic_load(&q->full);
-	struct pollfd fd[3] = {
+	struct pollfd fd[4] = {
 		{ .fd = q->thread.wake, .events = POLLIN },
-		{ .fd = q->gone ? -1 : d->fd[q->number],
-		  .events = (short)((q->waiting ? 0 : POLLIN) |
-				    (full ? POLLOUT : 0)) },
+		{ .fd = q->input.rest, .events = POLLIN },
 		{ .fd = q->number ? -1 : d->watch, .events = POLLIN },
+		{ .fd = full ? d->fd[q->number] : -1, .events = POLLOUT },
 	};
-	int result = poll(fd, 3, more ? 0 : -1);
+	int result = poll(fd, 4, more ? 0 : -1);
 
 	atomic_store(&q->asleep, false);
 	if (result <= 0)
 		return;
 	if (fd[0].revents)
 		poll_thread_clear(&q->thread);
+	if (fd[1].revents)
+		host_input_clear(&q->input);
 	if (fd[2].revents)
 		look_at_link(q->tap);
-	if (fd[1].revents & POLLERR)
-		q->waiting = false; /* the read tells what it is */
-	if (full && (fd[1].revents & (POLLOUT | POLLERR))) {
+	if (fd[3].revents) {
 		atomic_store(&q->full, false);
 		q->tap->net.nic->ops->again(q->tap->net.nic);
 	}
+}
+
+/* False: a processor has it, which leaves nothing behind. */
+static bool try_taking(struct tap_queue *q)
+{
+	if (!pthread_mutex_trylock(&q->taking))
+		return true;
+	atomic_store(&q->missed, true);
+	return !pthread_mutex_trylock(&q->taking);
 }
 
 static void run(void *ctx)
@@ -216,13 +233,60 @@ static void run(void *ctx)
 	if (!q->number)
 		look_at_link(t);
 	while (!atomic_load(&q->thread.ending)) {
-		bool more = !q->gone && take_frames(q), now;
+		bool more = false, waiting = false, now;
 
+		if (try_taking(q)) {
+			more = !q->gone && take_frames(q);
+			waiting = q->waiting;
+			pthread_mutex_unlock(&q->taking);
+		}
 		atomic_store(&q->asleep, true);
 		now = more || atomic_load(&q->thread.ending) ||
-		      (q->waiting && atomic_exchange(&q->has_room, false));
+		      (waiting && atomic_exchange(&q->has_room, false));
 		sleep_on(q, now);
 	}
+}
+
+/* --- to the card, by a halted processor ------------------------------------------------ */
+
+static struct tap_queue *of_idle(struct host_idle *idle)
+{
+	return ((struct tap_net *)((char *)idle -
+				   offsetof(struct tap_net, idle)))->queue;
+}
+
+static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
+{
+	struct tap_queue *q = of_idle(idle);
+
+	if (!atomic_load(&q->tap->open_to_idle) ||
+	    pthread_mutex_trylock(&q->taking))
+		return false;
+	*watch = (struct host_watch){ .input = &q->input };
+	if (!q->gone && !q->waiting)
+		return true;
+	pthread_mutex_unlock(&q->taking);
+	return false;
+}
+
+static bool work_idle(struct host_idle *idle)
+{
+	struct tap_queue *q = of_idle(idle);
+
+	return !take_frames(q) && !q->gone && !q->waiting;
+}
+
+/* What came for it while it slept woke nobody else. */
+static void end_idle(struct host_idle *idle)
+{
+	struct tap_queue *q = of_idle(idle);
+	bool left;
+
+	atomic_store(&q->missed, false);
+	left = (!q->gone && take_frames(q)) || q->waiting;
+	pthread_mutex_unlock(&q->taking);
+	if (atomic_exchange(&q->missed, false) || left)
+		poll_thread_wake(&q->thread);
 }
 
 /* --- the net ------------------------------------------------------------------------ */
@@ -256,12 +320,14 @@ static void start(struct net *net)
 	tap_device_offer(&t->device, atomic_load(&net->nic->can));
 	for (unsigned int i = 0; i < t->device.queues; i++)
 		start_queue(t, i);
+	atomic_store(&t->open_to_idle, t->queue[0].data);
 }
 
 static void part(struct net *net)
 {
 	struct tap_net *t = of_net(net);
 
+	atomic_store(&t->open_to_idle, false);
 	for (unsigned int i = 0; i < t->device.queues; i++) {
 		poll_thread_stop(&t->queue[i].thread);
 		t->queue[i].waiting = false;
@@ -274,6 +340,8 @@ static void close_net(struct net *net)
 
 	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++) {
 		poll_thread_close(&t->queue[i].thread);
+		host_input_close(&t->queue[i].input);
+		pthread_mutex_destroy(&t->queue[i].taking);
 		free(t->queue[i].data);
 	}
 	tap_device_close(&t->device);
@@ -292,8 +360,11 @@ static const struct net_ops tap_ops = {
 static int make_queues(struct tap_net *t)
 {
 	for (unsigned int i = 0; i < t->device.queues; i++) {
-		int err = poll_thread_open(&t->queue[i].thread);
+		struct tap_queue *q = &t->queue[i];
+		int err = poll_thread_open(&q->thread);
 
+		if (!err)
+			err = host_input_open(&q->input, t->device.fd[i]);
 		if (err)
 			return err;
 	}
@@ -328,16 +399,19 @@ static int open_net(struct net **out, const struct net_config *config,
 		t->queue[i].tap = t;
 		t->queue[i].number = i;
 		t->queue[i].thread.wake = -1;
+		t->queue[i].input = HOST_INPUT_NONE;
+		pthread_mutex_init(&t->queue[i].taking, NULL);
 	}
 	if (open_device(t, config, error)) {
 		bridged_leave(t->bridged);
 		free(t);
 		return -1;
 	}
+	t->idle = (struct host_idle){ begin_idle, work_idle, end_idle };
 	err = make_queues(t);
 	if (err) {
 		close_net(&t->net);
-		return net_error_set(error, "eventfd: %s", strerror(-err));
+		return net_error_set(error, "%s", strerror(-err));
 	}
 	t->up = tap_device_up(&t->device);
 	t->net = (struct net){
@@ -346,6 +420,7 @@ static int open_net(struct net **out, const struct net_config *config,
 		.link = t->up,
 		.mtu = t->device.mtu,
 		.device = t->device.name,
+		.idle = t->device.queues == 1 ? &t->idle : NULL,
 	};
 	*out = &t->net;
 	return 0;

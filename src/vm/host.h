@@ -112,6 +112,7 @@ struct host_event {
 	 * (or 1) threads keep for themselves. */
 	uint16_t busy;
 	bool eager;
+	struct host_input *input; /* where it sleeps; see host_watch */
 };
 
 /* Wakes the waiter, or makes the next host_event_wait() return at once. */
@@ -123,25 +124,30 @@ void host_event_set(struct host_event *event);
  */
 void host_event_wait(struct host_event *event, uint64_t deadline_ns);
 
-/* A word that somebody else changes, another process perhaps. */
+/* Something of the host's that has input at times; the host makes them. */
+struct host_input;
+
+/* News: of a word that somebody else changes, another process perhaps, or
+ * input. */
 struct host_watch {
-	_Atomic uint32_t *word;
-	uint32_t value; /* as long as there is no news */
+	_Atomic uint32_t *word; /* NULL: input */
+	uint32_t value;		/* as long as there is no news */
+	struct host_input *input;
 };
 
 /* Whether this host's kernel can wait for an event and a word at once. */
 bool host_can_watch(void);
 
 /*
- * Sleeps until the event is set (consuming it: true), or the word is not its
- * value any more (false). Only where host_can_watch().
+ * Sleeps until the event is set (consuming it: true), or there is news
+ * (false), perhaps; a word only where host_can_watch().
  */
 bool host_event_watch(struct host_event *event, const struct host_watch *watch);
 
 /*
  * What a processor that is halted does itself, so that no thread has to be
  * woken for it, which then wakes the processor. One processor at a time:
- * begin(), work() after each change of the word, end(). All are called on the
+ * begin(), work() after each news, end(). All are called on the
  * processor's thread, which holds nothing.
  */
 struct host_idle {

@@ -82,7 +82,7 @@ static const struct call {
 	{ SYS_futex_waitv, ALLOW, CPU }, /* a halted processor waits for frames */
 	{ SYS_read, ALLOW, ALL }, /* a disk or card, by who asks it */
 	{ SYS_write, ALLOW, ALL },
-	{ SYS_epoll_wait, ALLOW, 0 },
+	{ SYS_epoll_wait, ALLOW, CPU | NET }, /* a tap's frames */
 	{ SYS_epoll_ctl, ALLOW, DEV | CPU },
 	{ SYS_epoll_create1, ALLOW, 0 }, /* librados */
 	{ SYS_poll, ALLOW, ALL }, /* a disk or card, by who asks it */
@@ -139,7 +139,7 @@ static const struct call {
 	{ SYS_memfd_create, ALLOW, 0 },
 
 	/* Descriptors, whatever they are of. */
-	{ SYS_readv, ALLOW, DEV | DISK | NET }, /* a disk or card, by who asks it */
+	{ SYS_readv, ALLOW, ALL }, /* a disk or card, by who asks it */
 	{ SYS_writev, ALLOW, ALL }, /* a disk or card, by who asks it */
 	{ SYS_pread64, ALLOW, CPU | DEV | DISK }, /* a disk or card, by who asks it */
 	{ SYS_pwrite64, ALLOW, CPU | DEV | DISK }, /* libcryptsetup */

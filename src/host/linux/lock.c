@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks and events on futexes (futex(2)); waits that look first: eager.h.
+ * Locks and events on futexes (futex(2)); waits that look first: eager.h; a
+ * wait for a descriptor too is on that: input.h.
  */
 #include "vm/host.h"
 
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/linux/eager.h"
+#include "host/linux/input.h"
 
 #define NS_PER_S 1000000000u
 #define SPINS	 64 /* about what a short critical section takes */
@@ -26,6 +28,7 @@ enum event_word {
 	EVENT_CLEAR,
 	EVENT_SET,
 	EVENT_AWAITED, /* clear, and a thread sleeps on it */
+	EVENT_POLLED,  /* the same, in host_input_wait() */
 };
 
 static void futex_wake(_Atomic uint32_t *word)
@@ -82,8 +85,12 @@ void host_yield(void)
 
 void host_event_set(struct host_event *event)
 {
-	if (atomic_exchange(&event->word, EVENT_SET) == EVENT_AWAITED)
+	uint32_t word = atomic_exchange(&event->word, EVENT_SET);
+
+	if (word == EVENT_AWAITED)
 		futex_wake(&event->word);
+	else if (word == EVENT_POLLED)
+		host_input_wake(event->input);
 }
 
 /* Takes a set event, or announces the waiter. */
@@ -161,6 +168,23 @@ static bool watch_sleep(struct host_event *event,
 	return true;
 }
 
+/* Who sets the event takes part until host_input_woken(): then it is done. */
+static bool input_sleep(struct host_event *event, struct host_input *input)
+{
+	uint32_t word = EVENT_CLEAR;
+
+	event->input = input;
+	if (atomic_compare_exchange_strong(&event->word, &word, EVENT_POLLED)) {
+		host_input_wait(input);
+		word = atomic_exchange(&event->word, EVENT_CLEAR);
+		if (word == EVENT_SET)
+			host_input_woken(input);
+		return word == EVENT_SET;
+	}
+	atomic_store(&event->word, EVENT_CLEAR); /* set meanwhile */
+	return true;
+}
+
 bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 {
 	uint32_t word = EVENT_SET;
@@ -169,6 +193,8 @@ bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 
 	if (atomic_compare_exchange_strong(&event->word, &word, EVENT_CLEAR))
 		return true;
+	if (!watch->word)
+		return input_sleep(event, watch->input);
 	if (has_news(watch))
 		return false;
 	start = eager_now();

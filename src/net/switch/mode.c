@@ -166,7 +166,7 @@ static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
 	if (!atomic_load(&u->closing) && u->connection.fd >= 0 &&
 	    lane_watch(ring)) {
 		*watch = (struct host_watch){ &ring->shared->asleep,
-					      LANE_WATCHED };
+					      LANE_WATCHED, NULL };
 		return true;
 	}
 	leave_taking(u, false);

@@ -7,16 +7,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 #include "fake/test.h"
+#include "host/linux/input.h"
 #include "host/linux/log.h"
 #include "host/linux/thread.h"
 
@@ -329,7 +333,10 @@ static void watches_a_word(void **state)
 	assert_int_equal(thread_start(&thread, "news", tells_two_ways, NULL),
 			 0);
 	for (unsigned int i = 0; i < TURNS; i++) {
-		const struct host_watch watch = { &news, atomic_load(&news) };
+		const struct host_watch watch = {
+			.word = &news,
+			.value = atomic_load(&news),
+		};
 
 		host_event_set(&answer);
 		assert_int_equal(host_event_watch(&event, &watch), !(i % 2));
@@ -339,6 +346,95 @@ static void watches_a_word(void **state)
 			usleep(300);
 	}
 	thread_join(&thread);
+}
+
+static int frames[2];
+static struct host_input input;
+static _Atomic int sleeper;
+
+/* Sets the event for each even turn, has input for each odd one. */
+static void tells_or_sends(void *ctx)
+{
+	for (unsigned int i = 0; i < TURNS; i++) {
+		host_event_wait(&answer, UINT64_MAX);
+		if (i % 2)
+			assert_int_equal(send(frames[0], &i, sizeof(i), 0),
+					 sizeof(i));
+		else
+			host_event_set(&event);
+	}
+}
+
+static void watches_input(void **state)
+{
+	const struct host_watch watch = { .input = &input };
+	struct thread thread;
+	unsigned int frame;
+
+	answer = (struct host_event){ 0 };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, frames), 0);
+	assert_int_equal(host_input_open(&input, frames[1]), 0);
+	assert_int_equal(thread_start(&thread, "news", tells_or_sends, NULL),
+			 0);
+	for (unsigned int i = 0; i < TURNS; i++) {
+		host_event_set(&answer);
+		assert_int_equal(host_event_watch(&event, &watch), !(i % 2));
+		assert_int_equal(event.word, 0);
+		if (i % 2)
+			assert_int_equal(recv(frames[1], &frame, sizeof(frame),
+					      MSG_DONTWAIT), sizeof(frame));
+	}
+	thread_join(&thread);
+	host_input_close(&input);
+	close(frames[0]);
+	close(frames[1]);
+}
+
+static void takes_one(void *ctx)
+{
+	const struct host_watch watch = { .input = &input };
+
+	sleeper = gettid();
+	assert_false(host_event_watch(&event, &watch));
+}
+
+static void await_sleep(void)
+{
+	char path[64], text[64];
+
+	while (!sleeper)
+		sched_yield();
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", sleeper);
+	do {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+
+		text[n > 0 ? n : 0] = '\0';
+		close(fd);
+	} while (atoi(text) != SYS_epoll_wait);
+}
+
+/* A sleeper is woken alone; without one the rest is. */
+static void wakes_one_for_input(void **state)
+{
+	struct pollfd rest = { .events = POLLIN };
+	struct thread thread;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, frames), 0);
+	assert_int_equal(host_input_open(&input, frames[1]), 0);
+	rest.fd = input.rest;
+	assert_int_equal(thread_start(&thread, "one", takes_one, NULL), 0);
+	await_sleep();
+	assert_int_equal(send(frames[0], "a", 1, 0), 1);
+	thread_join(&thread);
+	assert_int_equal(poll(&rest, 1, 0), 0);
+	assert_int_equal(send(frames[0], "b", 1, 0), 1);
+	assert_int_equal(poll(&rest, 1, 0), 1);
+	host_input_clear(&input);
+	assert_int_equal(poll(&rest, 1, 0), 0);
+	host_input_close(&input);
+	close(frames[0]);
+	close(frames[1]);
 }
 
 /* Standard error into a pipe while `f` runs; what it wrote. */
@@ -467,6 +563,8 @@ int main(void)
 		cmocka_unit_test(sleeps_and_wakes),
 		cmocka_unit_test(takes_turns),
 		cmocka_unit_test(watches_a_word),
+		cmocka_unit_test(watches_input),
+		cmocka_unit_test(wakes_one_for_input),
 		cmocka_unit_test(logs_lines),
 		cmocka_unit_test(fills_a_log),
 		cmocka_unit_test(stops_at_bugs),
