@@ -158,7 +158,8 @@ static int load_initrd(struct loader *loader, const struct image *image,
 		return loader_fail(
 			loader,
 			"the initrd is too large: %llu MiB "
-			"do not fit above the kernel into %llu MiB",
+			"do not fit above the kernel into %llu MiB; "
+			"give more --memory",
 			(unsigned long long)(size + 0xfffff) >> 20,
 			(unsigned long long)e820_high_end(&loader->map) >> 20);
 	put_u32(params + HDR_RAMDISK_IMAGE, (uint32_t)at);

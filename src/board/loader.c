@@ -228,7 +228,7 @@ int loader_fail_module(struct loader *loader, unsigned int index)
 	loader_module(loader, index, &module);
 	return loader_fail(loader,
 			   "the %s is too large: %llu MiB do not fit above the "
-			   "kernel",
+			   "kernel; give more --memory",
 			   index ? "module" : "initrd",
 			   (unsigned long long)(module.size + 0xfffff) >> 20);
 }

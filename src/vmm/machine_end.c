@@ -73,6 +73,7 @@ static double seconds_since_start(const struct machine *machine, uint64_t ns)
 static int write_report(struct machine *machine, const char *exit_reason)
 {
 	struct vm *vm = machine->vm;
+	struct vmm_error other;
 	struct report report = {
 		.engine = machine->engine->name,
 		.engine_reason = machine->engine_reason,
@@ -89,7 +90,9 @@ static int write_report(struct machine *machine, const char *exit_reason)
 		machine->engine->stats(vm->cpu[i], &stats);
 		report_add_stats(&report.exits, &stats);
 	}
-	return report_write(&report, machine->config->report, machine->error);
+	/* What ended it says more than that this cannot be told. */
+	return report_write(&report, machine->config->report,
+			    *machine->error->text ? &other : machine->error);
 }
 
 int machine_finish(struct machine *machine, enum vm_request request)

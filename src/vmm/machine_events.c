@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/runtime.h"
+#include "vmm/sandbox/broker.h"
 
 static void kick_all(struct machine *machine)
 {
@@ -149,6 +150,19 @@ const struct consoles_ops machine_console_ops = {
 	.failed = console_failed,
 	.full = console_full,
 };
+
+/* Nobody could reach it any more, nor it anything: no run worth going on. */
+void machine_broker_ended(void *ctx, uint32_t events)
+{
+	struct machine *machine = ctx;
+
+	loop_remove(machine->loop, broker_process(machine->isolate.broker));
+	if (!machine->error->text[0])
+		vmm_error_set(machine->error, "%s: its broker was killed, "
+			      "without which nobody reaches it; start it "
+			      "again", machine->name);
+	vm_ask(machine->vm, VM_FAIL);
+}
 
 /* SIGTERM and the like end the run in order, as a key would. */
 static int watch_signals(struct machine *machine)

@@ -94,6 +94,9 @@ void machine_unlisten(struct machine *machine);
 /* Any thread; the device lock is held. `ctx`: the machine. */
 void machine_watchdog_bites(void *ctx);
 
+/* The event loop's; `ctx`: the machine. */
+void machine_broker_ended(void *ctx, uint32_t events);
+
 /* With the machine as their context. */
 extern const struct consoles_ops machine_console_ops;
 

@@ -11,6 +11,7 @@
 
 #include "vmm/outfile.h"
 #include "vmm/runtime.h"
+#include "vmm/sandbox/broker.h"
 
 #define PORTS 2 /* slots of PCI Express, empty */
 
@@ -307,8 +308,15 @@ int machine_isolate(struct machine *machine)
 		.kvm = !strcmp(machine->engine->name, "kvm"),
 	};
 
-	return isolate_enter(&machine->isolate, machine->config, &own,
-			     machine->error);
+	if (isolate_enter(&machine->isolate, machine->config, &own,
+			  machine->error))
+		return -1;
+	if (!machine->isolate.broker ||
+	    !loop_add(machine->loop, broker_process(machine->isolate.broker),
+		      LOOP_READ, machine_broker_ended, machine))
+		return 0;
+	return vmm_error_set(machine->error, "sandbox: its broker cannot be "
+			     "watched");
 }
 
 void machine_tear_down(struct machine *machine)

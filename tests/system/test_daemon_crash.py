@@ -62,6 +62,22 @@ def test_a_crash_is_kept(lodged, kernel):
     assert lodged.cli("crashes", "none").returncode == 1
 
 
+def test_what_was_said_before_is_no_reason(lodged, kernel):
+    """A machine of a lodged that was there before has no exit status for us."""
+    lodged.make("web", **kernel())
+    lodged.say("web", "start")
+    vm = lodged.vm("web")
+    with open(lodged.data / "vms" / vm["id"] / "log", "a") as log:
+        log.write("lodge: a warning of long ago\n")
+    lodged.kill()
+    assert lodged.start() == "ok"
+    os.kill(vm["pid"], signal.SIGKILL)
+    lodged.wait_state("web", "stopped")
+    assert lodged.vm("web")["reason"] == (
+        "its process was killed, or ended unseen; it said last: a warning of "
+        "long ago")
+
+
 def test_ten_are_kept(lodged, kernel):
     lodged.make("web", **kernel(CRASH, "crash"))
     for _ in range(12):

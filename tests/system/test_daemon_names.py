@@ -105,3 +105,26 @@ def test_options_of_lodged(options, word):
                             timeout=60, check=False)
     assert result.returncode == 2 and word in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("query", [
+    "dryrun=true", "dry_run", "dry_run=", "dry_run=1", "dry-run=true",
+    "dry_run=true&dry_run=false", "wait=1&dryrun=true", "&dryrun=true",
+    "a" * 300, "label=" + "a" * 300 + "&dry_run=true",
+    "&".join(["wait=1"] * 20 + ["dry_run=true"])])
+def test_arguments_that_are_not_known(lodged, query):
+    """Who asks for no more than a look has no machine deleted."""
+    lodged.make("web")
+    answer = lodged.ask("DELETE", f"/v1/vms/web?{query}")
+    assert answer.status == 400, answer.text
+    assert lodged.state("web") == "stopped"
+
+
+def test_arguments_have_words_of_their_own(lodged):
+    for query, words in (("limt=3", "did you mean limit?"),
+                         ("state=on", "give stopped, starting, running"),
+                         ("limit=3&limit=4", "limit: is there twice")):
+        answer = lodged.ask("GET", f"/v1/vms?{query}")
+        assert answer.status == 400 and words in answer["detail"]
+    assert lodged.ask("GET", "/v1/vms?").status == 200
+    assert lodged.ask("GET", "/v1/vms?state=running&limit=5").status == 200

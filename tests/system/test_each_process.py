@@ -161,15 +161,18 @@ def test_each(world, linux_agent):
         until(world.works, f"after {role} was killed")
         assert world.processes()["machine"] == before["machine"]
 
-    # These are not; the machine ends or is stopped, and starts anew.
+    # These are not; the machine is stopped or ends, and starts anew.
     for roles in ("guard", "folder"), ("broker",), ("machine",):
         for role in roles:
             before = world.processes()
             os.kill(before[role], signal.SIGKILL)
             until(lambda: is_gone(before[role]), f"{role} lives on")
-        if role != "machine":
+        if role == "folder":
             world.lodge("stop", "--force", NAME)
         world.cleared(f"after {role} was killed")
+        told, = json.loads(world.lodge("ps", "--json"))
+        assert told["state"] == "stopped"
+        assert role == "folder" or "was killed" in told["reason"]
         world.lodge("start", NAME)
         until(world.works, f"a start after {role} was killed")
         assert set(world.processes()) == everything

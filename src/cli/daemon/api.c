@@ -67,12 +67,14 @@ static bool kept_path(char *path, size_t size, const char *name)
 	       snprintf(path, size, "%s/%s", folder, name) < (int)size;
 }
 
+/* Without a registry lodged makes one of what the machines' folders say. */
 static bool machines_are_kept(void)
 {
 	char path[PATH_MAX];
 
-	return kept_path(path, sizeof(path), "registry.db") &&
-	       !access(path, F_OK);
+	return (kept_path(path, sizeof(path), "registry.db") &&
+		!access(path, F_OK)) ||
+	       (kept_path(path, sizeof(path), "vms") && !access(path, F_OK));
 }
 
 /* In the child: a process of its own, that says on `ready` how it went. */

@@ -18,40 +18,9 @@
 #include "manage/vm/vm.h"
 #include "vmm/nearest.h"
 
-#define WAIT_MAX	3600
 #define FIGURES_SECONDS 1 /* for processes that answer */
 
 /* --- what a request says ---------------------------------------------------------- */
-
-const char *api_arg(const struct api_call *call, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (unsigned int i = 0; i < call->args; i++)
-		if (!strncmp(call->arg[i], name, length) &&
-		    call->arg[i][length] == '=')
-			return call->arg[i] + length + 1;
-	return NULL;
-}
-
-int api_number(const struct api_call *call, const char *name, long min,
-	       long max, long otherwise, long *number,
-	       struct problem *problem)
-{
-	const char *text = api_arg(call, name);
-	char *end;
-
-	*number = otherwise;
-	if (!text)
-		return 0;
-	*number = strtol(text, &end, 10);
-	if (*text && !*end && strspn(text, "0123456789") == strlen(text) &&
-	    *number >= min && *number <= max)
-		return 0;
-	return problem_set(problem, 400, "bad-argument",
-			   "%s=%.40s: give a number from %ld to %ld", name,
-			   text, min, max);
-}
 
 json_t *api_body(const struct api_call *call, const char *const *members,
 		 struct problem *problem)
@@ -356,7 +325,7 @@ void api_answer_job(struct api_call *call, struct job *job,
 	snprintf(call->location, sizeof(call->location), "/v1/jobs/%llu",
 		 (unsigned long long)job->id);
 	/* It was looked at before. */
-	api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, &bad);
+	api_number(call, "wait", 0, API_WAIT_MAX, 0, &seconds, &bad);
 	call->job = job->id;
 	if (job->state == JOB_ACTIVE && seconds)
 		wait_for(call, seconds);
@@ -370,7 +339,7 @@ void api_wait_job(struct api_call *call, struct job *job)
 	long seconds;
 
 	/* It was looked at before. */
-	api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, &bad);
+	api_number(call, "wait", 0, API_WAIT_MAX, 0, &seconds, &bad);
 	call->job = job->id;
 	if (job->state == JOB_ACTIVE && seconds)
 		wait_for(call, seconds);
@@ -499,28 +468,6 @@ static int check_version(const struct api_call *call, struct problem *problem)
 			   "with %s, machines go on, and try again",
 			   LODGE_VERSION, version,
 			   call->api->ended_by ? call->api->ended_by : kill);
-}
-
-/* What any request may say. */
-static int check_arguments(const struct api_call *call,
-			   struct problem *problem)
-{
-	const char *dry = api_arg(call, "dry_run");
-	long seconds;
-
-	if (dry && strcmp(dry, "true") && strcmp(dry, "false"))
-		return problem_set(problem, 400, "bad-argument",
-				   "dry_run=%.40s: give true or false", dry);
-	if (strlen(call->key) > REGISTRY_KEY_MAX)
-		return problem_set(problem, 400, "bad-argument",
-				   "Idempotency-Key: give at most %d "
-				   "characters", REGISTRY_KEY_MAX);
-	/* Who only wants to look must not do it by mistake. */
-	if (dry && strcmp(call->method, "GET") &&
-	    strncmp(call->path, "/v1/vms", 7))
-		return problem_set(problem, 400, "bad-argument", "dry_run: is "
-				   "for requests that change a machine");
-	return api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, problem);
 }
 
 /* Cuts the path into its parts. False: too many, or an empty one. */
@@ -703,7 +650,7 @@ static const struct api_route *admit(struct api_call *call,
 
 	if (check_caller(call, problem))
 		return NULL;
-	if (!check_version(call, problem) && !check_arguments(call, problem))
+	if (!check_version(call, problem) && !api_check_arguments(call, problem))
 		route = find_route(call, problem);
 	return route && !check(call, route, problem) ? route : NULL;
 }

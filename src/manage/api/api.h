@@ -39,6 +39,7 @@ struct api_call {
 	char path[API_PATH_MAX]; /* decoded, without the query */
 	char arg[API_ARGS_MAX][API_ARG_MAX]; /* "name=value", decoded */
 	unsigned int args;
+	bool args_lost; /* there were more, or one was longer */
 	char if_match[80], if_none_match[80]; /* "": none */
 	char key[REGISTRY_KEY_MAX + 2]; /* Idempotency-Key; "" */
 	char program[64]; /* User-Agent; "" */

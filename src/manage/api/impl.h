@@ -19,8 +19,13 @@ extern const struct api_route api_vm_routes[], api_metrics_routes[],
 	api_token_routes[], api_image_routes[], api_job_routes[], api_uses_routes[],
 	api_figure_routes[];
 
+#define API_WAIT_MAX 3600 /* seconds of ?wait= */
+
 /* The value of an argument; NULL: it is not there. */
 const char *api_arg(const struct api_call *call, const char *name);
+
+/* Whether all is known and has a value: 0 or -1 with `problem`. */
+int api_check_arguments(const struct api_call *call, struct problem *problem);
 
 /* A number from the arguments: `otherwise` without it; -1 with `problem`. */
 int api_number(const struct api_call *call, const char *name, long min,

@@ -15,7 +15,6 @@
 
 #define PAGE	 100
 #define PAGE_MAX 1000
-#define WAIT_MAX 3600
 #define STOP_MAX 86400 /* seconds */
 
 /* --- one machine ------------------------------------------------------------------- */
@@ -337,6 +336,15 @@ static bool wanted(const struct vm *vm, const char *label, const char *state)
 	       (!state || !strcmp(state, lifecycle_state_name(vm->state)));
 }
 
+static int check_state(const char *state, struct problem *problem)
+{
+	if (!state || !strcmp(state, lifecycle_state_name(lifecycle_state(state))))
+		return 0;
+	return problem_set(problem, 400, "bad-argument", "state=%.40s: give "
+			   "stopped, starting, running, paused, stopping, "
+			   "waiting, deleting or cloning", state);
+}
+
 /* By name, those after ?after=. */
 static void list_vms(struct api_call *call)
 {
@@ -349,7 +357,8 @@ static void list_vms(struct api_call *call)
 	const char *next = NULL;
 	long limit;
 
-	if (api_number(call, "limit", 1, PAGE_MAX, PAGE, &limit, &problem)) {
+	if (check_state(state, &problem) ||
+	    api_number(call, "limit", 1, PAGE_MAX, PAGE, &limit, &problem)) {
 		api_refuse(call, &problem);
 		return;
 	}
@@ -423,7 +432,7 @@ static void get_events(struct api_call *call)
 	long since, seconds;
 
 	if (api_number(call, "since", 0, LONG_MAX, 0, &since, &problem) ||
-	    api_number(call, "wait", 0, WAIT_MAX, 0, &seconds, &problem))
+	    api_number(call, "wait", 0, API_WAIT_MAX, 0, &seconds, &problem))
 		api_refuse(call, &problem);
 	else if (seconds && since >= last)
 		api_wait_event(call, since, seconds);

@@ -14,6 +14,7 @@
 #define SLOW_SECONDS  30
 #define LOOK_SECONDS  10 /* between looks for clients that have gone */
 #define ANSWER_HEADER 1024
+#define FRAGMENTS_MAX 256 /* of a query: more than libwebsockets has room for */
 #define BEARER	      "Bearer "
 #define STREAM_PATH   "/v1/events/stream"
 
@@ -30,13 +31,20 @@ static const struct {
 
 static void take_args(struct lws *wsi, struct api_call *call)
 {
-	int n = 0;
+	const enum lws_token_indexes args = WSI_TOKEN_HTTP_URI_ARGS;
+	char *arg;
 
 	call->args = 0;
-	while (call->args < API_ARGS_MAX &&
-	       lws_hdr_copy_fragment(wsi, call->arg[call->args], API_ARG_MAX,
-				     WSI_TOKEN_HTTP_URI_ARGS, n++) > 0)
-		call->args++;
+	for (int n = 0; n < FRAGMENTS_MAX; n++) {
+		if (lws_hdr_fragment_length(wsi, args, n) <= 0)
+			continue;
+		arg = call->arg[call->args];
+		if (call->args == API_ARGS_MAX ||
+		    lws_hdr_copy_fragment(wsi, arg, API_ARG_MAX, args, n) <= 0)
+			call->args_lost = true;
+		else if (strcmp(arg, "/")) /* an empty one at the end */
+			call->args++;
+	}
 }
 
 static void take_text(struct lws *wsi, enum lws_token_indexes token,

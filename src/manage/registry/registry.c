@@ -219,8 +219,8 @@ static int open_whole(struct registry *registry, struct problem *problem)
 {
 	int rc = open_file(registry->path, &registry->db, problem);
 
-	if (!rc && schema_upgrade(registry->db, registry->path, problem))
-		rc = -1;
+	if (!rc)
+		rc = schema_upgrade(registry->db, registry->path, problem);
 	if (!rc && prepare(registry, problem))
 		rc = 1;
 	return rc;

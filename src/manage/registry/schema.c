@@ -111,18 +111,20 @@ static int take_steps(sqlite3 *db, int version)
 
 int schema_upgrade(sqlite3 *db, const char *path, struct problem *problem)
 {
-	int version = version_of(db);
+	int version = version_of(db), err = SQLITE_OK;
 
 	if (version > STEPS)
 		return problem_set(problem, 500, "newer-registry",
 				   "registry %s: a newer lodged wrote it "
 				   "(version %d, this one knows %d); use that",
 				   path, version, STEPS);
-	if (version >= 0 && (version == STEPS || !take_steps(db, version)))
+	if (version >= 0 && version < STEPS)
+		err = take_steps(db, version);
+	if (version >= 0 && !err)
 		return 0;
 	problem_set(problem, 500, "registry", "registry %s: %s", path,
 		    sqlite3_errmsg(db));
 	if (!sqlite3_get_autocommit(db))
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-	return -1;
+	return err == SQLITE_ERROR ? 1 : -1;
 }

@@ -17,8 +17,9 @@ int schema_newest(void);
 const char *schema_step(int from);
 
 /*
- * Takes the steps that are missing, all or none. 0, or -1 with `problem`:
- * a newer lodged wrote it, the disk is full.
+ * Takes the steps that are missing, all or none. 0; 1 with `problem`: it has
+ * not what its version has; or -1 with `problem`: a newer lodged wrote it, the
+ * disk is full.
  */
 int schema_upgrade(sqlite3 *db, const char *path, struct problem *problem);
 

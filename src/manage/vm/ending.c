@@ -105,6 +105,10 @@ void ending_find(struct ending *ending, int folder, const char *run,
 		snprintf(ending->text, sizeof(ending->text),
 			 "its process was killed by signal %d",
 			 WTERMSIG(status));
+	else if (status < 0) /* its last words may be of long before */
+		snprintf(ending->text, sizeof(ending->text),
+			 "its process was killed, or ended unseen%s%s",
+			 *words ? "; it said last: " : "", words);
 	else if (*words)
 		snprintf(ending->text, sizeof(ending->text), "%s", words);
 	else

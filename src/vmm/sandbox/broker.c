@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -25,6 +26,7 @@
 
 struct broker {
 	int fd;
+	int process; /* a pidfd */
 };
 
 struct message {
@@ -186,7 +188,8 @@ int broker_start(struct broker **out, const struct broker_helper *helpers)
 	}
 	close(ends[1]);
 	broker->fd = ends[0];
-	if (child < 0) {
+	broker->process = child < 0 ? -1 : pidfd_open(child, 0);
+	if (broker->process < 0) {
 		broker_free(broker);
 		return -EAGAIN;
 	}
@@ -256,10 +259,17 @@ int broker_serve(struct broker *broker, int listener)
 	return say(broker, 0, "", listener);
 }
 
+int broker_process(const struct broker *broker)
+{
+	return broker->process;
+}
+
 void broker_free(struct broker *broker)
 {
 	if (!broker)
 		return;
 	close(broker->fd);
+	if (broker->process >= 0)
+		close(broker->process);
 	free(broker);
 }

@@ -64,6 +64,12 @@ void broker_begin_help(struct broker *broker, const char *verb,
 /* From now on it serves, by jail_enter()'s descriptor. 0 or a negative errno. */
 int broker_serve(struct broker *broker, int listener);
 
+/*
+ * A descriptor that can be read when it has ended. The machine cannot do much
+ * then: what it would ask for fails, and nobody reaches it.
+ */
+int broker_process(const struct broker *broker);
+
 /* Forgets it; it ends with the process. */
 void broker_free(struct broker *broker);
 
