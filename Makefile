@@ -49,12 +49,13 @@ check:
 	@ninja -C $(BUILD)
 	@scripts/run_tests.py $(BUILD) $(ARGS)
 
+# No -Werror: gcc takes branches that its checks add for null pointers used.
 sanitize:
 	@$(SETUP) build guest test
 	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize \
 		MESON_SETUP="meson setup -Db_sanitize=address,undefined \
-		-Db_lundef=false" check
+		-Db_lundef=false -Dwerror=false" check
 
 # 200 machines kept by lodged, of which 50 run: what that takes.
 many:
@@ -95,8 +96,9 @@ losses:
 	@$(BUILD)/tests/disk/test-disk-losses --points $(LOSSES)
 	@$(BUILD)/tests/disk/test-disk-kills --points $(KILLS)
 	@LODGE_KILLS=all LODGE_BUILD=$(BUILD) /usr/bin/python3 -m pytest -q \
-		-p no:cacheprovider tests/system/test_kills.py \
-		tests/system/test_disk_boot.py tests/system/test_daemon_kills.py
+		-p no:cacheprovider -k kill $(addprefix tests/system/test_, \
+		kills.py disk_boot.py daemon_kills.py daemon_clone.py \
+		daemon_clone_job.py daemon_image.py daemon_moves.py)
 
 trips:
 	@$(SETUP) build test

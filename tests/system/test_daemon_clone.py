@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clones and templates: what they share, what is their own, and kills at each
 step of making one."""
-import http.client
 import os
 import pathlib
 import subprocess
@@ -11,13 +10,12 @@ import pytest
 import tiny
 from conftest import ENGINE, LODGE
 from daemon import LODGED, wait_for
-from test_daemon_kills import KILLED, KILL_AT, UNTRACED, steps
+from kills import GONE, KILL_AT, KILLED, UNTRACED, sweep
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
-GONE = (http.client.HTTPException, OSError, ValueError)
 
 
 def disk_tool(*args):
@@ -246,11 +244,7 @@ def test_lodged_is_killed(daemon, config, tmp_path):
         daemon.end()
         return status == KILLED
 
-    count = 1
-    while kill(count):
-        count *= 2
-    for point in steps(count):
-        kill(point)
+    sweep(kill)
 
 
 # --- what is used is not taken away ------------------------------------------------

@@ -10,8 +10,8 @@ import pytest
 import tiny
 from conftest import ENGINE, LODGE
 from daemon import LODGED, OtherPrograms, wait_for
+from kills import KILL_AT, UNTRACED, sweep
 from test_daemon_image import keep_image
-from test_daemon_kills import KILL_AT, UNTRACED, steps
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -163,10 +163,5 @@ def test_its_process_is_killed(lodged):
         check_gone(lodged, config)
         return True
 
-    count = 1
-    while kill(count):
-        count *= 2
-    points = list(steps(count))
-    for point in points if len(points) > 20 else points[::2]:
-        kill(point)
+    sweep(kill, some=8)
     check_works(lodged)

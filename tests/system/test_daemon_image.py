@@ -12,7 +12,7 @@ import pytest
 import tiny
 from conftest import BUILD, ENGINE
 from daemon import LODGED, Daemon
-from test_daemon_kills import GONE, KILL_AT, KILLED, UNTRACED, steps
+from kills import GONE, KILL_AT, KILLED, UNTRACED, sweep
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -230,11 +230,6 @@ def test_killed_while_it_gets_another_name(lodged):
         lodged.end()
         return status == KILLED
 
-    count = 1
-    while kill(count):
-        count *= 2
-    points = list(steps(count))
-    for point in points if len(points) > 20 else points[::2]:
-        kill(point)
+    sweep(kill, some=8)
     assert lodged.start() == "ok"
     run_once(lodged, *names(lodged))

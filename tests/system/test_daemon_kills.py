@@ -2,10 +2,7 @@
 """Kills at every step of create, start, stop and delete: of lodged, before
 each system call that changes something, and of the machine's process. What was
 acknowledged holds, what is told is true, and nothing is left behind.
-
-LODGE_KILLS=all takes every point, a number that many of them.
 """
-import http.client
 import os
 import pathlib
 import signal
@@ -14,18 +11,14 @@ import subprocess
 import pytest
 
 import tiny
-from conftest import BUILD, ENGINE, LODGE
+from conftest import ENGINE, LODGE
 from daemon import LIMIT, LODGED, OtherPrograms, wait_for
+from kills import GONE, KILL_AT, KILLED, KILLS, UNTRACED, sweep
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-KILL_AT = BUILD / "tests" / "system" / "kill-at"
 IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
-POINTS = os.environ.get("LODGE_KILLS", "16")
-# One way to kill-at's own end: processes may not be traced here.
-UNTRACED, KILLED = 77, 137
 RECVFROM = "45"  # the system call
-GONE = (http.client.HTTPException, OSError, ValueError)
 
 
 @pytest.fixture
@@ -34,6 +27,19 @@ def config(tmp_path):
     path.write_bytes(tiny.kernel(IDLE))
     return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE,
             "restart": "on-failure"}
+
+
+@pytest.fixture(params=["bare", "furnished"])
+def machine(request, config, tmp_path):
+    """Nothing but a processor and memory; a disk, a folder and a net too."""
+    if request.param == "bare":
+        return config
+    (tmp_path / "shared").mkdir()
+    subprocess.run([LODGE, "disk", "create", tmp_path / "disk.qcow2", "16M"],
+                   check=True, capture_output=True)
+    return {**config, "disks": [{"path": str(tmp_path / "disk.qcow2")}],
+            "shares": [f"{tmp_path / 'shared'}:/mnt"],
+            "networks": [{"mode": "user"}], "cpu_shares": 512}
 
 
 class Story:
@@ -117,6 +123,22 @@ def check(daemon, told):
     return found
 
 
+def servers(daemon):
+    """Of the machine's folder; their environment is empty."""
+    folder = str(daemon.base / "shared").encode()
+    return [path.parent.name
+            for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+            if folder in content(path).split(b"\0")]
+
+
+def content(path):
+    """Of a process that may have ended."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def clean(daemon, found):
     """Verbs work on what is there, and then nothing is left."""
     for vm in found:
@@ -127,17 +149,10 @@ def clean(daemon, found):
         assert daemon.ask("DELETE",
                           f"/v1/vms/{vm['id']}?wait=60").status == 200
     assert not daemon.processes()
+    wait_for(lambda: not servers(daemon))
     assert not list((daemon.data / "vms").iterdir())
     left = {path.name for path in daemon.runtime.iterdir()}
     assert left <= {"lodged.api"}
-
-
-def steps(count):
-    """Which of so many points are taken."""
-    if POINTS == "all":
-        return range(1, count + 1)
-    return sorted({1 + i * count // int(POINTS)
-                   for i in range(min(int(POINTS), count))})
 
 
 def kill_at(daemon, config, point):
@@ -156,19 +171,9 @@ def kill_at(daemon, config, point):
     return story, True
 
 
-def test_lodged_is_killed(daemon, config):
-    # How many there are: they vary by a few from one time to the next.
-    count = 1
-    while True:
-        story, killed = kill_at(daemon, config, count)
-        assert daemon.start() == "ok"
-        clean(daemon, check(daemon, story.told))
-        daemon.end()
-        if not killed:
-            break
-        count *= 2
-    for point in steps(count):
-        story, _ = kill_at(daemon, config, point)
+def test_lodged_is_killed(daemon, machine):
+    def kill(point):
+        story, killed = kill_at(daemon, machine, point)
         assert daemon.start() == "ok"
         try:
             clean(daemon, check(daemon, story.told))
@@ -176,6 +181,8 @@ def test_lodged_is_killed(daemon, config):
             raise AssertionError(
                 f"point {point} after {story.told}") from error
         daemon.end()
+        return killed
+    sweep(kill)
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -184,7 +191,7 @@ def test_its_process_is_killed(daemon, config, before):
     assert daemon.start() == "ok"
     config = {**config, "restart": "never"}
     daemon.make("web", **config)
-    rounds = 8 if POINTS != "all" else 60
+    rounds = 8 if KILLS != "all" else 60
     for _ in range(rounds):
         daemon.say("web", "start", wait=0)
         if not before:
@@ -198,7 +205,7 @@ def test_its_process_is_killed(daemon, config, before):
     clean(daemon, daemon.ask("GET", "/v1/vms")["vms"])
 
 
-def test_its_process_is_killed_at_each_step(tmp_path, config):
+def test_its_process_is_killed_at_each_step(tmp_path, machine):
     """Before each call that changes a file; then it starts as ever."""
     try:
         daemon = OtherPrograms(tmp_path)
@@ -206,7 +213,7 @@ def test_its_process_is_killed_at_each_step(tmp_path, config):
         pytest.skip(f"the programs cannot be linked to: {error}")
     try:
         assert daemon.start() == "ok"
-        daemon.make("web", **{**config, "restart": "never"})
+        daemon.make("web", **{**machine, "restart": "never"})
 
         def kill(point):
             daemon.script("lodge-vm",
@@ -219,7 +226,7 @@ def test_its_process_is_killed_at_each_step(tmp_path, config):
             told = daemon.vm("web")
             if "status 77" in told["reason"]:
                 pytest.skip("processes may not be traced here")
-            wait_for(lambda: not daemon.processes())
+            wait_for(lambda: not daemon.processes() and not servers(daemon))
             assert daemon.ps()["web"]["state"] == "stopped"
             assert "pid" not in told
             left = {path.name for path in daemon.runtime.iterdir()}
@@ -227,12 +234,10 @@ def test_its_process_is_killed_at_each_step(tmp_path, config):
             # It was stopped by us, in order, when it came so far.
             return told["reason"] != "stopped"
 
-        count = 1
-        while kill(count):
-            count *= 2
-        for point in steps(count):
-            kill(point)
+        sweep(kill)
         daemon.script("lodge-vm", 'exec "$real" "$@"')
+        assert daemon.say("web", "start").status == 200
+        assert bool(servers(daemon)) == ("shares" in machine)
         clean(daemon, daemon.ask("GET", "/v1/vms")["vms"])
     finally:
         daemon.clear()

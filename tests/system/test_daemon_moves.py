@@ -10,8 +10,8 @@ import pytest
 import tiny
 from conftest import ENGINE
 from daemon import LODGED, wait_for
+from kills import GONE, KILL_AT, KILLED, UNTRACED, sweep
 from test_daemon_image import keep_image
-from test_daemon_kills import GONE, KILL_AT, KILLED, UNTRACED, steps
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -159,6 +159,7 @@ def test_lodged_is_killed(daemon, config, tmp_path):
     def kill(point):
         daemon.start(KILL_AT, "--alone", point)
         target = tmp_path / f"{point}.qcow2"
+        target.unlink(missing_ok=True)
         try:
             vm = daemon.make("web", **config)
             assert daemon.say("web", "start").status == 200
@@ -189,9 +190,4 @@ def test_lodged_is_killed(daemon, config, tmp_path):
         daemon.end()
         return status == KILLED
 
-    count = 1
-    while kill(count):
-        count *= 2
-    points = list(steps(count))
-    for point in points if len(points) > 20 else points[::3]:
-        kill(point)
+    sweep(kill, some=5)

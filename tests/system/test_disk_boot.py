@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A system that firmware boots from its disk: what it wrote to files is there
 after a kill -9 of lodge, once it said `sync`."""
-import os
 import random
 import shutil
 import subprocess
@@ -9,12 +8,12 @@ import subprocess
 import pytest
 
 from conftest import APPEND, BUILD, ENGINE, kill, run, spawn, status_of
+from kills import KILLS
 from test_disk_tool import good
 from test_firmware import needs_bios
 from test_linux import Shell
 
 GUEST = BUILD / "guest" / "drivers"
-KILLS = os.environ.get("LODGE_KILLS")
 LIMIT = 240
 CONFIG = """SERIAL 0 115200
 DEFAULT linux

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """lodge disk, killed: its work is undone, done, or can be done again.
 
-Each command is killed ahead of each of its calls that change a file, one after
-the other, until it comes to its end; of a long row of those LODGE_KILLS are
-taken (12), or all of them with LODGE_KILLS=all.
+Each command is killed ahead of its calls that change a file, of which there
+are as many each time; see kills.py.
 """
 import json
-import os
 import random
 import shutil
 import subprocess
 
 import pytest
 
-from conftest import BUILD, LODGE, run
+from conftest import LODGE, run
+from kills import KILL_AT, KILLED, UNTRACED, spread
 
-KILL_AT = BUILD / "tests/system/kill-at"
-KILLED, CANNOT = 137, 77
 MIB = 1 << 20
-KILLS = os.environ.get("LODGE_KILLS", "5")
 TARGETS = [("raw", ()), ("qcow2", ()), ("qcow2", ("--compress",)),
            ("vdi", ()), ("vhd", ()), ("vhdx", ()), ("vmdk", ()),
            ("vmdk", ("--option", "subformat=twoGbMaxExtentSparse")),
@@ -59,7 +55,7 @@ def kill(number, *words):
     done = subprocess.run([KILL_AT, str(number), LODGE, "disk",
                            *map(str, words)], capture_output=True, text=True,
                           timeout=60, check=False, stdin=subprocess.DEVNULL)
-    if done.returncode == CANNOT:
+    if done.returncode == UNTRACED:
         pytest.skip("processes may not be traced here")
     assert done.returncode in (0, KILLED), (number, words, done.stderr)
     return done.returncode == KILLED
@@ -85,12 +81,7 @@ def each_kill(tmp_path, prepare, *words):
         middle = (low + high) // 2
         shutil.rmtree(tmp_path / f"kill{middle}", ignore_errors=True)
         low, high = (middle, high) if attempt(middle)[1] else (low, middle)
-    numbers = range(1, low + 1)
-    if KILLS != "all":
-        count = min(low, int(KILLS))
-        numbers = sorted({1 + i * (low - 1) // max(count - 1, 1)
-                          for i in range(count)})
-    for number in numbers:
+    for number in spread(low, 5):
         shutil.rmtree(tmp_path / f"kill{number}", ignore_errors=True)
         folder, killed = attempt(number)
         yield folder
