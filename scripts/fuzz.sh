@@ -7,6 +7,7 @@
 #
 # usage: BUILD=DIR fuzz.sh SECONDS [TARGET ...]
 set -eu
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 cd "$(dirname "$0")/.."
 build=${BUILD:-build-fuzz}
 seconds=${1:?usage: fuzz.sh SECONDS [TARGET ...]}
@@ -14,7 +15,8 @@ shift
 command -v clang >/dev/null || { echo "fuzz: clang is missing" >&2; exit 1; }
 if [ ! -e "$build/build.ninja" ]; then
 	echo "configuring in $build"
-	CC=clang meson setup -Db_lundef=false "$build" >/dev/null
+	CC=clang meson setup -Db_lundef=false -Db_sanitize=address,undefined \
+		-Dc_args=-fsanitize=fuzzer-no-link "$build" >/dev/null
 fi
 mapfile -t targets < <(ninja -C "$build" -t targets all |
 	sed -n 's|^\(tests/fuzz/fuzz-[a-z0-9_-]*\): .*|\1|p')
