@@ -128,9 +128,9 @@ int loader_write(struct loader *loader, uint64_t addr, const void *data,
 	uint64_t mapped = map_pages(loader, addr, data, size);
 
 	addr += mapped;
-	data = (const uint8_t *)data + mapped;
 	size -= mapped;
-	if (size && memory_load(loader->memory, gpa(addr), data, size))
+	if (size && memory_load(loader->memory, gpa(addr),
+				(const uint8_t *)data + mapped, size))
 		return loader_fail(loader,
 				   "nothing can be loaded at address 0x%llx",
 				   (unsigned long long)addr);

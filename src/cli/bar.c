@@ -22,6 +22,13 @@ bool bar_wanted(void)
 	       !(terminal && !strcmp(terminal, "dumb"));
 }
 
+static uint64_t rate_of(uint64_t done, double seconds)
+{
+	double rate = (double)done / seconds;
+
+	return rate < (double)UINT64_MAX ? (uint64_t)rate : UINT64_MAX;
+}
+
 /* What stands behind the bar, from the longest to the shortest. */
 static void make_tails(char tail[3][PART], uint64_t done, uint64_t total,
 		       double seconds)
@@ -39,7 +46,7 @@ static void make_tails(char tail[3][PART], uint64_t done, uint64_t total,
 	snprintf(tail[1], PART, "%s  %s of %s", tail[2],
 		 cli_bytes(have, done), cli_bytes(all, total));
 	snprintf(tail[0], PART, "%s  %s/s", tail[1],
-		 cli_bytes(rate, (uint64_t)((double)done / seconds)));
+		 cli_bytes(rate, rate_of(done, seconds)));
 }
 
 void bar_line(char line[BAR_MAX], unsigned int columns, const char *what,

@@ -215,6 +215,7 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 	unsigned int lasts = t->last_count;
 	unsigned int in_block = rewrite_in_block(t, t->index);
 	struct rewrite_class *c = &class[in_block];
+	struct rewrite_slow *called;
 	uint8_t *start;
 
 	t->flags_live = live[in_block] != 0;
@@ -231,7 +232,8 @@ static void put_insn(struct rewrite *t, struct rewrite_class *class,
 		t->access_count[t->index] = 0;
 		c->kind = REWRITE_NOT;
 		t->rows |= (uint32_t)1 << in_block;
-		rewrite_put_slow(t, t->index)->behind = t->e.p;
+		called = rewrite_put_slow(t, t->index);
+		called->behind = t->e.p;
 		rewrite_parked(t);
 	}
 	/* Decoded once more, it would take another place in native.c. */

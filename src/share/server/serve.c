@@ -202,13 +202,14 @@ uint32_t server_answer(struct server *server, const void *in, uint32_t size,
 		.server = server,
 		.head = head,
 		.in = head + 1,
-		.out = (uint8_t *)out + sizeof(answer),
 	};
 
-	if (room >= sizeof(answer))
+	if (room >= sizeof(answer)) {
+		call.out = (uint8_t *)out + sizeof(answer);
 		call.room = room - (uint32_t)sizeof(answer);
-	else if (!op || !op->silent)
+	} else if (!op || !op->silent) {
 		return 0;
+	}
 	answer.error = serve(&call, op, size - (uint32_t)sizeof(*head));
 	if (op && op->silent)
 		return 0;

@@ -22,10 +22,11 @@ static const char *result = "{}";
 static int start(void *ctx, const struct fc_config *config,
 		 struct fc_fault *fault)
 {
-	char **words = fc_config_args(config, "t");
+	char **words;
 
 	if (wrong)
 		return fc_fault(fault, "%s", wrong);
+	words = fc_config_args(config, "t");
 	args[0] = '\0';
 	for (size_t i = 0; words[i]; i++) {
 		strcat(args, i ? " " : "");
