@@ -15,7 +15,8 @@ for room in vm x86 chip virtio device board; do
 	[ -d "src/$room" ] || continue
 	freestanding="$freestanding $(find "src/$room" -name '*.h' | sort)"
 done
-for room in engine host vmm cli; do
+for room in engine host disk image net share vnc agent vmm manage firecracker \
+	cli; do
 	[ -d "src/$room" ] || continue
 	hosted="$hosted $(find "src/$room" -name '*.h' | sort)"
 done
