@@ -29,8 +29,9 @@
 #define QEMU_NO_READ	 200
 #define QEMU_NO_WRITE	 201
 
-/* A process that was killed has its locks for a moment after its files are no
- * more to be seen: so often it is looked again when nobody is. */
+/* A process that was killed has its locks for a moment after its command, and
+ * then its files, are no more to be seen: so often it is looked again when
+ * nobody is. */
 #define PATIENCE 40
 #define TICK_NS	 50000000
 
@@ -105,8 +106,9 @@ pid_t lock_find_holder(const struct stat *file, pid_t own,
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    !is_holder(entry->d_name, file))
 			continue;
-		holder = (pid_t)atoi(entry->d_name);
 		command_of(entry->d_name, words, LOCK_WORDS);
+		if (*words) /* or it is about to end */
+			holder = (pid_t)atoi(entry->d_name);
 	}
 	if (folder)
 		closedir(folder);
