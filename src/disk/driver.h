@@ -32,6 +32,7 @@ struct disk_io {
 	int error; /* when it is over; -EAGAIN: read() or write() is to do it */
 	void (*done)(struct disk_io *io);
 	/* The leaf's, until it is over. */
+	void (*begun)(struct disk_io *io);
 	struct disk_io *next;
 	struct disk_range range;
 	void (*then)(struct disk_io *io);

@@ -25,19 +25,16 @@
 #include <unistd.h>
 
 #include "disk/ahead.h"
+#include "disk/behind.h"
 #include "disk/driver.h"
 #include "disk/lock.h"
 #include "disk/renew.h"
 #include "disk/ring.h"
 #include "disk/stage.h"
+#include "disk/transfer.h"
+#include "vm/host.h"
 
-#define SPANS_AT_ONCE 256
-#define PAGE	      4096u
-
-_Static_assert(sizeof(struct span) == sizeof(struct iovec) &&
-		       offsetof(struct span, size) ==
-			       offsetof(struct iovec, iov_len),
-	       "a span is an iovec");
+#define PAGE 4096u
 
 struct file {
 	struct disk_node node;
@@ -52,6 +49,7 @@ struct file {
 	struct disk_ring *ring;
 	struct disk_stage stage; /* of large transfers past the page cache */
 	struct disk_ahead ahead; /* of large reads past it */
+	struct disk_behind behind; /* of large writes past it */
 	bool alone;    /* nobody else writes it */
 	bool device;   /* a block device, not a file */
 	_Atomic bool nowait; /* RWF_NOWAIT works here */
@@ -67,54 +65,6 @@ static struct file *file_of(struct disk_node *node)
 }
 
 /* --- bytes ------------------------------------------------------------------ */
-
-/* The next of a vec's memory, `length` bytes at most, as iovecs. */
-static int take_iov(struct iovec *iov, struct disk_vec vec, uint64_t length)
-{
-	int count = 0;
-
-	for (unsigned int i = 0; i < vec.spans && length; i++) {
-		size_t size = vec.span[i].size;
-
-		if (vec.skip >= size) {
-			vec.skip -= size;
-			continue;
-		}
-		size -= vec.skip;
-		if (size > length)
-			size = length;
-		iov[count].iov_base = (char *)vec.span[i].data + vec.skip;
-		iov[count].iov_len = size;
-		vec.skip = 0;
-		length -= size;
-		if (++count == SPANS_AT_ONCE)
-			break;
-	}
-	return count;
-}
-
-/* All of it, in as many calls as it takes. */
-static int transfer(int fd, uint64_t offset, uint64_t length,
-		    struct disk_vec vec, bool write)
-{
-	while (length) {
-		struct iovec iov[SPANS_AT_ONCE];
-		int count = take_iov(iov, vec, length);
-		ssize_t n = write ? pwritev(fd, iov, count, (off_t)offset)
-				  : preadv(fd, iov, count, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			return -EIO; /* the file has shrunk */
-		offset += (uint64_t)n;
-		length -= (uint64_t)n;
-		vec = disk_vec_from(vec, (size_t)n);
-	}
-	return 0;
-}
 
 /* The file may have become longer, to `end`. */
 static void note_end(struct disk_node *node, uint64_t end)
@@ -158,22 +108,32 @@ static int file_read(struct disk_node *node, uint64_t offset, uint64_t length,
 {
 	struct file *file = file_of(node);
 	bool direct = fits_direct(file, offset, length, to);
+	int error = disk_behind_settle(&file->behind, offset, length, false);
 
-	return transfer(direct ? file->direct : file->fd, offset, length, to,
-			false);
+	return error ? error
+		     : disk_transfer(direct ? file->direct : file->fd, offset,
+				     length, to, false);
 }
 
-/* Has the pages around a range alone, as zeros and the like need it too. */
-static void enter_pages(struct file *file, struct disk_range *range,
-			uint64_t offset, uint64_t length)
+/*
+ * Has the pages around a range alone, as zeros and the like need it too.
+ * Otherwise than 0: it has not, since what was written there before failed.
+ */
+static int enter_pages(struct file *file, struct disk_range *range,
+		       uint64_t offset, uint64_t length)
 {
 	uint64_t from = offset & ~(uint64_t)(PAGE - 1);
 	uint64_t end = (offset + length + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	int error;
 
 	if (file->direct < 0)
-		return;
+		return 0;
+	error = disk_behind_settle(&file->behind, from, end - from, false);
+	if (error)
+		return error;
 	disk_range_enter(&file->pages, range, from, end - from, true);
 	disk_ahead_forget(&file->ahead, from, end - from);
+	return 0;
 }
 
 static void leave_pages(struct file *file, struct disk_range *range)
@@ -190,14 +150,20 @@ static int file_write(struct disk_node *node, uint64_t offset,
 	int error;
 
 	if (fits_direct(file, offset, length, from)) {
+		error = disk_behind_settle(&file->behind, offset, length,
+					   false);
+		if (error)
+			return error;
 		disk_range_enter(&file->pages, &range, offset, length, false);
 		disk_ahead_forget(&file->ahead, offset, length);
-		error = transfer(file->direct, offset, length, from, true);
+		error = disk_transfer(file->direct, offset, length, from, true);
 		disk_range_leave(&file->pages, &range);
 		return error;
 	}
-	enter_pages(file, &range, offset, length);
-	error = transfer(file->fd, offset, length, from, true);
+	error = enter_pages(file, &range, offset, length);
+	if (error)
+		return error;
+	error = disk_transfer(file->fd, offset, length, from, true);
 	leave_pages(file, &range);
 	if (!error)
 		note_end(node, offset + length);
@@ -207,13 +173,13 @@ static int file_write(struct disk_node *node, uint64_t offset,
 /* Reads what is in the page cache; true: all of it was. */
 static bool read_cached(struct file *file, const struct disk_io *io)
 {
-	struct iovec iov[SPANS_AT_ONCE];
+	struct iovec iov[DISK_SPANS_AT_ONCE];
 	ssize_t n;
 	int count;
 
 	if (!atomic_load_explicit(&file->nowait, memory_order_relaxed))
 		return false;
-	count = take_iov(iov, io->vec, io->length);
+	count = disk_iov(iov, io->vec, io->length);
 	n = preadv2(file->fd, iov, count, (off_t)io->offset, RWF_NOWAIT);
 	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
 		atomic_store(&file->nowait, false);
@@ -228,7 +194,8 @@ static struct disk_ring *ring_of(struct file *file)
 	pthread_mutex_lock(&file->mutex);
 	if (!atomic_load(&file->asked))
 		disk_ring_open(&file->ring,
-			       file->direct >= 0 ? file->direct : file->fd);
+			       file->direct >= 0 ? file->direct : file->fd,
+			       file->fd);
 	atomic_store(&file->asked, true);
 	pthread_mutex_unlock(&file->mutex);
 	return file->ring;
@@ -245,6 +212,19 @@ static void direct_done(struct disk_io *io)
 	io->done(io);
 }
 
+/* Has a write go on behind its owner's back; false: it is not to. */
+static bool write_behind(struct file *file, struct disk_io *io)
+{
+	struct disk_behind_slot *slot =
+		file->alone ? disk_behind_take(&file->behind, io) : NULL;
+
+	if (!slot)
+		return false;
+	disk_ahead_forget(&file->ahead, io->offset, io->length);
+	disk_behind_begin(slot, io, file->ring);
+	return true;
+}
+
 /*
  * Reads that the page cache does not hold, and all that goes past it. Writes
  * into the page cache are copies, which the kernel would give to threads of
@@ -258,10 +238,13 @@ static bool submit_ring(struct file *file, struct disk_io *io)
 	for (unsigned int i = 0; i < io->vec.spans; i++)
 		sum += io->vec.span[i].size;
 	if (io->vec.skip || sum != io->length || io->length > INT32_MAX ||
-	    io->vec.spans > SPANS_AT_ONCE || (io->write && !direct) ||
+	    io->vec.spans > DISK_SPANS_AT_ONCE || (io->write && !direct) ||
 	    (direct && !fits_direct(file, io->offset, io->length, io->vec)) ||
+	    disk_behind_holds(&file->behind, io->offset, io->length) ||
 	    !ring_of(file))
 		return false;
+	if (io->write && write_behind(file, io))
+		return true;
 	if (io->write && !disk_range_try(&file->pages, &io->range, io->offset,
 					 io->length, false))
 		return false;
@@ -295,7 +278,7 @@ static bool file_submit(struct disk_node *node, struct disk_io *io)
 
 	io->error = -EAGAIN;
 	if (node->instant)
-		io->error = transfer(file->fd, io->offset, io->length, io->vec,
+		io->error = disk_transfer(file->fd, io->offset, io->length, io->vec,
 				     io->write);
 	else if (!io->write && file->direct < 0 && read_cached(file, io))
 		io->error = 0;
@@ -348,7 +331,9 @@ static int file_zero(struct disk_node *node, uint64_t offset, uint64_t length,
 	struct disk_range pages;
 	int error;
 
-	enter_pages(file, &pages, offset, length);
+	error = enter_pages(file, &pages, offset, length);
+	if (error)
+		return error;
 	error = unless_unknown(
 		file->device
 			? ioctl(file->fd, BLKZEROOUT, range)
@@ -372,7 +357,9 @@ static int file_discard(struct disk_node *node, uint64_t offset,
 	struct disk_range pages;
 	int error;
 
-	enter_pages(file, &pages, offset, length);
+	error = enter_pages(file, &pages, offset, length);
+	if (error)
+		return error;
 	error = unless_unknown(
 		file->device
 			? ioctl(file->fd, BLKDISCARD, range)
@@ -386,9 +373,15 @@ static int file_discard(struct disk_node *node, uint64_t offset,
 
 static int file_flush(struct disk_node *node)
 {
-	if (file_of(node)->unsafe)
+	struct file *file = file_of(node);
+	int error;
+
+	if (file->unsafe)
 		return 0;
-	return fdatasync(file_of(node)->fd) ? -errno : 0;
+	error = disk_behind_settle(&file->behind, 0, UINT64_MAX, true);
+	if (error)
+		return error;
+	return fdatasync(file->fd) ? -errno : 0;
 }
 
 /* Whether there is data at `offset`, and where that or the hole ends. */
@@ -419,6 +412,8 @@ static int file_map(struct disk_node *node, uint64_t offset, uint64_t length,
 					.length = length, .at = offset };
 	if (!(flags & DISK_SPARSE) || file->device)
 		return 0;
+	/* One that failed is where data was already. */
+	disk_behind_settle(&file->behind, offset, length, false);
 	if (!known_data(file, offset, &end) && !seek_data(file, offset, &end)) {
 		extent->kind = DISK_ZERO;
 		extent->in_place = false;
@@ -445,11 +440,13 @@ static int file_resize(struct disk_node *node, uint64_t size,
 {
 	struct file *file = file_of(node);
 	uint64_t old = node->size;
-	int result = 0;
+	int result = disk_behind_settle(&file->behind, 0, UINT64_MAX, false);
 
 	if (file->device)
 		return disk_error_set(error, -ENOTSUP, "is a block device, "
 				      "which has the size that it has");
+	if (result)
+		return disk_error_set(error, result, "%s", strerror(-result));
 	if (ftruncate(file->fd, (off_t)size))
 		return disk_error_set(error, -errno, "%s", strerror(errno));
 	node->size = size;
@@ -501,12 +498,16 @@ static void file_close(struct disk_node *node)
 	struct file *file = file_of(node);
 
 	disk_ahead_drain(&file->ahead);
+	if (disk_behind_settle(&file->behind, 0, UINT64_MAX, true))
+		host_log(HOST_LOG_ERROR, "%s: what was written last and never "
+			 "flushed is lost", node->name);
 	disk_ring_close(file->ring);
 	if (file->unwanted)
 		unlink(node->name);
 	if (file->direct >= 0)
 		close(file->direct);
 	close(file->fd);
+	disk_behind_fini(&file->behind);
 	disk_ahead_fini(&file->ahead);
 	disk_stage_fini(&file->stage);
 	disk_ranges_destroy(&file->pages);
@@ -611,6 +612,7 @@ static int take_cache(struct file *file, const struct disk_open *how,
 				      "cache=");
 	if (file->direct < 0)
 		return disk_error_set(error, -errno, "%s", strerror(errno));
+	file->behind.fd = file->direct;
 	ask_alignment(file);
 	return 0;
 }
@@ -630,6 +632,7 @@ static int make_node(struct file **file, int fd, const struct disk_open *how,
 	disk_ranges_init(&(*file)->pages);
 	disk_stage_init(&(*file)->stage);
 	disk_ahead_init(&(*file)->ahead, &(*file)->pages);
+	disk_behind_init(&(*file)->behind, &(*file)->pages);
 	pthread_mutex_init(&(*file)->mutex, NULL);
 	(*file)->nowait = true;
 	return 0;

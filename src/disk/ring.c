@@ -27,7 +27,7 @@
 struct disk_ring {
 	struct io_uring uring;
 	struct thread thread;
-	int fd, wake;
+	int fd, locked, wake;
 	struct host_event opened;
 	int result; /* of that */
 	_Atomic(struct disk_io *) fresh; /* newest first */
@@ -37,6 +37,7 @@ struct disk_ring {
 	bool armed; /* a read of `wake` is under way */
 	uint64_t wakes;
 	unsigned int busy; /* entries under way besides */
+	struct disk_io *early; /* whose begun() is due */
 	bool eager[2];	   /* in the next wait with nothing, something busy */
 };
 
@@ -90,6 +91,11 @@ static void prepare(struct disk_ring *ring, struct disk_io *io)
 				    io->offset);
 	io_uring_sqe_set_data(entry, io);
 	ring->busy++;
+	if (!io->begun)
+		return;
+	entry->rw_flags = RWF_NOWAIT;
+	io->next = ring->early;
+	ring->early = io;
 }
 
 /* Takes what was pushed, oldest first. */
@@ -111,6 +117,44 @@ static void take_fresh(struct disk_ring *ring)
 		prepare(ring, first);
 		first = next;
 	}
+}
+
+/*
+ * Submits, and tells of those that wish it and did not fail at once. What is
+ * over stays there for take_completions(), so that none is another by then.
+ */
+static void begin_early(struct disk_ring *ring)
+{
+	struct io_uring_cqe *entry;
+	struct disk_io *io;
+	unsigned int head;
+
+	io_uring_submit_and_get_events(&ring->uring);
+	if (io_uring_sq_ready(&ring->uring))
+		return; /* the kernel has no room: later */
+	io_uring_for_each_cqe(&ring->uring, head, entry) {
+		io = io_uring_cqe_get_data(entry);
+		if (io)
+			io->begun = NULL;
+	}
+	while ((io = ring->early)) {
+		void (*begun)(struct disk_io *) = io->begun;
+
+		ring->early = io->next;
+		io->begun = NULL;
+		if (begun)
+			begun(io);
+	}
+}
+
+/* Takes what was pushed; true: it has been submitted already. */
+static bool take_all(struct disk_ring *ring)
+{
+	take_fresh(ring);
+	if (!ring->early)
+		return false;
+	begin_early(ring);
+	return true;
 }
 
 static void arm(struct disk_ring *ring)
@@ -154,8 +198,8 @@ static void take_completions(struct disk_ring *ring)
 		}
 		/* What the guest asks for meanwhile is not to wait for us. */
 		if (atomic_load_explicit(&ring->fresh, memory_order_relaxed)) {
-			take_fresh(ring);
-			io_uring_submit(&ring->uring);
+			if (!take_all(ring))
+				io_uring_submit(&ring->uring);
 		}
 	}
 }
@@ -203,38 +247,46 @@ static void wait(struct disk_ring *ring)
 	*eager = eager_next(*eager, eager_now() - start, 0);
 }
 
-static int init_uring(struct io_uring *uring)
+static int init_uring(struct disk_ring *ring)
 {
 	const unsigned int flags = IORING_SETUP_SINGLE_ISSUER |
 				   IORING_SETUP_DEFER_TASKRUN |
 				   IORING_SETUP_TASKRUN_FLAG;
-	int result = io_uring_queue_init(ENTRIES, uring, flags);
+	int result = io_uring_queue_init(ENTRIES, &ring->uring, flags);
 
 	if (result == -EINVAL) /* before Linux 6.1 */
-		result = io_uring_queue_init(ENTRIES, uring, 0);
+		result = io_uring_queue_init(ENTRIES, &ring->uring, 0);
+	if (result)
+		return result;
+	result = io_uring_register_files(&ring->uring, &ring->locked, 1);
+	if (result)
+		io_uring_queue_exit(&ring->uring);
 	return result;
 }
 
 static void serve(void *ctx)
 {
 	struct disk_ring *ring = ctx;
-	int result = init_uring(&ring->uring);
+	int result = init_uring(ring);
 
 	ring->result = result;
 	host_event_set(&ring->opened);
 	if (result)
 		return;
 	while (!atomic_load(&ring->end)) {
-		take_fresh(ring);
+		take_all(ring);
 		wait(ring);
 		take_completions(ring);
 	}
+	/* Locks end with their last descriptor now, not when the kernel comes
+	 * to it. */
+	io_uring_unregister_files(&ring->uring);
 	io_uring_queue_exit(&ring->uring);
 }
 
 /* --- the whole -------------------------------------------------------------- */
 
-int disk_ring_open(struct disk_ring **out, int fd)
+int disk_ring_open(struct disk_ring **out, int fd, int locked)
 {
 	struct disk_ring *ring = calloc(1, sizeof(*ring));
 	int result;
@@ -243,6 +295,7 @@ int disk_ring_open(struct disk_ring **out, int fd)
 	if (!ring)
 		return -ENOMEM;
 	ring->fd = fd;
+	ring->locked = locked;
 	ring->wake = eventfd(0, EFD_CLOEXEC);
 	if (ring->wake < 0) {
 		result = -errno;

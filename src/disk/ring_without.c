@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-int disk_ring_open(struct disk_ring **ring, int fd)
+int disk_ring_open(struct disk_ring **ring, int fd, int locked)
 {
 	*ring = NULL;
 	return -ENOSYS;

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -361,6 +362,26 @@ def test_ends_while_it_waits_for_room(linux, small, end):
     else:
         assert run("stop", "--force", name).returncode == 0
         assert status_of(shell.child) == 0
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_a_write_ended_with_outlives_a_kill(linux, tmp_path, number):
+    """Also what the disk had still to do then, for whoever comes next."""
+    path, copy = tmp_path / "disk.img", tmp_path / "copy.img"
+    path.write_bytes(b"\xff" * (16 * MIB))
+    shell = boot(linux, "--disk", f"{path},cache=none")
+    shell.run(f"yes kill-{number} | head -c {8 * MIB} > /tmp/r")
+    shell.child.sendline("dd if=/tmp/r of=/dev/vda bs=1M oflag=direct "
+                         "2>/dev/null; echo DO''NE")
+    shell.child.expect("DONE")
+    os.kill(machine_of(shell.child), signal.SIGKILL)
+    made = run("disk", "convert", path, copy)
+    assert made.returncode == 0, made.stderr
+    shell.child.close(force=True)
+    data = copy.read_bytes()
+    line = f"kill-{number}\n".encode()
+    assert data[:8 * MIB] == (line * (8 * MIB // len(line) + 1))[:8 * MIB]
+    assert data[8 * MIB:] == b"\xff" * (8 * MIB)
 
 
 # --- cache modes, limits, formats -------------------------------------------

@@ -30,9 +30,9 @@ direct=1
 iodepth=32
 iodepth_batch_submit=8
 size=32m
-io_size=12m
-bsrange=512-64k
-bssplit=512/10:4k/50:8k/20:64k/20
+io_size=16m
+bsrange=512-1m
+bssplit=512/10:4k/47:8k/20:64k/20:256k/2:1m/1
 rw=randwrite
 fsync=64
 verify=crc32c
@@ -97,7 +97,7 @@ def test_what_fio_writes_is_there(guest, tmp_path, cpus):
     # Of each job the name, its error, and KiB that it has read and written.
     assert {line[2]: line[4] for line in lines} == {
         name: "0" for name in DISKS}
-    assert all(int(line[46]) >= 12 * 1024 for line in lines)
+    assert all(int(line[46]) >= 16 * 1024 for line in lines)
     assert all(int(line[5]) >= int(line[46]) for line in lines)
     for name, (kind, _) in DISKS.items():
         if kind == "qcow2":

@@ -164,7 +164,7 @@ static const struct call {
 	{ SYS_fchmod, ALLOW, 0 }, /* a socket is made */
 	{ SYS_io_uring_setup, ALLOW, DISK },
 	{ SYS_io_uring_enter, ALLOW, DISK },
-	{ SYS_io_uring_register, ALLOW, DISK }, /* liburing, by its release */
+	{ SYS_io_uring_register, ALLOW, DISK },
 
 	/* Sockets that are there, and pairs. */
 	{ SYS_recvmsg, ALLOW, DEV | DISK | NET }, /* vsock, disks of servers, networks */

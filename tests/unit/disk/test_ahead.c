@@ -37,7 +37,7 @@ static void write_piece(unsigned int piece, uint8_t value)
 static int setup(void **state)
 {
 	fd = memfd_create("ahead", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, SIZE) || disk_ring_open(&ring, fd))
+	if (fd < 0 || ftruncate(fd, SIZE) || disk_ring_open(&ring, fd, fd))
 		skip(); /* no io_uring here */
 	disk_ranges_init(&ranges);
 	disk_ahead_init(&ahead, &ranges);
