@@ -427,6 +427,7 @@ def test_reboot(guest, server):
     (["--net", f"user,mac={MAC}", "--net", f"user,mac={MAC}"],
      f"two cards have the address {MAC}"),
     (["--net", "none", "--net", "user"], "--net none: stands alone"),
+    (["--net", f"none,mac={MAC}"], "--net none: takes no options"),
     (["--net", "user"] * 9, "more than 8 network cards"),
     (["--publish", "80"], "--publish 80: give [HOST:]PORT:GUESTPORT[/udp]"),
     (["--publish", "0:80"], "--publish 0:80: give"),

@@ -159,6 +159,10 @@ static int bad_mode(const char *value, size_t length)
 {
 	char names[128] = "";
 
+	if (length == 4 && !strncmp(value, "none", 4)) {
+		cli_error("run: --net none: takes no options");
+		return -1;
+	}
 	for (unsigned int i = 0; i < net_mode_count; i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names),
 			 "%s%s", i ? ", " : "", net_modes[i]->name);
