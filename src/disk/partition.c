@@ -82,7 +82,8 @@ int disk_partitions_fit(struct disk_node *node, struct disk_error *error)
 	if (end <= size + SLACK)
 		return 0;
 	return disk_error_set(error, -EINVAL, "has %llu MiB and partitions up "
-			      "to %llu MiB; a truncated copy?",
+			      "to %llu MiB, as a copy that was cut; copy it "
+			      "again, or give it that size: lodge disk resize",
 			      (unsigned long long)(size >> 20),
 			      (unsigned long long)(end >> 20));
 }

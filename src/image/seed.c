@@ -275,7 +275,29 @@ char *seed_read_file(const char *path, size_t *size, struct disk_error *error)
 	if (!err)
 		return text;
 	free(text);
-	disk_error_set(error, err, "%s: %s", path, strerror(-err));
+	if (err == -ENOENT)
+		disk_error_set(error, err, "%s: no such file; check the path",
+			       path);
+	else if (err == -EISDIR)
+		disk_error_set(error, err, "%s: is a folder; give a file in it",
+			       path);
+	else
+		disk_error_set(error, err, "%s: %s", path, strerror(-err));
+	return NULL;
+}
+
+/* cloud-init unpacks what gzip has packed. */
+char *seed_read_user_data(const char *path, size_t *size,
+			  struct disk_error *error)
+{
+	char *text = seed_read_file(path, size, error);
+
+	if (!text || !memchr(text, '\0', *size) || !memcmp(text, "\x1f\x8b", 2))
+		return text;
+	free(text);
+	disk_error_set(error, -EINVAL, "%s: is no text; give cloud-init's "
+		       "user-data, which begins with #cloud-config or #!",
+		       path);
 	return NULL;
 }
 

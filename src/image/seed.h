@@ -51,6 +51,10 @@ void seed_free_keys(struct seed *seed);
 /* The whole of a text file, to be freed; NULL with `error`. */
 char *seed_read_file(const char *path, size_t *size, struct disk_error *error);
 
+/* The same for a user's user-data, which is text, or that packed by gzip. */
+char *seed_read_user_data(const char *path, size_t *size,
+			  struct disk_error *error);
+
 /* A password that is easy to type. 0, -1. */
 #define SEED_PASSWORD 13 /* with its null byte */
 int seed_make_password(char password[SEED_PASSWORD]);

@@ -68,6 +68,21 @@ def test_create_raw(tmp_path):
     assert "1.50 GiB" in good("info", path)
 
 
+def test_an_overlay_tells_its_size(tmp_path):
+    base, path = tmp_path / "base.qcow2", tmp_path / "a.qcow2"
+    good("create", base, "4M")
+    told = json.loads(good("create", "--json", "--backing", base, path))
+    assert told == {"path": str(path), "format": "qcow2", "size": 4 * MIB}
+
+
+def test_snapshots_tell_json(tmp_path):
+    path = tmp_path / "a.qcow2"
+    good("create", path, "4M")
+    for verb in ("create", "apply", "delete"):
+        told = json.loads(good("snapshot", "--json", verb, path, "one"))
+        assert told == {"path": str(path), "snapshot": "one"}
+
+
 def test_create_tells_json(tmp_path):
     path = tmp_path / "a.img"
     told = json.loads(good("create", "--json", path, "4M"))
@@ -194,10 +209,9 @@ def test_a_cut_disk_is_told(tmp_path, make_kernel):
     result = run("run", *words, "--disk", path)
     assert result.returncode == 0
     assert result.stderr == f"lodge: disk {path}: has 9 MiB and partitions " \
-        "up to 11 MiB; a truncated copy?\n"
-    with open(path, "wb") as image:
-        image.truncate(11 * MIB)
-        image.write(mbr(11 * 2048))
+        "up to 11 MiB, as a copy that was cut; copy it again, or give it " \
+        "that size: lodge disk resize\n"
+    good("resize", path, "11M")
     assert run("run", *words, "--disk", path).stderr == ""
 
 

@@ -25,6 +25,27 @@ static json_t *size_json(const char *path, const char *format, uint64_t size)
 
 /* --- create ----------------------------------------------------------------- */
 
+/* Of an image that was made as large as what it stands on. */
+static uint64_t made_size(const struct disk_create *made)
+{
+	const struct disk_open how = { .path = made->path,
+				       .format = made->format,
+				       .secret = made->secret,
+				       .readonly = true,
+				       .unlocked = true,
+				       .alone = true,
+				       .sealed = true };
+	struct disk_error error;
+	struct disk_node *node;
+	uint64_t size = 0;
+
+	if (!disk_open(&node, &how, &error)) {
+		size = node->size;
+		disk_close(node);
+	}
+	return size;
+}
+
 static int run_create(struct tool *tool)
 {
 	struct disk_create how = { .path = tool->word[0],
@@ -55,7 +76,8 @@ static int run_create(struct tool *tool)
 		return tool_fail(tool, how.path, &error);
 	if (tool->json)
 		return tool_print_json(size_json(how.path, how.format,
-						 how.size));
+						 how.size ? how.size
+							  : made_size(&how)));
 	return MACHINE_OK;
 }
 

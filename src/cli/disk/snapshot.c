@@ -94,6 +94,9 @@ static int change(struct tool *tool, struct disk_node *node, size_t which)
 
 	if (changes[which].run(node, tool->word[2], &error))
 		return tool_fail(tool, node->name, &error);
+	if (tool->json)
+		return tool_print_json(json_pack("{ssss}", "path", node->name,
+						 "snapshot", tool->word[2]));
 	return MACHINE_OK;
 }
 

@@ -175,9 +175,8 @@ static int fill_seed(struct run_image *run, char told[20])
 	struct disk_error error;
 
 	if (run->cloud_init) {
-		run->user_data = seed_read_file(run->cloud_init,
-						&run->seed.user_data_size,
-						&error);
+		run->user_data = seed_read_user_data(
+			run->cloud_init, &run->seed.user_data_size, &error);
 		if (!run->user_data) {
 			cli_error("run: --cloud-init %s", error.text);
 			return -1;
