@@ -155,7 +155,8 @@ def test_stopped_while_it_starts(lodged, kernel):
         start = lodged.say("web", "start", wait=0)
         assert start.status in (200, 202)
         assert lodged.say("web", "stop", {"force": True}).status == 200
-        assert lodged.state("web") == "stopped"
+        vm = lodged.vm("web")
+        assert (vm["state"], vm["reason"]) == ("stopped", "stopped")
         assert not lodged.processes()
         job = lodged.ask("GET", f"/v1/jobs/{start['id']}")
         assert job["state"] in ("done", "failed")

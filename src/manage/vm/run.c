@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,12 +143,20 @@ static void keep_crash(const struct vm *vm, int folder,
 		crash_keep(folder, vm->row.run, ending->kind, ending->text);
 }
 
+/* A user's word, which came before the process heeded signals. */
+static bool was_forced(const struct vm *vm, int status)
+{
+	return vm->state == VM_STOPPING && status >= 0 &&
+	       WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+}
+
 static void process_ended(void *ctx, uint32_t events)
 {
 	struct vm *vm = ctx;
 	struct timers *timers = &vm->manager->timers;
-	struct ending ending;
-	int folder = vm_folder(vm);
+	struct ending ending = { .kind = "stopped", .text = "stopped",
+				 .asked = true };
+	int folder = vm_folder(vm), status;
 
 	loop_remove(vm->manager->loop, vm->process.pidfd);
 	timer_stop(timers, &vm->connect);
@@ -155,7 +164,9 @@ static void process_ended(void *ctx, uint32_t events)
 	link_close(vm->link);
 	vm->link = NULL;
 	vm_drop_calls(vm);
-	ending_find(&ending, folder, vm->row.run, process_end(&vm->process));
+	status = process_end(&vm->process);
+	if (!was_forced(vm, status))
+		ending_find(&ending, folder, vm->row.run, status);
 	keep_crash(vm, folder, &ending);
 	if (folder >= 0)
 		close(folder);

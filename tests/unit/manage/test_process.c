@@ -173,7 +173,7 @@ static void ends_are_told_apart(void **state)
 		   "broken\nnoise\n");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		put("report-one.json", cases[i].report);
-		ending_find(&ending, folder, "one", -1);
+		ending_find(&ending, folder, "one", 1 << 8);
 		assert_string_equal(ending.kind, cases[i].kind);
 		assert_int_equal(ending.failed, cases[i].failed);
 		assert_int_equal(ending.asked, cases[i].asked);
@@ -182,6 +182,10 @@ static void ends_are_told_apart(void **state)
 	}
 	ending_find(&ending, folder, "two", 9);
 	assert_non_null(strstr(ending.text, "signal 9"));
+	/* Nobody saw it end: what it said last may be of long before. */
+	ending_find(&ending, folder, "two", -1);
+	assert_string_equal(ending.text, "its process was killed, or ended "
+			    "unseen; it said last: disk a: broken");
 	put("log", "lodge: log in as x with the password y\n");
 	ending_find(&ending, folder, "two", -1);
 	assert_null(strstr(ending.text, "password"));
