@@ -9,7 +9,6 @@
 #include "board/acpi.h"
 #include "board/layout.h"
 #include "board/pc.h"
-#include "board/smbios.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
 
@@ -83,6 +82,22 @@ static int write_services(struct board *board)
 	return err;
 }
 
+struct smbios_machine board_smbios(struct board *board)
+{
+	const struct cpuid_regs cpu =
+		cpuid_query(&board->cpuid, &board->vm.cpu[0]->state, 0, 1, 0);
+
+	return (struct smbios_machine){
+		.name = board->name,
+		.cpus = board->cpus,
+		.memory = board->memory,
+		.cpu_signature = cpu.eax,
+		.cpu_features = cpu.edx,
+		.words = board->words,
+		.word_count = board->word_count,
+	};
+}
+
 static int write_tables(struct board *board, uint8_t *buffer)
 {
 	const struct acpi_machine acpi = {
@@ -93,17 +108,7 @@ static int write_tables(struct board *board, uint8_t *buffer)
 		.floppy = board->floppy_type[0],
 		.pci = board->pci_layout,
 	};
-	struct cpuid_regs cpu =
-		cpuid_query(&board->cpuid, &board->vm.cpu[0]->state, 0, 1, 0);
-	const struct smbios_machine smbios = {
-		.name = board->name,
-		.cpus = board->cpus,
-		.memory = board->memory,
-		.cpu_signature = cpu.eax,
-		.cpu_features = cpu.edx,
-		.words = board->words,
-		.word_count = board->word_count,
-	};
+	const struct smbios_machine smbios = board_smbios(board);
 	struct memory *mem = &board->vm.memory;
 	struct table table;
 	int err;

@@ -6,6 +6,7 @@
 #include "board/board.h"
 #include "board/e820.h"
 #include "board/pci_layout.h"
+#include "board/smbios.h"
 #include "chip/acpi_pm.h"
 #include "chip/hpet.h"
 #include "chip/i8042.h"
@@ -133,6 +134,9 @@ int legacy_add_ide(struct board *board, const struct board_config *config);
 
 /* input.c: a USB controller with keyboard and tablet. -ENOMEM, -ENOSPC. */
 int input_add_usb(struct board *board);
+
+/* firmware.c: what SMBIOS tells of the machine. */
+struct smbios_machine board_smbios(struct board *board);
 
 /*
  * What firmware would leave behind: tables in ROM, the BIOS data area, the

@@ -13,7 +13,6 @@
 #include "board/acpi.h"
 #include "board/layout.h"
 #include "board/pc.h"
-#include "board/smbios.h"
 #include "board/table_loader.h"
 #include "vm/bytes.h"
 #include "vm/error.h"
@@ -136,18 +135,7 @@ static void item_selected(void *ctx, const struct fw_cfg_item *item)
 
 static uint32_t build_smbios(struct rom *rom)
 {
-	struct board *board = rom->board;
-	struct cpuid_regs cpu =
-		cpuid_query(&board->cpuid, &board->vm.cpu[0]->state, 0, 1, 0);
-	const struct smbios_machine machine = {
-		.name = board->name,
-		.cpus = board->cpus,
-		.memory = board->memory,
-		.cpu_signature = cpu.eax,
-		.cpu_features = cpu.edx,
-		.words = board->words,
-		.word_count = board->word_count,
-	};
+	const struct smbios_machine machine = board_smbios(rom->board);
 	struct table anchor, tables;
 
 	table_init(&anchor, rom->smbios_anchor, sizeof(rom->smbios_anchor), 0);

@@ -18,6 +18,8 @@
 #include "firecracker/http.h"
 #include "firecracker/machine.h"
 #include "firecracker/server.h"
+#include "host/linux/program.h"
+#include "host/linux/signals.h"
 #include "vm/host.h"
 #include "vmm/runtime.h"
 
@@ -224,16 +226,9 @@ static void signal_came(void *ctx, uint32_t events)
 
 static int watch_signals(struct program *program)
 {
-	sigset_t set;
-
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	program->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return program->signals < 0 ? -errno :
+	program->signals = signals_open(NULL, NULL);
+	return program->signals < 0 ? program->signals :
 				      loop_add(program->loop, program->signals,
 					       LOOP_READ, signal_came, program);
 }
@@ -300,20 +295,6 @@ static int prepare(struct program *program)
 
 /* --- all together --------------------------------------------------------------------------- */
 
-/* lodge-vm, beside this program. */
-static int find_program(char path[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 16);
-	char *slash;
-
-	if (n <= 0)
-		return -1;
-	path[n] = '\0';
-	slash = strrchr(path, '/');
-	strcpy(slash + 1, "lodge-vm");
-	return access(path, X_OK);
-}
-
 static int serve(struct program *program)
 {
 	struct vmm_error error;
@@ -350,7 +331,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (find_program(path))
+	if (!program_beside(path, "lodge-vm"))
 		return fail("the program lodge-vm is not beside this one");
 	fc_machine_init(&program.machine, path, program.id);
 	if (loop_create(&program.loop) || watch_signals(&program) ||

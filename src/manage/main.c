@@ -20,6 +20,8 @@
 #include "host/linux/data.h"
 #include "host/linux/loop.h"
 #include "host/linux/notify.h"
+#include "host/linux/program.h"
+#include "host/linux/signals.h"
 #include "manage/api/api.h"
 #include "manage/http/http.h"
 #include "manage/manager.h"
@@ -161,22 +163,11 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 /* Where things are: 0 or -1 after fail(). */
 static int find_places(struct daemon *daemon)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
 	if (data_path(daemon->folder) || data_make(daemon->folder))
 		return fail(daemon, "its data folder cannot be made; set HOME "
 				    "or XDG_DATA_HOME to one of your own");
-	self[n > 0 ? n : 0] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return fail(daemon, "/proc is not there");
-	snprintf(daemon->program, sizeof(daemon->program), "%.*s/lodge",
-		 (int)(slash - self), self);
-	snprintf(daemon->vm_program, sizeof(daemon->vm_program),
-		 "%.*s/lodge-vm", (int)(slash - self), self);
-	if (access(daemon->program, X_OK) || access(daemon->vm_program, X_OK))
+	if (!program_beside(daemon->program, "lodge") ||
+	    !program_beside(daemon->vm_program, "lodge-vm"))
 		return fail(daemon, "the programs lodge and lodge-vm are not "
 				    "beside lodged");
 	return 0;
@@ -278,16 +269,9 @@ static void signal_came(void *ctx, uint32_t events)
 
 static int watch_signals(struct daemon *daemon)
 {
-	sigset_t set;
-
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return daemon->signals < 0 ? -errno :
+	daemon->signals = signals_open(NULL, NULL);
+	return daemon->signals < 0 ? daemon->signals :
 				     loop_add(daemon->loop, daemon->signals,
 					      LOOP_READ, signal_came, daemon);
 }

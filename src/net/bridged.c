@@ -19,6 +19,7 @@
 #include "host/linux/jail.h"
 #include "host/linux/poll_thread.h"
 #include "net/fabric.h"
+#include "net/rtnl.h"
 #include "net/tap.h"
 #include "vm/host.h"
 
@@ -56,15 +57,6 @@ static void mend(struct bridged *b)
 			 b->fabric.network.name, error.text);
 }
 
-static void forget(int fd)
-{
-	char bytes[4096];
-
-	while (fd >= 0 && (recv(fd, bytes, sizeof(bytes), 0) >= 0 ||
-			   errno == ENOBUFS))
-		;
-}
-
 static void watch(void *ctx)
 {
 	struct bridged *b = ctx;
@@ -82,29 +74,12 @@ static void watch(void *ctx)
 		if (server >= 0)
 			close(server);
 		if (fd[2].revents)
-			forget(b->links);
+			rtnl_forget(b->links);
 		if (!atomic_load(&b->thread.ending) &&
 		    (server < 0 || fd[1].revents ||
 		     !if_nametoindex(b->fabric.bridge)))
 			mend(b);
 	}
-}
-
-static int open_links(void)
-{
-	const struct sockaddr_nl links = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK,
-	};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			NETLINK_ROUTE);
-
-	if (fd >= 0 && bind(fd, (const struct sockaddr *)&links,
-			    sizeof(links))) {
-		close(fd);
-		return -1;
-	}
-	return fd;
 }
 
 void bridged_watch(struct bridged *b)
@@ -113,7 +88,7 @@ void bridged_watch(struct bridged *b)
 
 	if (b->guarded)
 		return;
-	b->links = open_links();
+	b->links = rtnl_watch_links();
 	err = poll_thread_open(&b->thread);
 	if (err)
 		host_log(HOST_LOG_ERROR, "network %s: %s",
@@ -148,7 +123,7 @@ int bridged_guard(const char *name)
 	    network_store_find(&b.store, name, &network, &error))
 		return EIO;
 	fabric_name(&b.fabric, &network, b.store.path);
-	b.links = open_links();
+	b.links = rtnl_watch_links();
 	watch(&b);
 	return 0;
 }

@@ -32,6 +32,34 @@ void rtnl_close(struct rtnl *r)
 	r->fd = -1;
 }
 
+/* --- what others do ---------------------------------------------------------- */
+
+int rtnl_watch_links(void)
+{
+	const struct sockaddr_nl links = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_LINK,
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_ROUTE);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&links,
+			    sizeof(links))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+void rtnl_forget(int links)
+{
+	char bytes[4096];
+
+	while (links >= 0 && (recv(links, bytes, sizeof(bytes), 0) >= 0 ||
+			      errno == ENOBUFS))
+		;
+}
+
 /* --- building ---------------------------------------------------------------- */
 
 /* Room for `size` more bytes, cleared; NULL: there is none. */

@@ -46,6 +46,15 @@ void rtnl_nest_end(struct rtnl *r, struct nlattr *nest);
 /* Sends it, and waits for what the kernel says: 0 or a negative errno. */
 int rtnl_talk(struct rtnl *r);
 
+/* --- what others do ---------------------------------------------------------- */
+
+/*
+ * A socket that tells of changes of interfaces, and does not wait; -1: none.
+ * Of no interest which: who hears of one forgets them all and looks himself.
+ */
+int rtnl_watch_links(void);
+void rtnl_forget(int links);
+
 /* --- interfaces -------------------------------------------------------------- */
 
 /* A change of an interface; 0 and NULL: as it is. */

@@ -319,24 +319,6 @@ static int set_mtu(struct tap_device *d, const struct net_config *config,
 	return 0;
 }
 
-/* Changes of interfaces: of no interest which, one is asked again. */
-static int open_watch(void)
-{
-	const struct sockaddr_nl links = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK,
-	};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			NETLINK_ROUTE);
-
-	if (fd >= 0 && bind(fd, (const struct sockaddr *)&links,
-			    sizeof(links))) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 /* One that was handed in may be in another namespace, and its name ours. */
 static unsigned int own_index(const struct tap_device *d)
 {
@@ -375,7 +357,7 @@ int tap_device_open(struct tap_device *d, const struct net_config *config,
 		failed = open_new(d, config, plan, error);
 	if (!failed) {
 		d->index = own_index(d);
-		d->watch = d->index ? open_watch() : -1;
+		d->watch = d->index ? rtnl_watch_links() : -1;
 		failed = set_header(d, error) || set_mtu(d, config, error);
 	}
 	if (!failed)
@@ -387,12 +369,9 @@ int tap_device_open(struct tap_device *d, const struct net_config *config,
 bool tap_device_up(struct tap_device *d)
 {
 	struct ifreq ifr = { 0 };
-	char forget[4096];
 	const int fd = d->watch; /* of the network that it was opened in */
 
-	while (d->watch >= 0 && (recv(d->watch, forget, sizeof(forget), 0) >= 0 ||
-				 errno == ENOBUFS))
-		;
+	rtnl_forget(d->watch);
 	if (d->watch < 0)
 		return true;
 	ifr.ifr_ifindex = (int)d->index; /* its name may have changed */

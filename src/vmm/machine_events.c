@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "host/linux/signals.h"
 #include "vmm/runtime.h"
 #include "vmm/sandbox/broker.h"
 
@@ -167,17 +168,11 @@ void machine_broker_ended(void *ctx, uint32_t events)
 /* SIGTERM and the like end the run in order, as a key would. */
 static int watch_signals(struct machine *machine)
 {
-	sigset_t set;
+	static const int more[] = { SIGWINCH, 0 };
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, &machine->old_mask);
-	machine->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	machine->signals = signals_open(more, &machine->old_mask);
 	if (machine->signals < 0)
-		return -errno;
+		return machine->signals;
 	return loop_add(machine->loop, machine->signals, LOOP_READ,
 			signal_came, machine);
 }

@@ -5,17 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli/disk/tool.h"
 #include "disk/driver.h"
 #include "disk/nbd/nbd.h"
+#include "host/linux/signals.h"
 #include "vmm/listener.h"
 #include "vmm/machine.h"
 
@@ -59,23 +58,10 @@ static void wait_for_end(const struct tool *tool, int signals, int left)
 		;
 }
 
-/* SIGINT, SIGTERM and SIGHUP as a descriptor. */
-static int watch_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 static int serve(struct tool *tool, struct disk_node *node,
 		 const struct listener *listener)
 {
-	int signals = watch_signals(), left = eventfd(0, EFD_CLOEXEC);
+	int signals = signals_open(NULL, NULL), left = eventfd(0, EFD_CLOEXEC);
 	const struct nbd_export export = { .node = node,
 					   .name = tool->name ? tool->name : "",
 					   .description = node->name,

@@ -16,6 +16,7 @@
 
 #include "cli/bar.h"
 #include "cli/disk/tool.h"
+#include "host/linux/signals.h"
 #include "host/linux/thread.h"
 #include "vm/host.h"
 
@@ -82,7 +83,6 @@ struct progress *progress_begin(struct disk_job *job, const char *what,
 				void (*watch)(void *ctx), void *ctx)
 {
 	struct progress *p = calloc(1, sizeof(*p));
-	sigset_t set;
 
 	if (!p)
 		return NULL;
@@ -92,12 +92,7 @@ struct progress *progress_begin(struct disk_job *job, const char *what,
 	p->bar = bar_wanted();
 	p->lines = getenv("LODGE_PROGRESS") ? atoi(getenv("LODGE_PROGRESS")) :
 					      -1;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, &p->before);
-	p->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	p->signals = signals_open(NULL, &p->before);
 	if (p->signals < 0 || pipe2(p->quit, O_CLOEXEC) ||
 	    thread_start(&p->thread, "progress", follow, p)) {
 		progress_end(p);

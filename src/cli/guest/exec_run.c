@@ -19,6 +19,7 @@
 #include "cli/guest/exec.h"
 #include "cli/machine/managed.h"
 #include "cli/option.h"
+#include "host/linux/signals.h"
 #include "host/linux/terminal.h"
 
 #define INTERRUPTS_MAX 3 /* then the guest is not asked any more */
@@ -299,15 +300,9 @@ static void turn(struct running *r)
 
 static int watch_signals(sigset_t *before)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-				       SIGUSR1, SIGUSR2, SIGWINCH };
-	sigset_t set;
+	static const int more[] = { SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, 0 };
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaddset(&set, numbers[i]);
-	sigprocmask(SIG_BLOCK, &set, before);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return signals_open(more, before);
 }
 
 static int run(struct running *r)

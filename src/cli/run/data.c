@@ -2,24 +2,9 @@
 #include "cli/run/data.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-/* The folder that the program is in; false when the host does not say. */
-static bool program_folder(char *folder, size_t size)
-{
-	ssize_t length = readlink("/proc/self/exe", folder, size - 1);
-	char *slash;
-
-	if (length <= 0)
-		return false;
-	folder[length] = '\0';
-	slash = strrchr(folder, '/');
-	if (!slash)
-		return false;
-	*slash = '\0';
-	return true;
-}
+#include "host/linux/program.h"
 
 bool data_find(char path[PATH_MAX], const char *name)
 {
@@ -27,7 +12,7 @@ bool data_find(char path[PATH_MAX], const char *name)
 	static const char *const folders[] = { ".", LODGE_DATADIR };
 	char program[PATH_MAX];
 
-	if (!program_folder(program, sizeof(program)))
+	if (!program_folder(program))
 		return false;
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		bool absolute = folders[i][0] == '/';

@@ -8,20 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/linux/program.h"
+
 /* From the program's folder: as built, as installed. */
 static const char *const folders[] = { ".", LODGE_LIBDIR };
-
-/* The folder that the program is in, with a slash; "" when that is unknown. */
-static void program_folder(char folder[PATH_MAX])
-{
-	ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
-	char *slash;
-
-	folder[length > 0 ? length : 0] = '\0';
-	slash = strrchr(folder, '/');
-	if (slash)
-		slash[1] = '\0';
-}
 
 /* Where it is; false: nowhere. */
 static bool find(const char *name, const char *ending, int access_mode,
@@ -29,11 +19,14 @@ static bool find(const char *name, const char *ending, int access_mode,
 {
 	char program[PATH_MAX];
 
-	program_folder(program);
+	if (!program_folder(program))
+		return false;
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		snprintf(path, size, "%s%s/lodge-%s%s",
-			 folders[i][0] == '/' ? "" : program, folders[i], name,
-			 ending);
+		bool absolute = folders[i][0] == '/';
+
+		snprintf(path, size, "%s%s%s/lodge-%s%s",
+			 absolute ? "" : program, absolute ? "" : "/",
+			 folders[i], name, ending);
 		if (!access(path, access_mode))
 			return true;
 	}

@@ -17,6 +17,7 @@
 
 #include "host/linux/extension.h"
 #include "host/linux/jail.h"
+#include "host/linux/passing.h"
 #include "net/address.h"
 
 #define START_LOCK "start.lock"
@@ -157,30 +158,14 @@ static int find_switch(int folder, const char *name, struct net_error *error)
 /* The answer and the descriptor with it (-1: none). 0; 1: the other ended. */
 static int receive(int fd, struct wire_welcome *answer, int *memory)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = { answer, sizeof(*answer) };
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
-	struct cmsghdr *rights;
 	ssize_t size;
 
 	*memory = -1;
 	if (poll(&wait, 1, PATIENCE) <= 0)
 		return 1;
-	size = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	rights = size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (rights && rights->cmsg_level == SOL_SOCKET &&
-	    rights->cmsg_type == SCM_RIGHTS &&
-	    rights->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(memory, CMSG_DATA(rights), sizeof(int));
+	size = passing_receive(fd, answer, sizeof(*answer), memory,
+			       MSG_DONTWAIT);
 	answer->text[WIRE_TEXT - 1] = '\0';
 	return size != sizeof(*answer);
 }

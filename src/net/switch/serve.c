@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "host/linux/extension.h"
+#include "host/linux/passing.h"
 #include "host/linux/thread.h"
 #include "net/address.h"
 #include "net/switch/confine.h"
@@ -387,25 +388,10 @@ static void end_line(struct serve *s, unsigned int port)
 
 static void welcome(int fd, const struct wire_welcome *answer, int memory)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct iovec part = { (void *)answer, sizeof(*answer) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	struct cmsghdr *rights;
+	const struct iovec part = { (void *)answer, sizeof(*answer) };
 
-	if (memory >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		rights = CMSG_FIRSTHDR(&message);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(rights), &memory, sizeof(int));
-	}
 	/* One who does not take it hears nothing more. */
-	if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (passing_send(fd, &part, 1, memory, MSG_DONTWAIT) < 0)
 		return;
 }
 

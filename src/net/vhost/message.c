@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "host/linux/passing.h"
 #include "vm/host.h"
 
 #define VERSION	   1u
@@ -69,28 +70,12 @@ static int send_message(struct vhost_link *link, enum vhost_request request,
 			uint32_t flags, const union vhost_payload *payload,
 			uint32_t size, int fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
 	struct header header = { (uint32_t)request, VERSION | flags, size };
-	struct iovec part[] = { { &header, sizeof(header) },
+	const struct iovec part[] = { { &header, sizeof(header) },
 				{ (void *)payload, size } };
-	struct msghdr message = { .msg_iov = part,
-				  .msg_iovlen = size ? 2 : 1 };
-	struct cmsghdr *rights;
 	ssize_t n;
 
-	if (fd >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		rights = CMSG_FIRSTHDR(&message);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-	}
-	n = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = passing_send(link->fd, part, size ? 2 : 1, fd, MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
 	/* One who lets so little pile up reads none of it. */

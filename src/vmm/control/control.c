@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/linux/passing.h"
 #include "vmm/control/impl.h"
 #include "vmm/guest/guest_agent.h"
 #include "vmm/runtime.h"
@@ -55,29 +56,15 @@ static void drop(struct client *client)
 	client->fd = -1;
 }
 
-/* One sendmsg(2); the descriptor goes with the first byte. */
 static ssize_t send_some(struct client *client)
 {
-	struct iovec bytes = {
+	const struct iovec bytes = {
 		.iov_base = client->out + client->out_sent,
 		.iov_len = client->out_size - client->out_sent,
 	};
-	struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 
-	if (client->out_fd >= 0) {
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &client->out_fd,
-		       sizeof(int));
-	}
-	return sendmsg(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return passing_send(client->fd, &bytes, 1, client->out_fd,
+			    MSG_DONTWAIT);
 }
 
 /* Sends what the socket takes. False: the client is gone. */

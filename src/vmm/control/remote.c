@@ -16,6 +16,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "host/linux/passing.h"
 #include "vm/host.h"
 #include "vmm/control/control.h"
 #include "vmm/nearest.h"
@@ -33,34 +34,14 @@ static void set_limit(struct remote *remote, unsigned int seconds)
 	setsockopt(remote->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
-/* Descriptors that came along: the last is kept, others closed. */
-static void take_descriptor(struct msghdr *message, int *fd)
-{
-	struct cmsghdr *c = CMSG_FIRSTHDR(message);
-
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return;
-	if (*fd >= 0)
-		close(*fd);
-	memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-}
-
-/* More bytes into `in`: as recvmsg(2). */
+/*
+ * More bytes into `in`: as recvmsg(2). Of descriptors that came along the last
+ * is kept.
+ */
 static ssize_t receive(struct remote *remote, int *fd)
 {
-	struct iovec bytes;
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = {
-		.msg_iov = &bytes,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
 	ssize_t n;
+	int came;
 
 	if (remote->in_size - remote->in_used < CHUNK) {
 		char *more = realloc(remote->in, remote->in_used + CHUNK);
@@ -72,14 +53,17 @@ static ssize_t receive(struct remote *remote, int *fd)
 		remote->in = more;
 		remote->in_size = remote->in_used + CHUNK;
 	}
-	bytes.iov_base = remote->in + remote->in_used;
-	bytes.iov_len = remote->in_size - remote->in_used;
 	do
-		n = recvmsg(remote->fd, &message, MSG_CMSG_CLOEXEC);
+		n = passing_receive(remote->fd, remote->in + remote->in_used,
+				    remote->in_size - remote->in_used, &came,
+				    0);
 	while (n < 0 && errno == EINTR);
-	if (n > 0) {
+	if (n > 0)
 		remote->in_used += (size_t)n;
-		take_descriptor(&message, fd);
+	if (came >= 0) {
+		if (*fd >= 0)
+			close(*fd);
+		*fd = came;
 	}
 	return n;
 }

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/linux/passing.h"
 #include "vmm/control/control.h"
 #include "vmm/sandbox/broker_impl.h"
 
@@ -45,29 +46,15 @@ struct own {
 /* A message, with a descriptor (-1: none). 0; -1: the machine is gone. */
 static int hear(int fd, struct message *message, int *given)
 {
-	struct iovec bytes = { message, sizeof(*message) - 1 };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr head = {
-		.msg_iov = &bytes,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
 	ssize_t n;
 
-	*given = -1;
 	do
-		n = recvmsg(fd, &head, MSG_CMSG_CLOEXEC);
+		n = passing_receive(fd, message, sizeof(*message) - 1, given,
+				    0);
 	while (n < 0 && errno == EINTR);
 	if (n < (ssize_t)sizeof(message->what))
 		return -1;
 	message->path[n - (ssize_t)sizeof(message->what)] = '\0';
-	if (head.msg_controllen >= CMSG_LEN(sizeof(int)) &&
-	    control.header.cmsg_type == SCM_RIGHTS)
-		memcpy(given, CMSG_DATA(&control.header), sizeof(*given));
 	return 0;
 }
 
@@ -200,25 +187,12 @@ int broker_start(struct broker **out, const struct broker_helper *helpers)
 static int say(struct broker *broker, uint32_t what, const char *path,
 	       int given)
 {
-	struct iovec bytes[2] = { { &what, sizeof(what) },
-				  { (void *)path, strlen(path) } };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr head = { .msg_iov = bytes, .msg_iovlen = 2 };
+	const struct iovec bytes[2] = { { &what, sizeof(what) },
+					{ (void *)path, strlen(path) } };
 	ssize_t n;
 
-	if (given >= 0) {
-		head.msg_control = &control;
-		head.msg_controllen = CMSG_SPACE(sizeof(int));
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &given, sizeof(given));
-	}
 	do
-		n = sendmsg(broker->fd, &head, MSG_NOSIGNAL);
+		n = passing_send(broker->fd, bytes, 2, given, 0);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }

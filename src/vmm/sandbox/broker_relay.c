@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/linux/passing.h"
 #include "vmm/control/control.h"
 #include "vmm/sandbox/broker_impl.h"
 
@@ -52,28 +53,15 @@ struct relay *relay_new(struct grants *grants)
 
 static bool take(struct way *way)
 {
-	struct iovec bytes = { way->bytes + way->used,
-			       sizeof(way->bytes) - way->used };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = {
-		.msg_iov = &bytes,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
+	const size_t room = sizeof(way->bytes) - way->used;
 	ssize_t n;
 
-	if (!bytes.iov_len || way->fd >= 0)
+	if (!room || way->fd >= 0)
 		return true;
-	n = recvmsg(way->from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	n = passing_receive(way->from, way->bytes + way->used, room, &way->fd,
+			    MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	if (n && message.msg_controllen >= CMSG_LEN(sizeof(int)) &&
-	    control.header.cmsg_type == SCM_RIGHTS)
-		memcpy(&way->fd, CMSG_DATA(&control.header), sizeof(int));
 	way->used += (size_t)n;
 	way->ended = !n;
 	return true;
@@ -82,24 +70,12 @@ static bool take(struct way *way)
 /* The first `length` bytes, as far as they are taken. */
 static bool give(struct way *way, size_t length)
 {
-	struct iovec bytes = { way->bytes, length };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS,
-				  .cmsg_len = CMSG_LEN(sizeof(int)) } };
-	struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1 };
+	const struct iovec bytes = { way->bytes, length };
 	ssize_t n;
 
 	if (!length)
 		return true;
-	if (way->fd >= 0) {
-		memcpy(CMSG_DATA(&control.header), &way->fd, sizeof(int));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	n = sendmsg(way->to, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = passing_send(way->to, &bytes, 1, way->fd, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (way->fd >= 0)
