@@ -163,7 +163,6 @@ int board_build(const struct board_config *config, struct board **board);
 void board_destroy(struct board *board);
 
 struct vm *board_vm(struct board *board);
-const struct engine *board_engine(struct board *board);
 void *board_engine_vm(struct board *board);
 
 /* The socket device, for vsock_poke(); NULL: none. */

@@ -570,11 +570,6 @@ struct vm *board_vm(struct board *board)
 	return &board->vm;
 }
 
-const struct engine *board_engine(struct board *board)
-{
-	return board->engine;
-}
-
 void *board_engine_vm(struct board *board)
 {
 	return board->engine_vm;

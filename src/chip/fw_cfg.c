@@ -340,27 +340,6 @@ int fw_cfg_add_writable(struct fw_cfg *cfg, const char *name, void *data,
 	return add_file(cfg, name, data, data, size);
 }
 
-void fw_cfg_clear_files(struct fw_cfg *cfg)
-{
-	unsigned int kept = 0;
-
-	for (unsigned int i = 0; i < cfg->count; i++) {
-		struct fw_cfg_item *item = &cfg->item[kept];
-
-		if (cfg->item[i].name[0])
-			continue;
-		if (item != &cfg->item[i]) {
-			*item = cfg->item[i];
-			if (cfg->item[i].data == cfg->item[i].value)
-				item->data = item->value;
-		}
-		kept++;
-	}
-	cfg->count = kept;
-	cfg->files = 0;
-	write_directory(cfg);
-}
-
 /* --- the device ----------------------------------------------------------- */
 
 static void fw_cfg_reset(void *device)

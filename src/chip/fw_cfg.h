@@ -80,7 +80,4 @@ int fw_cfg_add_file(struct fw_cfg *cfg, const char *name, const void *data,
 int fw_cfg_add_writable(struct fw_cfg *cfg, const char *name, void *data,
 			uint32_t size);
 
-/* Forgets all files, for a board that writes its tables anew. */
-void fw_cfg_clear_files(struct fw_cfg *cfg);
-
 #endif

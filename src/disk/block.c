@@ -587,16 +587,6 @@ bool disk_block_full(struct block *block)
 	return full;
 }
 
-void disk_block_retry(struct block *block)
-{
-	struct disk_block *b = block_of(block);
-
-	pthread_mutex_lock(&b->mutex);
-	b->retry_at = 0;
-	pthread_cond_signal(&b->tick);
-	pthread_mutex_unlock(&b->mutex);
-}
-
 void disk_block_hurry(struct block *block, bool hurry)
 {
 	struct disk_block *b = block_of(block);

@@ -68,9 +68,6 @@ void disk_block_on_full(struct block *block, void (*changed)(void *ctx),
 /* Whether requests wait for room. */
 bool disk_block_full(struct block *block);
 
-/* Tries them again now. */
-void disk_block_retry(struct block *block);
-
 /*
  * From now on (until `hurry` is false) nothing is put off: what waits for room
  * ends with its error, limits do not count. For the end or reset of a VM.

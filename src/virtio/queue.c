@@ -247,15 +247,6 @@ void virtio_queue_signal(struct virtio_queue *q)
 					  VIRTIO_ISR_QUEUE);
 }
 
-void virtio_queue_done(struct virtio_queue *q, struct virtio_buffer *buffer,
-		       uint32_t written)
-{
-	host_lock(&q->lock);
-	virtio_queue_push(q, buffer, written);
-	virtio_queue_signal(q);
-	host_unlock(&q->lock);
-}
-
 void virtio_queue_run(void *ctx)
 {
 	struct virtio_queue *q = ctx;

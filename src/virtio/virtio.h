@@ -11,8 +11,8 @@
  *
  * Threads and locks. ready() runs on the VM's worker thread, never on a
  * processor's, with the queue's lock held: it must not wait for anything. What
- * ends later, on whatever thread, ends with virtio_queue_done(), which takes
- * the queue's lock by itself. All other callbacks are called with the VM's
+ * ends later, on whatever thread, takes that lock for virtio_queue_push() and
+ * virtio_queue_signal(). All other callbacks are called with the VM's
  * device lock held. Order: device lock, queue's lock; so code under a queue's
  * lock never takes the device lock.
  *
@@ -211,10 +211,6 @@ bool virtio_queue_usable(const struct virtio_queue *queue);
 
 /* The interrupt for what was pushed, if wanted. Held: the queue's lock. */
 void virtio_queue_signal(struct virtio_queue *queue);
-
-/* Both at once, later. Any thread, no queue's lock held. */
-void virtio_queue_done(struct virtio_queue *queue,
-		       struct virtio_buffer *buffer, uint32_t written);
 
 /* Runs ready() soon. Any thread. */
 void virtio_queue_kick(struct virtio_queue *queue);

@@ -90,15 +90,6 @@ int bus_remove(struct bus *bus, uint64_t base)
 	return 0;
 }
 
-const struct bus_range *bus_find(const struct bus *bus, uint64_t addr)
-{
-	unsigned int at = range_above(bus, addr);
-
-	if (at == bus->count || bus->range[at].base > addr)
-		return NULL;
-	return &bus->range[at];
-}
-
 bool bus_meets(const struct bus *bus, uint64_t base, uint64_t size)
 {
 	unsigned int at = range_above(bus, base);

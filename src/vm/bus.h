@@ -70,8 +70,6 @@ int bus_remove(struct bus *bus, uint64_t base);
 void bus_set_rest(struct bus *bus, const char *name, const struct bus_ops *ops,
 		  void *device);
 
-const struct bus_range *bus_find(const struct bus *bus, uint64_t addr);
-
 /* True when some range has bytes of [base, base + size). */
 bool bus_meets(const struct bus *bus, uint64_t base, uint64_t size);
 

@@ -134,12 +134,6 @@ static inline bool x86_fetches_global(const struct x86_cpu *cpu,
 	       t->global[i / 64] >> (i % 64) & 1;
 }
 
-/* True when `size` bytes at `linear` lie in one page. */
-static inline bool x86_in_page(uint64_t linear, unsigned int size)
-{
-	return (linear & 0xfff) + size <= PAGE_SIZE;
-}
-
 static inline __attribute__((always_inline)) enum x86_result
 x86_read(struct x86_cpu *cpu, uint64_t linear, void *buf, unsigned int size)
 {

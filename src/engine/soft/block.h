@@ -158,13 +158,6 @@ void block_cache_flush(struct block_cache *cache);
 
 #define BLOCK_ROWS_ALL UINT32_MAX
 
-/* How many there are. */
-static inline unsigned int block_row_count(const struct block *b)
-{
-	return (unsigned int)__builtin_popcount(
-		b->rows & (uint32_t)(((uint64_t)1 << b->count) - 1));
-}
-
 /* An instruction that `rows` says is there. */
 static inline struct x86_insn *block_insn(struct block *b, unsigned int index)
 {

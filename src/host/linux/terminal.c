@@ -162,8 +162,3 @@ void terminal_restore(void)
 	if (atomic_exchange(&terminal.raw, false))
 		set_attributes(&terminal.found);
 }
-
-bool terminal_is_raw(void)
-{
-	return terminal.raw;
-}

@@ -30,7 +30,4 @@ int terminal_raw_whole(int fd);
 /* Back to what was found. Any number of times; signal-safe. */
 void terminal_restore(void);
 
-/* Between terminal_raw() on a real terminal and terminal_restore(). */
-bool terminal_is_raw(void);
-
 #endif

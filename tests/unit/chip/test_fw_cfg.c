@@ -150,20 +150,6 @@ static void refuses_items(void **state)
 	assert_int_equal(fw_cfg_add(&cfg, 0x7000, blob, 1), -VM_ENOSPC);
 }
 
-static void clears_files(void **state)
-{
-	uint8_t bytes[2];
-
-	assert_int_equal(fw_cfg_add_number(&cfg, FW_CFG_CPUS_MAX, 9, 2), 0);
-	fw_cfg_clear_files(&cfg);
-	assert_int_equal(find_file("etc/blob"), 0);
-	select_key(FW_CFG_CPUS_MAX); /* moved down, its value with it */
-	get(bytes, 2);
-	assert_memory_equal(bytes, "\11\0", 2);
-	assert_int_equal(fw_cfg_add_file(&cfg, "etc/blob", blob, 3), 0);
-	assert_int_equal(find_file("etc/blob"), FW_CFG_FILE);
-}
-
 static void dma_reads(void **state)
 {
 	uint8_t *buffer = memory_for_write(&rig.vm.memory, gpa(BUFFER), 1024);
@@ -311,7 +297,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(files, setup, teardown),
 		cmocka_unit_test_setup_teardown(refuses_items, setup, teardown),
-		cmocka_unit_test_setup_teardown(clears_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(dma_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(dma_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(dma_refuses, setup, teardown),

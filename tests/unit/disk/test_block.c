@@ -469,7 +469,6 @@ static void waits_for_room(void **state)
 	start_write(&job[0], 0, 4);
 	end_write(&job[0], 0);
 	set_room(UINT64_MAX);
-	disk_block_retry(block);
 	end_write(&job[1], 0);
 	end_write(&job[2], 0);
 	wait_until_full(false);
@@ -498,7 +497,6 @@ static void a_hurry_ends_the_wait(void **state)
 	start_write(&job, 0, 1);
 	wait_until_full(true);
 	set_room(UINT64_MAX);
-	disk_block_retry(block);
 	end_write(&job, 0);
 }
 

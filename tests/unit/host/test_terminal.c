@@ -102,11 +102,11 @@ static int end_of(pid_t pid)
 
 static void restore_and_leave(void)
 {
-	bool raw = terminal_is_raw();
+	bool raw = is_raw();
 
 	terminal_restore();
 	terminal_restore();
-	_exit(raw && !terminal_is_raw() ? 0 : 1);
+	_exit(raw && !is_raw() ? 0 : 1);
 }
 
 static void call_exit(void)
@@ -246,7 +246,7 @@ static void leaves_files_alone(void **state)
 	int fd = open("/dev/null", O_RDWR);
 
 	assert_int_equal(terminal_raw(fd), 0);
-	assert_false(terminal_is_raw());
+	assert_false(is_raw());
 	terminal_restore();
 	close(fd);
 	assert_int_equal(terminal_raw(-1), 0);

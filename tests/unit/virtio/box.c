@@ -12,9 +12,12 @@ static void answer(struct virtio_queue *q, struct virtio_buffer *b, bool later)
 	uint32_t written = virtio_buffer_write(q, b, 0, bytes, n);
 
 	if (later)
-		virtio_queue_done(q, b, written);
-	else
-		virtio_queue_push(q, b, written);
+		host_lock(&q->lock);
+	virtio_queue_push(q, b, written);
+	if (later) {
+		virtio_queue_signal(q);
+		host_unlock(&q->lock);
+	}
 }
 
 static void box_ready(struct virtio_device *device, struct virtio_queue *q)
