@@ -13,15 +13,18 @@
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "host/linux/extension.h"
+#include "host/linux/program.h"
 #include "vmm/machine.h"
 
 static int become(char **argv)
 {
-	char lodge[PATH_MAX], path[PATH_MAX + 16];
+	char path[PATH_MAX];
 
-	extension_lodge(lodge);
-	snprintf(path, sizeof(path), "%s-firecracker", lodge);
+	if (!program_beside(path, "lodge-firecracker")) {
+		cli_error("firecracker: the program lodge-firecracker is not "
+			  "beside this one");
+		return MACHINE_FAILED;
+	}
 	argv[0] = path;
 	execv(path, argv);
 	cli_error("firecracker: %s: %s", path, strerror(errno));

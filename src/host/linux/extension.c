@@ -17,19 +17,13 @@ static const char *const folders[] = { ".", LODGE_LIBDIR };
 static bool find(const char *name, const char *ending, int access_mode,
 		 char *path, size_t size)
 {
-	char program[PATH_MAX];
+	char file[NAME_MAX];
 
-	if (!program_folder(program))
-		return false;
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		bool absolute = folders[i][0] == '/';
-
-		snprintf(path, size, "%s%s%s/lodge-%s%s",
-			 absolute ? "" : program, absolute ? "" : "/",
-			 folders[i], name, ending);
-		if (!access(path, access_mode))
+	snprintf(file, sizeof(file), "lodge-%s%s", name, ending);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (program_path(path, size, folders[i], file) &&
+		    !access(path, access_mode))
 			return true;
-	}
 	return false;
 }
 
@@ -47,23 +41,15 @@ bool extension_program(const char *name, char *path, size_t size)
 
 bool extension_place(unsigned int index, char path[PATH_MAX])
 {
-	char program[PATH_MAX], folder[2 * PATH_MAX];
+	char folder[2 * PATH_MAX];
 
 	path[0] = '\0';
 	if (index >= sizeof(folders) / sizeof(folders[0]))
 		return false;
-	program_folder(program);
-	snprintf(folder, sizeof(folder), "%s%s",
-		 folders[index][0] == '/' ? "" : program, folders[index]);
-	if (realpath(folder, path))
+	if (program_path(folder, sizeof(folder), folders[index], "") &&
+	    realpath(folder, path))
 		strncat(path, "/lodge-", PATH_MAX - 1 - strlen(path));
 	return true;
-}
-
-void extension_lodge(char path[PATH_MAX])
-{
-	program_folder(path);
-	strncat(path, "lodge", PATH_MAX - 1 - strlen(path));
 }
 
 void *extension_symbol(const char *name, const char *symbol, char *error,

@@ -31,9 +31,6 @@ bool extension_program(const char *name, char *path, size_t size);
  */
 bool extension_place(unsigned int index, char path[PATH_MAX]);
 
-/* The path of the program lodge, which lies beside this one. */
-void extension_lodge(char path[PATH_MAX]);
-
 /* Whether it is there to be loaded. */
 bool extension_present(const char *name);
 

@@ -5,26 +5,26 @@
 #include <string.h>
 #include <unistd.h>
 
-bool program_folder(char folder[PATH_MAX])
+bool program_path(char *path, size_t size, const char *folder,
+		  const char *name)
 {
-	ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
-	if (length <= 0)
+	if (length < 0)
 		return false;
-	folder[length] = '\0';
-	slash = strrchr(folder, '/');
+	self[length] = '\0';
+	slash = strrchr(self, '/');
 	if (!slash)
 		return false;
-	*slash = '\0';
-	return true;
+	slash[1] = '\0';
+	return (size_t)snprintf(path, size, "%s%s%s%s",
+				folder[0] == '/' ? "" : self, folder,
+				*folder ? "/" : "", name) < size;
 }
 
 bool program_beside(char path[PATH_MAX], const char *name)
 {
-	char folder[PATH_MAX];
-
-	return program_folder(folder) &&
-	       snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX &&
-	       !access(path, X_OK);
+	return program_path(path, PATH_MAX, "", name) && !access(path, X_OK);
 }

@@ -5,9 +5,15 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
-/* The folder that it is in, without a slash; false: the host does not say. */
-bool program_folder(char folder[PATH_MAX]);
+/*
+ * The file `name` of a folder that is named from this program's own ("": that
+ * one) or by its whole path. False: the host does not say where this program
+ * is, or it does not fit.
+ */
+bool program_path(char *path, size_t size, const char *folder,
+		  const char *name);
 
 /* The program of that name beside it; false: there is none that can be run. */
 bool program_beside(char path[PATH_MAX], const char *name);

@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/linux/extension.h"
 #include "host/linux/jail.h"
 #include "host/linux/passing.h"
+#include "host/linux/program.h"
 #include "net/address.h"
 
 #define START_LOCK "start.lock"
@@ -91,7 +91,9 @@ static int start(const char *name, struct net_error *error)
 	int out[2], err;
 	pid_t child;
 
-	extension_lodge(program);
+	if (!program_beside(program, "lodge"))
+		return net_error_set(error, "the program lodge is not beside "
+				     "this one");
 	if (pipe2(out, O_CLOEXEC))
 		return net_error_set(error, "pipe: %s", strerror(errno));
 	child = fork();
