@@ -79,6 +79,17 @@ static void print_usage(const char *title, const char *synopsis)
 	} while (*synopsis++);
 }
 
+static void print_statuses(const struct command *command)
+{
+	char text[PARAGRAPH_MAX];
+
+	snprintf(text, sizeof(text), "Exit status: %s.",
+		 command->statuses ? command->statuses :
+				     "0 it is done, 1 it failed, 2 wrong usage");
+	printf("\n");
+	cli_fill(text, 0, 0);
+}
+
 void command_explain(const struct command *noun, const struct command *command)
 {
 	char title[TITLE_MAX];
@@ -107,6 +118,8 @@ void command_explain(const struct command *noun, const struct command *command)
 	}
 	if (command->more)
 		command->more();
+	if (command->run || noun)
+		print_statuses(command);
 	printf("\nman lodge-%s tells all.\n",
 	       noun && !command->run ? noun->name : command->name);
 }

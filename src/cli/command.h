@@ -51,7 +51,8 @@ struct command {
 	/* The exit status. NULL: one of a noun, which runs it. */
 	int (*run)(const struct command_context *context, int argc,
 		   char **argv);
-	void (*more)(void); /* prints the help's end; NULL: nothing */
+	const char *statuses; /* those of its exit; NULL: the usual three */
+	void (*more)(void);   /* prints the help's end; NULL: nothing */
 	void (*help)(void); /* prints all of the help itself; or NULL */
 };
 

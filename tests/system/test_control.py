@@ -148,7 +148,9 @@ def test_nothing_runs():
                  ["keys", "x", "enter"], ["screenshot", "x", "y.png"],
                  ["inspect", "x"]):
         refused(run(*args), '"x"', "lodge list")
-    refused(run("status", "../x"), "../x")
+    result = run("status", "../x")
+    assert result.returncode == 2
+    assert "../x: is no machine's name" in result.stderr
 
 
 # --- power ---------------------------------------------------------------------
@@ -328,7 +330,7 @@ def test_inspect(idle):
     (["keys", "a"], "what to type is missing"),
     (["screenshot", "a"], "a file is missing"),
     (["list", "a"], '"a"'),
-    (["stop", "--json", "a"], "--json"),
+    (["keys", "--json", "a", "x"], "--json"),
     (["run", "--display", "vga"], "none, std"),
 ])
 def test_wrong_usage(args, words):

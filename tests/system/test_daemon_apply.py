@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines as files: lodge apply and export; verbs that are only looked at, and
 verbs for many."""
+import json
 import textwrap
 
 import pytest
@@ -94,6 +95,79 @@ def test_export_gives_it_back(lodged, apply):
     assert apply(text).stdout == "web: made\ndb: made\n"
     assert lodged.vm("web")["config"] == config
     assert lodged.cli("export", "none").returncode == 1
+
+
+def test_export_of_many(lodged):
+    lodged.make("web", labels={"tier": "front"})
+    lodged.make("db", labels={"tier": "back"}, memory=1 << 30)
+
+    def names(*words):
+        result = lodged.cli("export", "--json", *words)
+        assert result.returncode == 0, result.stderr
+        return [document["name"] for document in json.loads(result.stdout)]
+    assert names("--all") == ["db", "web"]
+    assert names("--label", "tier=front") == ["web"]
+    assert names("web", "db") == ["web", "db"]
+    document, = json.loads(lodged.cli("export", "--json", "db").stdout)
+    assert document == {"name": "db", "memory": "1G",
+                        "labels": {"tier": "back"}}
+    assert "name: db\n" in lodged.cli("export", "--all").stdout
+    assert lodged.cli("export").returncode == 2
+    assert lodged.cli("export", "--all", "web").returncode == 2
+    result = lodged.cli("export", "--label", "none")
+    assert result.returncode == 1 and "label none" in result.stderr
+
+
+def test_edit_of_many(lodged):
+    for name, tier in ("web", "front"), ("www", "front"), ("db", "back"):
+        lodged.make(name, labels={"tier": tier})
+
+    def cpus():
+        return [lodged.vm(name)["config"].get("cpus")
+                for name in ("web", "www", "db")]
+    assert lodged.cli("edit", "web", "db", "--cpus", "2").returncode == 0
+    assert cpus() == [2, None, 2]
+    result = lodged.cli("edit", "--with-label", "tier=front", "--cpus", "3",
+                        "--json")
+    assert [vm["name"] for vm in json.loads(result.stdout)] == ["web", "www"]
+    assert cpus() == [3, 3, 2]
+    result = lodged.cli("edit", "--all", "--cpus", "4", "--dry-run")
+    assert result.stdout == "would edit db\nwould edit web\nwould edit www\n"
+    assert cpus() == [3, 3, 2]
+    assert lodged.cli("edit", "--all", "--unset", "cpus").returncode == 0
+    assert cpus() == [None] * 3
+    # One that is not there holds up none of the others.
+    result = lodged.cli("edit", "web", "none", "db", "--cpus", "2")
+    assert result.returncode == 1 and "none" in result.stderr
+    assert cpus() == [2, None, 2]
+    for words in ([], ["--all", "web"], ["--all", "--with-label", "tier"],
+                  ["--all", "--name", "x"], ["web", "db", "--name", "x"]):
+        assert lodged.cli("edit", *words).returncode == 2, words
+    result = lodged.cli("edit", "web", "--name", "new", "--json")
+    assert json.loads(result.stdout)["name"] == "new"
+
+
+def test_verbs_tell_as_json(lodged, tmp_path):
+    path = tmp_path / "idle.elf"
+    path.write_bytes(tiny.kernel(IDLE))
+
+    def told(*words, status=0):
+        result = lodged.cli(*words, "--json")
+        assert result.returncode == status, result.stderr
+        return json.loads(result.stdout)
+    vm = told("create", "web", "--kernel", path, "--memory", "16M",
+              "--engine", ENGINE)
+    assert vm["name"] == "web" and vm["state"] == "stopped"
+    assert told("start", "web", "--dry-run") == [{"started": "web"}]
+    assert told("start", "web", "none", status=1) == [{"started": "web"}]
+    assert told("pause", "web") == [{"paused": "web"}]
+    assert told("resume", "--all") == [{"resumed": "web"}]
+    assert told("reset", "web") == [{"reset": "web"}]
+    assert told("stop", "--force", "--all") == [{"stopped": "web"}]
+    assert told("clone", "web", "new")["name"] == "new"
+    assert told("rm", "web", "new") == [{"removed": "web"},
+                                        {"removed": "new"}]
+    assert told("rm", "--all") == []
 
 
 @pytest.mark.parametrize("text,words", [

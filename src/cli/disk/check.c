@@ -109,8 +109,9 @@ const struct disk_command disk_command_check = {
 		.name = "check",
 		.synopsis = "[OPTIONS] PATH",
 		.summary = "look for damage, and mend it",
-		.about = "Looks through an image's tables. The exit status is 4 when "
-			 "there is something to\nmend (left).",
+		.about = "Looks through an image's tables.",
+		.statuses = "0 nothing is wrong, 1 it cannot be looked at, 2 "
+			    "wrong usage, 4 there is something to mend (left)",
 		.examples = "lodge disk check disk.qcow2\n"
 			    "lodge disk check --repair disk.qcow2",
 		.words = "file",
@@ -192,8 +193,8 @@ const struct disk_command disk_command_compare = {
 		.synopsis = "[OPTIONS] PATH OTHER",
 		.summary = "tell whether two images have the same content",
 		.about = "Compares what two disks read as, whatever their formats; one "
-			 "may be longer by\nzeros. The exit status is 0 when they are "
-			 "alike, 1 when not, 2 for an error.",
+			 "may be longer by\nzeros.",
+		.statuses = "0 they are alike, 1 they are not, 2 an error",
 		.examples = "lodge disk compare disk.vmdk disk.qcow2",
 		.words = "file",
 		.words_min = 2,

@@ -256,12 +256,6 @@ static bool is_remote(struct copy *copy, const char *word)
 	return true;
 }
 
-static void more_cp(void)
-{
-	printf("\nExit status: 0 all is copied, 1 not, or not all, 2 wrong "
-	       "usage.\n");
-}
-
 /* One of them. `lost`: the guest is not reached. */
 static int copy_one(struct copy *copy, bool *lost)
 {
@@ -380,5 +374,5 @@ const struct command command_cp = {
 	.option_count = OPTIONS,
 	.words = "guestfile",
 	.words_max = COMMAND_MANY,
-	.more = more_cp,
+	.statuses = "0 all is copied, 1 not, or not all, 2 wrong usage",
 };

@@ -191,13 +191,6 @@ static int parse(struct exec *exec, const struct command *command, int argc,
 
 /* --- exec ----------------------------------------------------------------------- */
 
-static void more_exec(void)
-{
-	printf("\nExit status: that of the command, 128 and more for a signal; "
-	       "126 it cannot be\nrun, 127 not found, 125 the machine has no "
-	       "agent that answers, 2 wrong usage.\n");
-}
-
 static int run_exec(const struct command_context *context, int argc,
 		    char **argv)
 {
@@ -228,15 +221,12 @@ const struct command command_exec = {
 	.option_count = OPTIONS,
 	.words = "running -",
 	.words_max = COMMAND_MANY,
-	.more = more_exec,
+	.statuses = "that of the command, 128 and more for a signal; 126 it "
+		    "cannot be run, 127 not found, 125 the machine has no "
+		    "agent that answers, 2 wrong usage",
 };
 
 /* --- shell ------------------------------------------------------------------------ */
-
-static void more_shell(void)
-{
-	printf("\nExit status: as of lodge exec.\n");
-}
 
 static int run_shell(const struct command_context *context, int argc,
 		     char **argv)
@@ -272,5 +262,5 @@ const struct command command_shell = {
 	.option_count = SHELL_OPTIONS,
 	.words = "running -",
 	.words_max = COMMAND_MANY,
-	.more = more_shell,
+	.statuses = "as of lodge exec",
 };

@@ -252,9 +252,7 @@ static void more_ssh(void)
 {
 	printf("\nFor other programs, put the settings where ssh finds them:\n"
 	       "\n  lodge ssh --config NAME >>~/.ssh/config\n"
-	       "  scp FILE NAME" SUFFIX ":\n\n"
-	       "Exit status: ssh's, that is the command's, or 255; 1 when the "
-	       "guest cannot be\nreached, 2 wrong usage.\n");
+	       "  scp FILE NAME" SUFFIX ":\n");
 }
 
 /* `word`: of the command. */
@@ -330,5 +328,7 @@ const struct command command_ssh = {
 	.option_count = OPTIONS,
 	.words = "running -",
 	.words_max = COMMAND_MANY,
+	.statuses = "ssh's, that is the command's, or 255; 1 when the guest "
+		    "cannot be reached, 2 wrong usage",
 	.more = more_ssh,
 };

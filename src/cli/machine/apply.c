@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/machine/group.h"
 #include "cli/machine/managed.h"
 #include "cli/machine/target.h"
 #include "cli/option.h"
@@ -571,69 +572,96 @@ static json_t *document_of(const json_t *vm)
 }
 
 /* The machines as documents; NULL after cli_error(). */
-static json_t *documents_of(int words, char **names)
+static json_t *documents_of(struct api_client *client, const json_t *names)
 {
 	json_t *list = json_array();
-	struct api_client client;
-	int status = managed_open(&client, "export", API_START);
+	struct vmm_error error;
+	const json_t *name;
+	char path[400];
+	json_t *vm;
+	int status;
+	size_t i;
 
-	for (int i = 0; i < words && status == MACHINE_OK; i++) {
-		struct vmm_error error;
-		char path[400];
-		json_t *vm;
-
-		api_vm_path(path, sizeof(path), names[i], "");
-		vm = api_call(&client, "GET", path, NULL, &status, &error);
-		if (vm)
-			json_array_append_new(list, document_of(vm));
-		else
+	json_array_foreach(names, i, name) {
+		api_vm_path(path, sizeof(path), json_string_value(name), "");
+		vm = api_call(client, "GET", path, NULL, &status, &error);
+		if (!vm) {
 			cli_error("export: %s", error.text);
-		status = vm ? MACHINE_OK : MACHINE_FAILED;
+			json_decref(list);
+			return NULL;
+		}
+		json_array_append_new(list, document_of(vm));
 		json_decref(vm);
 	}
-	api_close(&client);
-	if (status == MACHINE_OK)
-		return list;
+	return list;
+}
+
+static int write_yaml(const json_t *list)
+{
+	char why[WHY_SIZE];
+	yaml_writer *writer = (yaml_writer *)extension_symbol(
+		"yaml", "yaml_write", why, sizeof(why));
+
+	if (!writer)
+		cli_error("export: %s", why);
+	else if (!writer(stdout, list))
+		return MACHINE_OK;
+	else
+		cli_error("export: %s", strerror(errno));
+	return MACHINE_FAILED;
+}
+
+static int export_all(struct api_client *client, const struct group *which)
+{
+	int status = which->label || which->all ?
+			     group_names(client, "export", which->label,
+					 which->names) :
+			     MACHINE_OK;
+	json_t *list = status == MACHINE_OK ?
+			       documents_of(client, which->names) : NULL;
+
+	if (!list)
+		return MACHINE_FAILED;
+	if (which->json)
+		target_print_json(list);
+	else
+		status = write_yaml(list);
 	json_decref(list);
-	return NULL;
+	return status;
 }
 
 static int run_export(const struct command_context *context, int argc,
 		      char **argv)
 {
-	int words = 0, status;
-	yaml_writer *writer;
-	char why[WHY_SIZE];
-	json_t *list;
+	static const struct group_verb verb = { .command = &command_export };
+	struct group which = { .verb = &verb, .names = json_array() };
+	struct api_client client = { .fd = -1 };
+	int status = group_take_words(&which, argc, argv);
 
-	status = command_take(NULL, &command_export, argc, argv, NULL, &words);
-	if (status >= 0)
-		return status;
-	writer = (yaml_writer *)extension_symbol("yaml", "yaml_write", why,
-						 sizeof(why));
-	if (!writer) {
-		cli_error("export: %s", why);
-		return MACHINE_FAILED;
-	}
-	list = documents_of(words, argv);
-	if (!list)
-		return MACHINE_FAILED;
-	status = writer(stdout, list) ? MACHINE_FAILED : MACHINE_OK;
-	if (status != MACHINE_OK)
-		cli_error("export: %s", strerror(errno));
-	json_decref(list);
+	if (status < 0)
+		status = managed_open(&client, "export", API_START);
+	if (status == MACHINE_OK && client.fd >= 0)
+		status = export_all(&client, &which);
+	api_close(&client);
+	json_decref(which.names);
 	return status;
 }
+
+static const struct option_spec export_options[] = {
+	GROUP_WHICH,
+	{ "json", NULL, "print them as JSON", false, group_take_json },
+};
 
 const struct command command_export = {
 	.name = "export",
 	.summary = "print kept machines as YAML",
 	.run = run_export,
-	.synopsis = "NAME...",
+	.synopsis = "NAME...|--label NAME[=VALUE]|--all",
 	.about = "Prints kept machines as YAML documents for lodge apply.",
-	.examples = "lodge export web >web.yaml",
+	.examples = "lodge export web >web.yaml\n"
+		    "lodge export --all >machines.yaml",
+	.options = export_options,
+	.option_count = OPTION_COUNT(export_options),
 	.words = "kept",
-	.words_min = 1,
 	.words_max = COMMAND_MANY,
-	.missing = "a machine's name",
 };

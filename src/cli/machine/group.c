@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/machine/kept.h"
+#include "cli/machine/target.h"
 #include "cli/option.h"
 #include "vm/host.h"
 #include "vmm/control/remote.h"
@@ -44,25 +45,30 @@ int group_take_dry_run(void *config, const char *value)
 	return 0;
 }
 
+int group_take_json(void *config, const char *value)
+{
+	((struct group *)config)->json = true;
+	return 0;
+}
+
 int group_take_force(void *config, const char *value)
 {
 	((struct group *)config)->force = true;
 	return 0;
 }
 
-static void add_name(struct group *group, const char *name)
+static void add_name(json_t *names, const char *name)
 {
 	const json_t *other;
 	size_t i;
 
-	json_array_foreach(group->names, i, other)
+	json_array_foreach(names, i, other)
 		if (!strcmp(json_string_value(other), name))
 			return;
-	json_array_append_new(group->names, json_string(name));
+	json_array_append_new(names, json_string(name));
 }
 
-/* The words: -1 with names, or a group; else the exit status. */
-static int take_words(struct group *group, int argc, char **argv)
+int group_take_words(struct group *group, int argc, char **argv)
 {
 	int words, status;
 
@@ -71,7 +77,7 @@ static int take_words(struct group *group, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	for (int i = 0; i < words; i++)
-		add_name(group, argv[i]);
+		add_name(group->names, argv[i]);
 	if (group->label && group->all)
 		cli_error("%s: give --label or --all, not both",
 			  name_of(group));
@@ -120,6 +126,28 @@ static void collect(void *ctx, const json_t *status)
 	json_array_append(ctx, (json_t *)status);
 }
 
+/* Appends the names of those of the list that are meant. */
+static int add_names(const char *command, const json_t *list,
+		     const char *label, bool (*meant)(const json_t *row),
+		     json_t *names)
+{
+	bool found = !label;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(list, i, row) {
+		if (label && !has_label(row, label))
+			continue;
+		found = true;
+		if (!meant || meant(row))
+			add_name(names, text_of(row, "name"));
+	}
+	if (found)
+		return MACHINE_OK;
+	cli_error("%s: no machine has the label %s; see lodge ps --json",
+		  command, label);
+	return MACHINE_FAILED;
+}
 
 /*
  * Appends the names of those that are meant by a label, or by --all. `running`:
@@ -128,31 +156,35 @@ static void collect(void *ctx, const json_t *status)
 static int add_group(struct api_client *client, struct group *group,
 		     json_t *running)
 {
-	bool (*meant)(const json_t *row) = group->verb->meant;
 	struct vmm_error error;
-	json_t *list = json_array(), *row;
-	int rc = client->fd < 0 ? 0 :
-				  kept_list(client, running, list, &error);
-	bool found = !group->label;
-	size_t i;
+	json_t *list = json_array();
+	int status = MACHINE_FAILED;
 
-	json_array_extend(list, running);
-	json_array_foreach(list, i, row) {
-		if (group->label && !has_label(row, group->label))
-			continue;
-		found = true;
-		if (!meant || meant(row))
-			add_name(group, text_of(row, "name"));
+	if (client->fd >= 0 && kept_list(client, running, list, &error)) {
+		cli_error("%s: %s", name_of(group), error.text);
+	} else {
+		json_array_extend(list, running);
+		status = add_names(name_of(group), list, group->label,
+				   group->verb->meant, group->names);
 	}
 	json_decref(list);
-	if (rc)
-		cli_error("%s: %s", name_of(group), error.text);
-	else if (!found)
-		cli_error("%s: no machine has the label %s; see lodge ps "
-			  "--json", name_of(group), group->label);
+	return status;
+}
+
+int group_names(struct api_client *client, const char *command,
+		const char *label, json_t *names)
+{
+	json_t *running = json_array(), *list = json_array();
+	struct vmm_error error;
+	int status = MACHINE_FAILED;
+
+	if (kept_list(client, running, list, &error))
+		cli_error("%s: %s", command, error.text);
 	else
-		return MACHINE_OK;
-	return MACHINE_FAILED;
+		status = add_names(command, list, label, NULL, names);
+	json_decref(running);
+	json_decref(list);
+	return status;
 }
 
 /* --- one or many ---------------------------------------------------------------------- */
@@ -195,13 +227,13 @@ static int plan_one(struct api_client *client, const struct group *group,
 	bool can = plan || runs_plainly(group, name);
 
 	/* Words of a verb's own, or those of all. */
-	if (can && *text_of(plan, "told"))
+	if (can && !group->json && *text_of(plan, "told"))
 		printf("%s\n", text_of(plan, "told"));
-	else if (can)
+	else if (can && !group->json)
 		printf("would %s %s\n", name_of(group), name);
-	else if (*error.text)
+	else if (!can && *error.text)
 		cli_error("%s: %s", name_of(group), error.text);
-	else
+	else if (!can)
 		cli_error("%s: no running machine is called %s",
 			  name_of(group), name);
 	json_decref(plan);
@@ -303,6 +335,18 @@ static int prepare(struct api_client *client, struct group *group)
 	return status;
 }
 
+static int do_one(struct api_client *client, struct group *group,
+		  const char *name, uint64_t since)
+{
+	if (group->dry_run)
+		return plan_one(client, group, name);
+	if (json_object_get(group->begun, name))
+		return wait_for(client, group, name, since);
+	return json_object_get(group->gone, name) ?
+		       MACHINE_OK :
+		       group->verb->act(client, group, name);
+}
+
 static int do_all(struct group *group)
 {
 	struct api_client client = { .fd = -1 };
@@ -313,14 +357,17 @@ static int do_all(struct group *group)
 
 	json_array_foreach(group->names, i, name) {
 		const char *text = json_string_value(name);
+		int one = do_one(&client, group, text, since);
 
-		if (group->dry_run)
-			status |= plan_one(&client, group, text);
-		else if (json_object_get(group->begun, text))
-			status |= wait_for(&client, group, text, since);
-		else if (!json_object_get(group->gone, text))
-			status |= group->verb->act(&client, group, text);
+		status |= one;
+		if (one == MACHINE_OK)
+			json_array_append_new(group->told,
+					      json_pack("{ss}",
+							group->verb->done,
+							text));
 	}
+	if (group->json)
+		target_print_json(group->told);
 	api_close(&client);
 	return status ? MACHINE_FAILED : MACHINE_OK;
 }
@@ -332,13 +379,15 @@ int group_run(const struct group_verb *verb, int argc, char **argv)
 		.names = json_array(),
 		.begun = json_object(),
 		.gone = json_object(),
+		.told = json_array(),
 	};
-	int status = take_words(&group, argc, argv);
+	int status = group_take_words(&group, argc, argv);
 
 	if (status < 0)
 		status = do_all(&group);
 	json_decref(group.names);
 	json_decref(group.begun);
 	json_decref(group.gone);
+	json_decref(group.told);
 	return status;
 }

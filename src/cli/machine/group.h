@@ -19,6 +19,7 @@ struct group;
 
 struct group_verb {
 	const struct command *command; /* its name is the API's verb */
+	const char *done;	       /* of a machine: "started" */
 	enum api_start start;
 	bool plain; /* for machines of lodge run, too, which lack labels */
 
@@ -47,27 +48,45 @@ struct group {
 	const struct group_verb *verb;
 	json_t *names;
 	const char *label; /* NULL: none */
-	bool all, dry_run, force;
+	bool all, dry_run, force, json;
 	long timeout; /* seconds; 0: not given */
 	json_t *begun; /* jobs by their machines' names */
 	json_t *gone;  /* names of those that nothing is left to do for */
+	json_t *told;  /* for --json, of each that it was done to */
 };
 
 int group_take_label(void *config, const char *value);
 int group_take_all(void *config, const char *value);
 int group_take_dry_run(void *config, const char *value);
+int group_take_json(void *config, const char *value);
 int group_take_force(void *config, const char *value);
+
+/* Which machines. */
+#define GROUP_WHICH                                                          \
+	{ "label", "NAME[=VALUE]", "all machines that have this label",      \
+	  false, group_take_label },                                         \
+	{ "all", NULL, "all machines", false, group_take_all }
 
 /* The first ones of each command. */
 #define GROUP_OPTIONS                                                        \
-	{ "label", "NAME[=VALUE]", "all machines that have this label",      \
-	  false, group_take_label },                                         \
-	{ "all", NULL, "all machines", false, group_take_all },              \
+	GROUP_WHICH,                                                         \
+	{ "json", NULL, "print what was done as JSON", false,                \
+	  group_take_json },                                                 \
 	{ "dry-run", NULL, "tell what would be done", false,                 \
 	  group_take_dry_run }
 
 /* Takes the words and does it. The exit status. */
 int group_run(const struct group_verb *verb, int argc, char **argv);
+
+/* The options and words alone. -1: go on; else the exit status. */
+int group_take_words(struct group *group, int argc, char **argv);
+
+/*
+ * Of kept machines, for commands that go about it in their own way: appends the
+ * names of those that have `label`, or of all when it is NULL. An exit status.
+ */
+int group_names(struct api_client *client, const char *command,
+		const char *label, json_t *names);
 
 /* The body that --force and --timeout say; NULL: none. */
 json_t *group_body(const struct group *group);

@@ -51,12 +51,13 @@ static int say_one(struct api_client *client, struct group *group,
 		       group->verb->after(name) : status;
 }
 
-static int say_all(const struct command *command,
+static int say_all(const struct command *command, const char *done,
 		   bool (*meant)(const json_t *row),
 		   int (*after)(const char *name), int argc, char **argv)
 {
 	const struct group_verb verb = {
 		.command = command,
+		.done = done,
 		.start = API_IF_KEPT,
 		.plain = true,
 		.meant = meant,
@@ -99,20 +100,20 @@ static int still_paused(const char *name)
 static int run_pause(const struct command_context *context, int argc,
 		     char **argv)
 {
-	return say_all(&command_pause, pause_meant, NULL, argc, argv);
+	return say_all(&command_pause, "paused", pause_meant, NULL, argc, argv);
 }
 
 static int run_resume(const struct command_context *context, int argc,
 		      char **argv)
 {
-	return say_all(&command_resume, resume_meant, still_paused, argc,
+	return say_all(&command_resume, "resumed", resume_meant, still_paused, argc,
 		       argv);
 }
 
 static int run_reset(const struct command_context *context, int argc,
 		     char **argv)
 {
-	return say_all(&command_reset, reset_meant, NULL, argc, argv);
+	return say_all(&command_reset, "reset", reset_meant, NULL, argc, argv);
 }
 
 const struct command command_pause = {

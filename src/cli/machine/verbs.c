@@ -40,6 +40,7 @@ static int run_start(const struct command_context *context, int argc,
 {
 	static const struct group_verb verb = {
 		.command = &command_start,
+		.done = "started",
 		.start = API_START,
 		.meant = start_meant,
 		.act = start_one,
@@ -190,6 +191,7 @@ static int run_stop(const struct command_context *context, int argc,
 {
 	static const struct group_verb verb = {
 		.command = &command_stop,
+		.done = "stopped",
 		.start = API_IF_KEPT,
 		.plain = true,
 		.meant = stop_meant,
@@ -306,6 +308,7 @@ static int run_rm(const struct command_context *context, int argc, char **argv)
 {
 	static const struct group_verb verb = {
 		.command = &command_rm,
+		.done = "removed",
 		.start = API_START,
 		.ask = remove_ask,
 		.prepare = end_all,

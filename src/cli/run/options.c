@@ -641,13 +641,6 @@ static const struct option_heading run_headings[] = {
 
 /* --- the command ----------------------------------------------------------- */
 
-static void print_status(void)
-{
-	printf("\nExit status: 0 powered off or stopped, 1 the host failed, "
-	       "2 wrong usage, 3 the\nguest crashed. With --testdev, a value "
-	       "v that the guest writes to port 0xf4\ngives (v << 1) | 1.\n");
-}
-
 const struct command command_run = {
 	.name = "run",
 	.synopsis = "[IMAGE] [OPTIONS]",
@@ -669,5 +662,7 @@ const struct command command_run = {
 	.words_max = 1,
 	.missing = "",
 	.run = run_run,
-	.more = print_status,
+	.statuses = "0 powered off or stopped, 1 the host failed, 2 wrong "
+		    "usage, 3 the guest crashed. With --testdev, a value v "
+		    "that the guest writes to port 0xf4 gives (v << 1) | 1",
 };
