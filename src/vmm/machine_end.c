@@ -91,7 +91,7 @@ static int write_report(struct machine *machine, const char *exit_reason)
 		report_add_stats(&report.exits, &stats);
 	}
 	/* What ended it says more than that this cannot be told. */
-	return report_write(&report, machine->config->report,
+	return report_write(&report, &machine->report,
 			    *machine->error->text ? &other : machine->error);
 }
 

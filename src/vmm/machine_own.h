@@ -22,6 +22,7 @@
 #include "vmm/hotplug.h"
 #include "vmm/machine.h"
 #include "vmm/media.h"
+#include "vmm/outfile.h"
 #include "vmm/pause.h"
 #include "vmm/sandbox/isolate.h"
 #include "vmm/stall.h"
@@ -58,6 +59,7 @@ struct machine {
 	int signals; /* signalfd, or -1 */
 	sigset_t old_mask;
 	struct profile profile;
+	struct outfile report;
 	struct isolate isolate;
 	struct pause pause;
 	_Atomic bool dog_pauses; /* the watchdog wants it */

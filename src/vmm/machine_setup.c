@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/outfile.h"
 #include "vmm/runtime.h"
 #include "vmm/sandbox/broker.h"
 
@@ -266,7 +265,8 @@ int machine_set_up(struct machine *machine)
 	const struct machine_config *config = machine->config;
 
 	if (config->report &&
-	    outfile_check("report", config->report, machine->error))
+	    outfile_open(&machine->report, "report", config->report,
+			 machine->error))
 		return -1;
 	if (config->gdb.where &&
 	    gdb_socket_open(&machine->gdb, config->gdb.where, machine->error))
@@ -326,6 +326,7 @@ void machine_tear_down(struct machine *machine)
 	guest_agent_close(machine->agent);
 	machine_unlisten(machine);
 	profile_close(&machine->profile);
+	outfile_close(&machine->report);
 	gdb_socket_close(machine->gdb);
 	vnc_server_close(machine->vnc);
 	pause_fini(&machine->pause);

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,44 +14,51 @@
 
 #include "host/linux/jail.h"
 
-static int outfile_error(const char *what, const char *path, int number,
+static int outfile_error(const struct outfile *file, int number,
 			 struct vmm_error *error)
 {
 	if (number == ENOSYS && jail_entered())
 		return vmm_error_set(error, "%s %s: the machine's broker, "
 				     "which opens its files, has been ended",
-				     what, path);
+				     file->what, file->path);
 	return vmm_error_set(error, "%s %s: %s; name a file that can be written",
-			     what, path, strerror(number));
+			     file->what, file->path, strerror(number));
 }
 
-/* A file that is not there yet: its folder must take one. */
-static int check_folder(const char *what, const char *path,
-			struct vmm_error *error)
-{
-	char copy[PATH_MAX];
-
-	if (strlen(path) >= sizeof(copy))
-		return outfile_error(what, path, ENAMETOOLONG, error);
-	strcpy(copy, path);
-	if (faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS))
-		return outfile_error(what, path, errno, error);
-	return 0;
-}
-
-int outfile_check(const char *what, const char *path,
-		  struct vmm_error *error)
+int outfile_open(struct outfile *file, const char *what, const char *path,
+		 struct vmm_error *error)
 {
 	/* O_NONBLOCK: does not wait for the reader of a FIFO. */
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat status;
 
-	if (fd < 0 && errno == ENOENT)
-		return check_folder(what, path, error);
-	if (fd < 0 && errno != ENXIO)
-		return outfile_error(what, path, errno, error);
-	if (fd >= 0)
-		close(fd);
+	*file = (struct outfile){ .what = what, .path = path, .fd = -1 };
+	file->fd = open(path, flags | O_CREAT | O_EXCL, 0644);
+	file->made = file->fd >= 0;
+	if (!file->made && errno == EEXIST)
+		file->fd = open(path, flags);
+	if (file->fd < 0 && errno != ENXIO) {
+		outfile_error(file, errno, error);
+		file->path = NULL;
+		return -1;
+	}
+	if (file->fd >= 0 &&
+	    (fstat(file->fd, &status) || !S_ISREG(status.st_mode))) {
+		close(file->fd);
+		file->fd = -1;
+	}
 	return 0;
+}
+
+void outfile_close(struct outfile *file)
+{
+	if (!file->path)
+		return;
+	if (file->made)
+		unlink(file->path);
+	if (file->fd >= 0)
+		close(file->fd);
+	file->path = NULL;
 }
 
 static int write_all(int fd, const char *text, size_t size)
@@ -112,15 +118,23 @@ static int write_in_place(const char *path, const char *text, size_t size)
 	return rc;
 }
 
-int outfile_write(const char *what, const char *path, const char *text,
-		  size_t size, struct vmm_error *error)
+int outfile_write(struct outfile *file, const char *text, size_t size,
+		  struct vmm_error *error)
 {
 	struct stat status;
 	int rc;
 
-	if (!lstat(path, &status) && !S_ISREG(status.st_mode))
-		rc = write_in_place(path, text, size);
+	if (!lstat(file->path, &status) && !S_ISREG(status.st_mode))
+		rc = write_in_place(file->path, text, size);
 	else
-		rc = replace_file(path, text, size);
-	return rc ? outfile_error(what, path, -rc, error) : 0;
+		rc = replace_file(file->path, text, size);
+	if (rc == -ENOSYS && file->fd >= 0) {
+		rc = ftruncate(file->fd, 0) ? -errno : 0;
+		if (!rc)
+			rc = write_all(file->fd, text, size);
+	}
+	if (rc)
+		return outfile_error(file, -rc, error);
+	file->made = false;
+	return 0;
 }

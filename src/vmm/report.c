@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/outfile.h"
 
 void report_add_stats(struct engine_stats *sum,
 		      const struct engine_stats *stats)
@@ -105,7 +104,7 @@ static json_t *report_json(const struct report *report)
 		(json_int_t)report->guest_memory_touched);
 }
 
-int report_write(const struct report *report, const char *path,
+int report_write(const struct report *report, struct outfile *file,
 		 struct vmm_error *error)
 {
 	json_t *json = report_json(report);
@@ -118,10 +117,11 @@ int report_write(const struct report *report, const char *path,
 						JSON_REAL_PRECISION(9));
 	json_decref(json);
 	if (!text)
-		return vmm_error_set(error, "report %s: out of memory", path);
+		return vmm_error_set(error, "report %s: out of memory",
+				     file->path);
 	size = strlen(text);
 	text[size++] = '\n'; /* in place of the NUL */
-	rc = outfile_write("report", path, text, size, error);
+	rc = outfile_write(file, text, size, error);
 	free(text);
 	return rc;
 }

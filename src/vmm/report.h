@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "vmm/error.h"
+#include "vmm/outfile.h"
 
 struct report {
 	const char *engine;
@@ -21,8 +22,8 @@ struct report {
 	uint64_t guest_memory_touched;
 };
 
-/* Writes the file, all of it or nothing new. -1 with `error`. */
-int report_write(const struct report *report, const char *path,
+/* -1 with `error`. */
+int report_write(const struct report *report, struct outfile *file,
 		 struct vmm_error *error);
 
 /*

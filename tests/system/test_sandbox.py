@@ -113,8 +113,7 @@ def test_the_broker_may_not(kernel, tmp_path, victim):
 
 
 def test_the_broker_has_few_privileges(machine):
-    child, = [entry for entry in pathlib.Path("/proc").iterdir()
-              if entry.name.isdigit() and is_broker_of(entry, machine.pid)]
+    child = pathlib.Path("/proc") / str(broker_of(machine.pid))
     status = status_of(child)
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     # chown, dac_override, dac_read_search, fowner, sys_ptrace
@@ -300,6 +299,38 @@ def test_off(kernel, tmp_path):
     assert child.wait(60) == 0
     done = run("run", "--sandbox", "perhaps")
     assert done.returncode == 2 and "give on or off" in done.stderr
+
+
+def broker_of(pid):
+    found, = [entry for entry in pathlib.Path("/proc").iterdir()
+              if entry.name.isdigit() and is_broker_of(entry, pid)]
+    return int(found.name)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_report_outlives_the_broker(kernel, tmp_path, there):
+    """It is open before the guest runs; nobody else can name it then."""
+    report = tmp_path / "report.json"
+    if there:
+        report.write_text("of before, and longer\n" * 1000)
+    child = subprocess.Popen([LODGE, *kernel, "--name", "web", "--report",
+                              report], stdin=subprocess.DEVNULL)
+    while run("status", "web").returncode:
+        assert child.poll() is None
+        time.sleep(0.02)
+    assert report.read_text().startswith("of before") == there
+    os.kill(broker_of(child.pid), signal.SIGKILL)
+    child.terminate()
+    assert child.wait(60) == 0
+    assert json.loads(report.read_text())["exit_reason"] == "stopped"
+    assert sorted(tmp_path.glob("report*")) == [report]
+
+
+def test_a_start_that_fails_leaves_no_report(kernel, tmp_path):
+    report = tmp_path / "report.json"
+    result = run(*kernel, "--report", report, "--disk", tmp_path / "none.img")
+    assert result.returncode == 1
+    assert not report.exists()
 
 
 def test_the_broker_ends_with_the_machine(machine):

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/outfile.h"
 #include "vmm/profile/sum.h"
 
 static int load_symbols(struct profile *profile, const char *kernel,
@@ -33,7 +32,8 @@ int profile_open(struct profile *profile, const struct profile_config *config,
 		return vmm_error_set(error, "engine %s has no profile; choose "
 				     "one that has by --engine soft",
 				     engine->name);
-	if (config->path && outfile_check("profile", config->path, error))
+	if (config->path &&
+	    outfile_open(&profile->file, "profile", config->path, error))
 		return -1;
 	if (load_symbols(profile, kernel, error))
 		return -1;
@@ -82,7 +82,7 @@ static bool is_json(const char *path)
 	return length > 5 && !strcmp(path + length - 5, ".json");
 }
 
-static int write_profile(const struct profile *profile,
+static int write_profile(struct profile *profile,
 			 struct vmm_error *error)
 {
 	const char *path = profile->config->path;
@@ -96,12 +96,12 @@ static int write_profile(const struct profile *profile,
 	profile_sum_free(&sum);
 	if (!text)
 		return vmm_error_set(error, "profile %s: out of memory", path);
-	rc = outfile_write("profile", path, text, strlen(text), error);
+	rc = outfile_write(&profile->file, text, strlen(text), error);
 	free(text);
 	return rc;
 }
 
-int profile_write(const struct profile *profile, struct vmm_error *error)
+int profile_write(struct profile *profile, struct vmm_error *error)
 {
 	int rc = 0;
 
@@ -116,6 +116,7 @@ int profile_write(const struct profile *profile, struct vmm_error *error)
 
 void profile_close(struct profile *profile)
 {
+	outfile_close(&profile->file);
 	symbols_free(profile->symbols);
 	profile->symbols = NULL;
 }

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "host/linux/sampler.h"
 #include "vmm/error.h"
+#include "vmm/outfile.h"
 #include "vmm/profile/symbols.h"
 
 /* Samples a second: not in step with guests' timers. */
@@ -28,6 +29,7 @@ struct profile {
 	const struct engine *engine; /* NULL: not wanted */
 	struct vm *vm;
 	struct symbols *symbols;
+	struct outfile file;
 };
 
 /*
@@ -49,7 +51,7 @@ void profile_enter(const struct profile *profile, struct sampler *sampler,
 void profile_leave(const struct profile *profile, struct sampler *sampler);
 
 /* When the processors have stopped. -1 with `error`. */
-int profile_write(const struct profile *profile, struct vmm_error *error);
+int profile_write(struct profile *profile, struct vmm_error *error);
 
 void profile_close(struct profile *profile);
 
