@@ -130,6 +130,28 @@ def is_broker_of(entry, pid):
         return False
 
 
+def test_a_disk_names_no_files_but_by_its_format(kernel, tmp_path):
+    """What a guest has written to it, or what an image has anywhere else."""
+    for name in "secret.img", "base.img":
+        (tmp_path / name).write_bytes(bytes(1 << 20))
+    raw, plain, qcow2 = (tmp_path / name
+                         for name in ("raw.img", "disk.img", "disk.qcow2"))
+    raw.write_bytes((b"KDMV" + bytes(60) + b"secret.img").ljust(1 << 20, b"\0"))
+    plain.write_bytes(b"secret.img".ljust(1 << 20, b"\0"))
+    assert run("disk", "create", "--backing", tmp_path / "base.img",
+               qcow2).returncode == 0
+    with qcow2.open("r+b") as file:
+        file.seek(0xf000)
+        file.write(b"secret.img")
+    for disk in f"{raw},format=raw", plain, qcow2:
+        done = intrude(kernel, "loop", "read", tmp_path / "secret.img", 0,
+                       "--disk", disk)
+        assert "intruder: refused" in done.stderr, (disk, done)
+    done = intrude(kernel, "loop", "read", tmp_path / "base.img", 0,
+                   "--disk", qcow2)
+    assert "intruder: done" in done.stderr, done
+
+
 def test_what_is_its_own_is_open(kernel, tmp_path):
     """So the tries above are real ones."""
     done = intrude(kernel, "disk", "read", tmp_path / "disk.img", 0,

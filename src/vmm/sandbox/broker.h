@@ -49,6 +49,12 @@ struct broker_helper {
  */
 int broker_start(struct broker **broker, const struct broker_helper *helpers);
 
+/*
+ * Whether an image of that format (NULL: by its name) may say what files it
+ * consists of and stands on. What a guest writes to another is no word of it.
+ */
+bool broker_names_others(const char *path, const char *format);
+
 /* Whether an image's name is a server's, and no path. */
 bool broker_is_address(const char *name);
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk/driver.h"
 #include "disk/moved.h"
 #include "vmm/sandbox/broker_impl.h"
 
@@ -173,22 +174,22 @@ static uint64_t big_endian(const char *at, unsigned int bytes)
 	return value;
 }
 
-/* What a qcow2 image stands on, wherever below it is. */
+/* What a qcow2 image in `own` stands on, when that is in `folder` or below. */
 static void add_backing(struct grants *grants, unsigned int what,
-			const char *folder, const char *head, size_t size,
-			unsigned int depth)
+			const char *own, const char *folder, const char *head,
+			size_t size, unsigned int depth)
 {
 	uint64_t at, length;
 	char name[PATH_MAX], real[PATH_MAX], base[PATH_MAX];
 
-	if (size < 72 || memcmp(head, "QFI\xfb", 4))
+	if (size < 72)
 		return;
 	at = big_endian(head + 8, 8);
 	length = big_endian(head + 16, 4);
 	if (!at || at > size || length > size - at || !length)
 		return;
 	if ((size_t)snprintf(name, sizeof(name), "%s%s%.*s",
-			     head[at] == '/' ? "" : folder,
+			     head[at] == '/' ? "" : own,
 			     head[at] == '/' ? "" : "/", (int)length,
 			     head + at) >= sizeof(name) ||
 	    !realpath(name, real) || !realpath(folder, base))
@@ -198,11 +199,36 @@ static void add_backing(struct grants *grants, unsigned int what,
 		add(grants, what, real, depth + 1);
 }
 
+/* VMDK, VHD, VHDX: those of other formats may say what their guest wrote. */
+static bool names_others(const char *head, size_t size)
+{
+	static const char *const begins_with[] = {
+		"KDMV", "# Disk DescriptorFile", "conectix", "vhdxfile",
+	};
+
+	for (size_t i = 0; i < sizeof(begins_with) / sizeof(*begins_with); i++)
+		if (size >= strlen(begins_with[i]) &&
+		    !memcmp(head, begins_with[i], strlen(begins_with[i])))
+			return true;
+	return false;
+}
+
+/* What an image in `own` names that is in `folder`. */
+static void add_of_folder(struct grants *grants, unsigned int what,
+			  const char *own, const char *folder,
+			  const char *head, size_t size, unsigned int depth)
+{
+	if (size >= 4 && !memcmp(head, "QFI\xfb", 4))
+		add_backing(grants, what, own, folder, head, size, depth);
+	else if (names_others(head, size))
+		add_named_in(grants, what, folder, head, size, depth);
+}
+
 /* Beside it, or in folders that were named too. */
 static void add_named(struct grants *grants, unsigned int what,
 		      const char *path, unsigned int depth)
 {
-	char folder[PATH_MAX];
+	char own[PATH_MAX], folder[PATH_MAX];
 	const char *slash = strrchr(path, '/');
 	const size_t count = grants->count;
 	size_t size;
@@ -210,19 +236,15 @@ static void add_named(struct grants *grants, unsigned int what,
 
 	if (!head || !slash)
 		return;
-	snprintf(folder, sizeof(folder), "%.*s",
+	snprintf(own, sizeof(own), "%.*s",
 		 slash == path ? 1 : (int)(slash - path), path);
-	add_backing(grants, what, folder, head, size, depth);
-	add_named_in(grants, what, folder, head, size, depth);
+	add_of_folder(grants, what, own, own, head, size, depth);
 	for (size_t i = 0; i < count; i++) {
-		const char *other = grants->list[i].path;
-
 		if (!(grants->list[i].what & BROKER_CHAIN) ||
-		    !is_folder(other))
+		    !is_folder(grants->list[i].path))
 			continue;
-		snprintf(folder, sizeof(folder), "%s", other);
-		add_backing(grants, what, folder, head, size, depth);
-		add_named_in(grants, what, folder, head, size, depth);
+		snprintf(folder, sizeof(folder), "%s", grants->list[i].path);
+		add_of_folder(grants, what, own, folder, head, size, depth);
 	}
 	free(head);
 }
@@ -323,37 +345,43 @@ void grants_add(struct grants *grants, unsigned int what, const char *path)
 
 /* --- requests --------------------------------------------------------------------- */
 
-/* Paths, and what an address may be reached by. */
-static void take_text(struct grants *grants, const char *text)
+bool broker_names_others(const char *path, const char *format)
 {
+	const struct disk_driver *driver = format ? disk_driver_find(format) :
+						    disk_driver_by_path(path);
+
+	return driver && driver != &disk_raw;
+}
+
+/* Paths, and what an address may be reached by. */
+static void take_text(struct grants *grants, const char *text,
+		      const char *format)
+{
+	const bool chain = broker_names_others(text, format) ||
+			   is_folder(text);
+
 	if (*text == '/')
 		grants_add(grants, BROKER_READ | BROKER_WRITE | BROKER_MAKE |
-				   BROKER_CONNECT | BROKER_CHAIN, text);
+				   BROKER_CONNECT |
+				   (chain ? BROKER_CHAIN : 0), text);
 	else if (broker_is_address(text))
 		grants_add(grants, BROKER_ADDRESS, text);
 }
 
-static void take_value(struct grants *grants, const json_t *value)
+static void take_value(struct grants *grants, const json_t *value,
+		       const char *format)
 {
 	const char *name;
 	json_t *item;
 	size_t i;
 
 	if (json_is_string(value))
-		take_text(grants, json_string_value(value));
+		take_text(grants, json_string_value(value), format);
 	json_array_foreach(value, i, item)
-		take_value(grants, item);
+		take_value(grants, item, format);
 	json_object_foreach((json_t *)value, name, item)
 		if (strcmp(name, "id"))
-			take_value(grants, item);
-}
-
-/* Jobs write to what a disk stands on. */
-static bool is_job(const char *command)
-{
-	return command && (!strcmp(command, "commit") ||
-			   !strcmp(command, "rebase") ||
-			   !strcmp(command, "mirror"));
+			take_value(grants, item, format);
 }
 
 /* Of a folder to share its server gets more than the machine. */
@@ -400,6 +428,10 @@ void grants_take_request(struct grants *grants, const char *line,
 	const char *command =
 		json_string_value(json_object_get(request, "command"));
 
+	const char *format =
+		json_string_value(json_object_get(request, "format"));
+	const char *backing_format =
+		json_string_value(json_object_get(request, "backing-format"));
 	const char *target =
 		json_string_value(json_object_get(request, "target"));
 
@@ -408,15 +440,15 @@ void grants_take_request(struct grants *grants, const char *line,
 		return;
 	}
 	/* Twice: a folder may be named behind the image. */
-	take_value(grants, request);
-	take_value(grants, request);
+	take_value(grants, request, format ? format : backing_format);
+	take_value(grants, request, format ? format : backing_format);
 	take_backing(grants,
 		     json_string_value(json_object_get(request, "backing")));
 	if (grants->moves && command && target && !strcmp(command, "mirror"))
-		moved_note(grants->moves, target,
-			   json_string_value(json_object_get(request,
-							     "format")));
-	for (size_t i = 0; i < grants->count && is_job(command); i++)
+		moved_note(grants->moves, target, format);
+	/* It writes to what a disk stands on. */
+	for (size_t i = 0; i < grants->count && command &&
+			   !strcmp(command, "commit"); i++)
 		if (grants->list[i].what & BROKER_CHAIN)
 			grants->list[i].what |= BROKER_WRITE | BROKER_MAKE;
 	json_decref(request);

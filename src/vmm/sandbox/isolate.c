@@ -51,7 +51,7 @@ int isolate_begin(struct isolate *isolate, const struct machine_config *config,
 
 static void grant_disk(struct broker *broker, const struct machine_disk *disk)
 {
-	unsigned int what = OWN | BROKER_CHAIN;
+	unsigned int what = disk->readonly ? BROKER_READ : OWN;
 
 	if (!disk->path)
 		return;
@@ -59,8 +59,8 @@ static void grant_disk(struct broker *broker, const struct machine_disk *disk)
 		broker_grant(broker, BROKER_ADDRESS, disk->path);
 		return;
 	}
-	if (disk->readonly)
-		what = BROKER_READ | BROKER_CHAIN;
+	if (broker_names_others(disk->path, disk->format))
+		what |= BROKER_CHAIN;
 	broker_grant(broker, what, disk->path);
 }
 
