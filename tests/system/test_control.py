@@ -306,7 +306,7 @@ def test_inspect(idle):
     result = run("inspect", "--json", "web")
     found = json.loads(result.stdout)
     assert {"state", "memory", "pci", "interrupts", "devices", "attached",
-            "drives", "nets", "shares"} == set(found)
+            "drives", "nets", "shares", "sandbox"} == set(found)
     assert any(r["base"] == 1 << 20 and r["kind"] == "ram"
                for r in found["memory"])
     assert any(r["kind"] == "device" and r["name"] == "vga"
@@ -317,7 +317,7 @@ def test_inspect(idle):
     names = [d["device"] for d in found["devices"]]
     assert "uart" in names and "i8042" in names
     text = run("inspect", "web").stdout
-    for word in ("memory:", "pci:", "interrupts", "devices", "host bridge"):
+    for word in ("sandbox: system calls", "memory:", "pci:", "interrupts", "devices", "host bridge"):
         assert word in text
 
 

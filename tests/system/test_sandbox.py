@@ -292,6 +292,20 @@ def test_each_thread_has_nothing(machine):
     assert re.search(r"^Max core file size +0 ", limits, re.M)
 
 
+def test_what_holds_is_told(machine):
+    """As /proc has it, whatever this host gives."""
+    told = json.loads(run("inspect", "--json", "web").stdout)["sandbox"]
+    process = pathlib.Path(f"/proc/{machine.pid}")
+    uid = int(status_of(process)["Uid"].split()[1])
+    spaces = os.readlink(process / "ns" / "net") != \
+        os.readlink("/proc/self/ns/net")
+    host = json.loads(run("host", "--json").stdout)["sandbox"]
+    assert told == {"active": True, "namespaces": spaces,
+                    "own_user": uid == 0x70000000 + machine.pid,
+                    "landlock": host["landlock"],
+                    **({} if spaces else {"why": told["why"]})}
+
+
 def test_nothing_is_writable_and_executable(machine):
     maps = pathlib.Path(f"/proc/{machine.pid}/maps").read_text()
     rights = [line.split()[1] for line in maps.splitlines()]
@@ -317,6 +331,7 @@ def test_off(kernel, tmp_path):
         time.sleep(0.02)
     status = status_of(pathlib.Path(f"/proc/{child.pid}"))
     assert status["Seccomp"] == "0" and status["NoNewPrivs"] == "0"
+    assert run("inspect", "plain").stdout.startswith("sandbox: off\n")
     child.terminate()
     assert child.wait(60) == 0
     done = run("run", "--sandbox", "perhaps")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lodge inspect: a running machine's devices, PCI functions, interrupt routes
- * and memory map.
+ * lodge inspect: a running machine's sandbox, devices, PCI functions, interrupt
+ * routes and memory map.
  */
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +33,24 @@ static void print_state(const json_t *result)
 
 	if (reason)
 		printf("paused: %s\n\n", reason);
+}
+
+static void print_sandbox(const json_t *sandbox)
+{
+	const char *why = text_of(sandbox, "why");
+
+	if (!json_is_true(json_object_get(sandbox, "active"))) {
+		printf("sandbox: off\n\n");
+		return;
+	}
+	printf("sandbox: system calls, ");
+	if (number_of(sandbox, "landlock"))
+		printf("Landlock %llu", number_of(sandbox, "landlock"));
+	else
+		printf("no Landlock");
+	if (json_is_true(json_object_get(sandbox, "own_user")))
+		printf(", a user of its own");
+	printf("%s%s\n\n", *why ? "; no namespaces: " : ", namespaces", why);
 }
 
 static void print_memory(const json_t *list)
@@ -195,6 +213,7 @@ static int run_inspect(const struct command_context *context, int argc,
 		target_print_json(result);
 	} else {
 		print_state(result);
+		print_sandbox(json_object_get(result, "sandbox"));
 		print_memory(json_object_get(result, "memory"));
 		print_pci(json_object_get(result, "pci"));
 		print_routes(json_object_get(result, "interrupts"));
@@ -213,8 +232,8 @@ const struct command command_inspect = {
 	.summary = "show a machine's devices, PCI, interrupts, memory map",
 	.run = run_inspect,
 	.synopsis = "[--json] NAME",
-	.about = "Shows a running machine's memory map, PCI functions, interrupt routes, and the\n"
-		 "registers of its devices.",
+	.about = "Shows what a running machine's sandbox consists of, its memory map, PCI\n"
+		 "functions, interrupt routes, and the registers of its devices.",
 	.examples = "lodge inspect web\n"
 		    "lodge inspect --json web",
 	.options = target_json_option,

@@ -53,6 +53,8 @@ static struct {
 	struct filter *role; /* of each but JAIL_LOOP */
 	int spaces, rules;   /* to join; -1: none */
 	bool own_user, lacks_user;
+	struct jail_lacks lacks;
+	int landlock; /* version */
 	void (*step)(void);
 	_Atomic unsigned int done;
 	_Atomic int failed;
@@ -64,6 +66,15 @@ static _Thread_local unsigned int own_steps;
 bool jail_entered(void)
 {
 	return atomic_load(&jail.entered);
+}
+
+struct jail_holds jail_holds(void)
+{
+	return (struct jail_holds){
+		.lacks = jail.lacks,
+		.landlock = jail.landlock,
+		.own_user = jail.own_user,
+	};
 }
 
 bool jail_narrow(void)
@@ -419,6 +430,7 @@ static int confine_all(const int *thread, int count,
 	jail.spaces = -1;
 	jail.rules = make_rules();
 	lacks->landlock = jail.rules < 0;
+	jail.landlock = jail.rules < 0 ? 0 : jail_landlock();
 	rc = make_spaces();
 	if (rc) {
 		lacks->view = true;
@@ -462,6 +474,7 @@ int jail_enter(const struct jail_config *config, int *listener,
 		return rc;
 	*listener = rc;
 	rc = each_thread(thread, count, step_filter);
+	jail.lacks = *lacks;
 	if (!rc)
 		atomic_store(&jail.entered, true);
 	return rc;

@@ -52,6 +52,14 @@ int jail_enter(const struct jail_config *config, int *listener,
 /* Whether jail_enter() has been left with 0. */
 bool jail_entered(void);
 
+/* What it came to. */
+struct jail_holds {
+	struct jail_lacks lacks;
+	int landlock;  /* its version; 0: none */
+	bool own_user; /* that nobody else has */
+};
+struct jail_holds jail_holds(void);
+
 /*
  * From inside: has the broker do `verb` for `subject`, which it was told of
  * (broker_grant_help()). 0 or a negative errno.

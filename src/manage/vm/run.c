@@ -232,6 +232,17 @@ static void ask_change(struct vm *vm)
 		 state_changed, vm);
 }
 
+static void take_sandbox(struct vm *vm, json_t *sandbox)
+{
+	struct cgroup_usage usage;
+
+	json_decref(vm->sandbox);
+	vm->sandbox = json_incref(sandbox);
+	json_object_set_new(sandbox, "cgroup",
+			    json_boolean(limiter_usage(vm->manager->limiter,
+						       vm, &usage)));
+}
+
 /* Another machine of that name is not ours, and will end our process. */
 static void told_status(void *ctx, const json_t *result, const char *wrong)
 {
@@ -242,6 +253,7 @@ static void told_status(void *ctx, const json_t *result, const char *wrong)
 		return;
 	}
 	vm->checked = true;
+	take_sandbox(vm, json_object_get(result, "sandbox"));
 	vm_take_state(vm, result);
 	ask_change(vm);
 }

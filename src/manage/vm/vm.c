@@ -52,6 +52,7 @@ void vm_free(struct vm *vm)
 	process_close(&vm->process);
 	process_close(&vm->helper);
 	json_decref(vm->config);
+	json_decref(vm->sandbox);
 	free(vm);
 }
 
@@ -125,6 +126,8 @@ json_t *vm_json(const struct vm *vm)
 	if (vm->process.pidfd >= 0)
 		json_object_set_new(json, "pid",
 				    json_integer(vm->process.pid));
+	if (vm->process.pidfd >= 0 && vm->sandbox)
+		json_object_set(json, "sandbox", vm->sandbox);
 	return json;
 }
 

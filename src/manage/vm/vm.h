@@ -23,6 +23,7 @@ struct vm {
 	struct link *link;	/* to its control socket; NULL: none */
 	bool checked;		/* that is its own */
 	char paused_for[200];	/* why the machine does not run; "" */
+	json_t *sandbox;	/* what it says of it; NULL: nothing yet */
 	unsigned int tries;
 	struct timer connect; /* tries it again */
 	struct timer limit;   /* of a stop */

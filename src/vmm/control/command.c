@@ -19,6 +19,7 @@
 #include "vmm/nets.h"
 #include "vmm/shares.h"
 #include "vmm/pause.h"
+#include "vmm/sandbox/isolate.h"
 #include "vmm/stall.h"
 #include "vmm/vsock_unix.h"
 
@@ -48,6 +49,7 @@ json_t *control_status_json(const struct control_machine *machine)
 		guest_agent_json(target->agent));
 	json_decref(balloon);
 	json_object_set_new(status, "shares", control_shares(target));
+	json_object_set_new(status, "sandbox", isolate_json());
 	return status;
 }
 

@@ -14,6 +14,7 @@
 #include "vmm/control/impl.h"
 #include "vmm/drives.h"
 #include "vmm/nets.h"
+#include "vmm/sandbox/isolate.h"
 #include "vmm/shares.h"
 #include "vmm/stall.h"
 
@@ -190,13 +191,13 @@ json_t *control_inspect(const struct control_target *target)
 	const char *reason = stall_reason(target->stall);
 	struct vm *vm = board_vm(target->board);
 
-	return json_pack("{ssss*sosososososososo}", "state",
+	return json_pack("{ssss*sososososososososo}", "state",
 			 reason ? "paused" : "running", "reason", reason,
 			 "memory", memory(vm), "pci", pci(vm),
 			 "interrupts", routes(vm), "attached",
 			 hotplug_inspect(target->hotplug), "drives",
 			 drives_inspect(target->drives), "nets",
 			 nets_inspect(target->nets, target->board), "shares",
-			 control_shares(target), "devices",
-			 devices(vm));
+			 control_shares(target), "sandbox", isolate_json(),
+			 "devices", devices(vm));
 }

@@ -21,6 +21,8 @@
 #define HEAD_SIZE  (64u << 10)
 #define HEAD_VHDX  (4u << 20) /* what it stands on is named further in */
 #define NAME_LEAST 3
+#define QCOW2_HEADER	104
+#define QCOW2_DATA_FILE 0x44415441u
 #define ENTRIES	   4096 /* of a folder that are looked at */
 #define DEPTH	   16
 
@@ -174,29 +176,51 @@ static uint64_t big_endian(const char *at, unsigned int bytes)
 	return value;
 }
 
-/* What a qcow2 image in `own` stands on, when that is in `folder` or below. */
-static void add_backing(struct grants *grants, unsigned int what,
-			const char *own, const char *folder, const char *head,
-			size_t size, unsigned int depth)
+/* A file that an image in `own` names so, when it is in `folder` or below. */
+static void add_named_so(struct grants *grants, unsigned int what,
+			 const char *own, const char *folder, const char *text,
+			 size_t length, unsigned int depth)
 {
-	uint64_t at, length;
 	char name[PATH_MAX], real[PATH_MAX], base[PATH_MAX];
+	const bool whole = *text == '/';
 
-	if (size < 72)
-		return;
-	at = big_endian(head + 8, 8);
-	length = big_endian(head + 16, 4);
-	if (!at || at > size || length > size - at || !length)
-		return;
-	if ((size_t)snprintf(name, sizeof(name), "%s%s%.*s",
-			     head[at] == '/' ? "" : own,
-			     head[at] == '/' ? "" : "/", (int)length,
-			     head + at) >= sizeof(name) ||
+	if (length >= PATH_MAX ||
+	    (size_t)snprintf(name, sizeof(name), "%s%s%.*s", whole ? "" : own,
+			     whole ? "" : "/", (int)length, text) >=
+		    sizeof(name) ||
 	    !realpath(name, real) || !realpath(folder, base))
 		return;
 	if (!strncmp(real, base, strlen(base)) &&
 	    real[strlen(base)] == '/' && !grants_of(grants, real))
 		add(grants, what, real, depth + 1);
+}
+
+/*
+ * What a qcow2 image stands on (the header), and a file of its own with its data
+ * (an extension of the header: type, length, 8 bytes each).
+ */
+static void add_of_qcow2(struct grants *grants, unsigned int what,
+			 const char *own, const char *folder, const char *head,
+			 size_t size, unsigned int depth)
+{
+	const uint64_t at = big_endian(head + 8, 8);
+	const uint64_t length = big_endian(head + 16, 4);
+	const bool extended = big_endian(head + 4, 4) >= 3;
+	uint64_t next = extended ? big_endian(head + 100, 4) : size, bytes;
+
+	if (at && at < size && length && length <= size - at)
+		add_named_so(grants, what, own, folder, head + at, length,
+			     depth);
+	for (; next + 8 <= size; next += 8 + (bytes + 7) / 8 * 8) {
+		const uint64_t type = big_endian(head + next, 4);
+
+		bytes = big_endian(head + next + 4, 4);
+		if (!type || bytes > size - next - 8)
+			break;
+		if (type == QCOW2_DATA_FILE && bytes)
+			add_named_so(grants, what, own, folder,
+				     head + next + 8, bytes, depth);
+	}
 }
 
 /* VMDK, VHD, VHDX: those of other formats may say what their guest wrote. */
@@ -218,8 +242,8 @@ static void add_of_folder(struct grants *grants, unsigned int what,
 			  const char *own, const char *folder,
 			  const char *head, size_t size, unsigned int depth)
 {
-	if (size >= 4 && !memcmp(head, "QFI\xfb", 4))
-		add_backing(grants, what, own, folder, head, size, depth);
+	if (size >= QCOW2_HEADER && !memcmp(head, "QFI\xfb", 4))
+		add_of_qcow2(grants, what, own, folder, head, size, depth);
 	else if (names_others(head, size))
 		add_named_in(grants, what, folder, head, size, depth);
 }

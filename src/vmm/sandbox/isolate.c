@@ -250,6 +250,18 @@ int isolate_enter(struct isolate *isolate, const struct machine_config *config,
 	return 0;
 }
 
+json_t *isolate_json(void)
+{
+	const struct jail_holds holds = jail_holds();
+
+	if (!jail_entered())
+		return json_pack("{sb}", "active", 0);
+	return json_pack("{sb sb si sb ss*}", "active", 1, "namespaces",
+			 !holds.lacks.view, "landlock", holds.landlock,
+			 "own_user", (int)holds.own_user, "why",
+			 holds.lacks.view ? strerror(holds.lacks.why) : NULL);
+}
+
 void isolate_end(struct isolate *isolate)
 {
 	/* It ends with the process, whose last calls it still makes. */

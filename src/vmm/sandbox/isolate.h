@@ -7,6 +7,7 @@
 #ifndef LODGE_VMM_SANDBOX_ISOLATE_H
 #define LODGE_VMM_SANDBOX_ISOLATE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "vmm/error.h"
@@ -36,6 +37,13 @@ struct isolate_machine {
 int isolate_enter(struct isolate *isolate, const struct machine_config *config,
 		  const struct isolate_machine *machine,
 		  struct vmm_error *error);
+
+/*
+ * What of it there is, for those who ask: {"active": false}, or "active" with
+ * "namespaces", "landlock" (its version; 0: none), "own_user", and "why" there
+ * are no namespaces.
+ */
+json_t *isolate_json(void);
 
 /* The broker stays until the process ends. */
 void isolate_end(struct isolate *isolate);
