@@ -288,6 +288,13 @@ def test_attached_and_detached(boot, tmp_path):
     assert (result.returncode, result.stdout) == (0, "share1\n"), result.stderr
     assert output("plug", "cat /mnt/s/file; echo y >/mnt/s/new") == "x\n"
     assert (tmp_path / "new").read_text() == "y\n"
+    # Its server may do what one of the start does, though a broker started it.
+    subprocess.run(["cc", "-O1", "-Wall", "-Werror", "-static",
+                    "-D_GNU_SOURCE", "-o", tmp_path / "checks",
+                    SOURCE / "tests/system/share_checks.c"], check=True)
+    (tmp_path / "programs").mkdir()
+    result = sh("plug", "/mnt/s/checks /mnt/s/programs")
+    assert result.returncode == 0, result.stdout + result.stderr
     result = run("attach", "plug", "share",
                  f"{tmp_path}:/mnt/deep/er,readonly,tag=two")
     assert result.stdout == "two\n", result.stderr

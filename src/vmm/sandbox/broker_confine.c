@@ -60,7 +60,7 @@ static const uint16_t never[] = {
 	SYS_kexec_file_load, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct,
 	SYS_quotactl, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex,
 	SYS_clock_adjtime, SYS_sethostname, SYS_setdomainname, SYS_syslog,
-	SYS_io_uring_setup, SYS_vhangup, SYS_mknod, SYS_mknodat,
+	SYS_io_uring_setup, SYS_vhangup, SYS_mknod,
 };
 
 #define NEVER (sizeof(never) / sizeof(never[0]))
