@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <liburing.h>
@@ -94,6 +95,22 @@ static int try_stat(void)
 	struct stat st;
 
 	return stat(at(), &st);
+}
+
+/* What is in a folder; and by that the folder's mode, if it may be opened. */
+static int try_list(void)
+{
+	return open(at(), O_RDONLY | O_DIRECTORY) < 0 ? -1 : 0;
+}
+
+static int try_mode(void)
+{
+	char folder[4096];
+	int fd;
+
+	snprintf(folder, sizeof(folder), "%s", at());
+	fd = open(dirname(folder), O_RDONLY | O_DIRECTORY);
+	return fd < 0 ? -1 : fchmod(fd, 0777);
 }
 
 static int try_symlink(void)
@@ -328,6 +345,8 @@ static const struct {
 	{ "unlink", try_unlink },
 	{ "rename", try_rename },
 	{ "stat", try_stat },
+	{ "list", try_list },
+	{ "mode", try_mode },
 	{ "symlink", try_symlink },
 	{ "environment", try_environment },
 	{ "memory", try_memory },

@@ -161,7 +161,6 @@ static const struct call {
 	{ SYS_fallocate, ALLOW, CPU | DEV | DISK }, /* a disk or card, by who asks it */
 	{ SYS_fsync, ALLOW, DISK }, /* what a job leaves */
 	{ SYS_fdatasync, ALLOW, CPU | DEV | DISK }, /* a disk or card, by who asks it */
-	{ SYS_fchmod, ALLOW, 0 }, /* a socket is made */
 	{ SYS_io_uring_setup, ALLOW, DISK },
 	{ SYS_io_uring_enter, ALLOW, DISK },
 	{ SYS_io_uring_register, ALLOW, DISK },

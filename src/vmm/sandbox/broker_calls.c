@@ -287,9 +287,9 @@ static int open_file(struct call *call, int folder, uint64_t at, int flags,
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return -EOPNOTSUPP;
 	what = may(call, path);
-	/* Folders on the way, to be synced or looked through. */
+	/* The folder that something is in, to be synced or looked through. */
 	if (reads && !stat(path, &st) && S_ISDIR(st.st_mode) &&
-	    grants_lead(call->calls->grants, path))
+	    grants_lead(call->calls->grants, path, true))
 		what |= BROKER_READ;
 	if (flags & O_CREAT && !(what & BROKER_MAKE)) {
 		if (flags & O_EXCL)
@@ -306,7 +306,7 @@ static int open_file(struct call *call, int folder, uint64_t at, int flags,
 /* Whether what it is may be asked. */
 static int may_look(const struct call *call, const char *path)
 {
-	return may(call, path) || grants_lead(call->calls->grants, path) ?
+	return may(call, path) || grants_lead(call->calls->grants, path, false) ?
 		       0 : -EACCES;
 }
 
@@ -425,6 +425,17 @@ static int make_socket(struct call *call, const uint64_t *arg)
 	return call->fd < 0 ? -errno : 0;
 }
 
+/* The file is its user's alone, as unix_socket_listen() makes it. */
+static int bind_own(int fd, const struct sockaddr_un *address)
+{
+	const mode_t mask = umask(077);
+	int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address)) ?
+			 -errno : 0;
+
+	umask(mask);
+	return rc;
+}
+
 /* `fd` at the socket of that path; names that are too long go by way of an
  * open folder. */
 static int at_path(int fd, const char *path, bool binds)
@@ -443,8 +454,7 @@ static int at_path(int fd, const char *path, bool binds)
 	    sizeof(address.sun_path))
 		rc = -ENAMETOOLONG;
 	else if (binds)
-		rc = bind(fd, (struct sockaddr *)&address, sizeof(address)) ?
-			     -errno : 0;
+		rc = bind_own(fd, &address);
 	else
 		rc = connect(fd, (struct sockaddr *)&address,
 			     sizeof(address)) ? -errno : 0;

@@ -78,17 +78,20 @@ unsigned int grants_of(const struct grants *grants, const char *path)
 	return what;
 }
 
-bool grants_lead(const struct grants *grants, const char *path)
+bool grants_lead(const struct grants *grants, const char *path, bool next)
 {
 	size_t length = strlen(path);
 
-	while (length > 1 && path[length - 1] == '/')
+	while (length && path[length - 1] == '/')
 		length--;
-	for (size_t i = 0; i < grants->count; i++)
+	for (size_t i = 0; i < grants->count; i++) {
+		const char *rest = grants->list[i].path + length;
+
 		if (!strncmp(grants->list[i].path, path, length) &&
-		    (length == 1 || grants->list[i].path[length] == '/' ||
-		     !grants->list[i].path[length]))
+		    (!*rest || (*rest == '/' &&
+				(!next || !strchr(rest + 1, '/')))))
 			return true;
+	}
 	return false;
 }
 

@@ -36,8 +36,11 @@ void grants_add(struct grants *grants, unsigned int what, const char *path);
 /* What may be done with that absolute path: BROKER_READ ... */
 unsigned int grants_of(const struct grants *grants, const char *path);
 
-/* Whether a folder is on the way to what was granted, or has some of it. */
-bool grants_lead(const struct grants *grants, const char *path);
+/*
+ * Whether a folder is on the way to what was granted; `next`: whether it has
+ * some of it itself.
+ */
+bool grants_lead(const struct grants *grants, const char *path, bool next);
 
 /* What a request of the control protocol asks for. */
 void grants_take_request(struct grants *grants, const char *line,
