@@ -84,9 +84,10 @@ class Child(pexpect.spawn):
         self.wait_gone(machine)
 
 
-def spawn(*args, timeout=60, **kwargs):
-    """lodge on a terminal of its own."""
-    child = Child(str(LODGE), [str(a) for a in args], timeout=timeout,
+def spawn(*args, timeout=60, before=(), **kwargs):
+    """lodge on a terminal of its own, started by the words `before`."""
+    words = [str(a) for a in (*before, LODGE, *args)]
+    child = Child(words[0], words[1:], timeout=timeout,
                   encoding="utf-8", codec_errors="replace",
                   dimensions=(24, 200), **kwargs)
     child.delaybeforesend = None

@@ -13,6 +13,10 @@ from test_linux import Shell
 
 NUMBER = itertools.count()
 
+# A user namespace in which nobody gets another network: no empty view either.
+NO_SPACES = ["unshare", "-Ur", "sh", "-c",
+             "echo 0 >/proc/sys/user/max_net_namespaces && exec \"$@\"", "-"]
+
 
 def needed(*tools):
     """Skips a test that this host cannot run."""

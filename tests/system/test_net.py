@@ -19,7 +19,7 @@ import pexpect
 import pytest
 
 from conftest import LODGE, SOURCE, machine_of, run, spawn
-from namespace import settled, wait_for
+from namespace import NO_SPACES, settled, wait_for
 from test_linux import Shell
 
 MIB = 1 << 20
@@ -263,6 +263,19 @@ def test_publish(guest, peer, host):
         assert done.returncode == 0, done.stdout
     (net,) = inspect("published")["nets"]
     assert net["publish"] == [f"{port}:7000", f"{port}:7000/udp"]
+    assert shell.power_off() == 0
+
+
+def test_without_namespaces(guest, server):
+    """The broker makes the connections, by what it has looked at."""
+    if subprocess.run([*NO_SPACES, "true"], check=False).returncode:
+        pytest.skip("no user namespaces")
+    shell = addressed(Shell(spawn(*guest, "--name", "bare", timeout=120,
+                                  before=NO_SPACES)))
+    told = json.loads(run("inspect", "--json", "bare").stdout)["sandbox"]
+    assert not told["namespaces"]
+    for address in "10.0.2.2", f"{PREFIX}:2":
+        shell.run(f"peer get {address} {server} {MIB}")
     assert shell.power_off() == 0
 
 

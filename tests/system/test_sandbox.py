@@ -13,6 +13,7 @@ import pytest
 
 import tiny
 from conftest import BUILD, ENGINE, LODGE, SOURCE, run
+from namespace import NO_SPACES
 from test_run_image import OFF, place  # noqa: F401: a fixture
 
 INTRUDER = BUILD / "tests" / "system" / "intruder"
@@ -43,10 +44,10 @@ def kernel(tmp_path):
             "--serial", "none"]
 
 
-def intrude(kernel, role, what, at, pid, *options):
+def intrude(kernel, role, what, at, pid, *options, before=()):
     """What became of it: how the process ended, and what it said."""
     return subprocess.run(
-        [INTRUDER, *kernel[1:], "--net", "none", *options],
+        [*before, INTRUDER, *kernel[1:], "--net", "none", *options],
         env={**os.environ, "INTRUDER": f"{role}:{what}",
              "INTRUDER_AT": str(at), "INTRUDER_PID": str(pid)},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
@@ -84,6 +85,45 @@ def test_refused(kernel, role, tmp_path, victim):
     assert secret.read_text() == "secret"
     assert not (tmp_path / "new").is_symlink()
     listener.close()
+
+
+def test_refused_without_namespaces(kernel, tmp_path, victim):
+    """Where a host gives none, Landlock, the filter and the broker stand."""
+    if subprocess.run([*NO_SPACES, "true"], check=False).returncode:
+        pytest.skip("no user namespaces")
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    listener.listen()
+    for what in FILES + SOCKETS + OTHERS + SYSTEM + CODE:
+        at = tmp_path / "socket" if what == "unix" else \
+            tmp_path / "new" if what == "symlink" else secret
+        done = intrude(kernel, "loop", what, at, victim.pid,
+                       before=NO_SPACES)
+        if done.returncode not in (-signal.SIGSYS, 128 + signal.SIGSYS):
+            assert done.returncode == 7, (what, done)
+            assert "intruder: refused" in done.stderr, (what, done)
+        assert victim.poll() is None
+    assert secret.read_text() == "secret"
+    listener.close()
+
+
+def test_that_there_are_no_namespaces_is_told(kernel):
+    if subprocess.run([*NO_SPACES, "true"], check=False).returncode:
+        pytest.skip("no user namespaces")
+    child = subprocess.Popen([*NO_SPACES, LODGE, *kernel, "--name", "bare"],
+                             stdin=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    while run("status", "bare").returncode:
+        assert child.poll() is None
+        time.sleep(0.02)
+    told = json.loads(run("inspect", "--json", "bare").stdout)["sandbox"]
+    assert told["active"] and not told["namespaces"] and told["why"]
+    text = run("inspect", "bare").stdout.splitlines()[0]
+    assert text.endswith(f"; no namespaces: {told['why']}")
+    child.terminate()
+    assert child.wait(60) == 0
 
 
 def test_what_only_an_intruder_calls_ends_it(kernel, tmp_path, victim):

@@ -201,7 +201,7 @@ void broker_grant(struct broker *broker, unsigned int what, const char *path)
 {
 	char base[PATH_MAX], whole[PATH_MAX];
 
-	if (*path == '/' || what & (BROKER_INTERNET | BROKER_ADDRESS)) {
+	if (*path == '/' || what & (BROKER_INTERNET | BROKER_ADDRESS | BROKER_BARE)) {
 		say(broker, what, path, -1);
 	} else if (getcwd(base, sizeof(base)) &&
 		   snprintf(whole, sizeof(whole), "%s/%s", base, path) <

@@ -28,6 +28,7 @@ enum {
 	BROKER_PREFIX = 16, /* and with all names that begin so */
 	BROKER_NUMBERED = 8192, /* and with it and a number behind it */
 	BROKER_CONNECT = 4096,	/* connect to that socket */
+	BROKER_BARE = 16384, /* no path: the machine has no namespaces */
 	BROKER_CHAIN = 32,  /* and read what it names as an image */
 	BROKER_INTERNET = 64, /* no path: sockets of the host's network */
 	BROKER_BEGIN = 128, /* no path: VERB/SUBJECT of a helper */

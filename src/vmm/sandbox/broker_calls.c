@@ -463,6 +463,27 @@ static int at_path(int fd, const char *path, bool binds)
 }
 
 /*
+ * Without namespaces: by our copy of the address, lest another one stands there
+ * when the kernel looks. Sockets of Unix without a path would be the host's.
+ */
+static int name_by_copy(const struct call *call, int socket,
+			const struct sockaddr *address, socklen_t size,
+			bool binds)
+{
+	int fd, rc;
+
+	if (address->sa_family == AF_UNIX)
+		return -EACCES;
+	fd = copy_of(call, socket);
+	if (fd < 0)
+		return fd;
+	rc = binds ? bind(fd, address, size) : connect(fd, address, size);
+	rc = rc ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+/*
  * The kernel makes the call itself for addresses that are no paths: whatever
  * the machine may put there instead meanwhile, a path leads to nothing in its
  * empty view, and sockets of Unix are of its own network.
@@ -480,6 +501,10 @@ static int name_socket(struct call *call, const uint64_t *arg, bool binds)
 	if (!read_memory(call, arg[1], &address, size))
 		return -EFAULT;
 	if (address.sun_family != AF_UNIX || !address.sun_path[0]) {
+		if (call->calls->grants->bare)
+			return name_by_copy(call, (int)arg[0],
+					    (struct sockaddr *)&address,
+					    (socklen_t)size, binds);
 		call->go_on = true;
 		return 0;
 	}

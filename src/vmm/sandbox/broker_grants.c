@@ -364,6 +364,8 @@ void grants_add(struct grants *grants, unsigned int what, const char *path)
 {
 	if (what & BROKER_INTERNET)
 		grants->internet = true;
+	else if (what & BROKER_BARE)
+		grants->bare = true;
 	else if (what & BROKER_ADDRESS)
 		add_address(grants, path);
 	else

@@ -28,6 +28,7 @@ struct grants {
 	struct grant *list;
 	size_t count;
 	bool internet;
+	bool bare; /* the machine has no namespaces: its view is the host's */
 	char *moves; /* the list of disk/moved.h; NULL: none */
 };
 
