@@ -338,7 +338,10 @@ def test_each_thread_has_nothing(machine):
         role = status["Name"].startswith(("vcpu-", "devices", "disk"))
         assert filters == (2 if role else 1), status["Name"]
         if os.geteuid() == 0:
-            assert int(status["Uid"].split()[1]) == 0x70000000 + machine.pid
+            for kind in "Uid", "Gid":
+                assert set(status[kind].split()) == \
+                    {str(0x70000000 + machine.pid)}
+            assert not status["Groups"].split()
             assert os.listdir(task / "root") == []
             for space in "mnt", "net", "ipc", "uts":
                 assert os.readlink(task / "ns" / space) != \
@@ -346,6 +349,8 @@ def test_each_thread_has_nothing(machine):
     assert named == 3
     limits = pathlib.Path(f"/proc/{machine.pid}/limits").read_text()
     assert re.search(r"^Max core file size +0 ", limits, re.M)
+    files = re.search(r"^Max open files +(\d+) +(\d+) ", limits, re.M)
+    assert int(files[1]) == int(files[2]) <= 65536
 
 
 def test_what_holds_is_told(machine):
