@@ -224,6 +224,7 @@ static int open_kept(struct instance *instance,
 		     const struct instance_wish *wish,
 		     struct disk_error *error)
 {
+	char user[IMAGE_NAME_MAX + 1];
 	int err;
 
 	instance->folder = openat(instance->store->machines, wish->name,
@@ -238,8 +239,13 @@ static int open_kept(struct instance *instance,
 	}
 	name_files(instance, wish->name);
 	err = instance_settle(instance->store, wish->name, instance->folder);
-	return err ? fail(error, wish->name, err) :
-		     read_record(instance, wish, error);
+	if (err)
+		return fail(error, wish->name, err);
+	err = read_record(instance, wish, error);
+	instance->shared = !err && (*instance->stands_on ||
+				    instance_find_user(instance->store,
+						       wish->name, user));
+	return err;
 }
 
 /* With the store locked: an empty folder that says what it stands on. */
@@ -387,50 +393,6 @@ static int open_locked(struct store *store, const char *name)
 	return err;
 }
 
-static int only_names(const struct dirent *entry)
-{
-	return image_name_valid(entry->d_name);
-}
-
-/* Whether the disk of machine `user` is a layer on that of `name`. */
-static bool stands_on(struct store *store, const char *user, const char *name)
-{
-	int folder = openat(store->machines, user,
-			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	json_t *record;
-	bool does;
-
-	if (folder < 0)
-		return false;
-	record = json_file_read(folder, STORE_MACHINE_FILE);
-	does = !strcmp(text_of(record, "stands_on"), name);
-	json_decref(record);
-	close(folder);
-	return does;
-}
-
-/* With the store locked: a machine whose disk stands on that of `name`. */
-static bool find_dependent(struct store *store, const char *name,
-			   char user[IMAGE_NAME_MAX + 1])
-{
-	struct dirent **names;
-	int count = scandirat(store->machines, ".", &names, only_names,
-			      alphasort);
-	bool found = false;
-
-	for (int i = 0; i < count; i++) {
-		if (!found && stands_on(store, names[i]->d_name, name)) {
-			snprintf(user, IMAGE_NAME_MAX + 1, "%.*s",
-				 IMAGE_NAME_MAX, names[i]->d_name);
-			found = true;
-		}
-		free(names[i]);
-	}
-	if (count >= 0)
-		free(names);
-	return found;
-}
-
 int instance_forget(struct store *store, const char *name,
 		    struct disk_error *error)
 {
@@ -438,7 +400,7 @@ int instance_forget(struct store *store, const char *name,
 	int folder, err;
 
 	store_lock(store);
-	if (image_name_valid(name) && find_dependent(store, name, user)) {
+	if (image_name_valid(name) && instance_find_user(store, name, user)) {
 		store_unlock(store);
 		disk_error_set(error, -EBUSY, "the disk of machine %s stands "
 			       "on that of %s; lodge image forget %s first",
@@ -486,7 +448,7 @@ static int check_rename(struct store *store, const char *from, const char *to,
 	close(folder);
 	if (err)
 		return fail(error, from, err);
-	if (!find_dependent(store, from, user))
+	if (!instance_find_user(store, from, user))
 		return 0;
 	disk_error_set(error, -EBUSY, "the disk of machine %s stands on that "
 		       "of %s, which therefore keeps its name; lodge rm %s "
@@ -549,7 +511,7 @@ static json_t *describe(struct store *store, const char *name)
 json_t *instance_list(struct store *store)
 {
 	struct dirent **names;
-	int count = scandirat(store->machines, ".", &names, only_names,
+	int count = scandirat(store->machines, ".", &names, instance_is_entry,
 			      alphasort);
 	json_t *list = json_array();
 

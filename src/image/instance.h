@@ -28,6 +28,7 @@ struct instance {
 	char disk[PATH_MAX], seed[INSTANCE_PATH_MAX];
 	char format[16]; /* of the disk */
 	bool moved;	 /* the disk is not in the folder */
+	bool shared;	 /* what it stands on is other machines', too */
 	bool reseed;	 /* it was cloned: its first boot is to come */
 	char clone[40];	 /* what makes it another than what it is of; "" */
 	char told[20];	 /* wish->told of its last first boot */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/instance_disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -179,4 +180,47 @@ unsigned int instance_folders(const struct instance *instance, char **folder,
 		close(below);
 	}
 	return count;
+}
+
+int instance_is_entry(const struct dirent *entry)
+{
+	return image_name_valid(entry->d_name);
+}
+
+/* Whether the disk of machine `user` is a layer on that of `name`. */
+static bool stands_on(struct store *store, const char *user, const char *name)
+{
+	int folder = openat(store->machines, user,
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	json_t *record;
+	bool does;
+
+	if (folder < 0)
+		return false;
+	record = json_file_read(folder, STORE_MACHINE_FILE);
+	does = !strcmp(text_of(record, "stands_on"), name);
+	json_decref(record);
+	close(folder);
+	return does;
+}
+
+bool instance_find_user(struct store *store, const char *name,
+			char user[IMAGE_NAME_MAX + 1])
+{
+	struct dirent **names;
+	int count = scandirat(store->machines, ".", &names, instance_is_entry,
+			      alphasort);
+	bool found = false;
+
+	for (int i = 0; i < count; i++) {
+		if (!found && stands_on(store, names[i]->d_name, name)) {
+			snprintf(user, IMAGE_NAME_MAX + 1, "%.*s",
+				 IMAGE_NAME_MAX, names[i]->d_name);
+			found = true;
+		}
+		free(names[i]);
+	}
+	if (count >= 0)
+		free(names);
+	return found;
 }

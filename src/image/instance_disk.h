@@ -6,6 +6,7 @@
 #ifndef LODGE_IMAGE_INSTANCE_DISK_H
 #define LODGE_IMAGE_INSTANCE_DISK_H
 
+#include <dirent.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -17,6 +18,13 @@
  */
 json_t *instance_record(const struct store *store, const char *name,
 			int folder, bool *moved);
+
+/* Of a folder of machines: one that is kept. For scandirat(3). */
+int instance_is_entry(const struct dirent *entry);
+
+/* With the store locked: a machine whose disk stands on that of `name`. */
+bool instance_find_user(struct store *store, const char *name,
+			char user[IMAGE_NAME_MAX + 1]);
 
 /* With the folder locked: the record is written so. 0 or a negative errno. */
 int instance_settle(const struct store *store, const char *name, int folder);

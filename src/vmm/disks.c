@@ -219,6 +219,7 @@ static int begin_commit(struct disks *disks, const struct disks_task *task,
 {
 	struct disk_node *image = disk_live_image(disks->block);
 	struct disk_node *base = find_base(image, task->base);
+	const struct machine_disk *config = config_of(disks, disks->block);
 
 	if (!image->backing)
 		return disk_error_set(error, -EINVAL,
@@ -228,6 +229,10 @@ static int begin_commit(struct disks *disks, const struct disks_task *task,
 				      "that the disk stands on; lodge status "
 				      "lists them");
 	/* Images of a store are for any number of machines. */
+	if (config && config->shared_base)
+		return disk_error_set(error, -EINVAL, "stands on what other "
+				      "machines stand on, too; use lodge "
+				      "mirror, or lodge rebase --none");
 	if (is_stored(base, store_of(disks, disks->block)))
 		return disk_error_set(error, -EINVAL, "belongs to an image "
 				      "that other machines may be made of; use "

@@ -34,6 +34,7 @@ struct machine_disk {
 	const char *more[MACHINE_FOLDERS];
 	enum disk_cache cache;
 	bool copy_on_read;
+	bool shared_base; /* others stand on what it stands on, too */
 	/* Its passphrase's file, or fd:N, and those of the encrypted images
 	 * below; NULL behind the last. */
 	const char *secret[MACHINE_SECRETS];

@@ -90,6 +90,20 @@ def test_a_clone(lodged, config, tmp_path):
     assert lodged.say("two", "start").status == 200
 
 
+def test_nobody_commits_to_what_others_stand_on(lodged, config, tmp_path):
+    """A disk that two machines share is neither's to write to."""
+    lodged.make("web", **config)
+    assert clone(lodged, "web", "two").status == 200
+    image = pathlib.Path(config["disks"][0]["path"])
+    before = image.read_bytes()
+    lodged.say("two", "start")
+    result = lodged.cli("commit", "two")
+    assert result.returncode == 1, result
+    assert "other machines" in result.stderr
+    assert image.read_bytes() == before
+    assert lodged.vm("two")["config"]["disks"][0]["base"] == str(image)
+
+
 def test_clones_of_clones(lodged, config, tmp_path):
     lodged.make("a", **config)
     assert clone(lodged, "a", "b").status == 200

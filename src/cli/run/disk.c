@@ -2,7 +2,7 @@
 /*
  * PATH[,format=FORMAT][,bus=virtio|ahci|nvme|ide][,cache=MODE][,iops=N]
  * [,bps=SIZE][,burst=TIME][,secret=FILE...][,folder=PATH...][,readonly]
- * [,copy-on-read][,serial=TEXT][,queues=N]
+ * [,copy-on-read][,shared-base][,serial=TEXT][,queues=N]
  */
 #include "cli/run/disk.h"
 
@@ -168,6 +168,10 @@ static int take_option(const char *what, struct machine_disk *disk,
 		disk->copy_on_read = true;
 		return 0;
 	}
+	if (!strcmp(option, "shared-base")) {
+		disk->shared_base = true;
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof(disk_options) / sizeof(disk_options[0]);
 	     i++) {
 		size_t length = strlen(disk_options[i].name);
@@ -177,8 +181,8 @@ static int take_option(const char *what, struct machine_disk *disk,
 						    option + length);
 	}
 	cli_error("%s: unknown option \"%s\"; there are format=, bus=, cache=, "
-		  "iops=, bps=, burst=, readonly, copy-on-read, serial=, secret=, "
-		  "folder= and queues= (a comma in a path is written twice)", what, option);
+		  "iops=, bps=, burst=, readonly, copy-on-read, shared-base, "
+		  "serial=, secret=, folder= and queues= (a comma in a path is written twice)", what, option);
 	return -1;
 }
 

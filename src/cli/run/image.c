@@ -236,6 +236,7 @@ static void add_disks(struct run_image *run, struct machine_config *machine,
 	/* That of a clone stands on other machines'. */
 	run->folders = instance_folders(&run->instance, run->folder,
 					MACHINE_FOLDERS);
+	disk[0].shared_base = run->instance.shared;
 	for (unsigned int i = 0; i < run->folders; i++)
 		disk[0].more[i] = run->folder[i];
 	disk[machine->disk_count + 1] = (struct machine_disk){

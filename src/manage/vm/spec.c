@@ -324,14 +324,16 @@ static void put_head(FILE *out, const char *text)
 		fprintf(out, *text == ',' ? ",," : "%c", *text);
 }
 
-/* "base" tells what a layer stands on, which it names itself. */
+/* "base" tells what a layer stands on with others; it names that itself. */
 static void put_option(FILE *out, const char *name, const json_t *value)
 {
 	const json_t *item;
 	size_t i;
 
-	if (!strcmp(name, "base"))
+	if (!strcmp(name, "base")) {
+		fprintf(out, ",shared-base");
 		return;
+	}
 	json_array_foreach(value, i, item)
 		put_option(out, name, item);
 	if (json_is_true(value))
