@@ -194,7 +194,8 @@ def test_pulled_out(linux, images):
     appears(shell, "vda")
     shell.run("(while :; do dd if=/dev/vda of=/dev/null bs=64k iflag=direct; "
               "done) >/dev/null 2>&1 & true")
-    lodge("detach", "--force", "vm", "disk1")
+    assert json.loads(lodge("detach", "--force", "--json", "vm", "disk1")) == {
+        "detached": "disk1"}
     assert not attached("vm") and not virtio_disks("vm")
     assert lodge("attach", "vm", "disk", f"{images[0]},name=again") == "again"
     assert shell.run("echo alive") == "alive"

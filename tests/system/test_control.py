@@ -284,7 +284,8 @@ def test_type_into_the_uefi_shell(start, tmp_path):
     def says(text):
         return log.exists() and text in log.read_bytes()
     wait_for(lambda: says(b"any other key to continue"))
-    assert run("keys", "u", "esc", timeout=LIMIT).returncode == 0
+    result = run("keys", "--json", "u", "esc", timeout=LIMIT)
+    assert json.loads(result.stdout) == {"machine": "u"}, result.stderr
     wait_for(lambda: says(b"Shell> "))
     assert run("keys", "u", "echo Lodge-_!", "enter",
                timeout=LIMIT).returncode == 0
@@ -330,7 +331,7 @@ def test_inspect(idle):
     (["keys", "a"], "what to type is missing"),
     (["screenshot", "a"], "a file is missing"),
     (["list", "a"], '"a"'),
-    (["keys", "--json", "a", "x"], "--json"),
+    (["keys", "--wide", "a", "x"], "--wide"),
     (["run", "--display", "vga"], "none, std"),
 ])
 def test_wrong_usage(args, words):

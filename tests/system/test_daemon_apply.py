@@ -170,6 +170,27 @@ def test_verbs_tell_as_json(lodged, tmp_path):
     assert told("rm", "--all") == []
 
 
+def test_apply_tells_as_json(lodged, apply):
+    def told(text, *more):
+        result = apply(text, "--json", *more)
+        assert result.returncode == 0, result.stderr
+        return [(one["name"], one["outcome"], one["dry_run"])
+                for one in json.loads(result.stdout)]
+    text = "name: web\n---\nname: db\ncpus: 2\n"
+    assert told(text, "--dry-run") == [("web", "made", True),
+                                       ("db", "made", True)]
+    assert told(text) == [("web", "made", False), ("db", "made", False)]
+    assert told(text.replace("2", "3")) == [("web", "unchanged", False),
+                                            ("db", "changed", False)]
+    # What the file does not say is there all the same.
+    rows = {row["name"]: row for row in json.loads(
+        lodged.cli("ps", "--json").stdout)}
+    assert (rows["web"]["cpus"], rows["web"]["memory"]) == (1, 512 << 20)
+    assert (rows["db"]["cpus"], rows["db"]["memory"]) == (3, 512 << 20)
+    result = apply("name: web\ncpus: none\n", "--json")
+    assert result.returncode == 2 and result.stdout == ""
+
+
 @pytest.mark.parametrize("text,words", [
     ("name: a\ncpus: 1\nmemroy: 1G\n", "3: memroy: there is no such"),
     ("name: a\n---\nname: b\n\nmemory: 3\n", "5: memory: give"),

@@ -306,6 +306,19 @@ def test_refusals(idle, isos, tmp_path):
     lodge("insert", "vm", floppy, "floppy1")
 
 
+def test_told_as_json(idle, isos, tmp_path):
+    idle("--cdrom", "none", "--display", "std")
+
+    def told(*args):
+        return json.loads(lodge(args[0], "--json", *args[1:]))
+    assert told("insert", "vm", isos[0]) == {"drive": "cd1"}
+    assert told("eject", "vm") == {"drive": "cd1"}
+    screen = tmp_path / "screen.png"
+    assert told("screenshot", "vm", screen) == {"file": str(screen)}
+    assert screen.read_bytes().startswith(b"\x89PNG")
+    refused(run("screenshot", "--json", "vm", "-"), "without it")
+
+
 def test_no_drive(idle, isos):
     idle()
     refused(run("insert", "vm", isos[0]), "no drive", "--cdrom none")

@@ -33,6 +33,7 @@ struct apply {
 	bool dry_run, lost, failed;
 	struct api_client client;
 	json_t *wishes;
+	json_t *told; /* for --json: a list; else NULL */
 };
 
 /* A wish: "name", "config", "file", "lines"; later "plan" and "was". */
@@ -443,6 +444,13 @@ static int act(struct apply *apply, const json_t *wish)
 			return -1;
 		json_decref(answer);
 	}
+	if (apply->told) {
+		json_array_append_new(apply->told, json_pack(
+			"{ss ss sb}", "name", name, "outcome",
+			same ? "unchanged" : was ? "changed" : "made",
+			"dry_run", (int)apply->dry_run));
+		return 0;
+	}
 	printf("%s: %s%s\n", name, apply->dry_run && !same ? "would be " : "",
 	       same ? "is so already" : was ? "changed" : "made");
 	if (was && !same)
@@ -461,6 +469,8 @@ static int apply_all(struct apply *apply)
 		return MACHINE_USAGE;
 	json_array_foreach(apply->wishes, i, wish)
 		apply->failed |= act(apply, wish) != 0;
+	if (apply->told)
+		target_print_json(apply->told);
 	return apply->failed ? MACHINE_FAILED : MACHINE_OK;
 }
 
@@ -482,12 +492,23 @@ static int take_dry_run(void *config, const char *value)
 	return 0;
 }
 
+static int take_json(void *config, const char *value)
+{
+	struct apply *apply = config;
+
+	if (!apply->told)
+		apply->told = json_array();
+	return 0;
+}
+
 static const struct option_spec apply_options[] = {
 	{ "file", "FILE",
 	  "YAML, or - for standard input; also -f; repeats", true,
 	  take_file },
 	{ "dry-run", NULL, "tell what would be made and changed", false,
 	  take_dry_run },
+	{ "json", NULL, "print a JSON list: name, outcome, dry_run", false,
+	  take_json },
 };
 
 static void show_file(void)
@@ -528,6 +549,7 @@ static int run_apply(const struct command_context *context, int argc,
 		status = managed_open(&apply.client, "apply", API_START);
 	if (status == MACHINE_OK)
 		status = apply_all(&apply);
+	json_decref(apply.told);
 	api_close(&apply.client);
 	json_decref(apply.wishes);
 	return status;
@@ -537,7 +559,7 @@ const struct command command_apply = {
 	.name = "apply",
 	.summary = "make and change kept machines as a file says",
 	.run = run_apply,
-	.synopsis = "-f FILE... [--dry-run]",
+	.synopsis = "-f FILE... [--dry-run] [--json]",
 	.about = "Makes kept machines, and changes those that there are, until "
 		 "they are as the files\nsay; one that runs has it from its "
 		 "next start on. A file has a document for each\nmachine, with "

@@ -163,6 +163,7 @@ static const struct option_spec detach_options[] = {
 	{ "force", NULL,
 	  "pull it out at once, as a hand would: so goes a SATA\n"
 	  "disk in any case; a share is taken from who uses it", false, target_take_force },
+	{ "json", NULL, "print its name as JSON", false, target_take_json },
 };
 
 static int run_detach(const struct command_context *context, int argc,
@@ -184,6 +185,8 @@ static int run_detach(const struct command_context *context, int argc,
 			     PATIENCE, NULL);
 	target_close(&target);
 	json_decref(result);
+	if (result && target.json)
+		target_print_word("detached", target.word[1]);
 	return result ? MACHINE_OK : MACHINE_FAILED;
 }
 
@@ -191,12 +194,12 @@ const struct command command_detach = {
 	.name = "detach",
 	.summary = "take out what was attached",
 	.run = run_detach,
-	.synopsis = "[--force] NAME WHAT",
+	.synopsis = "[--force] [--json] NAME WHAT",
 	.about = "Asks a machine's guest to let a disk or share go that lodge attach named, and\n"
 		 "waits up to 30 seconds for it. A share is unmounted first, unless it is in use.",
 	.examples = "lodge detach web disk1",
 	.options = detach_options,
-	.option_count = 1,
+	.option_count = OPTION_COUNT(detach_options),
 	.words = "running attached",
 	.words_min = 2,
 	.words_max = 2,

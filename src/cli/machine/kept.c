@@ -72,10 +72,15 @@ static json_t *row_of(const json_t *vm, const json_t *status)
 	for (size_t i = 0; i < sizeof(now) / sizeof(now[0]); i++) {
 		value = json_object_get(status, now[i]);
 		if (!value)
+			value = json_object_get(vm, now[i]);
+		if (!value)
 			value = json_object_get(config, now[i]);
 		if (value)
 			json_object_set(row, now[i], value);
 	}
+	if (!status && json_object_get(vm, "pid"))
+		json_object_set_new(row, "seconds", json_integer(
+			time(NULL) - number_of(vm, "started")));
 	value = json_object_get(config, "template");
 	if (value)
 		json_object_set(row, "template", value);

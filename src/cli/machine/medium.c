@@ -21,6 +21,8 @@ static int call(struct target *target, const char *command, json_t *request)
 	json_t *result = target_call(target, command, request, PATIENCE, NULL);
 
 	target_close(target);
+	if (result && target->json)
+		target_print_json(result);
 	json_decref(result);
 	return result ? MACHINE_OK : MACHINE_FAILED;
 }
@@ -60,6 +62,7 @@ static json_t *insertion(const struct target *target,
 static const struct option_spec insert_options[] = {
 	{ "force", NULL, "even if the guest holds the one that is there", false,
 	  target_take_force },
+	{ "json", NULL, "print the drive as JSON", false, target_take_json },
 };
 
 static int run_insert(const struct command_context *context, int argc,
@@ -82,7 +85,7 @@ const struct command command_insert = {
 	.name = "insert",
 	.summary = "put a CD or floppy disk into a running machine",
 	.run = run_insert,
-	.synopsis = "[--force] NAME PATH[,readonly] [DRIVE]",
+	.synopsis = "[--force] [--json] NAME PATH[,readonly] [DRIVE]",
 	.about = "Puts an image into a drive of a running machine, in place of what is in it: an ISO\n"
 		 "into cd1 or cd2, a floppy disk into floppy1 or floppy2. With one drive, DRIVE need\n"
 		 "not be given; lodge status NAME lists them. The guest sees that the medium has\n"
@@ -90,7 +93,7 @@ const struct command command_insert = {
 	.examples = "lodge insert web debian.iso\n"
 		    "lodge insert web tools.img,readonly floppy1",
 	.options = insert_options,
-	.option_count = 1,
+	.option_count = OPTION_COUNT(insert_options),
 	.words = "running file drive",
 	.words_min = 2,
 	.words_max = 3,
@@ -102,6 +105,7 @@ const struct command command_insert = {
 static const struct option_spec eject_options[] = {
 	{ "force", NULL, "even if the guest holds it", false,
 	  target_take_force },
+	{ "json", NULL, "print the drive as JSON", false, target_take_json },
 };
 
 static int run_eject(const struct command_context *context, int argc,
@@ -121,14 +125,14 @@ const struct command command_eject = {
 	.name = "eject",
 	.summary = "take a CD or floppy disk out of a running machine",
 	.run = run_eject,
-	.synopsis = "[--force] NAME [DRIVE]",
+	.synopsis = "[--force] [--json] NAME [DRIVE]",
 	.about = "Takes the medium out of a running machine's drive: cd1, cd2, floppy1 or floppy2.\n"
 		 "With one drive, DRIVE need not be given; lodge status NAME lists them. A guest\n"
 		 "that holds a CD, as while it is mounted, is told that the button was pressed.",
 	.examples = "lodge eject web\n"
 		    "lodge eject --force web cd1",
 	.options = eject_options,
-	.option_count = 1,
+	.option_count = OPTION_COUNT(eject_options),
 	.words = "running drive",
 	.words_min = 1,
 	.words_max = 2,

@@ -83,6 +83,12 @@ static int run_screenshot(const struct command_context *context, int argc,
 	if (target_take(&target, &command_screenshot, argc, argv, &status))
 		return status;
 	text = is_text(target.word[1]);
+	if (target.json && !strcmp(target.word[1], "-")) {
+		target_close(&target);
+		cli_error("screenshot: --json tells of a file; without it - "
+			  "prints the text");
+		return MACHINE_USAGE;
+	}
 	result = target_call(&target, "screenshot",
 			     text ? json_pack("{sb}", "text", 1) : NULL,
 			     PATIENCE, &fd);
@@ -93,6 +99,8 @@ static int run_screenshot(const struct command_context *context, int argc,
 		close(fd);
 	json_decref(result);
 	target_close(&target);
+	if (!rc && target.json)
+		target_print_word("file", target.word[1]);
 	return rc ? MACHINE_FAILED : MACHINE_OK;
 }
 
@@ -100,11 +108,13 @@ const struct command command_screenshot = {
 	.name = "screenshot",
 	.summary = "save what a machine's display shows",
 	.run = run_screenshot,
-	.synopsis = "NAME FILE.png|FILE.txt|-",
+	.synopsis = "[--json] NAME FILE.png|FILE.txt|-",
 	.about = "Writes what a machine's display shows: as a PNG image, or, of a text mode, the\n"
 		 "text, in UTF-8; - prints it.",
 	.examples = "lodge screenshot web screen.png\n"
 		    "lodge screenshot web -",
+	.options = target_json_option,
+	.option_count = 1,
 	.words = "running file",
 	.words_min = 2,
 	.words_max = 2,
@@ -148,6 +158,8 @@ static int run_keys(const struct command_context *context, int argc,
 			     0, NULL);
 	json_decref(result);
 	target_close(&target);
+	if (result && target.json)
+		target_print_word("machine", target.word[0]);
 	return result ? MACHINE_OK : MACHINE_FAILED;
 }
 
@@ -155,7 +167,7 @@ const struct command command_keys = {
 	.name = "keys",
 	.summary = "type on a machine's keyboard",
 	.run = run_keys,
-	.synopsis = "NAME TEXT|KEY...",
+	.synopsis = "[--json] NAME TEXT|KEY...",
 	.about = "Types on a machine's keyboard, one argument after another, as fast as the guest\n"
 		 "reads. An argument that names a key is that key: enter, esc, tab, backspace,\n"
 		 "up, down, left, right, home, end, pageup, pagedown, insert, delete, f1 to f12,\n"
@@ -164,6 +176,8 @@ const struct command command_keys = {
 		 "keyboard; so is what follows \"text:\".",
 	.examples = "lodge keys web root enter\n"
 		    "lodge keys web ctrl-alt-delete",
+	.options = target_json_option,
+	.option_count = 1,
 	.words = "running -",
 	.words_min = 2,
 	.words_max = COMMAND_MANY,

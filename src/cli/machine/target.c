@@ -126,6 +126,14 @@ void target_print_json(const json_t *value)
 	printf("\n");
 }
 
+void target_print_word(const char *done, const char *word)
+{
+	json_t *told = json_pack("{ss}", done, word);
+
+	target_print_json(told);
+	json_decref(told);
+}
+
 int target_each(int words, char **word, bool json, const char *done,
 		int (*one)(void *ctx, const char *word), void *ctx)
 {

@@ -49,6 +49,9 @@ char *target_path(const char *path);
 
 void target_print_json(const json_t *value);
 
+/* An object of one entry: what was done, and to what. */
+void target_print_word(const char *done, const char *word);
+
 /*
  * Calls `one` with each of a command's words; the exit status. Whatever fails
  * tells so itself, and keeps none of the others. With `json` an object a word

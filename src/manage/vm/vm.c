@@ -108,9 +108,10 @@ json_t *vm_json(const struct vm *vm)
 	const struct registry_vm *row = &vm->row;
 	bool up = vm->state != VM_STOPPED && vm->state != VM_WAITING;
 	json_t *json = json_pack(
-		"{ss ss ss sb sI sI sI sI sO}", "id", row->id, "name",
+		"{ss ss ss sb si sI sI sI sI sI sO}", "id", row->id, "name",
 		row->name, "state", lifecycle_state_name(vm->state), "managed",
-		1, "generation", (json_int_t)row->generation, "created",
+		1, "cpus", (int)spec_cpus(vm->config), "memory",
+		(json_int_t)spec_memory(vm->config), "generation", (json_int_t)row->generation, "created",
 		(json_int_t)row->created, "changed", (json_int_t)row->changed,
 		"restarts", (json_int_t)row->restarts, "config", vm->config);
 
