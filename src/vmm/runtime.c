@@ -2,7 +2,8 @@
 /*
  * The folder of control sockets (unix(7)). Whether a socket belongs to a
  * running machine is seen by connecting to it: a dead process refuses. The
- * folder's flock(2) keeps two that start at once from taking the same name.
+ * folder's flock(2) keeps two that start at once from taking the same name; a
+ * machine that was taken over may keep it, so that nobody waits for it for long.
  */
 #include "vmm/runtime.h"
 
@@ -16,12 +17,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host/linux/data.h"
+#include "vm/host.h"
 
 #define SUFFIX	".sock"
 #define TRIES	1000 /* names with a number */
+#define PATIENCE 3000 /* ms for the lock, which is held for some */
+#define PAUSE	 20   /* ms */
 
 bool runtime_name_valid(const char *name)
 {
@@ -148,6 +153,27 @@ static int remove_socket(int folder, const char *name)
 	return unlinkat(folder, file, 0) && errno != ENOENT ? -errno : 0;
 }
 
+/*
+ * Without it in the end: two that then start at once with the same name do harm
+ * to each other alone.
+ */
+static void lock(int folder)
+{
+	static const struct timespec pause = { .tv_nsec = PAUSE * 1000000 };
+
+	for (unsigned int waited = 0; flock(folder, LOCK_EX | LOCK_NB);
+	     waited += PAUSE) {
+		if (errno == EWOULDBLOCK && waited < PATIENCE) {
+			nanosleep(&pause, NULL);
+			continue;
+		}
+		host_log(HOST_LOG_WARN, "the folder of control sockets is "
+			 "locked by a process that does not let go; it is "
+			 "used all the same");
+		return;
+	}
+}
+
 /* 0, -EADDRINUSE when a machine has the name, or another negative errno. */
 static int listen_as(struct runtime_socket *sock, const char *name)
 {
@@ -197,7 +223,7 @@ int runtime_listen(struct runtime_socket *sock, const char *name, bool any,
 	sock->folder = runtime_open(error);
 	if (sock->folder < 0)
 		return -1;
-	flock(sock->folder, LOCK_EX);
+	lock(sock->folder);
 	rc = any ? listen_any(sock, name) : listen_as(sock, name);
 	flock(sock->folder, LOCK_UN);
 	if (!rc)
@@ -214,7 +240,7 @@ int runtime_listen(struct runtime_socket *sock, const char *name, bool any,
 void runtime_close(struct runtime_socket *sock)
 {
 	if (sock->fd >= 0) {
-		flock(sock->folder, LOCK_EX);
+		lock(sock->folder);
 		remove_socket(sock->folder, sock->name);
 		close(sock->fd);
 		flock(sock->folder, LOCK_UN);
@@ -229,7 +255,7 @@ void runtime_sweep(int folder, const char *name, const char *suffix)
 {
 	char file[RUNTIME_NAME_MAX + 32];
 
-	flock(folder, LOCK_EX);
+	lock(folder);
 	if (!in_use(folder, name)) {
 		remove_socket(folder, name);
 		snprintf(file, sizeof(file), "%s.%s", name, suffix);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a machine's process may not do, tried from each of its threads."""
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -34,6 +36,13 @@ CODE = ["code", "code-later", "code-file"]
 def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+
+@contextlib.contextmanager
+def open_folder(path):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
 
 
 @pytest.fixture
@@ -403,6 +412,22 @@ def broker_of(pid):
     found, = [entry for entry in pathlib.Path("/proc").iterdir()
               if entry.name.isdigit() and is_broker_of(entry, pid)]
     return int(found.name)
+
+
+def test_a_lock_that_is_kept_stops_nobody(kernel, tmp_path):
+    """That of the folder of control sockets, which each machine may take."""
+    (tmp_path / "lodge").mkdir(mode=0o700)
+    with open(tmp_path / "log", "wb") as log, \
+            open_folder(tmp_path / "lodge") as folder:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        child = subprocess.Popen([LODGE, *kernel, "--name", "web"],
+                                 stdin=subprocess.DEVNULL, stderr=log)
+        while run("status", "web").returncode:
+            assert child.poll() is None
+        child.terminate()
+        assert child.wait(60) == 0
+    assert "does not let go" in (tmp_path / "log").read_text()
+    assert not list((tmp_path / "lodge").glob("*.sock"))
 
 
 @pytest.mark.parametrize("there", [False, True])
