@@ -65,7 +65,8 @@ def test_under_other_formats(tmp_path, word, kind, qemu):
     secret = ["--secret", word("right")]
     good("compare", *secret, path, model)
     refused(disk("info", path), 1, "is encrypted")
-    refused(disk("info", "--secret", word("wrong"), path), 1, "none of its")
+    refused(disk("info", "--secret", word("wrong"), path), 1, "none of its",
+            "give the file")
     facts = json.loads(good("info", "--json", *secret, path))
     assert (facts["format"], facts["size"]) == (kind, 8 * MIB)
     if shutil.which("qemu-io"):

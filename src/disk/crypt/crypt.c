@@ -59,7 +59,8 @@ static int fail(struct disk_crypt *crypt, int result, const char *what,
 {
 	if (result == -EPERM)
 		return disk_error_set(error, -EACCES, "the secret is none of "
-				      "its passphrases");
+				      "its passphrases; give the file of one "
+				      "of them");
 	return disk_error_set(error, result, "%s: %s", what,
 			      *crypt->said ? crypt->said : strerror(-result));
 }
