@@ -368,6 +368,7 @@ def test_lodge_from_elsewhere(daemon, authority, tmp_path):
     assert daemon.state("web") == "stopped"
     assert [vm["name"] for vm in json.loads(
         lodge("ps", "--json").stdout)] == ["web"]
+    assert json.loads(lodge("top", "--json").stdout) == []
     answer = lodge("pause", "web")
     assert answer.returncode == 1 and "lodge start web" in answer.stderr
     assert lodge("vm", "edit", "web", "--cpus", "2").returncode == 0

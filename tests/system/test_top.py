@@ -37,18 +37,21 @@ def place(tmp_path_factory):
     daemon.clear()
 
 
-def figures(place, *args):
-    result = place.cli("top", "--json", *args)
+def figures(place, *args, before=()):
+    result = place.cli(*before, "top", "--json", *args)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
 
-def test_json(place):
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_json(place, elsewhere):
+    """Of processes that are seen, and as another computer's lodged tells it."""
+    before = ["--connect", f"unix:{place.socket}"] if elsewhere else []
     # Its first instructions may take a while on a busy host.
-    busy, = wait_for(lambda: [m for m in figures(place)
+    busy, = wait_for(lambda: [m for m in figures(place, before=before)
                               if m["name"] == "busy" and
                               m["cpu_percent"] > 5])
-    machines = {m["name"]: m for m in figures(place)}
+    machines = {m["name"]: m for m in figures(place, before=before)}
     assert set(machines) == {"busy", LONG}
     assert machines["busy"]["state"] == "running" and busy["cpus"] == 1
     for machine in machines.values():

@@ -29,7 +29,8 @@ static const struct {
 static const char *const able[] = {
 	"vm",	 "create", "edit",  "clone", "apply",  "export",
 	"start", "stop",   "pause", "resume", "reset", "rm",
-	"ps",	 "events", "token", "audit", "help",   "version",
+	"ps",	 "top",	   "events", "token", "audit", "help",
+	"version",
 };
 
 static const char *setting(const char *variable)

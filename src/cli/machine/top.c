@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lodge top: what running machines use, of this computer and of what is behind
- * their cards. Processor time, memory and disk traffic are those of a machine's
- * process and its helpers; network traffic is what its cards count, which its
- * control socket tells.
+ * lodge top: what running machines use, of their computer and of what is behind
+ * their cards.
  *
  * On a terminal the list is shown anew until q; for anything else once.
  */
@@ -18,12 +16,12 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/daemon/elsewhere.h"
 #include "cli/machine/target.h"
+#include "cli/machine/top_use.h"
 #include "cli/table.h"
-#include "host/linux/process_use.h"
 #include "host/linux/terminal.h"
 #include "vm/host.h"
-#include "vmm/control/remote.h"
 #include "vmm/machine.h"
 
 #define NS_PER_S     1000000000ull
@@ -37,24 +35,6 @@
 #define ABOVE	     2 /* lines above the table's heading */
 #define SMALL	     5 /* lines of a terminal that has no room for those */
 
-/* In the order of their columns. */
-enum figure { CPU, MEMORY, READ, WRITTEN, RECEIVED, SENT, FIGURES };
-
-struct use {
-	char name[RUNTIME_NAME_MAX + 1];
-	char state[16];
-	long long pid, cpus, memory;
-	double seconds;
-	uint64_t at;		 /* host_monotonic_ns() */
-	uint64_t count[FIGURES]; /* ns and bytes; MEMORY: bytes now */
-	double rate[FIGURES];	 /* a second; CPU: processors */
-};
-
-struct uses {
-	struct use *use;
-	size_t count;
-};
-
 struct top {
 	bool json, wide;
 	double interval;
@@ -64,76 +44,6 @@ struct top {
 };
 
 /* --- figures ---------------------------------------------------------------------- */
-
-static void read_process(struct use *use)
-{
-	struct process_use found;
-
-	process_use((pid_t)use->pid, &found);
-	use->count[CPU] = found.cpu_ns;
-	use->count[MEMORY] = found.memory;
-	use->count[READ] = found.read;
-	use->count[WRITTEN] = found.written;
-}
-
-static uint64_t bytes_of(const json_t *net, const char *way)
-{
-	return (uint64_t)json_integer_value(
-		json_object_get(json_object_get(net, way), "bytes"));
-}
-
-static void take(void *ctx, const json_t *status)
-{
-	struct uses *uses = ctx;
-	struct use *more = reallocarray(uses->use, uses->count + 1,
-					sizeof(*more)), *use;
-	const json_t *net;
-	size_t i;
-
-	if (!more)
-		return;
-	uses->use = more;
-	use = &more[uses->count++];
-	*use = (struct use){ .at = host_monotonic_ns() };
-	snprintf(use->name, sizeof(use->name), "%s",
-		 json_string_value(json_object_get(status, "name")));
-	snprintf(use->state, sizeof(use->state), "%s",
-		 json_string_value(json_object_get(status, "state")));
-	use->pid = json_integer_value(json_object_get(status, "pid"));
-	use->cpus = json_integer_value(json_object_get(status, "cpus"));
-	use->memory = json_integer_value(json_object_get(status, "memory"));
-	use->seconds = json_real_value(json_object_get(status, "seconds"));
-	read_process(use);
-	json_array_foreach(json_object_get(status, "nets"), i, net) {
-		use->count[RECEIVED] += bytes_of(net, "received");
-		use->count[SENT] += bytes_of(net, "sent");
-	}
-}
-
-static const struct use *find(const struct uses *uses, long long pid)
-{
-	for (size_t i = 0; i < uses->count; i++)
-		if (uses->use[i].pid == pid)
-			return &uses->use[i];
-	return NULL;
-}
-
-/* Since the look before; of one that is new, since its beginning. */
-static void set_rates(struct use *use, const struct use *before)
-{
-	double seconds = before ? (double)(use->at - before->at) / NS_PER_S :
-				  use->seconds;
-
-	for (int i = 0; i < FIGURES && seconds > 0; i++) {
-		uint64_t was = before ? before->count[i] : 0;
-
-		if (use->count[i] > was)
-			use->rate[i] = (double)(use->count[i] - was) /
-				       seconds;
-	}
-	use->rate[CPU] /= NS_PER_S;
-	use->rate[MEMORY] = (double)use->count[MEMORY];
-}
 
 static int by_name(const void *a, const void *b, void *ctx)
 {
@@ -150,22 +60,20 @@ static int by_figure(const void *a, const void *b, void *ctx)
 	return one > other ? -1 : one < other ? 1 : by_name(a, b, NULL);
 }
 
-/* Looks, and forgets the look before. 0, or -1 after cli_error(). */
-static int look(struct top *top)
+static void sort(struct top *top)
 {
-	struct uses before = top->now;
-	struct vmm_error error;
-	int rc;
-
-	top->now = (struct uses){ 0 };
-	rc = remote_each(take, &top->now, &error);
-	for (size_t i = 0; i < top->now.count; i++)
-		set_rates(&top->now.use[i],
-			  find(&before, top->now.use[i].pid));
 	if (top->now.count)
 		qsort_r(top->now.use, top->now.count, sizeof(struct use),
 			top->sort < 0 ? by_name : by_figure, &top->sort);
-	free(before.use);
+}
+
+/* Looks, and forgets the look before. 0, or -1 after cli_error(). */
+static int look(struct top *top)
+{
+	struct vmm_error error;
+	int rc = uses_look(&top->now, &error);
+
+	sort(top);
 	if (rc)
 		cli_error("top: %s", error.text);
 	return rc;
@@ -313,7 +221,7 @@ static void print_head(const struct top *top, unsigned int width)
 	static const char *const sorts[] = { "processor time", "memory",
 					     "disk reads", "disk writes",
 					     "received", "sent" };
-	char memory[CLI_BYTES], line[200];
+	char memory[CLI_BYTES], of[40] = " of a processor", line[200];
 	uint64_t resident = 0;
 	double cpus = 0;
 
@@ -321,11 +229,13 @@ static void print_head(const struct top *top, unsigned int width)
 		cpus += top->now.use[i].rate[CPU];
 		resident += top->now.use[i].count[MEMORY];
 	}
+	if (!elsewhere())
+		snprintf(of, sizeof(of), " of %ld processors",
+			 sysconf(_SC_NPROCESSORS_ONLN));
 	snprintf(line, sizeof(line),
-		 "lodge top: %zu machine%s, %.1f %% of %ld processors, %s "
-		 "memory; by %s (h: keys)", top->now.count,
-		 top->now.count == 1 ? "" : "s", 100 * cpus,
-		 sysconf(_SC_NPROCESSORS_ONLN), cli_bytes(memory, resident),
+		 "lodge top: %zu machine%s, %.1f %%%s, %s memory; by %s (h: "
+		 "keys)", top->now.count, top->now.count == 1 ? "" : "s",
+		 100 * cpus, of, cli_bytes(memory, resident),
 		 top->sort < 0 ? "name" : sorts[top->sort]);
 	printf("%.*s\x1b[K\r\n%.*s\x1b[K\r\n", (int)width, line, (int)width,
 	       top->help ? "sort by: c processor, m memory, r w disk, n s "
@@ -401,11 +311,7 @@ static bool wait_key(struct top *top, uint64_t until)
 		return false;
 	/* A key or another size of the terminal. */
 	if (n) {
-		if (top->now.count)
-			qsort_r(top->now.use, top->now.count,
-				sizeof(struct use),
-				top->sort < 0 ? by_name : by_figure,
-				&top->sort);
+		sort(top);
 		draw(top);
 	}
 	return !ending;
@@ -503,7 +409,7 @@ static int run(const struct command_context *context, int argc, char **argv)
 		status = tell_once(&top);
 	else
 		status = show(&top);
-	free(top.now.use);
+	uses_free(&top.now);
 	return status;
 }
 
