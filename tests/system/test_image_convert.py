@@ -132,7 +132,7 @@ def test_bad_input(place, tmp_path):
     cut = tmp_path / "cut.img"
     cut.write_bytes(mbr(10 * 2048) + bytes((4 << 20) - 512))
     refused(place("import", cut), 1, str(cut), "has 4 MiB",
-            "up to 10 MiB", "a truncated copy?")
+            "up to 10 MiB", "lodge disk resize")
     refused(place("import", tmp_path / "none.ova"), 1, "no such file")
     refused(place("export", "--machine", "none", tmp_path / "x.img"), 1,
             "no machine is kept as none")

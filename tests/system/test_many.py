@@ -161,7 +161,9 @@ def listings(place):
     # They change something, and others have tests of them.
     left = {"agent", "attach", "mirror", "commit", "rebase", "create", "edit",
             "build", "pull", "import", "export", "remove", "forget", "delete",
-            "revoke", "resize", "convert", "encrypt", "key", "clone", "run"}
+            "revoke", "resize", "convert", "encrypt", "key", "clone", "run",
+            "start", "stop", "rm", "pause", "resume", "reset", "apply",
+            "insert", "eject", "detach", "keys", "screenshot"}
 
     def verbs(*noun):
         text = place.cli("help", *noun).stdout
