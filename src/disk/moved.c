@@ -76,10 +76,8 @@ static bool has_line(const char *named, const char *format, const char *path)
 	       strstr(named, line);
 }
 
-static bool is_named(const char *named, const json_t *entry)
+static bool is_named(const char *named, const char *path, const char *format)
 {
-	const char *path = text_of(entry, "path");
-	const char *format = text_of(entry, "format");
 	const struct disk_driver *driver = disk_driver_by_path(path);
 	char word[64];
 
@@ -90,6 +88,18 @@ static bool is_named(const char *named, const json_t *entry)
 	       (!strcmp(format, driver ? driver->name : disk_raw.name) &&
 		has_line(named, ANY " ", path)) ||
 	       has_line(named, "", path); /* of brokers that knew no format */
+}
+
+/* By that name, or by the one that it really has. */
+static bool is_believed(const char *named, const json_t *entry)
+{
+	const char *path = text_of(entry, "path");
+	const char *format = text_of(entry, "format");
+	char real[PATH_MAX];
+
+	return is_named(named, path, format) ||
+	       (*path == '/' && realpath(path, real) &&
+		is_named(named, real, format));
 }
 
 json_t *moved_read(int folder, const char *file, const char *name)
@@ -104,7 +114,7 @@ json_t *moved_read(int folder, const char *file, const char *name)
 	believed = json_array();
 	named = read_named(folder, file);
 	json_array_foreach(list, i, entry) {
-		if (is_named(named, entry))
+		if (is_believed(named, entry))
 			json_array_append(believed, entry);
 		else
 			host_log(HOST_LOG_WARN, "machine %s: its process says "

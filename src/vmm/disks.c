@@ -11,6 +11,7 @@
 #include "disk/driver.h"
 #include "vmm/hotplug.h"
 #include "vmm/media.h"
+#include "vmm/moves.h"
 
 /* --- which disk --------------------------------------------------------------- */
 
@@ -220,6 +221,7 @@ static int begin_commit(struct disks *disks, const struct disks_task *task,
 	struct disk_node *image = disk_live_image(disks->block);
 	struct disk_node *base = find_base(image, task->base);
 	const struct machine_disk *config = config_of(disks, disks->block);
+	int result;
 
 	if (!image->backing)
 		return disk_error_set(error, -EINVAL,
@@ -237,8 +239,18 @@ static int begin_commit(struct disks *disks, const struct disks_task *task,
 		return disk_error_set(error, -EINVAL, "belongs to an image "
 				      "that other machines may be made of; use "
 				      "lodge mirror, or lodge rebase --none");
-	return disk_live_commit(&disks->live, disks->block, base, task->keep,
-				task->speed, error);
+	if (config && config->moved && !moves_can_name(base))
+		return disk_error_set(error, -EINVAL, "the machine's record "
+				      "could not name %s as the %s image that "
+				      "it is; stop the machine and use lodge "
+				      "disk commit", base->name,
+				      base->driver->name);
+	result = disk_live_commit(&disks->live, disks->block, base, task->keep,
+				  task->speed, error);
+	if (!result && config)
+		disk_live_on_move(disks->live, config->moved,
+				  config->moved_ctx);
+	return result;
 }
 
 /* --- rebase ------------------------------------------------------------------- */

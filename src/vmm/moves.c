@@ -33,6 +33,14 @@ static int write_list(const struct moves *moves)
 	return err;
 }
 
+bool moves_can_name(const struct disk_node *to)
+{
+	const struct disk_driver *driver = disk_driver_by_path(to->name);
+
+	return *to->name == '/' &&
+	       to->driver == (driver ? driver : &disk_raw);
+}
+
 static int note(void *ctx, const struct disk_node *to)
 {
 	struct moves_disk *disk = ctx;
@@ -43,8 +51,9 @@ static int note(void *ctx, const struct disk_node *to)
 
 	if (path && !json_array_append_new(
 			    moves->list,
-			    json_pack("{ss ss ss}", "from", disk->path, "path",
-				      path, "format", to->driver->name)))
+			    json_pack("{ss ss ss sb}", "from", disk->path,
+				      "path", path, "format", to->driver->name,
+				      "backed", to->backing != NULL)))
 		err = write_list(moves);
 	if (err) {
 		json_array_remove(moves->list, last);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where disks have gone while the machine runs (lodge mirror), for whoever
+ * Where disks have gone while the machine runs (lodge mirror, commit), for whoever
  * starts it the next time: the list of disk/moved.h. It is on the disk before
  * the guest's next write goes to the new place alone.
  */
@@ -8,6 +8,7 @@
 #define LODGE_VMM_MOVES_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #define MOVES_MAX 64 /* disks */
 
@@ -28,6 +29,9 @@ struct moves {
 /* Has the moves of those of its disks noted that nobody else keeps a record of. */
 void moves_open(struct moves *moves, const struct machine_config *config,
 		struct machine_disk *disk);
+
+/* Whether a record is believed that says that a disk has gone there by a commit. */
+bool moves_can_name(const struct disk_node *to);
 void moves_close(struct moves *moves);
 
 #endif

@@ -104,6 +104,38 @@ def test_nobody_commits_to_what_others_stand_on(lodged, config, tmp_path):
     assert lodged.vm("two")["config"]["disks"][0]["base"] == str(image)
 
 
+@pytest.mark.parametrize("clones", [["two"], ["two", "three"]])
+def test_the_last_one_may_commit(lodged, config, tmp_path, clones):
+    """To what nobody else stands on any more."""
+    lodged.make("web", **config)
+    image = config["disks"][0]["path"]
+    before = pathlib.Path(image).read_bytes()
+    for name in clones:
+        assert clone(lodged, "web", name).status == 200
+    below = lodged.vm("web")["config"]["disks"][0]["base"]
+    assert (below == image) == (len(clones) == 1)
+    # Somebody whose disks lie elsewhere.
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "disk.img"
+    other.write_bytes(before)
+    lodged.make("other", **{**config, "disks": [{"path": str(other)}]})
+    for name in clones:
+        assert lodged.say("web", "start").status == 200
+        result = lodged.cli("commit", "web")
+        assert result.returncode == 1 and "other machines" in result.stderr
+        assert lodged.say("web", "stop", {"force": True}).status == 200
+        assert lodged.ask("DELETE", f"/v1/vms/{name}?wait=60").status == 200
+    top = lodged.vm("web")["config"]["disks"][0]["path"]
+    assert lodged.say("web", "start").status == 200
+    result = lodged.cli("commit", "web")
+    assert result.returncode == 0, result.stderr
+    wait_for(lambda: lodged.vm("web")["config"]["disks"][0]["path"] == below)
+    assert not os.path.exists(top)
+    assert lodged.say("web", "stop", {"force": True}).status == 200
+    assert content(lodged.vm("web"), tmp_path) == before
+    assert lodged.say("web", "start").status == 200
+
+
 def test_clones_of_clones(lodged, config, tmp_path):
     lodged.make("a", **config)
     assert clone(lodged, "a", "b").status == 200

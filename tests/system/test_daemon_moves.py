@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lodge mirror takes a kept machine's disk elsewhere: its configuration
-follows, whoever is killed meanwhile, and believes nobody else."""
+"""lodge mirror and commit take a kept machine's disk elsewhere: its
+configuration follows, whoever is killed meanwhile, and believes nobody else."""
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
 import tiny
-from conftest import ENGINE
+from conftest import ENGINE, LODGE
 from daemon import LODGED, wait_for
 from kills import GONE, KILL_AT, KILLED, UNTRACED, sweep
 from test_daemon_image import keep_image
@@ -108,6 +109,98 @@ def test_the_disk_of_an_image(daemon, tmp_path):
     assert not own.exists()
     assert daemon.ask("DELETE", "/v1/vms/web?wait=60").status == 200
     assert target.exists()
+
+
+def make_disks(*words):
+    for line in words:
+        subprocess.run([LODGE, "disk", "create", *line], check=True)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_commit(daemon, config, tmp_path, keep):
+    """The overlay is gone, and the next start is of what it stood on."""
+    base, top = tmp_path / "base.qcow2", tmp_path / "top.qcow2"
+    make_disks([base, "1M"], ["--backing", base, top])
+    assert daemon.start() == "ok"
+    daemon.make("web", **{**config, "disks": [
+        {"path": str(top), "serial": "a", "folder": str(tmp_path)}]})
+    daemon.say("web", "start")
+    result = daemon.cli("commit", *["--keep"] * keep, "web")
+    assert result.returncode == 0, result.stderr
+    wait_for(lambda: paths(daemon) == [str(base)])
+    assert top.exists() == keep
+    assert daemon.vm("web")["config"]["disks"] == [
+        {"path": str(base), "format": "qcow2", "serial": "a"}]
+    stop(daemon)
+    assert daemon.say("web", "start").status == 200
+    assert in_use(daemon) == [str(base)]
+
+
+def test_commit_into_the_middle(daemon, config, tmp_path):
+    """What that stands on is found still."""
+    far = tmp_path / "far"
+    far.mkdir()
+    base, middle, top = far / "base.qcow2", tmp_path / "m.qcow2", \
+        tmp_path / "top.qcow2"
+    make_disks([base, "1M"], ["--folder", far, "--backing", base, middle],
+               ["--folder", far, "--backing", middle, top])
+    assert daemon.start() == "ok"
+    daemon.make("web", **{**config, "disks": [
+        {"path": str(top), "folder": str(far)}]})
+    daemon.say("web", "start")
+    assert daemon.cli("commit", "web").returncode == 0
+    wait_for(lambda: paths(daemon) == [str(middle)])
+    stop(daemon)
+    assert daemon.say("web", "start").status == 200
+
+
+def test_commit_to_what_no_record_can_name(daemon, config, tmp_path):
+    base, top = tmp_path / "base", tmp_path / "top.qcow2"
+    make_disks(["--format", "qcow2", base, "1M"],
+               ["--backing", base, "--backing-format", "qcow2", top])
+    assert daemon.start() == "ok"
+    daemon.make("web", **{**config, "disks": [
+        {"path": str(top)}]})
+    daemon.say("web", "start")
+    result = daemon.cli("commit", "web")
+    assert result.returncode == 1
+    assert "lodge disk commit" in result.stderr
+    assert top.exists()
+    stop(daemon)
+    assert daemon.say("web", "start").status == 200
+
+
+def test_commit_of_an_images_machine(daemon, tmp_path):
+    """No clone, and none that it has, writes to what both stand on."""
+    assert daemon.start() == "ok"
+    keep_image(daemon, tiny.kernel(IDLE))
+    daemon.make("web", image="tiny", memory=16 * MIB, engine=ENGINE)
+    daemon.say("web", "start")
+    stop(daemon)
+    assert daemon.ask("POST", "/v1/vms/web/clone?wait=60",
+                      {"name": "two"}).status == 200
+    below = daemon.data / "machines" / "web" / "disk.qcow2"
+    before = below.read_bytes()
+    for name in "two", "web":
+        assert daemon.say(name, "start").status == 200
+        result = daemon.cli("commit", "--disk", str(
+            next((daemon.data / "machines" / name).glob(
+                "disk.qcow2" if name == "two" else "disk-*"))), name)
+        assert result.returncode == 1 and "other machines" in result.stderr
+        assert daemon.say(name, "stop", {"force": True}).status == 200
+    assert below.read_bytes() == before
+    assert daemon.ask("DELETE", "/v1/vms/two?wait=60").status == 200
+    for _ in range(2):
+        assert daemon.say("web", "start").status == 200
+        disk = in_use(daemon)[0]
+        result = daemon.cli("commit", "--disk", disk, "web")
+        if disk != str(below):
+            assert result.returncode == 0, result.stderr
+        else:  # what that stands on is the image
+            assert result.returncode == 1, result
+            assert "belongs to an image" in result.stderr
+        stop(daemon)
+    assert disk == str(below) and not list(below.parent.glob("disk-*"))
 
 
 @pytest.mark.parametrize("both", [False, True])

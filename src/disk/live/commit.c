@@ -98,6 +98,8 @@ static int commit_finish(struct disk_live *live, bool keep,
 	struct disk_node *before = live->node.file, *base = live->twin;
 	int result = disk_flush(base);
 
+	if (!result && live->moved)
+		result = live->moved(live->moved_ctx, base);
 	if (result)
 		return disk_error_set(error, result, "%s", strerror(-result));
 	commit_of(live)->above->backing = NULL;

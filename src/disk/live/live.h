@@ -68,9 +68,9 @@ int disk_live_rebase(struct disk_live **live, struct block *block,
 		     struct disk_error *error);
 
 /*
- * Of a mirror: is told the image that the disk goes on with, all of it on the
- * host's disk by then, before the guest writes there alone. 0; a negative errno
- * ends the work, and the disk stays where it is.
+ * Of a mirror or commit: is told the image that the disk goes on with, all of it
+ * on the host's disk by then, before the guest writes there alone and before
+ * files go. 0; a negative errno ends the work, and the disk stays where it is.
  */
 void disk_live_on_move(struct disk_live *live,
 		       int (*moved)(void *ctx, const struct disk_node *to),

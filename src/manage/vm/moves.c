@@ -32,7 +32,7 @@ static const char *text_of(const json_t *object, const char *name)
 
 /* --- the configuration ------------------------------------------------------------ */
 
-/* Whole in itself: it stands on nothing. */
+/* What it stands on now, if it does, is nobody's layer. */
 static bool move(json_t *config, const json_t *entry)
 {
 	json_t *disk;
@@ -45,7 +45,8 @@ static bool move(json_t *config, const json_t *entry)
 		json_object_set(disk, "format",
 				json_object_get(entry, "format"));
 		json_object_del(disk, "base");
-		json_object_del(disk, "folder");
+		if (!json_is_true(json_object_get(entry, "backed")))
+			json_object_del(disk, "folder");
 		return true;
 	}
 	return false;

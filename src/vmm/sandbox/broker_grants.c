@@ -449,6 +449,20 @@ static void take_backing(struct grants *grants, const char *name)
 	}
 }
 
+/* It writes to what a disk stands on, and goes on with that. */
+static void take_commit(struct grants *grants)
+{
+	for (size_t i = 0; i < grants->count; i++) {
+		struct grant *grant = &grants->list[i];
+
+		if (!(grant->what & BROKER_CHAIN))
+			continue;
+		grant->what |= BROKER_WRITE | BROKER_MAKE;
+		if (grants->moves && !is_folder(grant->path))
+			moved_note(grants->moves, grant->path, NULL);
+	}
+}
+
 void grants_take_request(struct grants *grants, const char *line,
 			 size_t length)
 {
@@ -475,10 +489,7 @@ void grants_take_request(struct grants *grants, const char *line,
 		     json_string_value(json_object_get(request, "backing")));
 	if (grants->moves && command && target && !strcmp(command, "mirror"))
 		moved_note(grants->moves, target, format);
-	/* It writes to what a disk stands on. */
-	for (size_t i = 0; i < grants->count && command &&
-			   !strcmp(command, "commit"); i++)
-		if (grants->list[i].what & BROKER_CHAIN)
-			grants->list[i].what |= BROKER_WRITE | BROKER_MAKE;
+	if (command && !strcmp(command, "commit"))
+		take_commit(grants);
 	json_decref(request);
 }
