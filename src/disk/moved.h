@@ -2,8 +2,8 @@
 /*
  * Where the disks of a running machine have gone (lodge mirror, commit), for
  * whoever starts it the next time: a file with a list, in JSON, of {"from",
- * "path", "format", "backed"} in the order in which it happened; "backed": it
- * stands on another image. The machine's process writes it, and may have been
+ * "path", "format", "base"} in the order in which it happened; "base", if any: what
+ * it stands on. The machine's process writes it, and may have been
  * taken over: only what users have named is believed, of a commit what disks
  * stood on, which its broker writes to a file of the same name with MOVED_NAMED,
  * out of its reach, before it hears of it. A line there is "FORMAT PATH", or

@@ -51,9 +51,10 @@ static int note(void *ctx, const struct disk_node *to)
 
 	if (path && !json_array_append_new(
 			    moves->list,
-			    json_pack("{ss ss ss sb}", "from", disk->path,
+			    json_pack("{ss ss ss ss*}", "from", disk->path,
 				      "path", path, "format", to->driver->name,
-				      "backed", to->backing != NULL)))
+				      "base", to->backing ? to->backing->name :
+							    NULL)))
 		err = write_list(moves);
 	if (err) {
 		json_array_remove(moves->list, last);

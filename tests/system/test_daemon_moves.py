@@ -150,6 +150,8 @@ def test_commit_into_the_middle(daemon, config, tmp_path):
     daemon.say("web", "start")
     assert daemon.cli("commit", "web").returncode == 0
     wait_for(lambda: paths(daemon) == [str(middle)])
+    disk, = daemon.vm("web")["config"]["disks"]
+    assert (disk["base"], disk["folder"]) == (str(base), str(far))
     stop(daemon)
     assert daemon.say("web", "start").status == 200
 

@@ -32,9 +32,9 @@ static const char *text_of(const json_t *object, const char *name)
 
 /* --- the configuration ------------------------------------------------------------ */
 
-/* What it stands on now, if it does, is nobody's layer. */
 static bool move(json_t *config, const json_t *entry)
 {
+	const char *base = text_of(entry, "base");
 	json_t *disk;
 	size_t i;
 
@@ -45,7 +45,9 @@ static bool move(json_t *config, const json_t *entry)
 		json_object_set(disk, "format",
 				json_object_get(entry, "format"));
 		json_object_del(disk, "base");
-		if (!json_is_true(json_object_get(entry, "backed")))
+		if (*base)
+			json_object_set_new(disk, "base", json_string(base));
+		else
 			json_object_del(disk, "folder");
 		return true;
 	}

@@ -20,6 +20,7 @@
 #include "manage/vm/ending.h"
 #include "manage/vm/link.h"
 #include "manage/vm/moves.h"
+#include "manage/vm/shared.h"
 #include "manage/vm/spec.h"
 #include "manage/vm/vm.h"
 #include "net/fabric.h"
@@ -303,21 +304,21 @@ void vm_reach(struct vm *vm)
 /* A display that nobody gave an address is reached by way of lodged. */
 static int add_settings(const struct vm *vm, struct spec_args *args)
 {
+	json_t *config = shared_config(vm);
 	const char *display = json_string_value(
-		json_object_get(vm->config, "display"));
+		json_object_get(config, "display"));
 	char path[RUNTIME_PATH_MAX], text[RUNTIME_PATH_MAX + 16];
-	json_t *rest;
 	int rc;
 
 	runtime_path(path, vm->row.name, "vnc");
-	if (!display || strcmp(display, "std") || strlen(path) > UNIX_PATH_MAX)
-		return spec_args(args, vm->config);
-	snprintf(text, sizeof(text), "vnc=unix:%s", path);
-	spec_arg_pair(args, "display", text);
-	rest = json_copy(vm->config);
-	json_object_del(rest, "display");
-	rc = rest ? spec_args(args, rest) : -1;
-	json_decref(rest);
+	if (display && !strcmp(display, "std") &&
+	    strlen(path) <= UNIX_PATH_MAX) {
+		snprintf(text, sizeof(text), "vnc=unix:%s", path);
+		spec_arg_pair(args, "display", text);
+		json_object_del(config, "display");
+	}
+	rc = config ? spec_args(args, config) : -1;
+	json_decref(config);
 	return rc;
 }
 
