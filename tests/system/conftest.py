@@ -198,6 +198,17 @@ def make_kernel(tmp_path):
 
 
 @pytest.fixture
+def kernel(tmp_path):
+    """Writes a tiny kernel that does nothing, or other code, and gives the
+    fields of a machine that runs it."""
+    def make(code=tiny.HALT, name="idle"):
+        path = tmp_path / f"{name}.elf"
+        path.write_bytes(tiny.kernel(code))
+        return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
+    return make
+
+
+@pytest.fixture
 def report(tmp_path):
     """A report's path, and its content once it is there."""
     class Report:

@@ -17,11 +17,11 @@ import time
 import pexpect
 import pytest
 
+import tiny
 from conftest import LODGE, run
 
 LIMIT = 60
 MIB = 1 << 20
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 GREETING = b"lodge-agent 1\n"
 INPUT = 32
 STARTED, OUTPUT, ERRORS, TAKEN, EXITED, KILLED, FAILED = range(64, 71)
@@ -518,7 +518,7 @@ def start(*args):
 
 
 def test_no_agent(runtime, make_kernel):
-    child = start(*make_kernel(IDLE), "--serial", "none", "--name", "none")
+    child = start(*make_kernel(tiny.HALT), "--serial", "none", "--name", "none")
     try:
         until((runtime / "none.sock").exists)
         refused(run("exec", "--timeout", 0, "none", "true"), 125, "none",
@@ -532,7 +532,7 @@ def test_no_agent(runtime, make_kernel):
 
 
 def test_without_sockets(runtime, make_kernel):
-    child = start(*make_kernel(IDLE), "--serial", "none", "--name", "bare",
+    child = start(*make_kernel(tiny.HALT), "--serial", "none", "--name", "bare",
                   "--no-agent")
     try:
         until((runtime / "bare.sock").exists)
@@ -560,8 +560,8 @@ def test_stop_without_a_button(linux, runtime):
 
 
 def test_nothing_is_left_of_a_killed_machine(runtime, make_kernel):
-    child = start(*make_kernel(IDLE), "--serial", "none", "--name", "killed",
-                  "--vsock", "5")
+    child = start(*make_kernel(tiny.HALT), "--serial", "none", "--name",
+                  "killed", "--vsock", "5")
     until((runtime / "killed.vsock").exists)
     until(lambda: run("status", "killed").returncode == 0)
     child.kill()

@@ -16,7 +16,6 @@ from test_firmware import needs_bios, needs_uefi
 pytestmark = pytest.mark.usefixtures("runtime")
 
 LIMIT = 180
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 
 
 @pytest.fixture
@@ -42,7 +41,8 @@ def idle(start, make_kernel, runtime):
     """Starts a machine that does nothing; gives it when it has its name."""
     def go(name, *args):
         names = ["--name", name] if name else []
-        child = start(*make_kernel(IDLE), "--serial", "none", *names, *args)
+        child = start(*make_kernel(tiny.HALT), "--serial", "none", *names,
+                      *args)
         wait_for(lambda: child.poll() is not None or child.pid in pids())
         assert child.poll() is None, child.stderr.read()
         return child
@@ -116,7 +116,7 @@ def test_two_machines_without_a_name(idle, runtime):
 
 def test_a_name_in_use(idle, make_kernel):
     idle("web")
-    result = run(*make_kernel(IDLE), "--name", "web")
+    result = run(*make_kernel(tiny.HALT), "--name", "web")
     refused(result, "name web", "--name")
 
 

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.skipif(
     not LODGED.exists() or not (BUILD / "lodge-yaml.so").exists(),
     reason="no lodged, or no YAML")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_edit_of_many(lodged):
 
 def test_verbs_tell_as_json(lodged, tmp_path):
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
 
     def told(*words, status=0):
         result = lodged.cli(*words, "--json")
@@ -229,7 +228,7 @@ def test_files_that_are_none(lodged, apply, tmp_path):
 
 def test_verbs_that_are_only_looked_at(lodged, tmp_path):
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
     config = {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
 
     def plan(method, path, body=None):
@@ -274,7 +273,7 @@ def test_verbs_that_are_only_looked_at(lodged, tmp_path):
 def test_all(lodged, tmp_path):
     """Those that are as they are to be are left alone."""
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
     for i in range(6):
         lodged.make(f"vm{i}", kernel=str(path), memory=16 << 20,
                     engine=ENGINE)

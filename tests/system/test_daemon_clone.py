@@ -14,7 +14,6 @@ from kills import GONE, KILL_AT, KILLED, UNTRACED, sweep
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 
 
@@ -26,7 +25,7 @@ def disk_tool(*args):
 @pytest.fixture
 def config(tmp_path):
     kernel = tmp_path / "idle.elf"
-    kernel.write_bytes(tiny.kernel(IDLE))
+    kernel.write_bytes(tiny.kernel(tiny.HALT))
     image = tmp_path / "disk.img"
     image.write_bytes(b"base".ljust(512) * 2048 * 4)
     return {"kernel": str(kernel), "memory": 16 * MIB, "engine": ENGINE,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A clone as a job: what is told of it, its cancel, and the end of the process
 that makes its disks at each step. Nothing half made stays."""
-import os
 import signal
 import subprocess
 
@@ -15,7 +14,6 @@ from test_daemon_image import keep_image
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 
 
@@ -32,7 +30,7 @@ def lodged(tmp_path):
     except OSError as error:
         pytest.skip(f"the programs cannot be linked to: {error}")
     assert daemon.start() == "ok"
-    keep_image(daemon, tiny.kernel(IDLE))
+    keep_image(daemon, tiny.kernel(tiny.HALT))
     disk = tmp_path / "disk.img"
     disk.write_bytes(b"base".ljust(512) * 2048)
     daemon.make("web", image="tiny", memory=16 * MIB, engine=ENGINE,

@@ -15,7 +15,6 @@ from daemon import (LODGED, DOCUMENT, LIMIT, Connection, Daemon, check_answer,
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -58,7 +57,7 @@ def lodged(tmp_path):
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
     disk = tmp_path / "disk.raw"
     disk.write_bytes(bytes(1 << 20))
     return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE,

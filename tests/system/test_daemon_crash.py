@@ -8,22 +8,10 @@ import sqlite3
 import pytest
 
 import tiny
-from conftest import ENGINE
 from daemon import LODGED, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
-CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
-
-
-@pytest.fixture
-def kernel(tmp_path):
-    def make(code=IDLE, name="idle"):
-        path = tmp_path / f"{name}.elf"
-        path.write_bytes(tiny.kernel(code))
-        return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
-    return make
 
 
 def crashes(lodged, name):
@@ -32,7 +20,7 @@ def crashes(lodged, name):
 
 def test_a_crash_is_kept(lodged, kernel):
     words = "panic: \x1b[2Jno root\nlodge: hello\n"
-    lodged.make("web", **kernel(tiny.text(words) + CRASH, "crash"))
+    lodged.make("web", **kernel(tiny.text(words) + tiny.CRASH, "crash"))
     assert crashes(lodged, "web") == []
     lodged.say("web", "start")
     lodged.wait_state("web", "stopped")
@@ -79,7 +67,7 @@ def test_what_was_said_before_is_no_reason(lodged, kernel):
 
 
 def test_ten_are_kept(lodged, kernel):
-    lodged.make("web", **kernel(CRASH, "crash"))
+    lodged.make("web", **kernel(tiny.CRASH, "crash"))
     for _ in range(12):
         lodged.say("web", "start")
         lodged.wait_state("web", "stopped")
@@ -87,7 +75,7 @@ def test_ten_are_kept(lodged, kernel):
 
 
 def test_ps_tells_of_restarts(lodged, kernel):
-    lodged.make("web", **kernel(CRASH, "crash"), restart="on-failure")
+    lodged.make("web", **kernel(tiny.CRASH, "crash"), restart="on-failure")
     lodged.say("web", "start")
 
     def told():
@@ -120,7 +108,7 @@ def test_autostart_with_a_delay(lodged, kernel):
 # The watchdog's configuration space, at slot 26: ticks of 1 us, and on. Both
 # stages take a second as they are, and nobody comes.
 HANG = (tiny.out32(0xCF8, 0x8000D060) + tiny.out8(0xCFC, 0x04) +
-        tiny.out32(0xCF8, 0x8000D068) + tiny.out8(0xCFC, 0x02) + IDLE)
+        tiny.out32(0xCF8, 0x8000D068) + tiny.out8(0xCFC, 0x02) + tiny.HALT)
 
 
 @pytest.mark.parametrize("action", ["reset", "poweroff", "pause", "none"])

@@ -12,13 +12,12 @@ from daemon import LODGED, figures
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 
 
 @pytest.fixture
 def kernel(tmp_path):
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
     return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE}
 
 

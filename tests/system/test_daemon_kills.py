@@ -17,14 +17,13 @@ from kills import GONE, KILL_AT, KILLED, KILLS, UNTRACED, sweep
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 RECVFROM = "45"  # the system call
 
 
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
     return {"kernel": str(path), "memory": 16 << 20, "engine": ENGINE,
             "restart": "on-failure"}
 

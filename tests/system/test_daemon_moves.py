@@ -16,14 +16,13 @@ from test_daemon_image import keep_image
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 
 
 @pytest.fixture
 def config(tmp_path):
     kernel = tmp_path / "idle.elf"
-    kernel.write_bytes(tiny.kernel(IDLE))
+    kernel.write_bytes(tiny.kernel(tiny.HALT))
     for name in "a", "b":
         (tmp_path / f"{name}.img").write_bytes(name.encode() * MIB)
     return {"kernel": str(kernel), "memory": 16 * MIB, "engine": ENGINE,
@@ -94,7 +93,7 @@ def test_the_record_follows(daemon, config, tmp_path):
 
 def test_the_disk_of_an_image(daemon, tmp_path):
     assert daemon.start() == "ok"
-    keep_image(daemon, tiny.kernel(IDLE))
+    keep_image(daemon, tiny.kernel(tiny.HALT))
     daemon.make("web", image="tiny", memory=16 * MIB, engine=ENGINE)
     own = daemon.data / "machines" / "web" / "disk.qcow2"
     for target in tmp_path / "1.raw", tmp_path / "2.qcow2":
@@ -256,7 +255,7 @@ def test_lodged_is_killed(daemon, config, tmp_path):
         target = tmp_path / f"{point}.qcow2"
         target.unlink(missing_ok=True)
         try:
-            vm = daemon.make("web", **config)
+            daemon.make("web", **config)
             assert daemon.say("web", "start").status == 200
             mirror(daemon, config["disks"][0]["path"], target)
             wait_for(lambda: paths(daemon)[0] == str(target))

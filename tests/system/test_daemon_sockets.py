@@ -15,7 +15,6 @@ from daemon import LODGED, LIMIT, Daemon, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 # 1: wait for a byte at the first serial port, give it back, again.
 ECHO = (b"\xFA\x66\xBA\xFD\x03"      # cli; mov dx, 3fdh
         b"\xEC\xA8\x01\x74\xFB"      # 1: in al, dx; test al, 1; jz 1b
@@ -104,7 +103,7 @@ def test_much_both_ways(lodged, machine):
 
 
 def test_a_display(lodged, machine):
-    machine("web", IDLE, display="std")
+    machine("web", tiny.HALT, display="std")
     client = connect(lodged, "/v1/vms/web/vnc")
     assert read(client, 12) == b"RFB 003.008\n"
     client.send_binary(b"RFB 003.008\n")
@@ -117,13 +116,13 @@ def test_a_display(lodged, machine):
     width, height = struct.unpack(">HH", first[:4])
     assert width >= 320 and height >= 200
     client.close()
-    machine("plain", IDLE)
+    machine("plain", tiny.HALT)
     assert refusal(lodged, "/v1/vms/plain/vnc") == 409
 
 
 def test_a_display_with_an_address(lodged, machine, tmp_path):
     path = tmp_path / "vnc"
-    machine("web", IDLE, display=f"vnc=unix:{path}")
+    machine("web", tiny.HALT, display=f"vnc=unix:{path}")
     client = connect(lodged, "/v1/vms/web/vnc")
     assert read(client, 12) == b"RFB 003.008\n"
     client.close()
@@ -131,7 +130,7 @@ def test_a_display_with_an_address(lodged, machine, tmp_path):
 
 def test_who_may(lodged, machine):
     machine("web", ECHO)
-    machine("db", IDLE)
+    machine("db", tiny.HALT)
     body = {"name": "t", "grants": [{"vm": "web", "role": "operator"}]}
     token = lodged.ask("POST", "/v1/tokens", body)["token"]
     body = {"name": "v", "role": "viewer"}

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
+import tiny
 from daemon import LODGED, wait_for
-from test_daemon import CRASH, kernel  # noqa: F401, a fixture
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("LODGE_ROUNDS", "40"))
 def begin(lodged, kernel, state):
     """A machine "vm" that stays in that state until a verb comes."""
     if state == "waiting":
-        lodged.make("vm", **kernel(CRASH, "crash"), restart="on-failure")
+        lodged.make("vm", **kernel(tiny.CRASH, "crash"), restart="on-failure")
         lodged.say("vm", "start", wait=0)
         # The pauses between tries become longer than any request takes.
         wait_for(lambda: lodged.vm("vm")["restarts"] >= 3 and

@@ -16,7 +16,6 @@ from daemon import LODGED, wait_for
 
 pytestmark = pytest.mark.skipif(not LODGED.exists(), reason="no lodged")
 
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 
 
@@ -41,7 +40,7 @@ def other(tmp_path):
 
 def test_an_upgrade(lodged, other, tmp_path):
     kernel = tmp_path / "idle.elf"
-    kernel.write_bytes(tiny.kernel(IDLE))
+    kernel.write_bytes(tiny.kernel(tiny.HALT))
     lodged.make("web", kernel=str(kernel), memory=16 * MIB, engine=ENGINE)
     assert lodged.say("web", "start").status == 200
     pid = lodged.vm("web")["pid"]

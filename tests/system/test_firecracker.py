@@ -20,7 +20,6 @@ from conftest import BUILD, LODGE, run
 
 PROGRAM = BUILD / "lodge-firecracker"
 LIMIT = 120
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"),
                                 reason="curl is missing")
@@ -102,7 +101,7 @@ def api(tmp_path):
 @pytest.fixture
 def kernel(tmp_path):
     path = tmp_path / "idle.elf"
-    path.write_bytes(tiny.kernel(IDLE))
+    path.write_bytes(tiny.kernel(tiny.HALT))
     return str(path)
 
 

@@ -23,7 +23,6 @@ pytestmark = [
 ]
 
 SPIN = b"\xEB\xFE"  # jmp $
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 MIB = 1 << 20
 TOP = pathlib.Path("/sys/fs/cgroup")
 
@@ -143,7 +142,7 @@ def test_quota_and_processors(lodged, kernel):
 
 def test_memory(lodged, kernel):
     """At its limit the machine is ended, and the reason says so."""
-    group = start(lodged, "a", **kernel(IDLE, "idle"), memory_limit=128 * MIB)
+    group = start(lodged, "a", **kernel(tiny.HALT, "idle"), memory_limit=128 * MIB)
     # One that fills the group's memory with what counts for no process.
     pathlib.Path(f"/proc/{group.pid}/oom_score_adj").write_text("1000")
     eater = subprocess.Popen(
@@ -339,7 +338,7 @@ def test_admission(tmp_path, kernel):
     config.write_text("memory-overcommit = 0.8\ncpu-overcommit = none\n")
     try:
         assert daemon.start() == "ok"
-        idle = kernel(IDLE, "idle")
+        idle = kernel(tiny.HALT, "idle")
         daemon.make("big", **{**idle, "memory": half})
         daemon.make("more", **{**idle, "memory": half})
         daemon.make("small", **idle, cpus=64)
@@ -374,7 +373,7 @@ def test_a_limit_that_cannot_be_kept(tmp_path, kernel):
     if not shutil.which("setpriv"):
         pytest.skip("no setpriv")
     daemon = Daemon(tmp_path)
-    config = kernel(IDLE, "idle")
+    config = kernel(tiny.HALT, "idle")
     for path in (tmp_path, *tmp_path.rglob("*")):
         os.chown(path, 65534, 65534)
     tmp_path.chmod(0o755)
@@ -398,7 +397,7 @@ def test_a_limit_that_cannot_be_kept(tmp_path, kernel):
 
 
 def test_bad_processors(lodged, kernel):
-    lodged.make("a", **kernel(IDLE, "idle"), cpu_set="4000")
+    lodged.make("a", **kernel(tiny.HALT, "idle"), cpu_set="4000")
     refused = lodged.say("a", "start")
     assert "config.cpu_set 4000: this host has" in refused["detail"]
     assert not lodged.groups() or not any(
@@ -412,7 +411,7 @@ def runs_of(lodged):
 
 
 def test_groups_go(lodged, kernel):
-    idle = kernel(IDLE, "idle")
+    idle = kernel(tiny.HALT, "idle")
     group = start(lodged, "a", **idle)
     start(lodged, "b", **idle)
     assert len(runs_of(lodged)) == 2

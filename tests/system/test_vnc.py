@@ -15,7 +15,6 @@ from picture import read_png
 from test_firmware import needs_bios, needs_uefi
 
 LIMIT = 180
-IDLE = b"\xFA\xF4\xEB\xFD"  # cli; 1: hlt; jmp 1b
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +50,7 @@ def start(tmp_path):
 def idle(start, make_kernel):
     """One that does nothing."""
     def go(**kwargs):
-        return start(*make_kernel(IDLE), "--serial", "none", **kwargs)
+        return start(*make_kernel(tiny.HALT), "--serial", "none", **kwargs)
     return go
 
 

@@ -75,6 +75,7 @@ def heed_power_button():
 
 HALT = b"\xFA\xF4\xEB\xFC"  # cli; hlt; again
 SPIN = b"\xEB\xFE"  # jmp $
+CRASH = b"\x0F\x01\x1D" + b"\x00\x00\x00\x00" + b"\xCC"  # lidt [0]; int3
 RESET = out8(0x64, 0xFE) + HALT  # i8042: pulse the reset line
 # lidt of a table with limit 0 (at BASE + 0x1000), then int3
 TRIPLE_FAULT = b"\x0F\x01\x1D" + struct.pack("<I", BASE + 0x1000) + b"\xCC"
