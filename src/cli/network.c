@@ -12,6 +12,7 @@
 #include "cli/machine/target.h"
 #include "cli/option.h"
 #include "cli/table.h"
+#include "net/bridged.h"
 #include "net/fabric.h"
 #include "net/switch/connect.h"
 #include "net/switch/serve.h"
@@ -330,6 +331,18 @@ static int apply(struct network *network, const struct args *args,
 	return network_complete(network, &change, error);
 }
 
+/* The record may be anyone's; its machines are not. */
+static void tell_privilege(const char *part, const struct network *network)
+{
+	struct net_error why;
+
+	if (network->backing != NETWORK_BRIDGE || bridged_permitted())
+		return;
+	bridged_refuse(network->name, &why);
+	cli_error("net %s: %s is kept, but you cannot run a machine on it: %s",
+		  part, network->name, why.text);
+}
+
 static int run_create(struct network_store *store, struct args *args)
 {
 	struct network network;
@@ -342,6 +355,7 @@ static int run_create(struct network_store *store, struct args *args)
 	}
 	if (network_store_add(store, &network, &error))
 		return failed("create", &error);
+	tell_privilege("create", &network);
 	if (args->json)
 		print_json(describe(store, &network));
 	return MACHINE_OK;
@@ -498,6 +512,7 @@ static int run_edit(struct network_store *store, struct args *args)
 	}
 	if (network_store_replace(store, &network, &error))
 		return failed("edit", &error);
+	tell_privilege("edit", &network);
 	if (args->json)
 		print_json(describe(store, &network));
 	return MACHINE_OK;

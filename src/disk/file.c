@@ -577,7 +577,8 @@ static int open_path(const struct disk_open *how, struct disk_error *error)
 	if (!how->readonly &&
 	    (errno == EACCES || errno == EROFS || errno == EPERM))
 		return disk_error_set(error, -errno,
-				      "%s; give it with ,readonly",
+				      "%s; make it writable, or give it with "
+				      ",readonly to a machine that reads it",
 				      strerror(errno));
 	return disk_error_set(error, -errno, "%s", strerror(errno));
 }

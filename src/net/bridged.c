@@ -34,7 +34,7 @@ struct bridged {
 	int links; /* netlink: readable when some interface has changed */
 };
 
-static bool may_administer(void)
+bool bridged_permitted(void)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
 						 0 };
@@ -42,6 +42,13 @@ static bool may_administer(void)
 
 	return !syscall(SYS_capget, &head, data) &&
 	       (data[0].effective & 1u << CAP_NET_ADMIN);
+}
+
+int bridged_refuse(const char *name, struct net_error *error)
+{
+	return net_error_set(error, "network %s is a bridge, which takes "
+			     "CAP_NET_ADMIN (root); without it: --net user, or "
+			     "a network with --backing switch", name);
 }
 
 /* --- the thread ------------------------------------------------------------------ */
@@ -148,11 +155,8 @@ static int check(struct bridged *b, const struct net_config *config,
 		return net_error_set(error, "bridge=%s: that network is no "
 				     "bridge; give --net switch=%s",
 				     network.name, network.name);
-	if (!may_administer())
-		return net_error_set(error, "network %s is a bridge, which "
-				     "takes CAP_NET_ADMIN (root); without it: "
-				     "--net user, or a network with --backing "
-				     "switch", network.name);
+	if (!bridged_permitted())
+		return bridged_refuse(network.name, error);
 	if (config->publishes)
 		return net_error_set(error, "--publish: network %s is a bridge, "
 				     "whose machines are reached by their own "

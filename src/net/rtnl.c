@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define ANSWER 4096
+#define DUMP   32768 /* what the kernel gives at once, at most */
 
 int rtnl_open(struct rtnl *r)
 {
@@ -200,6 +203,70 @@ int rtnl_change(struct rtnl *r, unsigned int index,
 	if (change->bridge)
 		rtnl_put_u32(r, IFLA_MASTER, change->bridge);
 	return rtnl_talk(r);
+}
+
+static bool is_port(const struct nlmsghdr *m, unsigned int bridge,
+		    const uint8_t *mac, char name[IFNAMSIZ])
+{
+	const struct rtattr *at = IFLA_RTA((char *)NLMSG_DATA(m));
+	size_t left = IFLA_PAYLOAD(m);
+	bool ours = false, same = false;
+
+	*name = '\0';
+	for (; RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+		const size_t size = RTA_PAYLOAD(at);
+
+		if (at->rta_type == IFLA_MASTER && size == sizeof(bridge))
+			ours = !memcmp(RTA_DATA(at), &bridge, size);
+		else if (at->rta_type == IFLA_ADDRESS && size == 6)
+			same = !memcmp(RTA_DATA(at), mac, size);
+		else if (at->rta_type == IFLA_IFNAME && size <= IFNAMSIZ)
+			memcpy(name, RTA_DATA(at), size);
+	}
+	return ours && same;
+}
+
+/* Some of a dump. 1: more comes; 0: found; or a negative errno. */
+static int take_ports(struct rtnl *r, uint8_t *answer, unsigned int bridge,
+		      const uint8_t *mac, char name[IFNAMSIZ])
+{
+	ssize_t got = recv(r->fd, answer, DUMP, 0);
+	const struct nlmsghdr *m = (const void *)answer;
+	size_t left = got > 0 ? (size_t)got : 0;
+
+	if (got < 0)
+		return errno == EINTR ? 1 : -errno;
+	for (; NLMSG_OK(m, left); m = NLMSG_NEXT(m, left)) {
+		if (m->nlmsg_seq != r->sequence)
+			continue;
+		if (m->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
+		if (m->nlmsg_type == NLMSG_DONE)
+			return -ENOENT;
+		if (m->nlmsg_type == RTM_NEWLINK &&
+		    is_port(m, bridge, mac, name))
+			return 0;
+	}
+	return 1;
+}
+
+int rtnl_find_port(struct rtnl *r, unsigned int bridge, const uint8_t *mac,
+		   char name[IFNAMSIZ])
+{
+	struct ifinfomsg *info = rtnl_begin(r, RTM_GETLINK, NLM_F_DUMP,
+					    sizeof(*info));
+	uint8_t *answer = malloc(DUMP);
+	int err;
+
+	info->ifi_family = AF_UNSPEC;
+	rtnl_put_u32(r, IFLA_MASTER, bridge); /* old kernels give all */
+	err = answer ? send_out(r) : -ENOMEM;
+	if (!err)
+		do
+			err = take_ports(r, answer, bridge, mac, name);
+		while (err > 0);
+	free(answer);
+	return err;
 }
 
 int rtnl_no_addresses(struct rtnl *r, unsigned int index)

@@ -7,6 +7,7 @@
 #define LODGE_NET_RTNL_H
 
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +69,13 @@ struct rtnl_link {
 /* 0 or a negative errno. */
 int rtnl_change(struct rtnl *r, unsigned int index,
 		const struct rtnl_link *change);
+
+/*
+ * The name of a bridge's port with that address (6 bytes). 0, -ENOENT for none,
+ * or another negative errno.
+ */
+int rtnl_find_port(struct rtnl *r, unsigned int bridge, const uint8_t *mac,
+		   char name[IFNAMSIZ]);
 
 /* It makes itself no address of IPv6, once it is up. 0 or a negative errno. */
 int rtnl_no_addresses(struct rtnl *r, unsigned int index);

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/address.h"
 #include "net/rtnl.h"
 #include "net/tap.h"
 #include "vm/nic_header.h"
@@ -246,12 +247,28 @@ static int open_given(struct tap_device *d, const struct net_config *config,
 	return err ? refuse_given(name, err, error) : 0;
 }
 
-/* The bridge's own address must not become that of a guest's tap. */
+static int refuse_twin(struct rtnl *rtnl, const struct net_config *config,
+		       const char *bridge, const char *port,
+		       struct net_error *error)
+{
+	char mac[ADDRESS_MAC];
+
+	rtnl_close(rtnl);
+	return net_error_set(error, "bridge=%s: mac %s: the machine of tap %s "
+			     "has it there; give another with mac=", bridge,
+			     address_mac(mac, config->mac), port);
+}
+
+/*
+ * The bridge's own address must not become that of a guest's tap. That tells its
+ * card's all the same, by which a second card with that address is known.
+ */
 static int join(struct tap_device *d, const struct net_config *config,
 		const char *bridge, struct net_error *error)
 {
 	uint8_t mac[NIC_MAC] = { 0xfe };
 	struct rtnl_link change = { .mac = mac, .up = 1 };
+	char port[IFNAMSIZ];
 	struct rtnl rtnl;
 	int err = rtnl_open(&rtnl);
 
@@ -260,6 +277,8 @@ static int join(struct tap_device *d, const struct net_config *config,
 		change.bridge = index_of(bridge);
 		change.mtu = config->mtu_given ? 0 : mtu_of(bridge);
 	}
+	if (!err && bridge && !rtnl_find_port(&rtnl, change.bridge, mac, port))
+		return refuse_twin(&rtnl, config, bridge, port, error);
 	/* A port is the bridge's; a host without IPv6 refuses. */
 	if (!err && bridge)
 		rtnl_no_addresses(&rtnl, d->index);

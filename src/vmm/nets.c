@@ -34,6 +34,22 @@ static void choose_mac(struct nets *nets, unsigned int index, const char *name)
 	} while (twin(nets, index) >= 0);
 }
 
+/* Which --net cannot be had, where the reason does not say so itself. */
+static int refuse(const struct net_config *config, const char *why,
+		  struct vmm_error *error)
+{
+	const char *name = config->mode->name;
+	const char *subject = config->subject;
+	size_t length = strlen(name);
+
+	if (!strncmp(why, "--", 2))
+		return vmm_error_set(error, "%s", why);
+	if (!strncmp(why, name, length) && why[length] == '=')
+		return vmm_error_set(error, "--net %s", why);
+	return vmm_error_set(error, "--net %s%s%s: %s", name,
+			     subject ? "=" : "", subject ? subject : "", why);
+}
+
 int nets_open(struct nets *nets, const struct machine_net *given,
 	      unsigned int count, const char *name, struct vmm_error *error)
 {
@@ -51,7 +67,7 @@ int nets_open(struct nets *nets, const struct machine_net *given,
 				given[i].config.mode->settle(&given[i].config);
 		if (net_open(&nets->net[i], &nets->given[i].config, &why)) {
 			nets_close(nets);
-			return vmm_error_set(error, "%s", why.text);
+			return refuse(&given[i].config, why.text, error);
 		}
 		if (nets->net[i]->mtu)
 			nets->given[i].config.mtu = nets->net[i]->mtu;

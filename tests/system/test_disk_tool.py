@@ -83,6 +83,14 @@ def test_snapshots_tell_json(tmp_path):
         assert told == {"path": str(path), "snapshot": "one"}
 
 
+def test_bitmaps_tell_json(tmp_path):
+    path = tmp_path / "d.qcow2"
+    good("create", path, "4M")
+    for verb in "create", "clear", "delete":
+        told = json.loads(good("bitmap", "--json", verb, path, "one"))
+        assert told == {"path": str(path), "bitmap": "one"}
+
+
 def test_create_tells_json(tmp_path):
     path = tmp_path / "a.img"
     told = json.loads(good("create", "--json", path, "4M"))
@@ -128,10 +136,12 @@ def test_bad_words(words, part):
 
 @pytest.mark.parametrize("command", ["create", "info", "resize", "convert",
                                      "check", "snapshot", "commit", "rebase",
-                                     "map", "compare"])
+                                     "map", "compare", "export", "encrypt",
+                                     "key", "bitmap"])
 def test_every_command_has_help(command):
     text = good(command, "--help")
     assert text.startswith(f"usage: lodge disk {command} ")
+    assert "\n  --json  " in text
     assert max(map(len, text.splitlines())) <= 80
     assert f"  {command} " in run("help", "disk").stdout
 

@@ -235,7 +235,8 @@ def test_keys_come_and_go(tmp_path, word, version):
     right, other = word("right"), word("other")
     good("key", "add", target, other, "--secret", right)
     assert facts(target)["details"]["key_slots"] == [0, 1]
-    good("key", "remove", target, right, "--secret", other)
+    told = good("key", "remove", "--json", target, right, "--secret", other)
+    assert json.loads(told) == {"path": str(target), "key": "removed"}
     assert facts(target)["details"]["key_slots"] == [1]
     refused(disk("map", target, "--secret", right), 1, "none of its pass")
     good("convert", "--secret", other, target, tmp_path / "c.img")

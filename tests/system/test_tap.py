@@ -96,7 +96,7 @@ def test_killed(ns, linux):
     assert "lodge" not in ns.links()
 
 
-def test_bridge(ns, guest):  # noqa: F811
+def test_bridge(ns, guest, linux):  # noqa: F811
     """Two guests on a bridge, at its MTU of 9000."""
     ns.run("ip", "link", "add", "br0", "mtu", "9000", "up", "type", "bridge")
     ns.run("ip", "addr", "add", "10.9.0.1/24", "dev", "br0")
@@ -107,6 +107,11 @@ def test_bridge(ns, guest):  # noqa: F811
         assert "mtu 9000" in shell.run("ip link show eth0")
         answers(ns, f"10.9.0.{i}", "-s", "8900")
     assert inspect("on-bridge-2")[0]["mode"] == "bridge"
+    twin = ns.lodge(*linux, "--net", "bridge=br0,mac=02:00:00:00:00:03")
+    assert twin.returncode == 1 and twin.stderr == (
+        "lodge: --net bridge=br0: mac 02:00:00:00:00:03: the machine of tap "
+        "lodge1 has it there; give another with mac=\n")
+    assert "lodge2" not in ns.links()
     shells[0].run("peer serve 7000 >/tmp/said & until grep -q ready "
                   "/tmp/said; do sleep 0.1; done")
     for words in f"get 10.9.0.2 7000 {8 * MIB}", \
@@ -154,7 +159,8 @@ def test_without_privilege(ns, linux, tmp_path):
     home.mkdir()
     os.chown(home, 65534, 65534)
     ns.run("ip", "link", "add", "br0", "up", "type", "bridge")
-    env = {**os.environ, "XDG_RUNTIME_DIR": str(home), "HOME": str(home)}
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(home), "HOME": str(home),
+           "XDG_DATA_HOME": str(home)}
 
     def as_nobody(*words):
         return ns.run(*NOBODY, home.parent / "tun", LODGE, *words,
@@ -170,6 +176,16 @@ def test_without_privilege(ns, linux, tmp_path):
         assert "making a tap takes CAP_NET_ADMIN" in result.stderr
         assert "--net user, or --net tap=NAME" in result.stderr
         assert result.stderr.count("\n") == 1
+    result = as_nobody("net", "create", "lab", "--backing", "bridge")
+    assert result.returncode == 0
+    assert "you cannot run a machine on it" in result.stderr
+    for mode in "network=lab", "bridge=lab":
+        result = as_nobody("run", *linux[1:], "--net", mode)
+        assert result.returncode == 1
+        assert result.stderr == (
+            f"lodge: --net {mode}: network lab is a bridge, which takes "
+            "CAP_NET_ADMIN (root); without it: --net user, or a network with "
+            "--backing switch\n")
     assert "lodge0" not in ns.links()
     ns.run("ip", "tuntap", "add", "other", "mode", "tap", "user", "0")
     result = as_nobody("run", *linux[1:], "--net", "tap=other")

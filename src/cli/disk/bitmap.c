@@ -187,6 +187,9 @@ static int run_on(struct tool *tool, struct disk_node *node,
 		return verb->look(tool, node);
 	if (verb->change(node, tool, &error))
 		return tool_fail(tool, node->name, &error);
+	if (tool->json)
+		return tool_print_json(json_pack("{ss ss}", "path", node->name,
+						 "bitmap", tool->word[2]));
 	return MACHINE_OK;
 }
 

@@ -81,7 +81,13 @@ static int change(struct tool *tool, struct disk_node *node, bool add)
 	result = add ? disk_add_key(node, secret, &error)
 		     : disk_remove_key(node, secret, &error);
 	disk_secret_free(secret);
-	return result ? tool_fail(tool, node->name, &error) : MACHINE_OK;
+	if (result)
+		return tool_fail(tool, node->name, &error);
+	if (tool->json)
+		return tool_print_json(json_pack("{ss ss}", "path", node->name,
+						 "key",
+						 add ? "added" : "removed"));
+	return MACHINE_OK;
 }
 
 static int run_key(struct tool *tool)
@@ -109,6 +115,7 @@ static int run_key(struct tool *tool)
 static const struct option_spec key_options[] = {
 	TOOL_SECRET,
 	TOOL_FORMAT,
+	TOOL_JSON,
 };
 
 const struct disk_command disk_command_key = {
