@@ -85,6 +85,27 @@ static int fail(struct daemon *daemon, const char *what)
 	return 1;
 }
 
+static int take_rate(struct daemon *daemon, const char *word)
+{
+	char *end;
+
+	daemon->rate = (unsigned int)strtoul(word, &end, 10);
+	if (!*end && end != word && *word != '-')
+		return 0;
+	fprintf(stderr, "lodged: --rate %s: give a number\n", word);
+	return -1;
+}
+
+static bool is_remote_whole(const struct daemon *daemon)
+{
+	const struct http_tls *tls = &daemon->tls;
+
+	return daemon->listen ?
+		       tls->certificate && tls->key :
+		       !tls->certificate && !tls->key && !tls->client_ca;
+}
+
+/* The status to end with, or -1 to go on. */
 static int take_options(struct daemon *daemon, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -99,7 +120,6 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	char *end;
 	int option;
 
 	opterr = 0;
@@ -125,12 +145,8 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 			daemon->tls.client_ca = optarg;
 			break;
 		case 't':
-			daemon->rate = (unsigned int)strtoul(optarg, &end, 10);
-			if (*end || end == optarg || *optarg == '-') {
-				fprintf(stderr, "lodged: --rate %s: give a "
-					"number\n", optarg);
+			if (take_rate(daemon, optarg))
 				return 2;
-			}
 			break;
 		case 'v':
 			printf("lodged %s\n", LODGE_VERSION);
@@ -150,9 +166,7 @@ static int take_options(struct daemon *daemon, int argc, char **argv)
 			"lodged --help\n", argv[optind]);
 		return 2;
 	}
-	if (daemon->listen ? !daemon->tls.certificate || !daemon->tls.key :
-			     daemon->tls.certificate || daemon->tls.key ||
-				     daemon->tls.client_ca) {
+	if (!is_remote_whole(daemon)) {
 		fprintf(stderr, "lodged: --listen, --cert and --key go "
 			"together\n");
 		return 2;

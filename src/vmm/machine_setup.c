@@ -28,6 +28,34 @@ static int choose_engine(struct machine *machine)
 	return 0;
 }
 
+static void describe_disks(const struct machine *machine,
+			   struct board_disk *disk)
+{
+	const struct machine_config *config = machine->config;
+
+	for (unsigned int i = 0; i < config->disk_count; i++)
+		disk[i] = (struct board_disk){
+			.block = machine->media.disk[i],
+			.queues = config->disk[i].queues,
+			.serial = config->disk[i].serial,
+			.bus = config->disk[i].bus,
+			.cd = config->disk[i].cd,
+		};
+}
+
+static int not_built(struct machine *machine, int rc)
+{
+	if (rc == -ENOMEM)
+		return vmm_error_set(
+			machine->error,
+			"no memory for a machine of %llu MiB; give it less "
+			"with --memory",
+			(unsigned long long)machine->config->memory >> 20);
+	return vmm_error_set(machine->error,
+			     "cannot build the machine on engine %s: %s",
+			     machine->engine->name, strerror(-rc));
+}
+
 static int build_board(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
@@ -69,31 +97,15 @@ static int build_board(struct machine *machine)
 	};
 	int rc;
 
-	for (unsigned int i = 0; i < config->disk_count; i++)
-		disk[i] = (struct board_disk){
-			.block = machine->media.disk[i],
-			.queues = config->disk[i].queues,
-			.serial = config->disk[i].serial,
-			.bus = config->disk[i].bus,
-			.cd = config->disk[i].cd,
-		};
+	describe_disks(machine, disk);
 	board_config.floppies = config->floppy_count;
 	memcpy(board_config.floppy, machine->media.floppy,
 	       sizeof(machine->media.floppy));
 	nets_cards(&machine->nets, nic);
 	shares_devices(&machine->shares, share);
 	rc = board_build(&board_config, &machine->board);
-
-	if (rc == -ENOMEM)
-		return vmm_error_set(machine->error,
-				     "no memory for a machine of %llu MiB; "
-				     "give it less with --memory",
-				     (unsigned long long)config->memory >> 20);
 	if (rc)
-		return vmm_error_set(machine->error,
-				     "cannot build the machine on engine %s: "
-				     "%s", machine->engine->name,
-				     strerror(-rc));
+		return not_built(machine, rc);
 	machine->vm = board_vm(machine->board);
 	machine->vm->idle = nets_idle(&machine->nets);
 	drives_init(&machine->drives, &machine->media, machine->board);

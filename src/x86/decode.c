@@ -434,6 +434,26 @@ static int too_short(const struct cursor *c)
 	return c->p - c->start >= X86_INSN_MAX ? -1 : 0;
 }
 
+/* The first byte behind all prefixes. `seg`: the segment that one names, or
+ * unchanged. */
+static uint8_t take_prefixes(struct x86_insn *insn, struct cursor *c,
+			     uint32_t mode, uint8_t *seg)
+{
+	for (;;) {
+		uint8_t byte = (uint8_t)take(c, 1);
+		bool rex = (mode & X86_MODE_CODE64) && (byte & 0xf0) == 0x40;
+
+		if (c->over || (!rex && !take_prefix(insn, byte, mode, seg)))
+			return byte;
+		/* A REX before another prefix does nothing. */
+		insn->rex = rex ? byte : 0;
+		insn->prefix &= (uint8_t) ~(X86_PFX_REX | X86_PFX_REXW);
+		if (rex)
+			insn->prefix |= X86_PFX_REX |
+					(byte & 8 ? X86_PFX_REXW : 0);
+	}
+}
+
 int x86_decode(struct x86_insn *insn, const uint8_t *bytes, unsigned int size,
 	       uint32_t mode)
 {
@@ -443,30 +463,9 @@ int x86_decode(struct x86_insn *insn, const uint8_t *bytes, unsigned int size,
 	if (size > X86_INSN_MAX)
 		c.end = bytes + X86_INSN_MAX;
 	*insn = (struct x86_insn){ .base = X86_NO_REG, .index = X86_NO_REG };
-	do {
-		byte = (uint8_t)take(&c, 1);
-		if (c.over)
-			return too_short(&c);
-	} while (take_prefix(insn, byte, mode, &seg));
-
-	if ((mode & X86_MODE_CODE64) && (byte & 0xf0) == 0x40) {
-		insn->rex = byte;
-		insn->prefix |= X86_PFX_REX | (byte & 8 ? X86_PFX_REXW : 0);
-		byte = (uint8_t)take(&c, 1);
-		/* A REX before another prefix does nothing. */
-		while (!c.over && (take_prefix(insn, byte, mode, &seg) ||
-				   (byte & 0xf0) == 0x40)) {
-			bool rex = (byte & 0xf0) == 0x40;
-
-			insn->rex = rex ? byte : 0;
-			insn->prefix &=
-				(uint8_t) ~(X86_PFX_REX | X86_PFX_REXW);
-			if (rex)
-				insn->prefix |= X86_PFX_REX |
-						(byte & 8 ? X86_PFX_REXW : 0);
-			byte = (uint8_t)take(&c, 1);
-		}
-	}
+	byte = take_prefixes(insn, &c, mode, &seg);
+	if (c.over)
+		return too_short(&c);
 	if (is_vex(&c, byte, mode)) {
 		int refused = -2;
 
