@@ -286,6 +286,8 @@ static int check_words(const char *title, const struct command *command,
 {
 	char missing[80];
 
+	if (words && !*word[0] && command->words_min && command->missing)
+		words = 0;
 	if (words >= command->words_min && words <= command->words_max)
 		return -1;
 	if (!command->missing && command->words_max) {

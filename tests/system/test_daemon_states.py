@@ -199,7 +199,8 @@ def test_a_full_disk(daemon, kernel):
         pytest.skip("no file system can be mounted")
     try:
         assert daemon.start() == "ok"
-        daemon.make("web", **kernel())
+        for name in "web", "off", "more":
+            daemon.make(name, **kernel())
         assert daemon.say("web", "start").status == 200
         pid = daemon.vm("web")["pid"]
         fill = place / "fill"
@@ -220,7 +221,16 @@ def test_a_full_disk(daemon, kernel):
         assert "room" in refused["detail"] or "full" in refused["detail"]
         assert daemon.vm("web")["pid"] == pid
         assert daemon.processes() == {pid}
+        answer = daemon.ask("POST", "/v1/vms/off/clone?wait=60",
+                            {"name": "copy"})
+        assert answer.status == 507 and "make some" in answer["detail"]
+        # What makes room can be done.
+        assert daemon.ask("DELETE", "/v1/vms/off?wait=60").status == 200
+        assert daemon.ask("GET", "/v1/vms/off").status == 404
         fill.unlink()
+        assert daemon.ask("DELETE", "/v1/vms/more?wait=60").status == 200
+        assert (daemon.data / "registry.db-spare").stat().st_blocks * 512 \
+            >= 256 << 10
         wait_for(lambda: daemon.ask("POST", "/v1/vms", {
             "name": "after", "config": {}}).status == 201)
         assert daemon.say("web", "stop", {"force": True}).status == 200

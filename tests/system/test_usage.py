@@ -170,6 +170,14 @@ def test_the_noun_vm_has_all_that_machines_have():
     assert missing == []
 
 
+@pytest.mark.parametrize("words,what", [
+    ("token revoke", "a token's"), ("net delete", "a network's"),
+    ("net show", "a network's"), ("image remove", "an image's"),
+    ("image info", "an image's"), ("rm", "a machine's")])
+def test_an_empty_name_is_none(words, what):
+    refused(run(*words.split(), ""), 2, f"{words}: {what} name is missing")
+
+
 def test_unknown_command_without_a_likeness():
     refused(run("frobnicate"), 2, "frobnicate", "lodge help")
 

@@ -18,6 +18,7 @@
 
 #include "manage/registry/flush.h"
 #include "manage/registry/schema.h"
+#include "manage/registry/spare.h"
 #include "manage/registry/uses.h"
 
 #define EVENTS_KEPT 100000
@@ -277,8 +278,19 @@ int registry_open(struct registry **out, const char *folder, bool *fresh,
 		registry_close(registry);
 		return -1;
 	}
+	spare_keep(registry->path);
 	*out = registry;
 	return 0;
+}
+
+bool registry_spend(struct registry *registry, const struct problem *problem)
+{
+	return problem->status == 507 && spare_give(registry->path);
+}
+
+void registry_save_up(struct registry *registry)
+{
+	spare_keep(registry->path);
 }
 
 struct uses *registry_uses(struct registry *registry)

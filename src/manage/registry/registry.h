@@ -59,6 +59,13 @@ int registry_open(struct registry **registry, const char *folder, bool *fresh,
 		  char kept[PROBLEM_TEXT_MAX], struct problem *problem);
 void registry_close(struct registry *registry);
 
+/*
+ * What is to make room may take that which is kept for it. True: it was refused
+ * for want of some, which is there now. Afterwards as much is kept again.
+ */
+bool registry_spend(struct registry *registry, const struct problem *problem);
+void registry_save_up(struct registry *registry);
+
 /* Which disks, images and networks machines use. */
 struct uses *registry_uses(struct registry *registry);
 

@@ -602,10 +602,12 @@ static int write_plan(const struct plan *plan, struct problem *problem)
 	if (!err)
 		return 0;
 	folder_remove(parent, plan->id);
-	return problem_set(problem, err == -ENOSPC ? 507 : 500,
-			   err == -ENOSPC ? "disk-full" : "host",
-			   "%s is not made: its folder: %s", plan->name,
-			   strerror(-err));
+	if (err == -ENOSPC || err == -EDQUOT)
+		return problem_set(problem, 507, "disk-full", "%s is not made: "
+				   "no room on the disk for its folder; make "
+				   "some and try again", plan->name);
+	return problem_set(problem, 500, "host", "%s is not made: its folder: "
+			   "%s", plan->name, strerror(-err));
 }
 
 static struct job *begin(struct plan *plan, const char *key,

@@ -16,12 +16,23 @@
 #include "manage/vm/vm.h"
 #include "vm/host.h"
 
-static void finish(struct vm *vm)
+static int drop(struct vm *vm, struct problem *problem)
 {
-	struct manager *manager = vm->manager;
+	struct registry *registry = vm->manager->registry;
 	const struct registry_event event = {
 		.kind = "deleted", .vm = vm->row.id, .name = vm->row.name,
 	};
+	int rc = registry_drop_vm(registry, vm->row.id, &event, problem);
+
+	if (rc && registry_spend(registry, problem))
+		rc = registry_drop_vm(registry, vm->row.id, &event, problem);
+	registry_save_up(registry);
+	return rc;
+}
+
+static void finish(struct vm *vm)
+{
+	struct manager *manager = vm->manager;
 	char id[REGISTRY_ID_MAX + 1];
 	struct problem problem;
 	int err;
@@ -33,8 +44,7 @@ static void finish(struct vm *vm)
 			 vm->row.name, strerror(-err));
 	/* Or what is left after a loss of power would be a machine again. */
 	fsync(manager->vms_folder);
-	if (registry_drop_vm(manager->registry, vm->row.id, &event,
-			     &problem)) {
+	if (drop(vm, &problem)) {
 		vm_set_state(vm, VM_STOPPED, "not-deleted", problem.text);
 		job_end_all(&manager->jobs, vm->row.id, 1u << VERB_DELETE,
 			    &problem);
@@ -101,7 +111,9 @@ struct job *vm_delete(struct vm *vm, struct problem *problem)
 		return NULL;
 	vm->state = VM_DELETING;
 	vm->row.next_start = 0;
-	if (manager_store(manager, vm, "deleting", NULL, NULL, problem)) {
+	if (manager_store(manager, vm, "deleting", NULL, NULL, problem) &&
+	    (!registry_spend(manager->registry, problem) ||
+	     manager_store(manager, vm, "deleting", NULL, NULL, problem))) {
 		vm->row = before;
 		vm->state = state;
 		job_end(&manager->jobs, job, problem);
