@@ -25,7 +25,7 @@ bytes=${2:?}
 suite=${3:?}
 more=${4:-}
 need_mib=2048
-work=
+work= apart=
 
 # grub-cloud-amd64 keeps the boot loaders of both kinds of firmware new when
 # GRUB's packages are upgraded.
@@ -44,12 +44,23 @@ die() {
 	exit 1
 }
 
+# What is mounted there is not ours.
 leave() {
-	[ -n "$work" ] && rm -rf "$work"
+	[ -n "$work" ] && rm -rf --one-file-system "$work"
 }
 trap leave EXIT
+# mmdebstrap with all that it has started, in a session or namespace of its own.
 stop() {
-	kill $(jobs -p) 2>/dev/null
+	trap '' INT TERM HUP
+	if [ -s "$work/pid" ]; then
+		if [ -n "$apart" ]; then
+			kill -KILL "$(cat "$work/pid")"
+		else
+			kill -TERM -- "-$(cat "$work/pid")"
+		fi
+	else
+		kill $(jobs -p)
+	fi 2>/dev/null
 	wait
 	echo "image: stopped; nothing is left of it" >&2
 	exit 130
@@ -144,7 +155,8 @@ bootstrap() {
 	# path to OUT is needed; opened anew there, they have to be writable.
 	: >"$out/disk.raw" >"$out/kernel" >"$out/initrd" >"$out/facts"
 	chmod 666 "$out/disk.raw" "$out/kernel" "$out/initrd" "$out/facts"
-	LC_ALL=C TMPDIR=$work mmdebstrap --mode=auto --variant=minbase \
+	LC_ALL=C TMPDIR=$work setsid sh -c 'echo $$ >"$TMPDIR/pid"; exec "$@"' \
+		sh $apart mmdebstrap --mode=auto --variant=minbase \
 		--include="$include" --format=null \
 		--aptopt='Acquire::Retries "2"' \
 		--aptopt='Acquire::http::Timeout "30"' \
@@ -158,6 +170,13 @@ bootstrap() {
 	[ "${PIPESTATUS[0]}" = 0 ]
 }
 
+# As root the steps get mounts and processes of their own, which are gone with the
+# first of them; other users' mmdebstrap makes itself a namespace.
+stay_apart() {
+	local words="unshare --mount --mount-proc --pid --fork --kill-child"
+	[ "$(id -u)" = 0 ] && $words true 2>/dev/null && apart=$words
+}
+
 [ "$(uname -m)" = x86_64 ] || die "this host is no x86-64 computer"
 check_tools
 PATH=$PATH:/usr/sbin:/sbin
@@ -167,6 +186,7 @@ work=$(mktemp -d) && chmod 755 "$work" && cp "$here"/disk.sh "$work/" &&
 	chmod -R go+rX "$work" ||
 	die "$(because "cannot write to ${TMPDIR:-/tmp}")"
 sources
+stay_apart
 bootstrap &
 wait $! || die "$(because "cannot install Debian: $(reason)")"
 chmod 644 "$out"/*

@@ -3,10 +3,14 @@
 import hashlib
 import json
 import os
+import pathlib
+import signal
+import subprocess
 
 import pytest
 
-from conftest import BUILD, ENGINE, kill, run, spawn, status_of, store
+from conftest import BUILD, ENGINE, LODGE, kill, run, spawn, status_of, store
+from daemon import wait_for
 
 
 def info(where, name="debian"):
@@ -194,4 +198,49 @@ def test_a_failed_build_leaves_nothing(empty, tmp_path):
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert result.stderr.startswith("image: cannot install Debian: ")
+    assert os.listdir(tmp_path / "lodge" / "images") == []
+
+
+HOLDS_ON = """#!/bin/sh
+trap '' TERM INT
+mkdir "$TMPDIR/root" && mount --bind {precious} "$TMPDIR/root" || exit 1
+sleep {sleep} &
+touch {begun}
+wait
+sleep {sleep}
+"""
+
+
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT", "SIGKILL"])
+def test_a_build_that_is_killed(empty, tmp_path, signal_name):
+    """Nothing of it goes on, and who clears up after it stays out of what it had
+    mounted: as root mmdebstrap mounts /proc and /sys."""
+    precious, begun, temporary, tools = (
+        tmp_path / name for name in ("precious", "begun", "tmp", "bin"))
+    for folder in precious, temporary, tools:
+        folder.mkdir()
+    (precious / "file").write_text("here")
+    fake = tools / "mmdebstrap"
+    sleep = f"5831.{os.getpid()}"
+    fake.write_text(HOLDS_ON.format(precious=precious, begun=begun,
+                                    sleep=sleep))
+    fake.chmod(0o755)
+    if os.geteuid() or subprocess.run(
+            ["unshare", "--mount", "mount", "--bind", precious, temporary],
+            check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted")
+    env = {**empty["env"], "TMPDIR": str(temporary),
+           "PATH": f"{tools}:{os.environ['PATH']}"}
+    with subprocess.Popen([LODGE, "image", "build", "debian"], env=env,
+                          stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as build:
+        wait_for(begun.exists)
+        build.send_signal(getattr(signal, signal_name))
+        assert build.wait(timeout=60)
+    wait_for(lambda: not list(temporary.iterdir()))
+    assert (precious / "file").read_text() == "here"
+    assert str(temporary) not in pathlib.Path("/proc/mounts").read_text()
+    wait_for(lambda: subprocess.run(["pgrep", "-fx", f"sleep {sleep}"], check=False,
+                                    capture_output=True).returncode)
+    run("image", "prune", **empty)
     assert os.listdir(tmp_path / "lodge" / "images") == []
