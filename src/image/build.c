@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define FACTS_LINE_MAX 1024
+#define LOCK_FD	       3
 
 /* In the child: the recipe, which ends with us whatever ends us. */
 static _Noreturn void become_recipe(const struct build *build,
@@ -31,8 +32,13 @@ static _Noreturn void become_recipe(const struct build *build,
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	if (null >= 0)
 		dup2(null, STDIN_FILENO);
-	/* The draft's lock is the recipe's as well. */
-	fcntl(draft->folder, F_SETFD, 0);
+	/* The draft's lock is the recipe's as well; of all else it gets nothing.
+	 * APT has its hooks write to descriptors by number, in a shell that
+	 * knows none above 9. */
+	if (dup2(draft->folder, LOCK_FD) < 0)
+		_exit(126);
+	fcntl(LOCK_FD, F_SETFD, 0);
+	close_range(LOCK_FD + 1, ~0u, 0);
 	if (build->agent)
 		setenv("LODGE_AGENT", build->agent, 1);
 	snprintf(size, sizeof(size), "%" PRIu64, build->size);

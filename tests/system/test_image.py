@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -190,6 +191,37 @@ def test_a_likeness_is_suggested(debian):
 
 def test_an_image_is_not_made_twice(debian):
     refused(run("image", "build", "debian", **debian), 1, "--replace")
+
+
+def recipe_of(pid):
+    """The process of a build's recipe, when it is that."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    for _ in range(1000):
+        for child in children.read_text().split():
+            if b"build.sh" in pathlib.Path(f"/proc/{child}/cmdline"
+                                           ).read_bytes():
+                return child
+        time.sleep(0.01)
+    raise AssertionError("no recipe runs")
+
+
+def test_a_build_inherits_nothing(empty):
+    """Of the descriptors that were open before it: APT's hooks fail where
+    theirs have numbers above 9."""
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(8)]
+    child = subprocess.Popen([LODGE, "image", "build", "debian"],
+                             pass_fds=opened,
+                             env=empty["env"])
+    try:
+        recipe = recipe_of(child.pid)
+        held = {fd: os.readlink(f"/proc/{recipe}/fd/{fd}")
+                for fd in os.listdir(f"/proc/{recipe}/fd")}
+    finally:
+        child.terminate()
+        child.wait()
+        for fd in opened:
+            os.close(fd)
+    assert "/dev/null" not in [held[fd] for fd in held if int(fd) > 2]
 
 
 def test_a_failed_build_leaves_nothing(empty, tmp_path):
