@@ -244,8 +244,21 @@ def test_verbs_that_are_only_looked_at(lodged, tmp_path):
     assert lodged.ask("GET", "/v1/vms")["vms"] == []
     assert plan("POST", "/v1/vms", {"name": "web", "config": {"x": 1}}
                 ).status == 400
+    # What a start would not find.
+    there, gone = str(path), str(tmp_path / "gone")
+    answer = plan("POST", "/v1/vms", {"name": "web", "config": {
+        "kernel": gone + ".elf", "shares": [f"{gone}:/mnt", f"{tmp_path}:/x"],
+        "disks": [{"path": there}, {"path": gone + ".img", "secret": gone},
+                  {"path": "nbd://nowhere/x"}]}})
+    assert answer["missing"] == [gone + ".elf", gone + ".img", gone, gone]
+    result = lodged.cli("create", "new", "--disk", gone, "--dry-run")
+    assert (result.returncode, result.stdout) == (0, "would create new\n")
+    assert result.stderr == (f"lodge: create: {gone}: there is no such file; "
+                             "new starts only with it\n")
     lodged.make("web", **config)
     lodged.make("db")
+    answer = plan("PATCH", "/v1/vms/web", {"config": {"initrd": gone}})
+    assert answer["missing"] == [gone]
     assert plan("POST", "/v1/vms", {"name": "web"}).status == 409
     answer = plan("PATCH", "/v1/vms/web", {"config": {"cpus": 2}})
     assert answer["config"] == {**config, "cpus": 2}

@@ -15,10 +15,24 @@
 #include "cli/option.h"
 #include "vmm/machine.h"
 
+/* What has to be there before a start. */
+static void tell_missing(const struct create *create, const char *name,
+			 const json_t *list)
+{
+	const json_t *path;
+	size_t i;
+
+	json_array_foreach(list, i, path)
+		fprintf(stderr, "lodge: %s: %s: there is no such file; %s "
+				"starts only with it\n", create->command,
+			json_string_value(path), name);
+}
+
 /* What --json and --dry-run tell of the machine `name`. */
 static void tell(struct api_client *client, const struct create *create,
 		 const char *name, json_t *answer)
 {
+	tell_missing(create, name, json_object_get(answer, "missing"));
 	if (create->json)
 		json_array_append_new(create->answers,
 				      create->dry_run ?

@@ -265,11 +265,12 @@ bool api_dry_run(const struct api_call *call)
 }
 
 void api_answer_plan(struct api_call *call, const char *name,
-		     const char *verb, json_t *config)
+		     const char *verb, json_t *config, json_t *missing)
 {
 	api_answer(call, 200,
-		   json_pack("{sb ss ss sO*}", "dry_run", 1, "name", name,
-			     "verb", verb, "config", config));
+		   json_pack("{sb ss ss sO* so*}", "dry_run", 1, "name", name,
+			     "verb", verb, "config", config, "missing",
+			     missing));
 }
 
 /* --- waiting -------------------------------------------------------------------------- */

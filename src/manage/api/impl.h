@@ -45,9 +45,9 @@ json_t *api_body(const struct api_call *call, const char *const *members,
 /* Whether nothing is to be done: ?dry_run=true. */
 bool api_dry_run(const struct api_call *call);
 
-/* What would be done then; `config` (NULL: none) is not taken. */
+/* What would be done then; `config` (NULL: none) is not taken, `missing` is. */
 void api_answer_plan(struct api_call *call, const char *name,
-		     const char *verb, json_t *config);
+		     const char *verb, json_t *config, json_t *missing);
 
 /*
  * Answers; one that may have changed something is told when that is on the

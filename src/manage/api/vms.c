@@ -10,6 +10,7 @@
 
 #include "manage/api/impl.h"
 #include "manage/vm/crash.h"
+#include "manage/vm/missing.h"
 #include "manage/vm/spec.h"
 #include "manage/vm/vm.h"
 
@@ -88,7 +89,8 @@ static void plan_create(struct api_call *call, const char *name,
 	if (manager_check_new(call->api->manager, name, config, &problem))
 		api_refuse(call, &problem);
 	else
-		api_answer_plan(call, name, "create", config);
+		api_answer_plan(call, name, "create", config,
+				missing_files(config));
 }
 
 static void create_vm(struct api_call *call)
@@ -141,7 +143,8 @@ static int edit(struct api_call *call, struct vm *vm, const char *name,
 	changed = vm_check_edit(vm, name, change, problem);
 	if (!changed)
 		return -1;
-	api_answer_plan(call, name ? name : vm->row.name, "edit", changed);
+	api_answer_plan(call, name ? name : vm->row.name, "edit", changed,
+			missing_files(changed));
 	json_decref(changed);
 	return 0;
 }
@@ -154,7 +157,7 @@ static void plan_clone(struct api_call *call, struct vm *source,
 	json_t *config = vm_check_clone(source, name, change, &problem);
 
 	if (config)
-		api_answer_plan(call, name, "clone", config);
+		api_answer_plan(call, name, "clone", config, NULL);
 	else
 		api_refuse(call, &problem);
 	json_decref(config);
@@ -210,7 +213,7 @@ static bool only_plans(struct api_call *call, const struct vm *vm,
 		api_refuse(call, &problem);
 	else
 		api_answer_plan(call, vm->row.name, lifecycle_verb_name(verb),
-				NULL);
+				NULL, NULL);
 	return true;
 }
 
