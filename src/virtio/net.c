@@ -208,11 +208,23 @@ static void resume(void *object)
 		virtio_queue_kick(&v->virtio.queue[i]);
 }
 
+static void end_looks(struct virtio_net *v)
+{
+	struct vm *vm = v->virtio.vm;
+
+	if (!vm)
+		return;
+	host_lock(&vm->device_lock);
+	timer_cancel(&vm->clock, &v->look);
+	host_unlock(&vm->device_lock);
+}
+
 static void fini(void *object)
 {
 	struct virtio_net *v = object;
 
 	nic_part(&v->nic);
+	end_looks(v);
 	host_free(v->lane);
 	host_free(v);
 }
@@ -278,6 +290,7 @@ const struct device_class virtio_net_class = {
 	.name = "virtio-net",
 	.quiesce = quiesce,
 	.resume = resume,
+	.rested = virtio_net_rested,
 	.fini = fini,
 	.state = &net_state,
 };
@@ -310,6 +323,7 @@ int virtio_net_create(struct virtio_net **out, struct vm *vm,
 	if (!v)
 		return -VM_ENOMEM;
 	v->nic.ops = &nic_ops;
+	timer_init(&v->look, virtio_net_look, v);
 	memcpy(v->nic.mac, config->mac, NIC_MAC);
 	nic_connect(&v->nic, config->net);
 	v->pairs_max = config->queues;

@@ -52,6 +52,18 @@
 #define NET_VLANS     4096
 #define NET_STEER     256
 
+/*
+ * Of a receive queue: frames go to the guest in batches (net_pace.c). Guarded
+ * by the queue's lock.
+ */
+struct net_pace {
+	unsigned int given; /* frames of the batch */
+	uint32_t rests;	    /* of the VM, when it began */
+	bool held;	    /* the next batch waits */
+	uint64_t since;	    /* VM ns, when it had to */
+	uint64_t done;	    /* the driver was seen to be through; 0: not yet */
+};
+
 /* One pair of queues. */
 struct net_lane {
 	/* Guarded by the transmit queue's lock. */
@@ -62,6 +74,7 @@ struct net_lane {
 	struct virtio_buffer first, next; /* of a frame */
 	struct virtio_used used[VIRTIO_QUEUE_SIZE_MAX];
 	bool starved; /* a frame was told to wait */
+	struct net_pace pace;
 
 	_Atomic bool to_tell; /* flush() is to send an interrupt */
 };
@@ -87,6 +100,7 @@ struct virtio_net {
 	struct virtio_buffer control; /* its queue's lock */
 	_Atomic bool quiet;    /* quiesced */
 	bool announce_due;     /* once it is not any more */
+	struct timer look;     /* at queues that are held */
 	_Atomic uint8_t steer[NET_STEER]; /* flows to pairs */
 
 	struct net_filter filter;
@@ -119,6 +133,13 @@ void virtio_net_refilled(struct virtio_net *v, struct virtio_queue *queue);
 /* net_io.c: the first and the second of nic_ops. */
 bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame);
 void virtio_net_flush(struct nic *nic);
+
+/* net_pace.c; held: the receive queue's lock. A frame has to wait. */
+bool virtio_net_paced(struct virtio_net *v, struct virtio_queue *queue);
+/* A processor halts. Held: the device lock. */
+void virtio_net_rested(void *object);
+/* The timer's. */
+void virtio_net_look(void *ctx);
 
 /* net_control.c; held: the control queue's lock. */
 void virtio_net_commands(struct virtio_net *v, struct virtio_queue *queue);

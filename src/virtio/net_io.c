@@ -10,6 +10,8 @@
 #include "vm/bytes.h"
 #include "vm/nic_header.h"
 
+#define HEAD 24 /* bytes that tell what a frame is */
+
 /* Before each frame (5.1.6). */
 struct header {
 	struct nic_header open;
@@ -245,9 +247,18 @@ static unsigned int fill_all(struct virtio_net *v, struct virtio_queue *q,
 	return 0;
 }
 
+/* A receiver of TCP sets its sender's pace itself. */
+static bool is_tcp(const uint8_t head[HEAD])
+{
+	const unsigned int type = be16(head + 12);
+
+	return (type == 0x0800 && head[23] == 6) ||
+	       (type == 0x86dd && head[20] == 6);
+}
+
 /* Held: the queue's lock. False: later. */
 static bool put(struct virtio_net *v, struct virtio_queue *q,
-		const struct nic_frame *frame)
+		const struct nic_frame *frame, bool paced)
 {
 	struct net_lane *lane = &v->lane[lane_of(q)];
 	struct cursor from = { frame->span, 0, frame->size };
@@ -257,6 +268,8 @@ static bool put(struct virtio_net *v, struct virtio_queue *q,
 		lane->starved = true;
 		return false;
 	}
+	if (paced && virtio_net_paced(v, q))
+		return false;
 	if (virtio_queue_usable(q))
 		h.num_buffers = (uint16_t)fill_all(v, q, &from);
 	if (h.num_buffers) {
@@ -264,6 +277,7 @@ static bool put(struct virtio_net *v, struct virtio_queue *q,
 		virtio_queue_push_all(q, lane->used, h.num_buffers);
 		atomic_store(&lane->to_tell, true);
 		nic_count(&v->nic.received, frame->size);
+		lane->pace.given += paced;
 		return true;
 	}
 	if (!virtio_queue_usable(q) || from.left == UINT32_MAX) {
@@ -290,7 +304,7 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 {
 	struct virtio_net *v = virtio_net_of_nic(nic);
 	struct virtio_queue *q;
-	uint8_t head[16] = { 0 };
+	uint8_t head[HEAD] = { 0 };
 	bool taken;
 
 	if (!(atomic_load(&v->virtio.status) & VIRTIO_STATUS_DRIVER_OK) ||
@@ -298,7 +312,7 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 		nic_count_one(&nic->received.dropped);
 		return true;
 	}
-	nic_frame_read(frame, 0, head, frame->size < 16 ? frame->size : 16);
+	nic_frame_read(frame, 0, head, frame->size < HEAD ? frame->size : HEAD);
 	if ((nic_frame_needs(frame) & ~atomic_load(&nic->can)) ||
 	    !virtio_net_wants(v, head)) {
 		nic_count_one(&nic->received.refused);
@@ -306,7 +320,7 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 	}
 	q = &v->virtio.queue[2 * pair_of(v, frame)];
 	host_lock(&q->lock);
-	taken = put(v, q, frame);
+	taken = put(v, q, frame, !is_tcp(head));
 	host_unlock(&q->lock);
 	return taken;
 }

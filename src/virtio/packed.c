@@ -176,6 +176,17 @@ static bool packed_wants_signal(struct virtio_queue *q)
 	return ring_passes(event, q->used_next, old);
 }
 
+static bool packed_caught_up(const struct virtio_queue *q)
+{
+	uint16_t flags = ring_load(q->driver + EVENT_FLAGS) & 3;
+
+	if (flags != VIRTQ_EVENT_DESC ||
+	    !virtio_has(q->device, VIRTIO_F_EVENT_IDX))
+		return flags != VIRTQ_EVENT_DISABLE;
+	return ring_load(q->driver) ==
+	       (uint16_t)(q->used_next | q->used_wrap << 15);
+}
+
 static void packed_set_notify(struct virtio_queue *q, bool on)
 {
 	uint16_t flags = on ? VIRTQ_EVENT_ENABLE : VIRTQ_EVENT_DISABLE;
@@ -195,5 +206,6 @@ const struct virtio_ring_ops virtio_packed_ops = {
 	.unpop = packed_unpop,
 	.push = packed_push,
 	.wants_signal = packed_wants_signal,
+	.caught_up = packed_caught_up,
 	.set_notify = packed_set_notify,
 };

@@ -247,6 +247,11 @@ void virtio_queue_signal(struct virtio_queue *q)
 					  VIRTIO_ISR_QUEUE);
 }
 
+bool virtio_queue_caught_up(const struct virtio_queue *q)
+{
+	return virtio_queue_usable(q) && q->ring->caught_up(q);
+}
+
 void virtio_queue_run(void *ctx)
 {
 	struct virtio_queue *q = ctx;

@@ -28,6 +28,8 @@ struct virtio_ring_ops {
 		     const struct virtio_used *used, unsigned int count);
 	/* Whether the driver wants an interrupt for what was pushed. */
 	bool (*wants_signal)(struct virtio_queue *queue);
+	/* Whether it has seen all of that, and would want one for more. */
+	bool (*caught_up)(const struct virtio_queue *queue);
 	/* Asks the driver to notify, or not to. */
 	void (*set_notify)(struct virtio_queue *queue, bool on);
 };

@@ -127,6 +127,13 @@ static bool split_wants_signal(struct virtio_queue *q)
 				     q->used_next, old);
 }
 
+static bool split_caught_up(const struct virtio_queue *q)
+{
+	if (!event_index(q))
+		return !(ring_load(q->driver) & VIRTQ_NO_INTERRUPT);
+	return ring_load(q->driver + AVAIL_RING + 2 * q->size) == q->used_next;
+}
+
 static void split_set_notify(struct virtio_queue *q, bool on)
 {
 	uint8_t *at = q->at_device;
@@ -148,5 +155,6 @@ const struct virtio_ring_ops virtio_split_ops = {
 	.unpop = split_unpop,
 	.push = split_push,
 	.wants_signal = split_wants_signal,
+	.caught_up = split_caught_up,
 	.set_notify = split_set_notify,
 };

@@ -212,6 +212,12 @@ bool virtio_queue_usable(const struct virtio_queue *queue);
 /* The interrupt for what was pushed, if wanted. Held: the queue's lock. */
 void virtio_queue_signal(struct virtio_queue *queue);
 
+/*
+ * Whether the driver has seen all that was given back, and sleeps until there
+ * is more. Held: the queue's lock.
+ */
+bool virtio_queue_caught_up(const struct virtio_queue *queue);
+
 /* Runs ready() soon. Any thread. */
 void virtio_queue_kick(struct virtio_queue *queue);
 

@@ -35,6 +35,25 @@ void vm_resume_devices(struct vm *vm)
 			vm->device[i].class->resume(vm->device[i].object);
 }
 
+void vm_rest_begin(struct vm *vm)
+{
+	atomic_fetch_add(&vm->resting, 1);
+	atomic_fetch_add(&vm->rests, 1);
+	if (!atomic_load(&vm->rest_awaited) ||
+	    !atomic_exchange(&vm->rest_awaited, false))
+		return;
+	host_lock(&vm->device_lock);
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (vm->device[i].class->rested)
+			vm->device[i].class->rested(vm->device[i].object);
+	host_unlock(&vm->device_lock);
+}
+
+void vm_rest_end(struct vm *vm)
+{
+	atomic_fetch_sub(&vm->resting, 1);
+}
+
 void vm_fini(struct vm *vm)
 {
 	vm_quiesce_devices(vm);

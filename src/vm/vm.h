@@ -35,6 +35,11 @@ struct device_class {
 	 */
 	void (*quiesce)(void *device);
 	void (*resume)(void *device);
+	/*
+	 * Optional. A processor halts, after vm.rest_awaited was set. On its
+	 * thread, with the device lock held.
+	 */
+	void (*rested)(void *device);
 	void (*fini)(void *device);  /* NULL: nothing */
 	const struct state_class *state; /* NULL: keeps no state */
 };
@@ -68,6 +73,14 @@ struct vm {
 	struct msi_sink msi;
 	struct host_worker *worker; /* where devices do their work */
 	struct host_idle *idle;	    /* for processors that halt; NULL: none */
+
+	/*
+	 * Processors that are halted now, and how often one has been: 0 with
+	 * an engine that does not tell (vm_rest_begin()). Who waits for the
+	 * next time sets `rest_awaited`, and then looks at `rests` again.
+	 */
+	_Atomic uint32_t resting, rests;
+	_Atomic bool rest_awaited;
 
 	struct x86_cpu *cpu[VM_CPUS_MAX];
 	unsigned int cpu_count;
@@ -122,6 +135,10 @@ void vm_resume_devices(struct vm *vm);
 
 /* Resets every device in the order added. vCPUs are their engine's. */
 void vm_reset_devices(struct vm *vm);
+
+/* By an engine: a processor halts, on its thread, and is about to go on. */
+void vm_rest_begin(struct vm *vm);
+void vm_rest_end(struct vm *vm);
 
 /* Asks for an end of the run; a later, different request is dropped. */
 void vm_ask(struct vm *vm, enum vm_request request);

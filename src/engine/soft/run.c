@@ -209,12 +209,14 @@ static void wait_for_event(struct soft_cpu *soft, struct x86_cpu *cpu)
 	cpu->stat_halt++;
 	cpu->work = X86_WORK_HALT;
 	cpu->wake.busy = (uint16_t)cpu->vm->cpu_count;
+	vm_rest_begin(cpu->vm);
 	while (!x86_can_wake(cpu) &&
 	       !(atomic_load(&cpu->request) & X86_REQ_KICK) &&
 	       atomic_load(&cpu->vm->request) == VM_RUN) {
 		sleep_once(cpu);
 		notice_memory(soft);
 	}
+	vm_rest_end(cpu->vm);
 	cpu->work = X86_WORK_RUN;
 }
 

@@ -110,19 +110,32 @@ static bool joined(const struct core *core, unsigned int a, unsigned int b)
 
 /* --- frames ------------------------------------------------------------------------- */
 
+static void earn_patience(struct core_port *port, uint32_t size)
+{
+	port->patience += (uint64_t)CORE_BYTE_NS *
+			  (size < CORE_BYTES_MIN ? CORE_BYTES_MIN : size);
+	if (port->patience > CORE_PATIENCE)
+		port->patience = CORE_PATIENCE;
+}
+
+/* False: there is no room. */
+static bool offer(struct core_port *port, const struct core_frame *frame)
+{
+	if (!port->give(port->ctx, frame))
+		return false;
+	port->received.frames++;
+	port->received.bytes += frame->nic.size;
+	earn_patience(port, frame->nic.size);
+	return true;
+}
+
 static void give(struct core *core, unsigned int index,
 		 const struct core_frame *frame)
 {
 	struct core_port *port = &core->port[index];
 
-	if (!port->used)
-		return;
-	if (!port->give(port->ctx, frame)) {
+	if (port->used && !offer(port, frame))
 		port->dropped++;
-		return;
-	}
-	port->received.frames++;
-	port->received.bytes += frame->nic.size;
 }
 
 void core_send(struct core *core, unsigned int port, const uint8_t *bytes,
@@ -137,16 +150,50 @@ void core_send(struct core *core, unsigned int port, const uint8_t *bytes,
 	give(core, port, &frame);
 }
 
-/* One that passes the rules of its receiver. */
+/* Whether it passes the rules of its receiver, who is there. */
+static bool passes(struct core *core, unsigned int index,
+		   const struct core_frame *frame)
+{
+	struct core_port *port = &core->port[index];
+
+	if (!port->used)
+		return false;
+	if (index == CORE_OWN ||
+	    filter_pass(core, index, true, frame->head, frame->head_size,
+			core->now))
+		return true;
+	port->ruled[1]++;
+	return false;
+}
+
 static void give_ruled(struct core *core, unsigned int index,
 		       const struct core_frame *frame)
 {
-	if (core->port[index].used && index != CORE_OWN &&
-	    !filter_pass(core, index, true, frame->head, frame->head_size,
-			 core->now))
-		core->port[index].ruled[1]++;
-	else
+	if (passes(core, index, frame))
 		give(core, index, frame);
+}
+
+/* Or it may wait: as core_input() has it. */
+static unsigned int offer_ruled(struct core *core, unsigned int to,
+				const struct core_frame *frame)
+{
+	if (!passes(core, to, frame))
+		return 0;
+	return core_again(core, to, frame, 0);
+}
+
+unsigned int core_again(struct core *core, unsigned int to,
+			const struct core_frame *frame, uint64_t waited)
+{
+	struct core_port *port = &core->port[to];
+
+	port->patience -= waited < port->patience ? waited : port->patience;
+	if (offer(port, frame))
+		return 0;
+	if (port->patience)
+		return to;
+	port->dropped++;
+	return 0;
 }
 
 /* Whether the port may send one more for all; the network's own always. */
@@ -178,8 +225,23 @@ static void flood(struct core *core, unsigned int from,
 			give_ruled(core, i, frame);
 }
 
-void core_input(struct core *core, unsigned int index,
-		const struct core_frame *frame, uint64_t now)
+/* Where it is known to be: that port's. */
+static unsigned int to_one(struct core *core, unsigned int from,
+			   unsigned int to, const struct core_frame *frame)
+{
+	if (!joined(core, from, to)) {
+		core->port[from].strange++;
+		return 0;
+	}
+	if (from != CORE_OWN && to != CORE_OWN && to != from)
+		return offer_ruled(core, to, frame);
+	if (to != from)
+		give_ruled(core, to, frame);
+	return 0;
+}
+
+unsigned int core_input(struct core *core, unsigned int index,
+			const struct core_frame *frame, uint64_t now)
 {
 	struct core_port *port = &core->port[index];
 	unsigned int to;
@@ -190,7 +252,7 @@ void core_input(struct core *core, unsigned int index,
 	    !guard_check(&core->guard, index, frame->head,
 			 frame->head_size)) {
 		port->refused++;
-		return;
+		return 0;
 	}
 	core->now = now;
 	if (index == CORE_OWN) {
@@ -198,19 +260,17 @@ void core_input(struct core *core, unsigned int index,
 	} else if (!filter_pass(core, index, false, frame->head,
 				frame->head_size, now)) {
 		port->ruled[0]++;
-		return;
+		return 0;
 	}
 	table_learn(&core->table, frame->head + NIC_MAC, index, now);
 	if (index != CORE_OWN && service_input(core, index, frame))
-		return;
+		return 0;
 	to = frame->head[0] & GROUP ? TABLE_NOWHERE :
 	     table_find(&core->table, frame->head, now);
-	if (to == TABLE_NOWHERE)
-		flood(core, index, frame, now);
-	else if (!joined(core, index, to))
-		port->strange++;
-	else if (to != index)
-		give_ruled(core, to, frame);
+	if (to != TABLE_NOWHERE)
+		return to_one(core, index, to, frame);
+	flood(core, index, frame, now);
+	return 0;
 }
 
 /* --- looking at it ------------------------------------------------------------------- */

@@ -13,7 +13,13 @@
  * Frames keep what they leave open, so machines exchange large segments
  * without checksums.
  *
- * Callers take turns; nothing here waits.
+ * Callers take turns; nothing here waits. But a caller may, as pause frames
+ * have it (IEEE 802.3, annex 31B): a frame for one port that has no room, from
+ * a machine, is kept back with all behind it. So a sender runs no faster than
+ * its receiver, and leaves it the processors that they share. No port holds up
+ * others for longer than a link of 32 MiB/s would: what may be waited for it
+ * is earned by the frames that it takes, and at most CORE_PATIENCE. A machine
+ * that stands still has used that up soon, and its frames are dropped.
  */
 #ifndef LODGE_NET_SWITCH_CORE_H
 #define LODGE_NET_SWITCH_CORE_H
@@ -28,6 +34,9 @@
 #define CORE_OWN	 0u /* the network's own port */
 #define CORE_FLOOD_RATE	 1000u /* frames a second */
 #define CORE_FLOOD_BURST 500u
+#define CORE_PATIENCE	 10000000u /* ns */
+#define CORE_BYTE_NS	 30u	   /* earned by a byte, about 32 MiB/s */
+#define CORE_BYTES_MIN	 1024u	   /* that a frame counts for */
 
 /* `head` is the caller's own, `rest` may change at any time. */
 struct core_frame {
@@ -69,6 +78,7 @@ struct core_port {
 	uint64_t dropped; /* for it, without room */
 	uint64_t ruled[2]; /* by its rules: out, in */
 	uint64_t strange; /* to cards with another tag */
+	uint64_t patience; /* ns that may be waited for room */
 };
 
 struct core {
@@ -93,9 +103,18 @@ void core_end(struct core *core);
 int core_plug(struct core *core, const struct core_card *card);
 void core_unplug(struct core *core, unsigned int port);
 
-/* A frame from a port, at `now` in ms. */
-void core_input(struct core *core, unsigned int port,
-		const struct core_frame *frame, uint64_t now);
+/*
+ * A frame from a port, at `now` in ms. 0: it is over, given or dropped. Else
+ * a machine's port for whose room it may wait, port[].patience at most. Then
+ * core_again() follows, before that port is unplugged; nothing else is to come
+ * of this frame's sender meanwhile.
+ */
+unsigned int core_input(struct core *core, unsigned int port,
+			const struct core_frame *frame, uint64_t now);
+
+/* The frame for port `to` again, after `waited` ns, with the same answer. */
+unsigned int core_again(struct core *core, unsigned int to,
+			const struct core_frame *frame, uint64_t waited);
 
 /* A frame of our own, whole, to one port. */
 void core_send(struct core *core, unsigned int port, const uint8_t *frame,

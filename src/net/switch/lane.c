@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/switch/wire.h"
+
+#define NS_PER_S 1000000000u
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
@@ -88,6 +92,15 @@ bool lane_starve(struct lane *ring, uint32_t size)
 	return lane_place(ring, size);
 }
 
+void lane_wait_room(struct lane *ring, uint64_t ns)
+{
+	const struct timespec time = { (time_t)(ns / NS_PER_S),
+				       (long)(ns % NS_PER_S) };
+
+	syscall(SYS_futex, &ring->shared->starved, FUTEX_WAIT, 1, &time, NULL,
+		0);
+}
+
 /* --- taking out ------------------------------------------------------------ */
 
 static bool sum_fits(const struct lane_record *record)
@@ -157,6 +170,19 @@ bool lane_wakes_writer(struct lane *ring)
 	used = atomic_load(&ring->shared->head) - ring->own;
 	return used <= ring->size / 2 &&
 	       atomic_exchange(&ring->shared->starved, 0);
+}
+
+void lane_wakes_waiter(struct lane *ring)
+{
+	uint32_t used;
+
+	if (!atomic_load(&ring->shared->starved))
+		return;
+	used = atomic_load(&ring->shared->head) - ring->own;
+	if (used <= ring->size - ring->size / 8 &&
+	    atomic_exchange(&ring->shared->starved, 0))
+		syscall(SYS_futex, &ring->shared->starved, FUTEX_WAKE, INT_MAX,
+			NULL, NULL, 0);
 }
 
 static bool lane_more(const struct lane *ring)

@@ -75,6 +75,9 @@ bool lane_wakes_reader(struct lane *ring);
 /* There was no room: asks to be woken. True: there is room by now. */
 bool lane_starve(struct lane *ring, uint32_t size);
 
+/* After lane_starve(): sleeps until lane_wakes_waiter(), for `ns` at most. */
+void lane_wait_room(struct lane *ring, uint64_t ns);
+
 /* --- taking out ------------------------------------------------------------ */
 
 /* The next frame: *frame describes it (no spans), *bytes are frame->size. */
@@ -86,6 +89,9 @@ void lane_take(struct lane *ring, uint32_t size);
 
 /* After lane_take(): whether the other waits for room, and has much now. */
 bool lane_wakes_writer(struct lane *ring);
+
+/* The same for one in lane_wait_room(), which it wakes; little is enough. */
+void lane_wakes_waiter(struct lane *ring);
 
 /* About to sleep (true: there is a frame by now, do not), and not any more. */
 bool lane_sleep(struct lane *ring);

@@ -135,8 +135,10 @@ static enum lane_state deliver(struct switch_net *u, bool *blocked)
 		u->told = true;
 		lane_take(ring, frame.size);
 	}
-	if (u->told)
+	if (u->told) {
 		nic->ops->flush(nic);
+		lane_wakes_waiter(ring);
+	}
 	u->told = false;
 	return state;
 }

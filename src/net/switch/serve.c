@@ -3,12 +3,6 @@
  * Each machine's ring has a thread, which sleeps while it is empty: one for all
  * of them would often be wanted while it waits for a processor that a machine
  * has taken, just woken by it. The main thread takes machines and lets them go.
- * The router of a network with a way out is the mode "user" (net/user.h), a net
- * whose card is the switch's port 0: it gives frames on a thread of its own.
- *
- * Locks, in this order: `lines` is read by who wakes machines and written by
- * who lets one go; `lock` is held by who is at the core. Nobody is woken with
- * `lock` held: who wakes may have to wait for its processor.
  */
 #include "net/switch/serve.h"
 
@@ -28,58 +22,15 @@
 
 #include "host/linux/extension.h"
 #include "host/linux/passing.h"
-#include "host/linux/thread.h"
 #include "net/address.h"
 #include "net/switch/confine.h"
-#include "net/switch/core.h"
-#include "net/switch/lane.h"
 #include "net/switch/packet.h"
-#include "net/switch/service.h"
+#include "net/switch/serve_impl.h"
 #include "net/user.h"
-#include "vm/host.h"
 
 #define LOCK_FILE "switch.lock"
 #define BATCH	  16 /* frames of a ring in a row */
-#define GUESTS	  16 /* connections that have not said hello */
 #define PATIENCE  10000 /* ms for the first machine to come */
-#define NS_PER_MS 1000000u
-
-/* A machine's card. */
-struct line {
-	struct serve *serve;
-	unsigned int port;
-	int fd; /* -1: none */
-	struct thread thread;
-	_Atomic bool over; /* the thread is to end */
-	struct lane_pair rings;
-	bool told; /* it was given frames */
-	struct net_publish *publish; /* ports that lead to it */
-	unsigned int publishes;
-};
-
-struct serve {
-	struct network network;
-	struct core core;
-	int folder, listener;
-	bool had; /* machines */
-	pthread_rwlock_t lines;
-	pthread_mutex_t lock;
-	struct line line[CORE_PORTS];
-	int guest[GUESTS];
-
-	/* Port 0. */
-	struct net_config config;
-	struct net *router; /* NULL: there is none */
-	struct nic nic;	    /* what the router takes for a card */
-	bool sent;	    /* to the router, since it was told */
-	unsigned int from;  /* whose frame is being taken */
-	uint8_t head[GUARD_HEAD];
-};
-
-static uint64_t now_ms(void)
-{
-	return host_monotonic_ns() / NS_PER_MS;
-}
 
 static void wake(int fd)
 {
@@ -105,41 +56,7 @@ static bool give_line(void *ctx, const struct core_frame *frame)
 	return true;
 }
 
-static bool give_router(void *ctx, const struct core_frame *frame)
-{
-	struct serve *s = ctx;
-	const struct span span[2] = {
-		{ (void *)frame->head, frame->head_size },
-		{ (void *)frame->rest, frame->nic.size - frame->head_size },
-	};
-	struct nic_frame nic = frame->nic;
-
-	nic.span = span;
-	nic.spans = span[1].size ? 2 : 1;
-	s->sent = true;
-	return s->router->ops->send(s->router, 0, &nic);
-}
-
-static bool give_host(void *ctx, const struct core_frame *frame)
-{
-	struct serve *s = ctx;
-	uint8_t bytes[2048];
-
-	if (frame->nic.size > sizeof(bytes))
-		return true;
-	core_read(frame, bytes, frame->nic.size);
-	service_host(&s->core, s->from, bytes, frame->nic.size);
-	return true;
-}
-
-/* Lines that were given frames. */
-struct told {
-	unsigned int count;
-	uint8_t port[CORE_PORTS];
-};
-
-/* Held: the lock. Who is to be told, without it; the router is. */
-static void find_told(struct serve *s, struct told *told)
+void serve_find_told(struct serve *s, struct serve_told *told)
 {
 	told->count = 0;
 	for (unsigned int i = 0; i < CORE_PORTS; i++) {
@@ -155,8 +72,7 @@ static void find_told(struct serve *s, struct told *told)
 	s->sent = false;
 }
 
-/* Held: `lines`, since they were found. */
-static void tell(struct serve *s, const struct told *told)
+void serve_tell(struct serve *s, const struct serve_told *told)
 {
 	for (unsigned int i = 0; i < told->count; i++) {
 		struct line *line = &s->line[told->port[i]];
@@ -166,153 +82,97 @@ static void tell(struct serve *s, const struct told *told)
 	}
 }
 
-/* --- the router ------------------------------------------------------------------------- */
-
-static struct serve *of_nic(struct nic *nic)
-{
-	return (struct serve *)((char *)nic - offsetof(struct serve, nic));
-}
-
-/* A machine that takes nothing must not hold up the others: always true. */
-static bool router_gives(struct nic *nic, const struct nic_frame *frame)
-{
-	struct serve *s = of_nic(nic);
-	struct core_frame core = { .nic = *frame };
-	uint8_t flat[2048], *bytes = flat;
-
-	if (frame->spans > 2 || frame->size > sizeof(flat))
-		bytes = malloc(frame->size);
-	if (!bytes)
-		return true;
-	nic_frame_read(frame, 0, bytes, frame->size);
-	core.head = bytes;
-	core.head_size = frame->size;
-	pthread_mutex_lock(&s->lock);
-	core_input(&s->core, CORE_OWN, &core, now_ms());
-	pthread_mutex_unlock(&s->lock);
-	if (bytes != flat)
-		free(bytes);
-	return true;
-}
-
-static void router_flushes(struct nic *nic)
-{
-	struct serve *s = of_nic(nic);
-	struct told told;
-
-	pthread_rwlock_rdlock(&s->lines);
-	pthread_mutex_lock(&s->lock);
-	find_told(s, &told);
-	pthread_mutex_unlock(&s->lock);
-	tell(s, &told);
-	pthread_rwlock_unlock(&s->lines);
-}
-
-static void router_again(struct nic *nic)
-{
-}
-
-static void router_link(struct nic *nic, bool up)
-{
-}
-
-static const struct nic_ops router_ops = {
-	.receive = router_gives,
-	.flush = router_flushes,
-	.again = router_again,
-	.link = router_link,
-	.announce = router_again,
-};
-
-static struct in_addr to_net(uint32_t address)
-{
-	return (struct in_addr){ htonl(address) };
-}
-
-static int open_router(struct serve *s, struct net_error *error)
-{
-	const struct network *n = &s->network;
-	struct network six = *n;
-	struct user_plan plan = {
-		.network = to_net(n->net4),
-		.mask = to_net(~(UINT32_MAX >> n->bits4)),
-		.host = to_net(network_router4(n)),
-		.name_server = to_net(network_names4(n)),
-		.first = to_net(n->net4 + 3), /* not asked: DHCP is ours */
-		.without4 = !n->has4,
-		.without6 = !n->has6,
-		.prefix6_length = 64,
-	};
-
-	if (!n->has6)
-		inet_pton(AF_INET6, "fd6c:6f64:6765::", &six.net6);
-	plan.prefix6 = six.net6;
-	plan.host6 = network_router6(&six);
-	plan.name_server6 = network_names6(&six);
-	s->config.mode = &net_user_mode;
-	s->config.mtu = n->mtu ? n->mtu : NIC_MTU_DEFAULT;
-	s->config.machine = n->name;
-	if (user_net_open(&s->router, &s->config, &plan, error))
-		return -1;
-	s->nic.ops = &router_ops;
-	atomic_store(&s->nic.can, NIC_CAN_ALL);
-	nic_connect(&s->nic, s->router);
-	s->router->ops->start(s->router);
-	return 0;
-}
-
-static int open_own_port(struct serve *s, struct net_error *error)
-{
-	struct core_port *own = &s->core.port[CORE_OWN];
-
-	own->used = true;
-	own->give = give_host;
-	own->ctx = s;
-	if (s->network.kind != NETWORK_NAT)
-		return 0;
-	own->give = give_router;
-	return open_router(s, error);
-}
-
 /* --- a machine's thread -------------------------------------------------------------------- */
 
-/* Held: the lock. Some frames of one machine; what comes then. */
-static enum lane_state take_frames(struct serve *s, struct line *line)
+/* The next frame of the ring is line->frame, if there is one. */
+static enum lane_state next_frame(struct line *line)
 {
-	struct lane *ring = &line->rings.to_switch;
-	const uint64_t now = now_ms();
+	struct core_frame *frame = &line->frame;
+	const uint8_t *bytes;
+	enum lane_state state = lane_peek(&line->rings.to_switch, &frame->nic,
+					  &bytes);
+
+	if (state != LANE_FRAME)
+		return state;
+	frame->head_size = frame->nic.size < GUARD_HEAD ? frame->nic.size :
+							  GUARD_HEAD;
+	memcpy(line->head, bytes, frame->head_size);
+	frame->head = line->head;
+	frame->rest = bytes + frame->head_size;
+	return state;
+}
+
+/*
+ * Held: the lock. Some frames of one machine; what comes then. *to: the port
+ * for which the last one waits, 0: none does.
+ */
+static enum lane_state take_frames(struct serve *s, struct line *line,
+				   unsigned int *to)
+{
+	const uint64_t now = serve_now_ms();
 	enum lane_state state = LANE_FRAME;
 
+	*to = 0;
 	s->from = line->port;
-	for (unsigned int count = 0; count < BATCH; count++) {
-		struct core_frame frame = { .head = s->head };
-		const uint8_t *bytes;
-
-		state = lane_peek(ring, &frame.nic, &bytes);
+	for (unsigned int count = 0; count < BATCH && !*to; count++) {
+		state = next_frame(line);
 		if (state != LANE_FRAME)
 			break;
-		frame.head_size = frame.nic.size < GUARD_HEAD ? frame.nic.size :
-								GUARD_HEAD;
-		frame.rest = bytes + frame.head_size;
-		memcpy(s->head, bytes, frame.head_size);
-		core_input(&s->core, line->port, &frame, now);
-		lane_take(ring, frame.nic.size);
+		*to = core_input(&s->core, line->port, &line->frame, now);
+		if (!*to)
+			lane_take(&line->rings.to_switch,
+				  line->frame.nic.size);
 	}
 	return state;
+}
+
+/*
+ * Held: `lines`, so that the port stays whose it is, for as long as it has
+ * patience and no longer than that could be at first.
+ */
+static void wait_for_room(struct serve *s, struct line *line, unsigned int to)
+{
+	struct lane *ring = &s->line[to].rings.to_machine;
+	const uint64_t start = host_monotonic_ns();
+	uint64_t before = start, now = start, most;
+	struct serve_told told;
+
+	pthread_mutex_lock(&s->lock);
+	while (to) {
+		most = s->core.port[to].patience;
+		if (now - start >= CORE_PATIENCE || atomic_load(&line->over))
+			most = 0;
+		if (most && !lane_starve(ring, line->frame.nic.size)) {
+			pthread_mutex_unlock(&s->lock);
+			lane_wait_room(ring, most);
+			pthread_mutex_lock(&s->lock);
+		}
+		now = host_monotonic_ns();
+		to = core_again(&s->core, to, &line->frame,
+				most ? now - before : UINT64_MAX);
+		before = now;
+	}
+	serve_find_told(s, &told);
+	pthread_mutex_unlock(&s->lock);
+	serve_tell(s, &told);
+	lane_take(&line->rings.to_switch, line->frame.nic.size);
 }
 
 static enum lane_state serve_line(struct line *line)
 {
 	struct serve *s = line->serve;
 	enum lane_state state;
-	struct told told;
+	struct serve_told told;
+	unsigned int to;
 
 	pthread_rwlock_rdlock(&s->lines);
 	pthread_mutex_lock(&s->lock);
-	state = take_frames(s, line);
-	find_told(s, &told);
+	state = take_frames(s, line, &to);
+	serve_find_told(s, &told);
 	pthread_mutex_unlock(&s->lock);
-	tell(s, &told);
+	serve_tell(s, &told);
+	if (to)
+		wait_for_room(s, line, to);
 	pthread_rwlock_unlock(&s->lines);
 	if (lane_wakes_writer(&line->rings.to_switch))
 		wake(line->fd);
@@ -412,7 +272,7 @@ static void refuse(int fd, const char *why)
 static void why_not(const struct serve *s, const struct wire_hello *hello,
 		    int err, struct net_error *error)
 {
-	struct in_addr in = to_net(hello->address);
+	struct in_addr in = serve_to_net(hello->address);
 	char text[NET_ADDRESS];
 
 	inet_ntop(AF_INET, &in, text, sizeof(text));
@@ -450,7 +310,7 @@ static int publish(struct serve *s, unsigned int port,
 		   struct net_error *error)
 {
 	struct line *line = &s->line[port];
-	struct user_guest guest = { .address = to_net(s->core.port[port].lease),
+	struct user_guest guest = { .address = serve_to_net(s->core.port[port].lease),
 				    .address6 = s->network.net6 };
 	int failed = 0;
 
@@ -562,7 +422,7 @@ static void take_guest(struct serve *s)
 		return;
 	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
 	    (peer.uid == geteuid() || !peer.uid))
-		for (unsigned int i = 0; i < GUESTS; i++)
+		for (unsigned int i = 0; i < SERVE_GUESTS; i++)
 			if (s->guest[i] < 0) {
 				s->guest[i] = fd;
 				return;
@@ -593,14 +453,14 @@ static void hear_guest(struct serve *s, int *guest)
 
 /* --- the work ------------------------------------------------------------------------------ */
 
-#define POLLS (1 + GUESTS + CORE_PORTS)
+#define POLLS (1 + SERVE_GUESTS + CORE_PORTS)
 
 static bool is_busy(const struct serve *s)
 {
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
 		if (s->line[i].fd >= 0)
 			return true;
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < SERVE_GUESTS; i++)
 		if (s->guest[i] >= 0)
 			return true;
 	return false;
@@ -629,20 +489,20 @@ static bool look(struct serve *s, int timeout)
 	int count;
 
 	fd[0] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < SERVE_GUESTS; i++)
 		fd[1 + i] = (struct pollfd){ .fd = s->guest[i],
 					     .events = POLLIN };
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
-		fd[1 + GUESTS + i] = (struct pollfd){ .fd = s->line[i].fd,
+		fd[1 + SERVE_GUESTS + i] = (struct pollfd){ .fd = s->line[i].fd,
 						      .events = POLLIN };
 	count = poll(fd, POLLS, timeout);
 	if (count <= 0)
 		return count < 0;
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
-		if (fd[1 + GUESTS + i].revents)
+		if (fd[1 + SERVE_GUESTS + i].revents)
 			hear_line(s, i);
 	pthread_mutex_lock(&s->lock);
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < SERVE_GUESTS; i++)
 		if (fd[1 + i].revents)
 			hear_guest(s, &s->guest[i]);
 	if (fd[0].revents)
@@ -719,7 +579,7 @@ static int begin(struct serve *s, struct network_store *store,
 	leases_read(&s->core.leases, s->folder);
 	filter_set(&s->core, rules_load(s->folder));
 	return start_listening(s, error) || confine(s, error) ||
-	       open_own_port(s, error) ? -1 : 0;
+	       serve_open_own_port(s, error) ? -1 : 0;
 }
 
 static void end(struct serve *s)
@@ -729,7 +589,7 @@ static void end(struct serve *s)
 		unlinkat(s->folder, WIRE_SOCKET, 0);
 		close(s->listener);
 	}
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < SERVE_GUESTS; i++)
 		if (s->guest[i] >= 0)
 			close(s->guest[i]);
 	if (s->router) {
@@ -769,7 +629,7 @@ int switch_serve(struct network_store *store, const char *name,
 	s->folder = s->listener = -1;
 	for (unsigned int i = 0; i < CORE_PORTS; i++)
 		s->line[i].fd = -1;
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < SERVE_GUESTS; i++)
 		s->guest[i] = -1;
 	err = begin(s, store, name, error);
 	if (!err) {

@@ -248,6 +248,28 @@ static void test_memory(void **state)
 	assert_true(lane_map(&pair, -1) < 0);
 }
 
+/* One that waits at the ring itself is woken when an eighth of it is free. */
+static void test_waits(void **state)
+{
+	struct lane *in = &ours.to_machine, *out = &theirs.to_machine;
+	uint32_t used = 0;
+
+	while (put(in, 1514, 1))
+		used += 1536;
+	assert_false(lane_starve(in, 1514));
+	while (used > in->size - in->size / 8) {
+		assert_int_equal(atomic_load(&in->shared->starved), 1);
+		assert_int_equal(lane_peek(out, &frame, &bytes), LANE_FRAME);
+		lane_take(out, frame.size);
+		used -= 1536;
+		lane_wakes_waiter(out);
+	}
+	assert_int_equal(atomic_load(&in->shared->starved), 0);
+	/* It has been woken: this does not sleep. */
+	lane_wait_room(in, UINT64_MAX);
+	assert_true(put(in, 1514, 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +281,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_positions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_waits, setup, teardown),
 		cmocka_unit_test(test_memory),
 	};
 

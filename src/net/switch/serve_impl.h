@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the files of the switch's process: serve.c has the machines' ports,
+ * serve_router.c the network's own.
+ *
+ * Locks, in this order: `lines` is read by who wakes machines and written by
+ * who lets one go; `lock` is held by who is at the core. Nobody is woken with
+ * `lock` held: who wakes may have to wait for its processor.
+ */
+#ifndef LODGE_NET_SWITCH_SERVE_IMPL_H
+#define LODGE_NET_SWITCH_SERVE_IMPL_H
+
+#include <arpa/inet.h>
+#include <pthread.h>
+
+#include "host/linux/thread.h"
+#include "net/switch/core.h"
+#include "net/switch/lane.h"
+#include "vm/host.h"
+
+#define SERVE_GUESTS 16 /* connections that have not said hello */
+
+/* A machine's card. */
+struct line {
+	struct serve *serve;
+	unsigned int port;
+	int fd; /* -1: none */
+	struct thread thread;
+	_Atomic bool over; /* the thread is to end */
+	struct lane_pair rings;
+	bool told; /* it was given frames */
+	uint8_t head[GUARD_HEAD]; /* of the frame that is being taken */
+	struct core_frame frame;
+	struct net_publish *publish; /* ports that lead to it */
+	unsigned int publishes;
+};
+
+struct serve {
+	struct network network;
+	struct core core;
+	int folder, listener;
+	bool had; /* machines */
+	pthread_rwlock_t lines;
+	pthread_mutex_t lock;
+	struct line line[CORE_PORTS];
+	int guest[SERVE_GUESTS];
+
+	/* Port 0. */
+	struct net_config config;
+	struct net *router; /* NULL: there is none */
+	struct nic nic;	    /* what the router takes for a card */
+	bool sent;	    /* to the router, since it was told */
+	unsigned int from;  /* whose frame is being taken */
+};
+
+/* Lines that were given frames. */
+struct serve_told {
+	unsigned int count;
+	uint8_t port[CORE_PORTS];
+};
+
+/* Held: the lock. Who is to be told, without it; the router is. */
+void serve_find_told(struct serve *serve, struct serve_told *told);
+
+/* Held: `lines`, since they were found. */
+void serve_tell(struct serve *serve, const struct serve_told *told);
+
+/* Port 0: the router's, or of who answers in its place. 0, or -1. */
+int serve_open_own_port(struct serve *serve, struct net_error *error);
+
+static inline uint64_t serve_now_ms(void)
+{
+	return host_monotonic_ns() / 1000000u;
+}
+
+static inline struct in_addr serve_to_net(uint32_t address)
+{
+	return (struct in_addr){ htonl(address) };
+}
+
+#endif
