@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define INTERRUPTED "interrupted; the same command goes on there"
 #define TRIES_MAX     5 /* that bring nothing, one after another */
 #define REDIRECTS_MAX 10
 #define CONNECT_S     30
@@ -153,7 +154,7 @@ static int look(void *ctx, curl_off_t down_total, curl_off_t down,
 
 	if (!atomic_load(&t->job->cancel))
 		return 0;
-	stop(t, -ECANCELED, "interrupted; the same command goes on there");
+	stop(t, -ECANCELED, INTERRUPTED);
 	return 1;
 }
 
@@ -261,17 +262,24 @@ static bool pause_for(struct disk_job *job, unsigned int tries)
 static int get(struct transfer *t)
 {
 	unsigned int tries = 0;
+	uint64_t best = t->at; /* what begins anew each time gets nowhere */
 	int result;
 
 	for (;;) {
-		uint64_t before = t->at;
-
 		result = try_once(t);
 		if (result != -EAGAIN)
 			break;
-		tries = t->at > before ? 1 : tries + 1;
-		if (tries >= TRIES_MAX || !pause_for(t->job, tries))
+		tries = t->at > best ? 1 : tries + 1;
+		best = t->at > best ? t->at : best;
+		if (tries >= TRIES_MAX) {
+			strncat(t->why, "; the same command tries it again",
+				sizeof(t->why) - strlen(t->why) - 1);
 			return -EIO;
+		}
+		if (!pause_for(t->job, tries)) {
+			stop(t, -ECANCELED, INTERRUPTED);
+			return t->err;
+		}
 		if (!*t->download->validator && !begin_anew(t))
 			return t->err;
 	}

@@ -225,6 +225,25 @@ def test_servers_that_cannot_go_on(server, place, how):
     assert place.disk().read_bytes() == DATA
 
 
+@pytest.mark.parametrize("how", ["no ranges", "no validator"])
+def test_a_server_that_always_cuts(server, place, how):
+    """What begins anew each time comes to an end."""
+    def cut(handler, data):
+        handler.start(data)
+        handler.wfile.write(data[:1 << 16])
+        handler.hang_up()
+        return True
+    server.behave["/disk.img"] = cut
+    if how == "no ranges":
+        server.ranges = False
+    else:
+        server.tag = None
+    refused(place.pull(f"{server.url}/disk.img", "--checksum", sum_of(DATA),
+                       timeout=60), 1, "the same command tries it again")
+    assert len(server.requests) <= 6
+    assert place.images() == []
+
+
 def test_a_killed_pull_goes_on(server, place):
     started = threading.Event()
 
