@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "host/linux/jail.h"
+#include "host/linux/machine_of.h"
 
 #define QEMU_NEEDS_WRITE 101 /* and what follows, up to the next */
 #define QEMU_NO_READ	 200
@@ -72,7 +73,7 @@ static bool is_holder(const char *process, const struct stat *file)
 	return found;
 }
 
-/* The command line, without the folder of its program. */
+/* Its machine, or the command line without the folder of its program. */
 static void command_of(const char *process, char *words, size_t size)
 {
 	char path[64], text[256] = "";
@@ -80,6 +81,10 @@ static void command_of(const char *process, char *words, size_t size)
 	size_t count;
 	FILE *file;
 
+	if (machine_of_process(process, text, sizeof(text))) {
+		snprintf(words, size, "machine %.40s", text);
+		return;
+	}
 	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", process);
 	file = fopen(path, "re");
 	count = file ? fread(text, 1, sizeof(text) - 1, file) : 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/linux/machine_of.h"
 #include "net/address.h"
 
 #define LISTENS 0x0a /* a TCP socket's state */
@@ -73,6 +74,11 @@ static void tell(char text[ADDRESS_HOLDER], const char *pid)
 	char path[64], name[32] = "";
 	FILE *file;
 
+	if (machine_of_process(pid, name, sizeof(name))) {
+		snprintf(text, ADDRESS_HOLDER, "machine %s (process %.20s)",
+			 name, pid);
+		return;
+	}
 	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
 	file = fopen(path, "re");
 	if (file && fgets(name, sizeof(name), file))

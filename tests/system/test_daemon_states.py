@@ -6,6 +6,7 @@ import http.client
 import os
 import random
 import signal
+import socket
 import threading
 import time
 
@@ -189,6 +190,28 @@ def test_many_verbs_at_once(lodged, kernel, seed):
 
 
 # --- what may be wrong with the place ------------------------------------------------
+
+def test_who_has_it(daemon, kernel, tmp_path):
+    """A disk or port that a machine of lodged's has: told by its name."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert daemon.start() == "ok"
+    config = kernel()
+    daemon.make("web", **config, disks=[{"path": str(disk)}],
+                publish=[f"{port}:80"])
+    assert daemon.say("web", "start").status == 200
+    pid = daemon.vm("web")["pid"]
+    words = ["run", "--kernel", config["kernel"], "--engine", config["engine"]]
+    result = daemon.cli(*words, "--disk", disk)
+    assert result.returncode == 1
+    assert f"is in use by process {pid} (machine web)" in result.stderr
+    result = daemon.cli(*words, "--publish", f"{port}:80")
+    assert result.returncode == 1
+    assert f"machine web (process {pid}) has port {port}" in result.stderr
+
 
 def test_a_full_disk(daemon, kernel):
     """A small file system of its own is full: nothing has changed, machines go
