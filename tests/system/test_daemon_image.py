@@ -152,6 +152,21 @@ def test_an_image_that_is_wanted(lodged):
 
 # --- another name -----------------------------------------------------------------
 
+def test_one_of_lodge_run(lodged):
+    """It is lodged's neither while it runs nor then: who looks for it there is
+    told where it is."""
+    result = lodged.cli("run", "tiny", "--name", "own", "--engine", ENGINE,
+                        "--serial", "none")
+    assert result.returncode == 0, result.stderr
+    for verb in ("rm", "start"):
+        result = lodged.cli(verb, "own")
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert "lodge image forget own" in result.stderr, result.stderr
+    assert lodged.cli("image", "forget", "own").returncode == 0
+    assert "no machine own" in lodged.cli("rm", "own").stderr
+
+
 def rename(lodged, name, new):
     return lodged.ask("PATCH", f"/v1/vms/{name}", {"name": new})
 

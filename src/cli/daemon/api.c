@@ -330,16 +330,31 @@ static char *exchange_again(struct api_client *client, const char *method,
 	return exchange(client, method, path, body, status);
 }
 
+/* Of a machine that lodge run made of an image, and that does not run. */
+static bool disk_is_kept(const char *name)
+{
+	char path[PATH_MAX], entry[RUNTIME_NAME_MAX + sizeof("machines/")];
+
+	snprintf(entry, sizeof(entry), "machines/%s", name);
+	return !strchr(name, '/') && kept_path(path, sizeof(path), entry) &&
+	       !access(path, F_OK);
+}
+
 /* A machine that lodged has not may be one of lodge run. */
 static void tell_refusal(const char *detail, struct vmm_error *error)
 {
 	char name[RUNTIME_NAME_MAX + 1];
 
 	vmm_error_set(error, "%s", detail ? detail : "lodged refused it");
-	if (!elsewhere() && sscanf(error->text, NOT_THERE, name) == 1 &&
-	    remote_is_there(name))
+	if (elsewhere() || sscanf(error->text, NOT_THERE, name) != 1)
+		return;
+	if (remote_is_there(name))
 		vmm_error_set(error, "%s is a machine of lodge run, which is "
 			      "not kept; lodge stop %s ends it", name, name);
+	else if (disk_is_kept(name))
+		vmm_error_set(error, "%s is a machine of lodge run, which does "
+			      "not run; lodge image forget %s deletes its "
+			      "disk", name, name);
 }
 
 json_t *api_call(struct api_client *client, const char *method,
