@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "host/linux/eager.h"
 #include "host/linux/extension.h"
 #include "host/linux/poll_thread.h"
 #include "net/address.h"
@@ -26,6 +27,7 @@
 
 #define RING_SIZE    (1u << 20)
 #define BACKLOG_MAX  (4u << 20) /* bytes; what is more is dropped */
+#define LOOK_MAX     16u	  /* descriptors; more cost too much to look at */
 #define INPUT_BATCH  64	  /* frames between two looks at sockets */
 #define ALIGN	     8u
 
@@ -53,6 +55,12 @@ struct job {
 	int result; /* 1: not yet; who waits frees it then */
 };
 
+enum rest {
+	AWAKE,
+	LOOKING, /* sees when this changes */
+	ASLEEP,	 /* or about to be: is to be woken */
+};
+
 struct user_net {
 	struct net net;
 	struct user_plan plan;
@@ -61,7 +69,7 @@ struct user_net {
 	const struct user_stack_ops *ops; /* NULL: not loaded yet */
 	struct user_stack *stack;	  /* the thread's, once it runs */
 	struct poll_thread thread;
-	_Atomic bool asleep; /* the thread is, or is about to be */
+	_Atomic int rest;    /* the thread's: enum rest */
 	_Atomic bool has_room; /* the card has said so */
 
 	pthread_mutex_t lock; /* the ring */
@@ -78,6 +86,8 @@ struct user_net {
 	struct waiting *first, **last;
 	size_t waiting;	      /* bytes */
 	bool told;	      /* the card was given frames */
+	bool eager;	      /* it looks for a while before it sleeps */
+	bool datagrams;	      /* some came or went since it slept */
 	uint8_t fragment[NIC_FRAME_MAX];
 };
 
@@ -88,7 +98,7 @@ static struct user_net *of_net(struct net *net)
 
 static void wake(struct user_net *u)
 {
-	if (atomic_exchange(&u->asleep, false))
+	if (atomic_exchange(&u->rest, AWAKE) == ASLEEP)
 		poll_thread_wake(&u->thread);
 }
 
@@ -189,6 +199,13 @@ static bool drop(struct user_net *u, const struct slot *slot)
 
 /* --- to the card, on the stack's thread --------------------------------------- */
 
+static bool is_datagram(const uint8_t *frame, size_t size)
+{
+	const bool v6 = size > 20 && frame[12] == 0x86 && frame[13] == 0xdd;
+
+	return size > 23 && frame[v6 ? 20 : 23] == IPPROTO_UDP;
+}
+
 static bool give(struct user_net *u, const void *frame, size_t size)
 {
 	struct span span[2] = { { (void *)frame, size } };
@@ -212,6 +229,8 @@ static void put(struct user_net *u, const void *frame, size_t size)
 {
 	struct waiting *w;
 
+	if (is_datagram(frame, size))
+		u->datagrams = true;
 	if (size < NIC_FRAME_MIN || size > NIC_FRAME_MAX ||
 	    (!u->first && give(u, frame, size)) ||
 	    u->waiting + size > BACKLOG_MAX)
@@ -461,11 +480,52 @@ static bool take_input(struct user_net *u)
 
 		if (!slot)
 			return false;
+		if (is_datagram((uint8_t *)(slot + 1), slot->size))
+			u->datagrams = true;
 		u->ops->input(u->stack, slot + 1, slot->size);
 		if (drop(u, slot))
 			u->net.nic->ops->again(u->net.nic);
 	}
 	return true;
+}
+
+/* True: the thread was woken, or poll() has a result. Who could run does. */
+static bool look(struct user_net *u, struct pollfd *fd, unsigned int count,
+		 int *result)
+{
+	const uint64_t end = eager_now() + EAGER_LOOK_NS;
+
+	do {
+		*result = poll(fd, count, 0);
+		if (*result || atomic_load(&u->rest) == AWAKE)
+			return true;
+		host_yield();
+	} while (eager_now() < end);
+	return false;
+}
+
+/*
+ * poll(2), after a look when the last wait was short. Datagrams come without
+ * waiting for answers: then who looks stands in the way of who has work.
+ */
+static int wait_for(struct user_net *u, struct pollfd *fd, unsigned int count,
+		    int timeout)
+{
+	const uint64_t start = eager_now();
+	int rest = LOOKING, result;
+
+	if (!timeout)
+		return poll(fd, count, 0);
+	if (u->eager && !u->datagrams && count <= LOOK_MAX &&
+	    look(u, fd, count, &result))
+		goto out;
+	if (!atomic_compare_exchange_strong(&u->rest, &rest, ASLEEP))
+		timeout = 0;
+	result = poll(fd, count, timeout);
+out:
+	u->datagrams = false;
+	u->eager = eager_next(u->eager, eager_now() - start, 1);
+	return result;
 }
 
 static void sleep_on(struct user_net *u, struct pollfd *fd, unsigned int count,
@@ -474,8 +534,8 @@ static void sleep_on(struct user_net *u, struct pollfd *fd, unsigned int count,
 	int result;
 
 	fd[0] = (struct pollfd){ .fd = u->thread.wake, .events = POLLIN };
-	result = poll(fd, count, timeout);
-	atomic_store(&u->asleep, false);
+	result = wait_for(u, fd, count, timeout);
+	atomic_store(&u->rest, AWAKE);
 	if (result > 0 && fd[0].revents)
 		poll_thread_clear(&u->thread);
 	if (sockets && (result >= 0 || errno == EINTR))
@@ -503,7 +563,7 @@ static void work(struct user_net *u)
 		count = 1;
 		timeout = -1;
 	}
-	atomic_store(&u->asleep, true);
+	atomic_store(&u->rest, LOOKING);
 	if (more || peek(u) || has_job(u) || atomic_load(&u->thread.ending) ||
 	    (!sockets && atomic_exchange(&u->has_room, false)))
 		timeout = 0;
