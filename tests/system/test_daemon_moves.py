@@ -174,7 +174,7 @@ def test_commit_to_what_no_record_can_name(daemon, config, tmp_path):
 def test_commit_of_an_images_machine(daemon, tmp_path):
     """No clone, and none that it has, writes to what both stand on."""
     assert daemon.start() == "ok"
-    keep_image(daemon, tiny.kernel(IDLE))
+    keep_image(daemon, tiny.kernel(tiny.HALT))
     daemon.make("web", image="tiny", memory=16 * MIB, engine=ENGINE)
     daemon.say("web", "start")
     stop(daemon)
