@@ -298,6 +298,9 @@ static void refuse(const struct net_publish *publish,
 	else if (err == -EACCES)
 		net_error_set(error, "--publish %s: ports below 1024 "
 			      "are the system's; give one above", text);
+	else if (err == -EADDRNOTAVAIL)
+		net_error_set(error, "--publish %s: is no address of this "
+			      "computer; ip address shows those", text);
 	else
 		net_error_set(error, "--publish %s: %s", text, strerror(-err));
 }

@@ -310,6 +310,8 @@ def test_taken_port(guest):
                     f"(process {os.getpid()}) has port {port}"
                     in result.stderr)
             assert result.stderr.count("\n") == 1
+    result = run(*guest, "--publish", "192.0.2.1:8080:80")
+    assert "192.0.2.1:8080:80: is no address of this computer" in result.stderr
     result = run(*guest, "--net", "user,restrict", "--publish", "5353:53/udp")
     assert "restricted network answers TCP alone" in result.stderr
 
