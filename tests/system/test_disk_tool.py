@@ -146,6 +146,18 @@ def test_every_command_has_help(command):
     assert f"  {command} " in run("help", "disk").stdout
 
 
+@pytest.mark.parametrize("command,option", [
+    (["info", "d.img"], "--format"), (["convert", "d.img", "x.vdi"], "--from"),
+    (["compare", "d.img", "d.img"], "--format"),
+    (["compare", "d.qcow2", "d.img"], "--other-format")])
+def test_the_option_that_says_the_format(tmp_path, command, option):
+    good("create", tmp_path / "d.qcow2", "1M")
+    shutil.copy(tmp_path / "d.qcow2", tmp_path / "d.img")
+    refused(disk(command[0], *(tmp_path / word for word in command[1:])),
+            2 if command[0] == "compare" else 1,
+            f"say {option} qcow2, or {option} raw to take it")
+
+
 @pytest.mark.parametrize("command", [
     ["info"], ["map"], ["check"], ["resize", "+1M"], ["convert", "to.img"],
     ["compare", "to.img"], ["commit"]])
@@ -163,7 +175,7 @@ def test_look_alike_is_not_taken_for_raw(tmp_path):
     path.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(1016))
     result = disk("info", path)
     if "looks like" in result.stderr:
-        refused(result, 1, "format=raw")
+        refused(result, 1, "--format raw")
     assert facts(path, "--format", "raw")["size"] == 1024
 
 
