@@ -415,7 +415,7 @@ static const struct command verb_words = {
 	.examples = "lodge completion words -- stop \"\"",
 	.words_min = 1,
 	.words_max = COMMAND_MANY,
-	.missing = "a word",
+	/* Nothing is missing: the word that is to become one may be empty. */
 };
 
 static const struct command *const verbs[] = { &verb_bash, &verb_zsh,

@@ -93,6 +93,8 @@ def refused(result, status, *words):
 def test_what_cannot_be_run(guest):
     refused(run("exec", guest, "no-such"), 127, "no-such", "No such file")
     refused(run("exec", guest, "--", "/etc/passwd"), 126, "Permission denied")
+    refused(run("exec", guest, "--timeout", "5", "true"), 2, "--timeout",
+            "before the machine's name")
     refused(run("exec", "--dir", "/no", guest, "true"), 126, "/no")
     refused(run("exec", "--user", "nobody-at-all", guest, "true"), 126,
             "no user nobody-at-all")

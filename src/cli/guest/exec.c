@@ -180,11 +180,16 @@ static int parse(struct exec *exec, const struct command *command, int argc,
 	if (status < 0 && !exec->machine) {
 		cli_error("%s: a machine's name is missing; see lodge help %s",
 			  exec->command, exec->command);
-		status = MACHINE_USAGE;
+		return MACHINE_USAGE;
 	}
 	if (exec->words && !strcmp(exec->word[0], "--")) {
 		exec->word++;
 		exec->words--;
+	} else if (status < 0 && exec->words && exec->word[0][0] == '-') {
+		cli_error("%s: %s: options come before the machine's name, and "
+			  "-- before the command", exec->command,
+			  exec->word[0]);
+		return MACHINE_USAGE;
 	}
 	return status;
 }
