@@ -3,7 +3,7 @@
  * A frame is read only when the card has taken the one before: what the card
  * has no room for waits in the kernel, which drops what becomes too much. Who
  * reads is a queue's thread, or, of a tap with one queue, a processor that is
- * halted and sleeps on the tap itself.
+ * halted and looks at the tap, or sleeps on it, itself (turns.h).
  */
 #include "net/tap.h"
 
@@ -18,6 +18,7 @@
 #include "host/linux/input.h"
 #include "host/linux/poll_thread.h"
 #include "net/bridged.h"
+#include "net/turns.h"
 #include "vm/host.h"
 #include "vm/nic_header.h"
 
@@ -34,12 +35,15 @@ struct tap_queue {
 
 	struct host_input input;
 	_Atomic bool missed; /* the thread found `taking` taken */
+	struct turns turns;
 
 	/* To read frames, and what is read. A halted processor keeps it. */
 	pthread_mutex_t taking;
 	bool gone;    /* somebody has taken the tap away */
 	bool waiting; /* a frame that the card had no room for is in `data` */
 	bool told;    /* the card was given frames */
+	unsigned int frames; /* given in a row */
+	uint64_t bytes;	     /* of them */
 	struct nic_header header;
 	uint32_t size; /* of the frame */
 	uint8_t *data; /* NIC_FRAME_MAX of them */
@@ -153,6 +157,8 @@ static bool give(struct tap_queue *q)
 	if (!nic->ops->receive(nic, &frame))
 		return false;
 	q->told = true;
+	q->frames++;
+	q->bytes += q->size;
 	return true;
 }
 
@@ -161,6 +167,8 @@ static bool take_frames(struct tap_queue *q)
 {
 	bool more = true;
 
+	q->frames = 0;
+	q->bytes = 0;
 	for (unsigned int i = 0; more && i < BATCH; i++) {
 		if (!q->waiting && !read_frame(q)) {
 			more = false;
@@ -189,17 +197,17 @@ static void look_at_link(struct tap_net *t)
 		nic->ops->announce(nic);
 }
 
-static void sleep_on(struct tap_queue *q, bool more)
+static void sleep_on(struct tap_queue *q, bool more, bool taken)
 {
 	const struct tap_device *d = &q->tap->device;
 	const bool full = atomic_load(&q->full);
 	struct pollfd fd[4] = {
 		{ .fd = q->thread.wake, .events = POLLIN },
-		{ .fd = q->input.rest, .events = POLLIN },
+		{ .fd = taken ? -1 : q->input.rest, .events = POLLIN },
 		{ .fd = q->number ? -1 : d->watch, .events = POLLIN },
 		{ .fd = full ? d->fd[q->number] : -1, .events = POLLOUT },
 	};
-	int result = poll(fd, 4, more ? 0 : -1);
+	int result = poll(fd, 4, more ? 0 : taken ? TURNS_TICK_MS : -1);
 
 	atomic_store(&q->asleep, false);
 	if (result <= 0)
@@ -234,8 +242,9 @@ static void run(void *ctx)
 		look_at_link(t);
 	while (!atomic_load(&q->thread.ending)) {
 		bool more = false, waiting = false, now;
+		bool taken = turns_are_taken(&q->turns);
 
-		if (try_taking(q)) {
+		if (!taken && try_taking(q)) {
 			more = !q->gone && take_frames(q);
 			waiting = q->waiting;
 			pthread_mutex_unlock(&q->taking);
@@ -243,7 +252,7 @@ static void run(void *ctx)
 		atomic_store(&q->asleep, true);
 		now = more || atomic_load(&q->thread.ending) ||
 		      (waiting && atomic_exchange(&q->has_room, false));
-		sleep_on(q, now);
+		sleep_on(q, now, taken);
 	}
 }
 
@@ -255,6 +264,15 @@ static struct tap_queue *of_idle(struct host_idle *idle)
 				   offsetof(struct tap_net, idle)))->queue;
 }
 
+static bool look_idle(void *ctx)
+{
+	struct tap_queue *q = ctx;
+
+	turns_look(&q->turns);
+	q->waiting = read_frame(q);
+	return q->waiting || q->gone;
+}
+
 static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
 {
 	struct tap_queue *q = of_idle(idle);
@@ -262,7 +280,11 @@ static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
 	if (!atomic_load(&q->tap->open_to_idle) ||
 	    pthread_mutex_trylock(&q->taking))
 		return false;
-	*watch = (struct host_watch){ .input = &q->input };
+	*watch = (struct host_watch){
+		.input = &q->input,
+		.look = turns_may_look(&q->turns) ? look_idle : NULL,
+		.ctx = q,
+	};
 	if (!q->gone && !q->waiting)
 		return true;
 	pthread_mutex_unlock(&q->taking);
@@ -272,8 +294,13 @@ static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
 static bool work_idle(struct host_idle *idle)
 {
 	struct tap_queue *q = of_idle(idle);
+	bool more;
 
-	return !take_frames(q) && !q->gone && !q->waiting;
+	if (q->gone)
+		return false;
+	more = take_frames(q);
+	turns_took(&q->turns, q->frames, q->bytes);
+	return !more && !q->gone && !q->waiting;
 }
 
 /* What came for it while it slept woke nobody else. */
@@ -284,6 +311,8 @@ static void end_idle(struct host_idle *idle)
 
 	atomic_store(&q->missed, false);
 	left = (!q->gone && take_frames(q)) || q->waiting;
+	if (left)
+		turns_leave(&q->turns);
 	pthread_mutex_unlock(&q->taking);
 	if (atomic_exchange(&q->missed, false) || left)
 		poll_thread_wake(&q->thread);

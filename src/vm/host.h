@@ -133,6 +133,10 @@ struct host_watch {
 	_Atomic uint32_t *word; /* NULL: input */
 	uint32_t value;		/* as long as there is no news */
 	struct host_input *input;
+	/* Of input, to look for a while before it sleeps: whether there is
+	 * some. NULL: it sleeps at once. */
+	bool (*look)(void *ctx);
+	void *ctx;
 };
 
 /* Whether this host's kernel can wait for an event and a word at once. */

@@ -18,6 +18,9 @@
 #define NS_PER_S 1000000000u
 #define SPINS	 64 /* about what a short critical section takes */
 
+/* Who sends frames sleeps as well, and is woken: half of a wait is its. */
+#define INPUT_LOOK_NS (3 * EAGER_LOOK_NS)
+
 enum lock_word {
 	LOCK_FREE,
 	LOCK_HELD,
@@ -185,6 +188,41 @@ static bool input_sleep(struct host_event *event, struct host_input *input)
 	return true;
 }
 
+/*
+ * True: the event was set, or there is input. Another thread that could run
+ * here goes first: who sends may have been put on this processor.
+ */
+static bool look_for_input(const struct host_event *event,
+			   const struct host_watch *watch)
+{
+	const uint64_t end = eager_now() + INPUT_LOOK_NS;
+
+	do {
+		if (atomic_load_explicit(&event->word, memory_order_acquire) ||
+		    watch->look(watch->ctx))
+			return true;
+		host_yield();
+	} while (eager_now() < end);
+	return false;
+}
+
+static bool input_wait(struct host_event *event,
+		       const struct host_watch *watch)
+{
+	uint64_t start = eager_now();
+	uint32_t word = EVENT_SET;
+	bool set;
+
+	if (event->eager && watch->look && look_for_input(event, watch))
+		set = atomic_compare_exchange_strong(&event->word, &word,
+						     EVENT_CLEAR);
+	else
+		set = input_sleep(event, watch->input);
+	event->eager = eager_next(event->eager, (eager_now() - start) / 2,
+				  event->busy);
+	return set;
+}
+
 bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 {
 	uint32_t word = EVENT_SET;
@@ -194,7 +232,7 @@ bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 	if (atomic_compare_exchange_strong(&event->word, &word, EVENT_CLEAR))
 		return true;
 	if (!watch->word)
-		return input_sleep(event, watch->input);
+		return input_wait(event, watch);
 	if (has_news(watch))
 		return false;
 	start = eager_now();

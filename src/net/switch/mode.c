@@ -167,8 +167,8 @@ static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
 		return false;
 	if (!atomic_load(&u->closing) && u->connection.fd >= 0 &&
 	    lane_watch(ring)) {
-		*watch = (struct host_watch){ &ring->shared->asleep,
-					      LANE_WATCHED, NULL };
+		*watch = (struct host_watch){ .word = &ring->shared->asleep,
+					      .value = LANE_WATCHED };
 		return true;
 	}
 	leave_taking(u, false);

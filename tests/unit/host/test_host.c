@@ -437,6 +437,53 @@ static void wakes_one_for_input(void **state)
 	close(frames[1]);
 }
 
+static unsigned int looks, looks_until;
+
+static bool looks_a_while(void *ctx)
+{
+	return ++looks == looks_until;
+}
+
+static bool looks_and_is_told(void *ctx)
+{
+	host_event_set(&event);
+	return ++looks == looks_until;
+}
+
+/* Only after a short wait; and it sleeps when that was not enough. */
+static void looks_for_input(void **state)
+{
+	struct host_watch watch = { .input = &input, .look = looks_a_while };
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, frames), 0);
+	assert_int_equal(host_input_open(&input, frames[1]), 0);
+	event = (struct host_event){ .eager = true };
+	looks_until = 3;
+	assert_false(host_event_watch(&event, &watch));
+	assert_int_equal(looks, 3);
+
+	watch.look = looks_and_is_told;
+	event.eager = true;
+	looks_until = 0;
+	assert_true(host_event_watch(&event, &watch));
+	assert_int_equal(event.word, 0);
+	assert_int_equal(looks, 4);
+
+	/* Here it would sleep for ever, but for the input. */
+	assert_int_equal(send(frames[0], "a", 1, 0), 1);
+	watch.look = looks_a_while;
+	event.eager = true;
+	assert_false(host_event_watch(&event, &watch));
+	assert_true(looks > 4);
+	looks = 0;
+	event.eager = false;
+	assert_false(host_event_watch(&event, &watch));
+	assert_int_equal(looks, 0);
+	host_input_close(&input);
+	close(frames[0]);
+	close(frames[1]);
+}
+
 /* Standard error into a pipe while `f` runs; what it wrote. */
 static size_t captured(void (*f)(void), char *text, size_t size)
 {
@@ -565,6 +612,7 @@ int main(void)
 		cmocka_unit_test(watches_a_word),
 		cmocka_unit_test(watches_input),
 		cmocka_unit_test(wakes_one_for_input),
+		cmocka_unit_test(looks_for_input),
 		cmocka_unit_test(logs_lines),
 		cmocka_unit_test(fills_a_log),
 		cmocka_unit_test(stops_at_bugs),
