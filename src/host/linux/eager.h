@@ -14,6 +14,11 @@
 #define EAGER_LOOK_NS 100000u
 #define EAGER_PAUSES  16 /* between two looks at the clock */
 
+/* Of an answer for which somebody is woken as well: half of such a wait is
+ * that one's. Others that could run on this processor go first meanwhile, for
+ * that one may have been put there. */
+#define EAGER_ANSWER_NS (3 * EAGER_LOOK_NS)
+
 /* CLOCK_MONOTONIC in ns, whatever clock the VM goes by. */
 uint64_t eager_now(void);
 

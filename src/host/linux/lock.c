@@ -18,9 +18,6 @@
 #define NS_PER_S 1000000000u
 #define SPINS	 64 /* about what a short critical section takes */
 
-/* Who sends frames sleeps as well, and is woken: half of a wait is its. */
-#define INPUT_LOOK_NS (3 * EAGER_LOOK_NS)
-
 enum lock_word {
 	LOCK_FREE,
 	LOCK_HELD,
@@ -137,7 +134,7 @@ static bool has_news(const struct host_watch *watch)
 static void look_at_both(const struct host_event *event,
 			 const struct host_watch *watch)
 {
-	uint64_t end = eager_now() + EAGER_LOOK_NS;
+	uint64_t end = eager_now() + EAGER_ANSWER_NS;
 
 	do {
 		for (int i = 0; i < EAGER_PAUSES; i++) {
@@ -147,6 +144,7 @@ static void look_at_both(const struct host_event *event,
 				return;
 			__builtin_ia32_pause();
 		}
+		host_yield();
 	} while (eager_now() < end);
 }
 
@@ -188,14 +186,11 @@ static bool input_sleep(struct host_event *event, struct host_input *input)
 	return true;
 }
 
-/*
- * True: the event was set, or there is input. Another thread that could run
- * here goes first: who sends may have been put on this processor.
- */
+/* True: the event was set, or there is input. */
 static bool look_for_input(const struct host_event *event,
 			   const struct host_watch *watch)
 {
-	const uint64_t end = eager_now() + INPUT_LOOK_NS;
+	const uint64_t end = eager_now() + EAGER_ANSWER_NS;
 
 	do {
 		if (atomic_load_explicit(&event->word, memory_order_acquire) ||
@@ -239,7 +234,7 @@ bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 	if (event->eager)
 		look_at_both(event, watch);
 	set = watch_sleep(event, watch);
-	event->eager = eager_next(event->eager, eager_now() - start,
+	event->eager = eager_next(event->eager, (eager_now() - start) / 2,
 				  event->busy);
 	return set;
 }

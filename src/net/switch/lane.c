@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/linux/eager.h"
 #include "net/switch/wire.h"
+#include "vm/host.h"
 
 #define NS_PER_S 1000000000u
 
@@ -205,6 +207,18 @@ static bool change(struct lane *ring, uint32_t from, uint32_t to)
 void lane_awake(struct lane *ring)
 {
 	change(ring, LANE_ASLEEP, LANE_AWAKE);
+}
+
+bool lane_look(const struct lane *ring, const _Atomic bool *end)
+{
+	const uint64_t until = eager_now() + EAGER_ANSWER_NS;
+
+	do {
+		if (lane_more(ring) || atomic_load(end))
+			return true;
+		host_yield();
+	} while (eager_now() < until);
+	return false;
 }
 
 void lane_wait(struct lane *ring, const _Atomic bool *end)

@@ -97,6 +97,10 @@ void lane_wakes_waiter(struct lane *ring);
 bool lane_sleep(struct lane *ring);
 void lane_awake(struct lane *ring);
 
+/* Looks for a frame for a while (host/linux/eager.h). True: there is one, or
+ * *end is set. */
+bool lane_look(const struct lane *ring, const _Atomic bool *end);
+
 /*
  * Sleeps until there is a frame, or for no reason. Who sets *end ends it by
  * lane_disturb().

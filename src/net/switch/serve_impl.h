@@ -27,6 +27,7 @@ struct line {
 	int fd; /* -1: none */
 	struct thread thread;
 	_Atomic bool over; /* the thread is to end */
+	bool eager;	   /* it looks before it sleeps */
 	struct lane_pair rings;
 	bool told; /* it was given frames */
 	uint8_t head[GUARD_HEAD]; /* of the frame that is being taken */

@@ -165,6 +165,23 @@ static void test_wait(void **state)
 	lane_wait(&ours.to_switch, &end);
 }
 
+/* Who looks asks nobody to wake it, and gives up. */
+static void test_look(void **state)
+{
+	_Atomic bool end = false;
+
+	assert_false(lane_look(&ours.to_switch, &end));
+	assert_int_equal(ours.to_switch.shared->asleep, LANE_AWAKE);
+	assert_true(put(&theirs.to_switch, 60, 1));
+	assert_false(lane_wakes_reader(&theirs.to_switch));
+	assert_true(lane_look(&ours.to_switch, &end));
+	assert_int_equal(lane_peek(&ours.to_switch, &frame, &bytes),
+			 LANE_FRAME);
+	lane_take(&ours.to_switch, frame.size);
+	end = true;
+	assert_true(lane_look(&ours.to_switch, &end));
+}
+
 /* Positions that cannot be. */
 static void test_positions(void **state)
 {
@@ -279,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sleep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_positions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waits, setup, teardown),
