@@ -145,6 +145,9 @@ def test_outside(guest, server):  # noqa: F811
     one = addressed(start(guest, "one"))
     two = addressed(start(guest, "two", "--net", "user", "--cpus", "2"))
     assert "default via 10.7.0.1" in one.run("ip route")
+    # Before that its other card's would be the source, which is refused.
+    two.run("until grep -q '^fd000007.* 40 00 00 ' /proc/net/if_inet6; "
+            "do sleep 0.1; done")
     one.run(f"peer get 10.7.0.1 {server} {4 * MIB}", timeout=120)
     two.run(f"peer put fd00:7::1 {server} {MIB}", timeout=120)
     two.run("peer serve 7000 >/tmp/said & until grep -q ready /tmp/said; "
