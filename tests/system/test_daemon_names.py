@@ -59,10 +59,13 @@ def refused_line(result):
     return result.stderr.rstrip("\n")
 
 
-@pytest.mark.parametrize("name", ["", "-x", ".x", "a\nb", "a/b", "ü",
-                                  "x" * 64])
-def test_names_that_are_not_given(lodged, name):
-    refused(lodged.cli("create", "--", name), 2, "1 to 63 letters")
+@pytest.mark.parametrize("name,word", [
+    ("", "a machine's name is missing"),
+    *((name, "1 to 63 letters") for name in ("-x", ".x", "a\nb", "a/b", "ü",
+                                             "x" * 64)),
+])
+def test_names_that_are_not_given(lodged, name, word):
+    refused(lodged.cli("create", "--", name), 2, word)
     assert lodged.ask("GET", "/v1")["vms"] == 0
 
 
