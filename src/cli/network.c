@@ -12,7 +12,6 @@
 #include "cli/machine/target.h"
 #include "cli/option.h"
 #include "cli/table.h"
-#include "net/bridged.h"
 #include "net/fabric.h"
 #include "net/switch/connect.h"
 #include "net/switch/serve.h"
@@ -336,9 +335,9 @@ static void tell_privilege(const char *part, const struct network *network)
 {
 	struct net_error why;
 
-	if (network->backing != NETWORK_BRIDGE || bridged_permitted())
+	if (network->backing != NETWORK_BRIDGE || fabric_permitted())
 		return;
-	bridged_refuse(network->name, &why);
+	fabric_refuse(network->name, &why);
 	cli_error("net %s: %s is kept, but you cannot run a machine on it: %s",
 		  part, network->name, why.text);
 }

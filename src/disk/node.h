@@ -71,6 +71,8 @@ struct disk_open {
 	const char *path;
 	const char *format; /* a driver's name; NULL: as the path's ending says,
 			     * raw without one. Never as the content says. */
+	const char *format_option; /* by which users say it, up to the name;
+				    * NULL: "format=" of a machine's disk */
 	bool readonly;
 	bool unlocked;	/* look only, even when others use it */
 	bool alone;	/* opens no backing file: its holes read as zeros */

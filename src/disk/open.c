@@ -142,6 +142,7 @@ static int choose_driver(const struct disk_driver **driver,
 			 struct disk_error *error)
 {
 	const struct disk_driver *like = probe(file);
+	const char *say = how->format_option ? how->format_option : "format=";
 
 	*driver = how->format ? disk_driver_find(how->format)
 			      : disk_driver_by_path(how->path);
@@ -151,17 +152,17 @@ static int choose_driver(const struct disk_driver **driver,
 		*driver = &disk_raw;
 	if (*driver == &disk_raw && like && !how->format)
 		return disk_error_set(error, -EINVAL, "looks like a %s image; "
-				      "say format=%s, or format=raw to take it "
-				      "as it is", like->title, like->name);
+				      "say %s%s, or %sraw to take it as it is",
+				      like->title, say, like->name, say);
 	if (*driver == &disk_raw || *driver == like || ends_as(*driver, file))
 		return 0;
 	if (like)
 		return disk_error_set(error, -EINVAL, "is no %s image but looks "
-				      "like a %s one; say format=%s",
-				      (*driver)->title, like->title,
+				      "like a %s one; say %s%s",
+				      (*driver)->title, like->title, say,
 				      like->name);
-	return disk_error_set(error, -EINVAL, "is no %s image; say format=raw "
-			      "if it is a raw one", (*driver)->title);
+	return disk_error_set(error, -EINVAL, "is no %s image; say %sraw if it "
+			      "is a raw one", (*driver)->title, say);
 }
 
 /* --- nodes ------------------------------------------------------------------ */
@@ -401,6 +402,7 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 	below.path = disk_is_address(path) ? path : real;
 	below.secret = disk_secret_below(file, how->secret);
 	below.format = format;
+	below.format_option = NULL;
 	below.readonly = true;
 	below.above = how;
 	result = disk_open(backing, &below, &why);

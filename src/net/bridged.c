@@ -2,7 +2,6 @@
 #include "net/bridged.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -33,23 +32,6 @@ struct bridged {
 	bool guarded;
 	int links; /* netlink: readable when some interface has changed */
 };
-
-bool bridged_permitted(void)
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
-						 0 };
-	struct __user_cap_data_struct data[2] = { 0 };
-
-	return !syscall(SYS_capget, &head, data) &&
-	       (data[0].effective & 1u << CAP_NET_ADMIN);
-}
-
-int bridged_refuse(const char *name, struct net_error *error)
-{
-	return net_error_set(error, "network %s is a bridge, which takes "
-			     "CAP_NET_ADMIN (root); without it: --net user, or "
-			     "a network with --backing switch", name);
-}
 
 /* --- the thread ------------------------------------------------------------------ */
 
@@ -155,8 +137,8 @@ static int check(struct bridged *b, const struct net_config *config,
 		return net_error_set(error, "bridge=%s: that network is no "
 				     "bridge; give --net switch=%s",
 				     network.name, network.name);
-	if (!bridged_permitted())
-		return bridged_refuse(network.name, error);
+	if (!fabric_permitted())
+		return fabric_refuse(network.name, error);
 	if (config->publishes)
 		return net_error_set(error, "--publish: network %s is a bridge, "
 				     "whose machines are reached by their own "

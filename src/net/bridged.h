@@ -7,15 +7,9 @@
 #ifndef LODGE_NET_BRIDGED_H
 #define LODGE_NET_BRIDGED_H
 
-#include <stdbool.h>
-
 #include "net/net.h"
 
 struct bridged;
-
-/* Whether this process may make bridges; and who may not is told what may be. */
-bool bridged_permitted(void);
-int bridged_refuse(const char *name, struct net_error *error);
 
 /*
  * Joins the network config->subject, which is there then with rules for this

@@ -4,10 +4,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/linux/json_file.h"
@@ -16,6 +18,25 @@
 
 #define FOLDERS	  "/run/lodge-networks"
 #define ADDRESSES "addresses.json"
+
+/* --- who may ------------------------------------------------------------------------ */
+
+bool fabric_permitted(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
+						 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	return !syscall(SYS_capget, &head, data) &&
+	       (data[0].effective & 1u << CAP_NET_ADMIN);
+}
+
+int fabric_refuse(const char *name, struct net_error *error)
+{
+	return net_error_set(error, "network %s is a bridge, which takes "
+			     "CAP_NET_ADMIN (root); without it: --net user, or "
+			     "a network with --backing switch", name);
+}
 
 /* --- names -------------------------------------------------------------------------- */
 

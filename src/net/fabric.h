@@ -14,6 +14,8 @@
 #ifndef LODGE_NET_FABRIC_H
 #define LODGE_NET_FABRIC_H
 
+#include <stdbool.h>
+
 #include "net/network_store.h"
 #include "net/rule.h"
 
@@ -43,6 +45,11 @@ struct fabric {
 	struct fabric_port *port;
 	json_t *rules; /* as rules_load() gives them; NULL: none */
 };
+
+/* Whether this process may make bridges; -1, with what one may do who may not
+ * make that network's. */
+bool fabric_permitted(void);
+int fabric_refuse(const char *name, struct net_error *error);
 
 /* The names; without ports. */
 void fabric_name(struct fabric *fabric, const struct network *network,

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "net/address.h"
-#include "net/bridged.h"
 #include "net/fabric.h"
 #include "net/fabric_run.h"
 
@@ -328,7 +327,7 @@ int fabric_names_folder(const struct fabric *fabric, struct net_error *error)
 	int err = make_folders(fabric);
 
 	if (err == -EPERM || err == -EACCES)
-		return bridged_refuse(fabric->network.name, error);
+		return fabric_refuse(fabric->network.name, error);
 	return err ? net_error_set(error, "%s: %s", fabric->folder,
 				   strerror(-err)) : 0;
 }

@@ -199,11 +199,9 @@ static bool drop(struct user_net *u, const struct slot *slot)
 
 /* --- to the card, on the stack's thread --------------------------------------- */
 
-static bool is_datagram(const uint8_t *frame, size_t size)
+static bool is_datagram(const void *frame, size_t size)
 {
-	const bool v6 = size > 20 && frame[12] == 0x86 && frame[13] == 0xdd;
-
-	return size > 23 && frame[v6 ? 20 : 23] == IPPROTO_UDP;
+	return nic_frame_protocol(frame, (uint32_t)size) == IPPROTO_UDP;
 }
 
 static bool give(struct user_net *u, const void *frame, size_t size)
@@ -483,7 +481,7 @@ static bool take_input(struct user_net *u)
 
 		if (!slot)
 			return false;
-		if (is_datagram((uint8_t *)(slot + 1), slot->size))
+		if (is_datagram(slot + 1, slot->size))
 			u->datagrams = true;
 		u->ops->input(u->stack, slot + 1, slot->size);
 		if (drop(u, slot))

@@ -10,7 +10,9 @@
 #include "vm/bytes.h"
 #include "vm/nic_header.h"
 
-#define HEAD 24 /* bytes that tell what a frame is */
+/* Protocols of IP. */
+#define TCP 6
+#define UDP 17
 
 /* Before each frame (5.1.6). */
 struct header {
@@ -51,21 +53,21 @@ static unsigned int flow_of(const struct nic_frame *frame)
 	unsigned int ports = 0;
 	const uint8_t *ip;
 	uint32_t sum = 0;
-	uint8_t protocol = 0;
+	uint8_t protocol;
 
 	nic_frame_read(frame, 0, head, size);
+	protocol = nic_frame_protocol(head, size);
 	ip = head + (be16(head + 12) == 0x8100 ? 18 : 14);
 	if (be16(ip - 2) == 0x0800) {
 		sum = fold(ip + 12, 8);
 		ports = (ip[0] & 15) * 4u;
-		protocol = be16(ip + 6) & 0x3fff ? 0 : ip[9];
+		protocol = be16(ip + 6) & 0x3fff ? 0 : protocol;
 	} else if (be16(ip - 2) == 0x86dd) {
 		sum = fold(ip + 8, 32);
 		ports = 40;
-		protocol = ip[6];
 	}
 	ports += (unsigned int)(ip - head);
-	if ((protocol == 6 || protocol == 17) && ports + 4 <= size)
+	if ((protocol == TCP || protocol == UDP) && ports + 4 <= size)
 		sum += fold(head + ports, 4);
 	return (sum ^ sum >> 8 ^ sum >> 16) % NET_STEER;
 }
@@ -247,15 +249,6 @@ static unsigned int fill_all(struct virtio_net *v, struct virtio_queue *q,
 	return 0;
 }
 
-/* A receiver of TCP sets its sender's pace itself. */
-static bool is_tcp(const uint8_t head[HEAD])
-{
-	const unsigned int type = be16(head + 12);
-
-	return (type == 0x0800 && head[23] == 6) ||
-	       (type == 0x86dd && head[20] == 6);
-}
-
 /* Held: the queue's lock. False: later. */
 static bool put(struct virtio_net *v, struct virtio_queue *q,
 		const struct nic_frame *frame, bool paced)
@@ -304,7 +297,7 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 {
 	struct virtio_net *v = virtio_net_of_nic(nic);
 	struct virtio_queue *q;
-	uint8_t head[HEAD] = { 0 };
+	uint8_t head[NIC_HEAD] = { 0 };
 	bool taken;
 
 	if (!(atomic_load(&v->virtio.status) & VIRTIO_STATUS_DRIVER_OK) ||
@@ -312,7 +305,8 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 		nic_count_one(&nic->received.dropped);
 		return true;
 	}
-	nic_frame_read(frame, 0, head, frame->size < HEAD ? frame->size : HEAD);
+	nic_frame_read(frame, 0, head,
+		       frame->size < NIC_HEAD ? frame->size : NIC_HEAD);
 	if ((nic_frame_needs(frame) & ~atomic_load(&nic->can)) ||
 	    !virtio_net_wants(v, head)) {
 		nic_count_one(&nic->received.refused);
@@ -320,7 +314,8 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 	}
 	q = &v->virtio.queue[2 * pair_of(v, frame)];
 	host_lock(&q->lock);
-	taken = put(v, q, frame, !is_tcp(head));
+	/* A receiver of TCP sets its sender's pace itself. */
+	taken = put(v, q, frame, nic_frame_protocol(head, frame->size) != TCP);
 	host_unlock(&q->lock);
 	return taken;
 }

@@ -24,3 +24,25 @@ void nic_frame_read(const struct nic_frame *frame, uint32_t from, void *to,
 		from = 0;
 	}
 }
+
+static unsigned int type_at(const uint8_t *at)
+{
+	return (unsigned int)at[0] << 8 | at[1];
+}
+
+uint8_t nic_frame_protocol(const uint8_t *frame, uint32_t size)
+{
+	const uint8_t *ip;
+
+	if (size < NIC_HEAD)
+		return 0;
+	ip = frame + (type_at(frame + 12) == 0x8100 ? 18 : 14);
+	switch (type_at(ip - 2)) {
+	case 0x0800:
+		return ip[9];
+	case 0x86dd:
+		return ip[6];
+	default:
+		return 0;
+	}
+}

@@ -44,6 +44,7 @@
 #define NIC_MAC		 6u
 #define NIC_FRAME_MIN	 14u /* an Ethernet header */
 #define NIC_FRAME_MAX	 (14u + 4 + 65535) /* with a VLAN tag, to be cut */
+#define NIC_HEAD	 28u /* what tells what a frame carries */
 #define NIC_MTU_MIN	 68u
 #define NIC_MTU_MAX	 65535u
 #define NIC_MTU_DEFAULT	 1500u
@@ -197,5 +198,12 @@ static inline unsigned int nic_frame_needs(const struct nic_frame *frame)
 /* Copies [from, from + size) of the frame, which has them. */
 void nic_frame_read(const struct nic_frame *frame, uint32_t from, void *to,
 		    uint32_t size);
+
+/*
+ * What IP carries in a frame of `size` bytes, with a VLAN tag or without, by
+ * the first NIC_HEAD of them: IANA's number of the protocol (RFC 791, 3.1;
+ * RFC 8200, 3). 0: it is no frame of IP, or too short to tell.
+ */
+uint8_t nic_frame_protocol(const uint8_t *frame, uint32_t size);
 
 #endif

@@ -206,20 +206,26 @@ def test_a_file_that_changes_in_between_begins_anew(server, place):
     assert place.disk().read_bytes() == other
 
 
-@pytest.mark.parametrize("how", ["no ranges", "no validator"])
-def test_servers_that_cannot_go_on(server, place, how):
-    def cut(handler, data):
-        if len(server.requests) > 1:
+def cut(server, how, size, times):
+    """The server hangs up after so many bytes, so many times, and cannot go
+    on there."""
+    def behave(handler, data):
+        if len(server.requests) > times:
             return False
         handler.start(data)
-        handler.wfile.write(data[:1 << 20])
+        handler.wfile.write(data[:size])
         handler.hang_up()
         return True
-    server.behave["/disk.img"] = cut
+    server.behave["/disk.img"] = behave
     if how == "no ranges":
         server.ranges = False
     else:
         server.tag = None
+
+
+@pytest.mark.parametrize("how", ["no ranges", "no validator"])
+def test_servers_that_cannot_go_on(server, place, how):
+    cut(server, how, 1 << 20, 1)
     result = place.pull(f"{server.url}/disk.img", "--checksum", sum_of(DATA))
     assert result.returncode == 0, result.stderr
     assert place.disk().read_bytes() == DATA
@@ -228,16 +234,7 @@ def test_servers_that_cannot_go_on(server, place, how):
 @pytest.mark.parametrize("how", ["no ranges", "no validator"])
 def test_a_server_that_always_cuts(server, place, how):
     """What begins anew each time comes to an end."""
-    def cut(handler, data):
-        handler.start(data)
-        handler.wfile.write(data[:1 << 16])
-        handler.hang_up()
-        return True
-    server.behave["/disk.img"] = cut
-    if how == "no ranges":
-        server.ranges = False
-    else:
-        server.tag = None
+    cut(server, how, 1 << 16, 1000)
     refused(place.pull(f"{server.url}/disk.img", "--checksum", sum_of(DATA),
                        timeout=60), 1, "the same command tries it again")
     assert len(server.requests) <= 6

@@ -164,6 +164,7 @@ static int run_compare(struct tool *tool)
 	a = tool_open(tool, &how);
 	how.path = tool->word[1];
 	how.format = tool->to;
+	how.format_option = "--other-format ";
 	if (a)
 		b = tool_open(tool, &how);
 	if (b)

@@ -296,6 +296,7 @@ static int run_convert(struct tool *tool)
 			return tool_fail(tool, c.target, &error);
 	}
 	how.format = tool->from;
+	how.format_option = "--from ";
 	c.from = tool_open(tool, &how);
 	status = c.from ? convert(&c) : MACHINE_FAILED;
 	disk_close(c.to);

@@ -151,6 +151,7 @@ struct disk_open tool_open_how(const struct tool *tool, const char *path)
 {
 	return (struct disk_open){ .path = path,
 				   .format = tool->format,
+				   .format_option = "--format ",
 				   .readonly = true,
 				   .secret = tool->unlocks,
 				   .folders = tool->folder,
@@ -169,33 +170,10 @@ struct disk_node *tool_open(const struct tool *tool,
 	return NULL;
 }
 
-/* Which option says the format of that image. */
-static const char *format_option(const struct tool *tool, const char *path)
-{
-	if (!strcmp(tool->command, "disk compare") && path == tool->word[1])
-		return "--other-format ";
-	return !strcmp(tool->command, "disk convert") ||
-			       !strcmp(tool->command, "disk encrypt") ?
-		       "--from " : "--format ";
-}
-
-/* What a machine's disk takes as format=WORD is an option here. */
 int tool_fail(const struct tool *tool, const char *path,
 	      const struct disk_error *error)
 {
-	const char *at = error->text, *word;
-	char text[sizeof(error->text) + 32] = "";
-	size_t used = 0;
-
-	/* Not of "its backing file". */
-	while (strncmp(at, "its ", 4) && strstr(error->text, "say format=") &&
-	       (word = strstr(at, "format=")) && used < sizeof(text)) {
-		used += (size_t)snprintf(text + used, sizeof(text) - used,
-					 "%.*s%s", (int)(word - at), at,
-					 format_option(tool, path));
-		at = word + strlen("format=");
-	}
-	cli_error("%s: %s: %s%s", tool->command, path, text, at);
+	cli_error("%s: %s: %s", tool->command, path, error->text);
 	return MACHINE_FAILED;
 }
 

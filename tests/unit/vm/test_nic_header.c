@@ -122,12 +122,38 @@ static void test_refused(void **state)
 	check_refused(&good);
 }
 
+/* By the first bytes, however many more there are. */
+static void test_protocol(void **state)
+{
+	uint8_t frame[NIC_HEAD + 4] = { 0 };
+
+	frame[12] = 0x08;
+	frame[23] = 6;
+	frame[20] = 17;
+	assert_int_equal(nic_frame_protocol(frame, NIC_HEAD), 6);
+	assert_int_equal(nic_frame_protocol(frame, NIC_HEAD - 1), 0);
+	frame[12] = 0x86;
+	frame[13] = 0xdd;
+	assert_int_equal(nic_frame_protocol(frame, 1500), 17);
+	/* Address resolution, with anything in those places. */
+	frame[12] = 0x08;
+	frame[13] = 0x06;
+	assert_int_equal(nic_frame_protocol(frame, NIC_HEAD), 0);
+	/* Behind a tag. */
+	frame[12] = 0x81;
+	frame[13] = 0;
+	frame[16] = 0x08;
+	frame[27] = 1;
+	assert_int_equal(nic_frame_protocol(frame, NIC_HEAD), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_protocol),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
