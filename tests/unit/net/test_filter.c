@@ -3,11 +3,9 @@
  * Rules kept by a switch: what passes, answers, names, changes while flows are
  * there. Frames go through the whole switch.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "fake/test.h"
-#include "net/switch/core.h"
+#include "core_rig.h"
 #include "net/switch/packet.h"
 
 #define TCP	6
@@ -16,8 +14,6 @@
 #define OUTSIDE 0x08080808u
 #define NAMED	0x09090909u
 
-static struct network network;
-static struct core *core;
 static unsigned int got[3]; /* 0: the network's own port */
 static unsigned int port[3];
 static uint64_t now;
@@ -28,11 +24,6 @@ static bool give(void *ctx, const struct core_frame *frame)
 	return true;
 }
 
-static void mac_of(uint8_t mac[NIC_MAC], unsigned int n)
-{
-	memcpy(mac, (const uint8_t[]){ 0x52, 0x54, 0, 0, 0, (uint8_t)n }, 6);
-}
-
 static uint32_t own(unsigned int n)
 {
 	return core->port[port[n]].lease;
@@ -40,42 +31,12 @@ static uint32_t own(unsigned int n)
 
 static int setup(void **state)
 {
-	struct network_change change = { 0 };
-	struct net_error error;
+	const char *const more[] = { "subnet", "fd00:1::/64", NULL };
 
-	network_init(&network, "lab");
-	assert_int_equal(network_set(&network, &change, "subnet",
-				     "10.1.0.0/24", &error), 0);
-	assert_int_equal(network_set(&network, &change, "subnet",
-				     "fd00:1::/64", &error), 0);
-	assert_int_equal(network_complete(&network, &change, &error), 0);
-	core = calloc(1, sizeof(*core));
-	core_init(core, &network);
-	core->port[CORE_OWN].used = true;
-	core->port[CORE_OWN].give = give;
-	core->port[CORE_OWN].ctx = &got[0];
+	core_rig_build(more, give, &got[0]);
 	now = 1000;
-	for (unsigned int i = 1; i < 3; i++) {
-		uint8_t mac[NIC_MAC];
-		const struct core_card card = { .mac = mac,
-						.machine = i == 1 ? "one"
-								  : "two",
-						.give = give,
-						.ctx = &got[i] };
-		int n;
-
-		mac_of(mac, i);
-		n = core_plug(core, &card);
-		assert_true(n > 0);
-		port[i] = (unsigned int)n;
-	}
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	core_end(core);
-	free(core);
+	port[1] = core_rig_plug(1, "one", give, &got[1]);
+	port[2] = core_rig_plug(2, "two", give, &got[2]);
 	return 0;
 }
 
@@ -348,17 +309,17 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_out, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_in, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_icmp, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_machines, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_none, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_out, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_in, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_icmp, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_machines, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_services, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_fragments, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+						core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_changes, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, core_rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,18 +3,14 @@
  * A switch whose ports have no room at times: who waits for whom, and how
  * long at most. Time is the test's.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "fake/test.h"
-#include "net/switch/core.h"
+#include "core_rig.h"
 #include "net/switch/packet.h"
 
 #define PORTS 4u
 #define SIZE  1400u
 
-static struct network network;
-static struct core *core;
 static unsigned int port[PORTS], got[PORTS]; /* 0: the network's own */
 static bool full[PORTS];
 
@@ -26,45 +22,18 @@ static bool give(void *ctx, const struct core_frame *frame)
 	return !full[n];
 }
 
-static void mac_of(uint8_t mac[NIC_MAC], unsigned int n)
-{
-	memcpy(mac, (const uint8_t[]){ 0x52, 0x54, 0, 0, 0, (uint8_t)n }, 6);
-}
-
 static int setup(void **state)
 {
-	struct network_change change = { 0 };
-	struct net_error error;
-
-	network_init(&network, "lab");
-	assert_int_equal(network_set(&network, &change, "subnet",
-				     "10.1.0.0/24", &error), 0);
-	assert_int_equal(network_complete(&network, &change, &error), 0);
-	core = calloc(1, sizeof(*core));
-	core_init(core, &network);
-	core->port[CORE_OWN].used = true;
-	core->port[CORE_OWN].give = give;
-	core->port[CORE_OWN].ctx = &got[0];
+	core_rig_build((const char *const[]){ NULL }, give, &got[0]);
 	memset(got, 0, sizeof(got));
 	memset(full, 0, sizeof(full));
 	for (unsigned int i = 1; i < PORTS; i++) {
 		uint8_t mac[NIC_MAC];
-		const struct core_card card = { .mac = mac,
-						.machine = "one",
-						.give = give,
-						.ctx = &got[i] };
 
+		port[i] = core_rig_plug(i, "one", give, &got[i]);
 		mac_of(mac, i);
-		port[i] = (unsigned int)core_plug(core, &card);
 		table_learn(&core->table, mac, port[i], 1000);
 	}
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	core_end(core);
-	free(core);
 	return 0;
 }
 
@@ -228,14 +197,14 @@ static void test_plugged_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_waits, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_stands_still, setup,
-						teardown),
+						core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_takes_little, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_others, setup, teardown),
+						core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_others, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_plugged_again, setup,
-						teardown),
+						core_rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,11 +4,9 @@
  * much of it, and what the switch answers itself.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "fake/test.h"
-#include "net/switch/core.h"
+#include "core_rig.h"
 #include "net/switch/packet.h"
 #include "net/switch/service.h"
 
@@ -20,18 +18,11 @@ struct got {
 	uint8_t last[2048];
 };
 
-static struct network network;
-static struct core *core;
 static struct got got[PORTS];
 static unsigned int port[PORTS]; /* 0: the network's own */
 static uint64_t now;
 static const uint8_t all[NIC_MAC] = { 255, 255, 255, 255, 255, 255 };
 static const uint8_t names_mac[NIC_MAC] = { 0x52, 0x55, 10, 1, 0, 2 };
-
-static void mac_of(uint8_t mac[NIC_MAC], unsigned int n)
-{
-	memcpy(mac, (const uint8_t[]){ 0x52, 0x54, 0, 0, 0, (uint8_t)n }, 6);
-}
 
 static bool give(void *ctx, const struct core_frame *frame)
 {
@@ -72,46 +63,19 @@ static int plug(const uint8_t *mac, const char *machine, uint32_t address,
 
 static void build(const char *dhcp, const char *kind)
 {
-	struct network_change change = { 0 };
-	struct net_error error;
+	const char *const more[] = { "subnet", "fd00:1::/64", "dhcp", dhcp,
+				     "kind", kind, NULL };
 
-	network_init(&network, "lab");
-	assert_int_equal(network_set(&network, &change, "subnet",
-				     "10.1.0.0/24", &error), 0);
-	assert_int_equal(network_set(&network, &change, "subnet",
-				     "fd00:1::/64", &error), 0);
-	assert_int_equal(network_set(&network, &change, "dhcp", dhcp, &error),
-			 0);
-	assert_int_equal(network_set(&network, &change, "kind", kind, &error),
-			 0);
-	assert_int_equal(network_complete(&network, &change, &error), 0);
-	core = calloc(1, sizeof(*core));
-	core_init(core, &network);
-	core->port[CORE_OWN].used = true;
-	core->port[CORE_OWN].give = give_own;
+	core_rig_build(more, give_own, NULL);
 	memset(got, 0, sizeof(got));
 	now = 1000;
-	for (unsigned int i = 1; i < PORTS; i++) {
-		uint8_t mac[NIC_MAC];
-		int n;
-
-		mac_of(mac, i);
-		n = plug(mac, names[i], 0, 0, &got[i]);
-		assert_true(n > 0);
-		port[i] = (unsigned int)n;
-	}
+	for (unsigned int i = 1; i < PORTS; i++)
+		port[i] = core_rig_plug(i, names[i], give, &got[i]);
 }
 
 static int setup(void **state)
 {
 	build("10.1.0.100-10.1.0.103", "isolated");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	core_end(core);
-	free(core);
 	return 0;
 }
 
@@ -783,21 +747,21 @@ static void test_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_learning, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_learning, setup, core_rig_teardown),
 		cmocka_unit_test(test_table),
-		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_storm, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_fixed_address, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_tags, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dhcp6, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_spoof4, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_spoof6, setup, teardown),
-		cmocka_unit_test_teardown(test_unleased, teardown),
-		cmocka_unit_test_setup_teardown(test_leases, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dhcp, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
-		cmocka_unit_test_teardown(test_outside, teardown),
-		cmocka_unit_test_setup_teardown(test_host, setup, teardown),
+						core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_tags, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_dhcp6, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_spoof4, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_spoof6, setup, core_rig_teardown),
+		cmocka_unit_test_teardown(test_unleased, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_leases, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_dhcp, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, core_rig_teardown),
+		cmocka_unit_test_teardown(test_outside, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_host, setup, core_rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
