@@ -402,7 +402,7 @@ int disk_open_backing(struct disk_node **backing, const struct disk_node *file,
 	below.path = disk_is_address(path) ? path : real;
 	below.secret = disk_secret_below(file, how->secret);
 	below.format = format;
-	below.format_option = NULL;
+	below.format_option = "--backing-format ";
 	below.readonly = true;
 	below.above = how;
 	result = disk_open(backing, &below, &why);

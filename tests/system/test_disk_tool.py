@@ -149,11 +149,13 @@ def test_every_command_has_help(command):
 @pytest.mark.parametrize("command,option", [
     (["info", "d.img"], "--format"), (["convert", "d.img", "x.vdi"], "--from"),
     (["compare", "d.img", "d.img"], "--format"),
-    (["compare", "d.qcow2", "d.img"], "--other-format")])
+    (["compare", "d.qcow2", "d.img"], "--other-format"),
+    (["create", "x.qcow2", "--backing", "d.img"], "--backing-format")])
 def test_the_option_that_says_the_format(tmp_path, command, option):
     good("create", tmp_path / "d.qcow2", "1M")
     shutil.copy(tmp_path / "d.qcow2", tmp_path / "d.img")
-    refused(disk(command[0], *(tmp_path / word for word in command[1:])),
+    refused(disk(command[0], *(word if word.startswith("--") else
+                               tmp_path / word for word in command[1:])),
             2 if command[0] == "compare" else 1,
             f"say {option} qcow2, or {option} raw to take it")
 
@@ -173,9 +175,7 @@ def test_missing_image(tmp_path, command):
 def test_look_alike_is_not_taken_for_raw(tmp_path):
     path = tmp_path / "a.img"
     path.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(1016))
-    result = disk("info", path)
-    if "looks like" in result.stderr:
-        refused(result, 1, "--format raw")
+    refused(disk("info", path), 1, "looks like a qcow2", "--format raw")
     assert facts(path, "--format", "raw")["size"] == 1024
 
 
