@@ -57,7 +57,7 @@ HEADERS = {
                'vmm/unix_socket.h'],
     'firecracker': ['vm/host.h', 'vmm/error.h', 'vmm/runtime.h',
                     'vmm/unix_socket.h'],
-    'cli': ['engine/engine.h', 'host/linux/data.h', 'host/linux/extension.h', 'host/linux/jail.h', 'host/linux/log.h',
+    'cli': ['engine/engine.h', 'host/linux/confine.h', 'host/linux/data.h', 'host/linux/extension.h', 'host/linux/jail.h', 'host/linux/log.h',
             'host/linux/process_use.h', 'host/linux/program.h', 'host/linux/signals.h', 'host/linux/terminal.h', 'host/linux/thread.h', 'vm/host.h',
             'vm/memory.h', 'vm/vm.h'],
 }

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/machine/target.h"
 #include "engine/engine.h"
+#include "host/linux/confine.h"
 #include "host/linux/jail.h"
 #include "vmm/machine.h"
 
@@ -153,7 +154,7 @@ static json_t *sandbox(void)
 {
 	const int spaces = jail_probe();
 
-	return json_pack("{si sb ss}", "landlock", jail_landlock(),
+	return json_pack("{si sb ss}", "landlock", confine_landlock(),
 			 "namespaces", !spaces, "why",
 			 spaces ? strerror(-spaces) : "");
 }

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,20 +26,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/linux/confine.h"
+
 #define SPACES	     (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define UID_BASE     0x70000000u /* and the process's number: nobody's */
 #define THREADS_MAX  4096
 #define PATIENCE_NS  10000000000ull
 #define POLL_NS	     50000
 #define FILES_MAX    65536u
-
-/* Of later kernels than the header's; see landlock(7). */
-#define FS_VERSION_1 ((1ull << 13) - 1)
-#define FS_REFER     (1ull << 13)
-#define FS_TRUNCATE  (1ull << 14)
-#define FS_IOCTL_DEV (1ull << 15)
-#define NET_TCP	     3ull
-#define SCOPED	     1ull /* abstract sockets; signals are the filter's */
 
 struct filter {
 	struct sock_filter code[JAIL_CODE_MAX];
@@ -82,22 +75,10 @@ bool jail_narrow(void)
 	return jail_entered() && own_role != JAIL_LOOP;
 }
 
-int jail_landlock(void)
-{
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       LANDLOCK_CREATE_RULESET_VERSION);
-
-	return version > 0 ? (int)version : 0;
-}
-
 /* --- what each thread does ----------------------------------------------------- */
 
 static int drop_privileges(void)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	const struct __user_cap_data_struct none[2] = { 0 };
 	const unsigned int id = UID_BASE + (unsigned int)getpid();
 
 	if (jail.own_user &&
@@ -105,7 +86,7 @@ static int drop_privileges(void)
 	     syscall(SYS_setresgid, id, id, id) ||
 	     syscall(SYS_setresuid, id, id, id)))
 		return -errno;
-	return syscall(SYS_capset, &head, none) ? -errno : 0;
+	return confine_privileges(0);
 }
 
 /* Whether the user namespace has that user, or group. */
@@ -142,15 +123,13 @@ static bool may_change_user(void)
 /* Namespaces, Landlock, privileges: of the calling thread. */
 static int confine(void)
 {
-	int rc;
+	int rc = 0;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	if (jail.rules >= 0 &&
-	    syscall(SYS_landlock_restrict_self, jail.rules, 0))
-		return -errno;
-	rc = drop_privileges();
-	return rc;
+	if (jail.rules >= 0)
+		rc = confine_files(jail.rules);
+	return rc ? rc : drop_privileges();
 }
 
 /* A thread that is not the first, which has made the namespaces. */
@@ -371,28 +350,6 @@ int jail_probe(void)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EPERM;
 }
 
-/* All that Landlock can forbid, with no exception. -1: none. */
-static int make_rules(void)
-{
-	const int version = jail_landlock();
-	struct {
-		uint64_t fs, net, scoped;
-	} rules = { .fs = FS_VERSION_1 };
-	size_t size = sizeof(rules.fs);
-
-	if (!version)
-		return -1;
-	rules.fs |= version >= 2 ? FS_REFER : 0;
-	rules.fs |= version >= 3 ? FS_TRUNCATE : 0;
-	rules.fs |= version >= 5 ? FS_IOCTL_DEV : 0;
-	rules.scoped = version >= 6 ? SCOPED : 0;
-	if (version >= 4)
-		size = 2 * sizeof(rules.fs);
-	if (version >= 6)
-		size = sizeof(rules);
-	return (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-}
-
 /* --- the whole --------------------------------------------------------------------- */
 
 static void set_limits(void)
@@ -428,9 +385,10 @@ static int confine_all(const int *thread, int count,
 
 	jail.own_user = may_change_user();
 	jail.spaces = -1;
-	jail.rules = make_rules();
+	/* No file at all; signals are the filter's. */
+	jail.rules = confine_rules(false, CONFINE_ABSTRACT);
 	lacks->landlock = jail.rules < 0;
-	jail.landlock = jail.rules < 0 ? 0 : jail_landlock();
+	jail.landlock = jail.rules < 0 ? 0 : confine_landlock();
 	rc = make_spaces();
 	if (rc) {
 		lacks->view = true;

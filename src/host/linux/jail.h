@@ -90,9 +90,6 @@ enum jail_role jail_role(const char *name); /* of a thread */
 /* First thing in each thread. */
 void jail_thread(const char *name);
 
-/* The version of Landlock; 0: the host has none. */
-int jail_landlock(void);
-
 /* --- the filters (jail_filter.c) -------------------------------------------- */
 
 #define JAIL_CODE_MAX 1024

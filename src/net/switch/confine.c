@@ -3,49 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* --- files ---------------------------------------------------------------------- */
+#include "host/linux/confine.h"
 
-/* Of later kernels than the header's. */
-#define FS_REFER     (1ull << 13) /* version 2 */
-#define FS_TRUNCATE  (1ull << 14) /* 3 */
-#define FS_IOCTL_DEV (1ull << 15) /* 5 */
-#define SCOPED	     3ull	  /* 6: abstract sockets, signals */
-#define FS_VERSION_1 ((1ull << 13) - 1)
+/* --- files ---------------------------------------------------------------------- */
 
 #define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define FS_OWN                                                            \
 	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                        \
 	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |     \
-	 LANDLOCK_ACCESS_FS_REMOVE_FILE)
-
-struct ruleset {
-	uint64_t fs, net, scoped;
-};
-
-static int allow(int set, int folder, uint64_t access)
-{
-	const struct landlock_path_beneath_attr beneath = {
-		.allowed_access = access,
-		.parent_fd = folder,
-	};
-
-	return syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH,
-		       &beneath, 0) ? -errno : 0;
-}
+	 LANDLOCK_ACCESS_FS_REMOVE_FILE | CONFINE_FS_TRUNCATE)
 
 /* What is not there needs no rule. */
 static int allow_path(int set, const char *path, uint64_t access)
@@ -54,12 +28,12 @@ static int allow_path(int set, const char *path, uint64_t access)
 
 	if (fd < 0)
 		return 0;
-	err = allow(set, fd, access);
+	err = confine_except(set, fd, access);
 	close(fd);
 	return err;
 }
 
-static int allow_all(int set, int folder, bool truncates)
+static int allow_all(int set, int folder)
 {
 	static const char *const readable[] = {
 		"/etc",
@@ -71,7 +45,7 @@ static int allow_all(int set, int folder, bool truncates)
 		"/run/resolvconf",
 		"/sys/devices/system/cpu",
 	};
-	int err = allow(set, folder, FS_OWN | (truncates ? FS_TRUNCATE : 0));
+	int err = confine_except(set, folder, FS_OWN);
 
 	if (!err)
 		err = allow_path(set, "/dev/null",
@@ -83,28 +57,17 @@ static int allow_all(int set, int folder, bool truncates)
 	return err;
 }
 
+/* Kernels without Landlock go without. */
 static int limit_files(int folder)
 {
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       LANDLOCK_CREATE_RULESET_VERSION);
-	struct ruleset rules = { .fs = FS_VERSION_1 };
-	size_t size = sizeof(rules.fs);
-	int set, err;
+	int set = confine_rules(false, CONFINE_ABSTRACT | CONFINE_SIGNALS);
+	int err;
 
-	if (version < 1)
-		return 0;
-	rules.fs |= version >= 2 ? FS_REFER : 0;
-	rules.fs |= version >= 3 ? FS_TRUNCATE : 0;
-	rules.fs |= version >= 5 ? FS_IOCTL_DEV : 0;
-	rules.scoped = version >= 6 ? SCOPED : 0;
-	if (version >= 6)
-		size = sizeof(rules);
-	set = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
 	if (set < 0)
-		return -errno;
-	err = allow_all(set, folder, version >= 3);
-	if (!err && syscall(SYS_landlock_restrict_self, set, 0))
-		err = -errno;
+		return set == -ENOSYS ? 0 : set;
+	err = allow_all(set, folder);
+	if (!err)
+		err = confine_files(set);
 	close(set);
 	return err;
 }
@@ -139,53 +102,7 @@ static const uint16_t calls[] = {
 	SYS_prlimit64, SYS_tgkill, SYS_exit, SYS_exit_group,
 };
 
-#define CALLS (sizeof(calls) / sizeof(calls[0]))
-#define HEAD  4u
-
-/* A comparison each, with a jump to the last instruction. */
-static int limit_calls(void)
-{
-	struct sock_filter code[HEAD + CALLS + 2] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-	};
-	const struct sock_fprog program = {
-		.len = sizeof(code) / sizeof(code[0]),
-		.filter = code,
-	};
-
-	_Static_assert(CALLS < 255, "a jump reaches behind all of them");
-	for (unsigned int i = 0; i < CALLS; i++)
-		code[HEAD + i] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, calls[i],
-			(uint8_t)(CALLS - i), 0);
-	code[HEAD + CALLS] = (struct sock_filter)BPF_STMT(
-		BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-	code[HEAD + CALLS + 1] = (struct sock_filter)BPF_STMT(
-		BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) ?
-		       -errno : 0;
-}
-
 /* --- all of it ------------------------------------------------------------------ */
-
-/* Root's published ports may be below 1024; that is all that is kept. */
-static int drop_capabilities(void)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { 0 };
-
-	if (!geteuid())
-		data[0].effective = data[0].permitted =
-			1u << CAP_NET_BIND_SERVICE;
-	return syscall(SYS_capset, &head, data) ? -errno : 0;
-}
 
 int confine_switch(int folder)
 {
@@ -195,8 +112,10 @@ int confine_switch(int folder)
 	setrlimit(RLIMIT_CORE, &none);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	err = drop_capabilities();
+	/* Root's published ports may be below 1024; that is all that is kept. */
+	err = confine_privileges(1u << CAP_NET_BIND_SERVICE);
 	if (!err)
 		err = limit_files(folder);
-	return err ? err : limit_calls();
+	return err ? err
+		   : confine_calls(calls, sizeof(calls) / sizeof(calls[0]));
 }

@@ -15,25 +15,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/linux/confine.h"
+
 #define DESCRIPTORS_MAX 65536u
 #define DESCRIPTORS_OWN 32u /* for what is not the guest's */
 
-/* Of later kernels than the header's. */
-#define FS_REFER      (1ull << 13) /* version 2 */
-#define FS_TRUNCATE   (1ull << 14) /* 3 */
-#define FS_IOCTL_DEV  (1ull << 15) /* 5 */
-#define NET_TCP	      3ull	   /* 4: bind, connect */
-#define SCOPED	      3ull	   /* 6: abstract sockets, signals */
-#define FS_VERSION_1  ((1ull << 13) - 1)
-
 #define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define FS_NEVER                                                          \
-	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR |      \
-	 LANDLOCK_ACCESS_FS_MAKE_BLOCK | FS_IOCTL_DEV)
-
-struct ruleset {
-	uint64_t fs, net, scoped;
-};
+/* Nothing is executed from here, no device made or asked. */
+#define FS_WRITE                                                          \
+	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                        \
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
+	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |      \
+	 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |    \
+	 LANDLOCK_ACCESS_FS_MAKE_SYM | CONFINE_FS_REFER | CONFINE_FS_TRUNCATE)
 
 unsigned int sandbox_descriptors(void)
 {
@@ -49,54 +43,43 @@ unsigned int sandbox_descriptors(void)
 		       DESCRIPTORS_OWN;
 }
 
-/* Root keeps what its files ask for; it makes no devices and mounts nothing. */
-static int drop_capabilities(void)
-{
-	const uint32_t kept = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
-			      1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER;
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { 0 };
-
-	if (!geteuid())
-		data[0].effective = data[0].permitted = kept;
-	return syscall(SYS_capset, &head, data) ? -errno : 0;
-}
+static const uint16_t calls[] = {
+	/* The ones that count, first. */
+	SYS_futex, SYS_statx, SYS_pread64, SYS_pwrite64, SYS_openat, SYS_close,
+	SYS_openat2, SYS_newfstatat, SYS_fstat, SYS_getdents64, SYS_lseek,
+	SYS_clock_gettime, SYS_sched_getaffinity, SYS_read, SYS_write,
+	/* Files. */
+	SYS_dup, SYS_ftruncate, SYS_fallocate, SYS_fsync, SYS_fdatasync,
+	SYS_syncfs, SYS_copy_file_range, SYS_fstatfs, SYS_readlinkat,
+	SYS_faccessat, SYS_faccessat2, SYS_fchmodat, SYS_fchownat, SYS_fchown,
+	SYS_utimensat, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_linkat,
+	SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_setxattr, SYS_getxattr,
+	SYS_listxattr, SYS_removexattr,
+	/* Memory, threads, the end. */
+	SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk,
+	SYS_clone, SYS_clone3, SYS_set_robust_list, SYS_rseq, SYS_prctl,
+	SYS_sched_yield, SYS_rt_sigprocmask, SYS_rt_sigaction,
+	SYS_rt_sigreturn, SYS_restart_syscall, SYS_clock_nanosleep,
+	SYS_gettid, SYS_getpid, SYS_getppid, SYS_exit, SYS_exit_group,
+};
 
 /*
  * Kernels without Landlock go without. Its first version cannot let files be
  * moved between folders.
  */
-static int confine(int fd, bool readonly)
+static int limit_files(int fd, bool readonly)
 {
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       LANDLOCK_CREATE_RULESET_VERSION);
-	struct ruleset rules = { .fs = FS_VERSION_1 };
-	struct landlock_path_beneath_attr beneath = { .parent_fd = fd };
-	size_t size = sizeof(rules.fs);
-	int set, rc = 0;
+	int rules, rc;
 
-	if (version < (readonly ? 1 : 2))
+	if (confine_landlock() < (readonly ? 1 : 2))
 		return 0;
-	rules.fs |= version >= 2 ? FS_REFER : 0;
-	rules.fs |= version >= 3 ? FS_TRUNCATE : 0;
-	rules.fs |= version >= 5 ? FS_IOCTL_DEV : 0;
-	rules.net = version >= 4 ? NET_TCP : 0;
-	rules.scoped = version >= 6 ? SCOPED : 0;
-	if (version >= 4)
-		size = sizeof(rules.fs) + sizeof(rules.net);
-	if (version >= 6)
-		size = sizeof(rules);
-	set = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-	if (set < 0)
-		return -errno;
-	beneath.allowed_access = readonly ? FS_READ : rules.fs & ~FS_NEVER;
-	if (syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH,
-		    &beneath, 0) ||
-	    syscall(SYS_landlock_restrict_self, set, 0))
-		rc = -errno;
-	close(set);
+	rules = confine_rules(true, CONFINE_ABSTRACT | CONFINE_SIGNALS);
+	if (rules < 0)
+		return rules;
+	rc = confine_except(rules, fd, readonly ? FS_READ : FS_WRITE);
+	if (!rc)
+		rc = confine_files(rules);
+	close(rules);
 	return rc;
 }
 
@@ -108,8 +91,12 @@ int sandbox_enter(int fd, bool readonly)
 	setrlimit(RLIMIT_CORE, &none);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	rc = drop_capabilities();
+	/* Root keeps what its files ask for; it makes no devices and mounts
+	 * nothing. */
+	rc = confine_privileges(1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
+				1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER);
 	if (!rc)
-		rc = confine(fd, readonly);
-	return rc ? rc : sandbox_limit_calls();
+		rc = limit_files(fd, readonly);
+	return rc ? rc
+		  : confine_calls(calls, sizeof(calls) / sizeof(calls[0]));
 }

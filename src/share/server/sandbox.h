@@ -14,7 +14,4 @@ unsigned int sandbox_descriptors(void);
  */
 int sandbox_enter(int fd, bool readonly);
 
-/* Its last step: from now on only some system calls. 0 or a negative errno. */
-int sandbox_limit_calls(void);
-
 #endif

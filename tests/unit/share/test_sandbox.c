@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "fake/test.h"
+#include "host/linux/confine.h"
 #include "share/server/sandbox.h"
 
 static char folder[] = "/tmp/lodge-test-XXXXXX";
@@ -39,12 +39,6 @@ static int teardown(void **state)
 	unlinkat(fd, "b", 0);
 	close(fd);
 	return rmdir(folder);
-}
-
-static long landlock(void)
-{
-	return syscall(SYS_landlock_create_ruleset, NULL, 0,
-		       LANDLOCK_CREATE_RULESET_VERSION);
 }
 
 /* What `act` gives in the sandbox: 0 to 255; 256: it was killed. */
@@ -147,7 +141,7 @@ static void own_files(void **state)
 
 static void other_files(void **state)
 {
-	if (landlock() < 2)
+	if (confine_landlock() < 2)
 		skip();
 	assert_int_equal(inside(false, read_other), EACCES);
 	assert_int_equal(inside(true, read_other), EACCES);
