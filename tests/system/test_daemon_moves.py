@@ -221,8 +221,10 @@ def test_while_lodged_is_away(daemon, config, tmp_path, both):
     wait_for(lambda: paths(daemon) == now)
     if not both:
         stop(daemon)
+    daemon.wait_state("web", "stopped")
     os.unlink(first[0])
-    assert daemon.say("web", "start").status == 200
+    answer = daemon.say("web", "start")
+    assert answer.status == 200, answer.json
     assert in_use(daemon) == now
 
 

@@ -155,9 +155,8 @@ def test_each(world, linux_agent):
         if role == "lodged":
             world.lodged.communicate(timeout=LIMIT)
             world.begin()
-        until(lambda: set(world.processes()) == everything,
-              f"{role} is not replaced")
-        assert world.processes()[role] != before[role]
+        until(lambda: set(now := world.processes()) == everything and
+              now[role] != before[role], f"{role} is not replaced")
         until(world.works, f"after {role} was killed")
         assert world.processes()["machine"] == before["machine"]
 
