@@ -2,11 +2,13 @@
 /*
  * Frames for the peer wait in a ring, behind their lengths, as they go into the
  * stream. The card's thread writes what the socket takes at once; the net's own
- * thread does the rest, reads, and looks for a peer when there is none.
+ * thread does the rest, and looks for a peer when there is none. It reads as
+ * well, or a halted processor does (taker.h).
  */
 #include "net/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,11 +20,13 @@
 
 #include "host/linux/poll_thread.h"
 #include "net/endpoint.h"
+#include "net/taker.h"
 #include "vm/host.h"
 
 #define RING_SIZE  (1u << 20) /* a power of two */
 #define INPUT_SIZE (1u << 18) /* more than the longest frame */
 #define PREFIX	   4u
+#define BATCH	   64 /* frames between two looks around */
 #define RETRY_MS   250 /* between two looks for a peer */
 #define BUFFER	   (1 << 20) /* of the socket's */
 
@@ -32,19 +36,20 @@ struct socket_net {
 	bool listens;
 	int listener; /* -1: none */
 	struct poll_thread thread;
-	_Atomic bool has_room;
+	struct taker taker;
 
 	pthread_mutex_t lock;
-	int peer; /* -1: none; closed by the thread alone */
+	int peer; /* -1: none; changed by the thread alone */
 	uint8_t *ring;
 	uint32_t head, tail; /* written, read; in all */
 	bool full;	     /* send() has said "later" */
 
-	/* The thread's. */
+	/* Who takes frames has the rest. */
 	uint8_t *input;
 	uint32_t begin, end; /* what is left of it */
-	bool starved;	     /* the card had no room */
-	bool told;	     /* it was given frames */
+	bool dry;	     /* the last time all that came was read */
+	bool gone;	     /* the peer is, or speaks another language */
+	bool told;	     /* the card was given frames */
 };
 
 static struct socket_net *of_net(struct net *net)
@@ -118,7 +123,7 @@ static bool send_frame(struct net *net, unsigned int queue,
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!over)
-		poll_thread_wake(&s->thread);
+		taker_wake(&s->taker);
 	return over;
 }
 
@@ -131,7 +136,7 @@ static void flush(struct net *net, unsigned int queue)
 	all = drain(s);
 	pthread_mutex_unlock(&s->lock);
 	if (!all)
-		poll_thread_wake(&s->thread);
+		taker_wake(&s->taker);
 }
 
 /* On the thread: true when the card waits, and there is much room now. */
@@ -148,7 +153,7 @@ static bool drained(struct socket_net *s)
 	return again;
 }
 
-/* --- from the peer, on the thread ---------------------------------------------- */
+/* --- from the peer ------------------------------------------------------------- */
 
 /* False: the card has no room. */
 static bool give(struct socket_net *s, const uint8_t *data, uint32_t size)
@@ -166,79 +171,105 @@ static bool give(struct socket_net *s, const uint8_t *data, uint32_t size)
 	if (!s->net.nic->ops->receive(s->net.nic, &frame))
 		return false;
 	s->told = true;
+	s->taker.frames++;
+	s->taker.bytes += size;
 	return true;
 }
 
-/* The whole frames of the input. False: the peer speaks another language. */
-static bool give_all(struct socket_net *s)
+/* The whole frames of the input. */
+static enum taker_state give_all(struct socket_net *s)
 {
-	s->starved = false;
 	while (s->end - s->begin >= PREFIX) {
 		const uint8_t *at = s->input + s->begin;
 		uint32_t size = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
 				(uint32_t)at[2] << 8 | at[3];
 
-		if (size > NIC_FRAME_MAX)
-			return false;
-		if (s->end - s->begin < PREFIX + size)
-			break;
-		if (!give(s, at + PREFIX, size)) {
-			s->starved = true;
+		if (size > NIC_FRAME_MAX) {
+			host_log(HOST_LOG_WARN, "net: socket=%s: a frame of "
+				 "impossible size; the connection is ended",
+				 s->config->subject);
+			s->gone = true;
 			break;
 		}
+		if (s->end - s->begin < PREFIX + size)
+			break;
+		if (!give(s, at + PREFIX, size))
+			return TAKER_FULL;
 		s->begin += PREFIX + size;
 	}
+	return s->gone ? TAKER_GONE : TAKER_DONE;
+}
+
+static bool read_some(void *ctx)
+{
+	struct socket_net *s = ctx;
+	const uint32_t left = s->end - s->begin;
+	ssize_t n;
+
+	memmove(s->input, s->input + s->begin, left);
+	s->begin = 0;
+	s->end = left;
+	n = read(s->peer, s->input + left, INPUT_SIZE - left);
+	if (n > 0)
+		s->end += (uint32_t)n;
+	else
+		s->gone = !n || (errno != EAGAIN && errno != EINTR);
+	s->dry = n > 0 && s->end < INPUT_SIZE;
+	return n > 0 || s->gone;
+}
+
+static enum taker_state take_frames(void *ctx)
+{
+	struct socket_net *s = ctx;
+	enum taker_state state;
+	bool more;
+
+	do {
+		state = give_all(s);
+		more = state == TAKER_DONE && !s->dry;
+		if (more && s->taker.frames >= BATCH)
+			state = TAKER_MORE;
+		s->dry = false;
+	} while (more && state == TAKER_DONE && read_some(s));
 	if (s->told)
 		s->net.nic->ops->flush(s->net.nic);
 	s->told = false;
-	return true;
+	return state;
 }
 
-/* False: the peer is gone, or should be. */
-static bool take_input(struct socket_net *s)
-{
-	ssize_t n;
-
-	memmove(s->input, s->input + s->begin, s->end - s->begin);
-	s->end -= s->begin;
-	s->begin = 0;
-	n = recv(s->peer, s->input + s->end, INPUT_SIZE - s->end,
-		 MSG_DONTWAIT);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	s->end += (uint32_t)n;
-	if (!n)
-		return false;
-	if (give_all(s))
-		return true;
-	host_log(HOST_LOG_WARN, "net: socket=%s: a frame of impossible "
-		 "size; the connection is ended", s->config->subject);
-	return false;
-}
+static const struct taker_ops peer_ops = { read_some, take_frames };
 
 /* --- peers ----------------------------------------------------------------------- */
 
-static void take_peer(struct socket_net *s, int fd)
-{
-	const int size = BUFFER;
-
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	pthread_mutex_lock(&s->lock);
-	s->peer = fd;
-	s->head = s->tail = 0;
-	pthread_mutex_unlock(&s->lock);
-	s->begin = s->end = 0;
-	s->starved = false;
-}
-
 /* What was on its way is lost. */
-static void lose_peer(struct socket_net *s)
+static void drop_peer(struct socket_net *s)
 {
+	taker_shut(&s->taker);
 	pthread_mutex_lock(&s->lock);
 	close(s->peer);
 	s->peer = -1;
 	s->head = s->tail = 0;
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* A negative errno: then it is closed. */
+static int take_peer(struct socket_net *s, int fd)
+{
+	const int size = BUFFER;
+	int rc;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	s->begin = s->end = 0;
+	s->gone = s->dry = false;
+	pthread_mutex_lock(&s->lock);
+	s->peer = fd;
+	s->head = s->tail = 0;
+	pthread_mutex_unlock(&s->lock);
+	rc = taker_open(&s->taker, fd);
+	if (rc)
+		drop_peer(s);
+	return rc;
 }
 
 /* --- the thread ------------------------------------------------------------------- */
@@ -248,43 +279,76 @@ static void find_peer(struct socket_net *s)
 	struct nic *nic = s->net.nic;
 	int fd = s->listens ? accept4(s->listener, NULL, NULL, SOCK_CLOEXEC)
 			    : endpoint_connect(s->config->subject);
+	int rc = fd < 0 ? 0 : take_peer(s, fd);
 
-	if (fd < 0)
+	if (rc)
+		host_log(HOST_LOG_ERROR, "net: socket=%s: %s",
+			 s->config->subject, strerror(-rc));
+	if (s->peer < 0)
 		return;
-	take_peer(s, fd);
 	nic->ops->link(nic, true);
 	nic->ops->announce(nic);
 }
 
-static void serve_peer(struct socket_net *s, short events)
+static void await_peer(struct socket_net *s)
 {
-	struct nic *nic = s->net.nic;
-	bool alive = true;
+	struct pollfd fd[2] = {
+		{ .fd = s->thread.wake, .events = POLLIN },
+		{ .fd = s->listener, .events = POLLIN },
+	};
 
-	if (s->starved && (events & (POLLHUP | POLLERR)))
-		alive = false;
-	else if (s->starved && atomic_exchange(&s->has_room, false))
-		alive = give_all(s);
-	if (alive && !s->starved && (events & (POLLIN | POLLHUP | POLLERR)))
-		alive = take_input(s);
-	if (!alive) {
-		lose_peer(s);
-		nic->ops->link(nic, false);
-	}
-	if (drained(s))
-		nic->ops->again(nic);
+	poll(fd, 2, s->listens ? -1 : RETRY_MS);
+	if (fd[0].revents)
+		poll_thread_clear(&s->thread);
+	find_peer(s);
 }
 
-/* What to wait for at the peer; it has to be there. */
-static short wanted(struct socket_net *s)
+static void lose_peer(struct socket_net *s)
 {
-	short events = s->starved ? 0 : POLLIN;
+	drop_peer(s);
+	s->net.nic->ops->link(s->net.nic, false);
+}
+
+/* Whether there is something to do when the socket has room. */
+static bool waits(struct socket_net *s)
+{
+	bool some;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->head != s->tail)
-		events |= POLLOUT;
+	some = s->head != s->tail || s->full;
 	pthread_mutex_unlock(&s->lock);
-	return events;
+	return some;
+}
+
+/* False: the peer has gone while the card had no room for its frames. */
+static bool sleep_on(struct socket_net *s, enum taker_state state, bool left)
+{
+	const bool sleeps = taker_sleeps(&s->taker, state);
+	const bool full = state == TAKER_FULL, out = waits(s);
+	struct pollfd fd[3] = {
+		{ .fd = s->thread.wake, .events = POLLIN },
+		{ .fd = left || full ? -1 : s->taker.input.rest,
+		  .events = POLLIN },
+		{ .fd = full || out ? s->peer : -1,
+		  .events = out ? POLLOUT : 0 },
+	};
+	int result = poll(fd, 3, !sleeps ? 0 : left ? TURNS_TICK_MS : -1);
+
+	taker_slept(&s->taker, result > 0 && fd[1].revents);
+	if (result > 0 && fd[0].revents)
+		poll_thread_clear(&s->thread);
+	return !full || result <= 0 || !(fd[2].revents & (POLLHUP | POLLERR));
+}
+
+static void serve_peer(struct socket_net *s)
+{
+	const bool left = taker_leaves(&s->taker);
+	enum taker_state state = left ? TAKER_DONE : taker_take(&s->taker);
+
+	if (state == TAKER_GONE || !sleep_on(s, state, left))
+		lose_peer(s);
+	if (drained(s))
+		s->net.nic->ops->again(s->net.nic);
 }
 
 static void run(void *ctx)
@@ -292,20 +356,10 @@ static void run(void *ctx)
 	struct socket_net *s = ctx;
 
 	while (!atomic_load(&s->thread.ending)) {
-		const bool there = s->peer >= 0;
-		struct pollfd fd[2] = {
-			{ .fd = s->thread.wake, .events = POLLIN },
-			{ .fd = there ? s->peer : s->listener,
-			  .events = there ? wanted(s) : POLLIN },
-		};
-
-		poll(fd, 2, there || s->listens ? -1 : RETRY_MS);
-		if (fd[0].revents)
-			poll_thread_clear(&s->thread);
-		if (there)
-			serve_peer(s, fd[1].revents);
+		if (s->peer < 0)
+			await_peer(s);
 		else
-			find_peer(s);
+			serve_peer(s);
 	}
 }
 
@@ -313,10 +367,7 @@ static void run(void *ctx)
 
 static void room(struct net *net)
 {
-	struct socket_net *s = of_net(net);
-
-	atomic_store(&s->has_room, true);
-	poll_thread_wake(&s->thread);
+	taker_room(&of_net(net)->taker);
 }
 
 static void *map(size_t size)
@@ -337,26 +388,28 @@ static void start(struct net *net)
 	pthread_mutex_unlock(&s->lock);
 	if (!s->input)
 		s->input = map(INPUT_SIZE);
-	if (s->ring && s->input)
-		poll_thread_start(&s->thread, "net-socket", run, s);
-	else
+	if (!s->ring || !s->input) {
 		host_log(HOST_LOG_ERROR, "net socket: out of memory");
+		return;
+	}
+	poll_thread_start(&s->thread, "net-socket", run, s);
+	taker_let(&s->taker, true);
 }
 
 static void part(struct net *net)
 {
 	struct socket_net *s = of_net(net);
 
+	taker_let(&s->taker, false);
 	poll_thread_stop(&s->thread);
-	s->head = s->tail = 0;
-	s->begin = s->end = 0;
-	s->full = s->starved = false;
+	s->full = false;
 }
 
 static void close_net(struct net *net)
 {
 	struct socket_net *s = of_net(net);
 
+	taker_fini(&s->taker);
 	if (s->peer >= 0)
 		close(s->peer);
 	if (s->listener >= 0) {
@@ -386,14 +439,19 @@ static int open_socket(struct socket_net *s, struct net_error *error)
 {
 	int fd = endpoint_open("socket", s->config->subject, s->listens,
 			       error);
+	int rc = 0;
 
 	if (fd < 0)
 		return -1;
 	if (s->listens)
 		s->listener = fd;
 	else
-		take_peer(s, fd);
+		rc = take_peer(s, fd);
+	if (rc)
+		return net_error_set(error, "--net socket=%s: %s",
+				     s->config->subject, strerror(-rc));
 	s->net.link = !s->listens;
+	s->net.idle = &s->taker.idle;
 	return 0;
 }
 
@@ -406,6 +464,7 @@ static int open_net(struct net **out, const struct net_config *config,
 	if (!s)
 		return net_error_set(error, "out of memory");
 	pthread_mutex_init(&s->lock, NULL);
+	taker_init(&s->taker, &peer_ops, s, &s->thread);
 	s->net.ops = &socket_ops;
 	s->config = config;
 	s->listens = net_word(config, "listen");

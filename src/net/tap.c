@@ -2,14 +2,13 @@
 /*
  * A frame is read only when the card has taken the one before: what the card
  * has no room for waits in the kernel, which drops what becomes too much. Who
- * reads is a queue's thread, or, of a tap with one queue, a processor that is
- * halted and looks at the tap, or sleeps on it, itself (turns.h).
+ * reads is a queue's thread, or, of a tap with one queue, a halted processor
+ * (taker.h).
  */
 #include "net/tap.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -18,7 +17,7 @@
 #include "host/linux/input.h"
 #include "host/linux/poll_thread.h"
 #include "net/bridged.h"
-#include "net/turns.h"
+#include "net/taker.h"
 #include "vm/host.h"
 #include "vm/nic_header.h"
 
@@ -29,21 +28,13 @@ struct tap_queue {
 	struct tap_net *tap;
 	unsigned int number;
 	struct poll_thread thread;
-	_Atomic bool asleep;   /* the thread is, or is about to be */
-	_Atomic bool has_room; /* the card has said so */
-	_Atomic bool full;     /* send() has said "later" */
+	_Atomic bool full; /* send() has said "later" */
+	struct taker taker;
 
-	struct host_input input;
-	_Atomic bool missed; /* the thread found `taking` taken */
-	struct turns turns;
-
-	/* To read frames, and what is read. A halted processor keeps it. */
-	pthread_mutex_t taking;
+	/* Who takes frames has the rest. */
 	bool gone;    /* somebody has taken the tap away */
-	bool waiting; /* a frame that the card had no room for is in `data` */
+	bool waiting; /* a frame that the card was not given is in `data` */
 	bool told;    /* the card was given frames */
-	unsigned int frames; /* given in a row */
-	uint64_t bytes;	     /* of them */
 	struct nic_header header;
 	uint32_t size; /* of the frame */
 	uint8_t *data; /* NIC_FRAME_MAX of them */
@@ -54,20 +45,12 @@ struct tap_net {
 	struct tap_device device;
 	struct bridged *bridged; /* NULL: on no network of ours */
 	bool up; /* the first thread's: what the card was told */
-	struct host_idle idle;
-	_Atomic bool open_to_idle; /* processors may take frames */
 	struct tap_queue queue[NIC_QUEUES_MAX];
 };
 
 static struct tap_net *of_net(struct net *net)
 {
 	return (struct tap_net *)net;
-}
-
-static void wake(struct tap_queue *q)
-{
-	if (atomic_exchange(&q->asleep, false))
-		poll_thread_wake(&q->thread);
 }
 
 /* --- from the card -------------------------------------------------------------- */
@@ -115,7 +98,7 @@ static bool send_frame(struct net *net, unsigned int queue,
 	if (write_frame(t, fd, frame) >= 0 || errno != EAGAIN)
 		return true;
 	atomic_store(&q->full, true);
-	wake(q);
+	taker_wake(&q->taker);
 	return false;
 }
 
@@ -157,31 +140,41 @@ static bool give(struct tap_queue *q)
 	if (!nic->ops->receive(nic, &frame))
 		return false;
 	q->told = true;
-	q->frames++;
-	q->bytes += q->size;
+	q->taker.frames++;
+	q->taker.bytes += q->size;
 	return true;
 }
 
-/* Some of what the kernel has for us. True: more is there. */
-static bool take_frames(struct tap_queue *q)
+static bool read_one(void *ctx)
 {
-	bool more = true;
+	struct tap_queue *q = ctx;
 
-	q->frames = 0;
-	q->bytes = 0;
-	for (unsigned int i = 0; more && i < BATCH; i++) {
+	q->waiting = read_frame(q);
+	return q->waiting || q->gone;
+}
+
+/* Some of what the kernel has for us. */
+static enum taker_state take_frames(void *ctx)
+{
+	struct tap_queue *q = ctx;
+	enum taker_state state = TAKER_MORE;
+
+	for (unsigned int i = 0; state == TAKER_MORE && i < BATCH; i++) {
 		if (!q->waiting && !read_frame(q)) {
-			more = false;
+			state = q->gone ? TAKER_GONE : TAKER_DONE;
 			break;
 		}
 		q->waiting = !give(q);
-		more = !q->waiting;
+		if (q->waiting)
+			state = TAKER_FULL;
 	}
 	if (q->told)
 		q->tap->net.nic->ops->flush(q->tap->net.nic);
 	q->told = false;
-	return more;
+	return state;
 }
+
+static const struct taker_ops queue_ops = { read_one, take_frames };
 
 /* The first thread tells of the tap's state. */
 static void look_at_link(struct tap_net *t)
@@ -197,25 +190,24 @@ static void look_at_link(struct tap_net *t)
 		nic->ops->announce(nic);
 }
 
-static void sleep_on(struct tap_queue *q, bool more, bool taken)
+static void sleep_on(struct tap_queue *q, enum taker_state state, bool left)
 {
 	const struct tap_device *d = &q->tap->device;
+	const bool sleeps = taker_sleeps(&q->taker, state);
 	const bool full = atomic_load(&q->full);
 	struct pollfd fd[4] = {
 		{ .fd = q->thread.wake, .events = POLLIN },
-		{ .fd = taken ? -1 : q->input.rest, .events = POLLIN },
+		{ .fd = left ? -1 : q->taker.input.rest, .events = POLLIN },
 		{ .fd = q->number ? -1 : d->watch, .events = POLLIN },
 		{ .fd = full ? d->fd[q->number] : -1, .events = POLLOUT },
 	};
-	int result = poll(fd, 4, more ? 0 : taken ? TURNS_TICK_MS : -1);
+	int result = poll(fd, 4, !sleeps ? 0 : left ? TURNS_TICK_MS : -1);
 
-	atomic_store(&q->asleep, false);
+	taker_slept(&q->taker, result > 0 && fd[1].revents);
 	if (result <= 0)
 		return;
 	if (fd[0].revents)
 		poll_thread_clear(&q->thread);
-	if (fd[1].revents)
-		host_input_clear(&q->input);
 	if (fd[2].revents)
 		look_at_link(q->tap);
 	if (fd[3].revents) {
@@ -224,98 +216,17 @@ static void sleep_on(struct tap_queue *q, bool more, bool taken)
 	}
 }
 
-/* False: a processor has it, which leaves nothing behind. */
-static bool try_taking(struct tap_queue *q)
-{
-	if (!pthread_mutex_trylock(&q->taking))
-		return true;
-	atomic_store(&q->missed, true);
-	return !pthread_mutex_trylock(&q->taking);
-}
-
 static void run(void *ctx)
 {
 	struct tap_queue *q = ctx;
-	struct tap_net *t = q->tap;
 
 	if (!q->number)
-		look_at_link(t);
+		look_at_link(q->tap);
 	while (!atomic_load(&q->thread.ending)) {
-		bool more = false, waiting = false, now;
-		bool taken = turns_are_taken(&q->turns);
+		const bool left = taker_leaves(&q->taker);
 
-		if (!taken && try_taking(q)) {
-			more = !q->gone && take_frames(q);
-			waiting = q->waiting;
-			pthread_mutex_unlock(&q->taking);
-		}
-		atomic_store(&q->asleep, true);
-		now = more || atomic_load(&q->thread.ending) ||
-		      (waiting && atomic_exchange(&q->has_room, false));
-		sleep_on(q, now, taken);
+		sleep_on(q, left ? TAKER_DONE : taker_take(&q->taker), left);
 	}
-}
-
-/* --- to the card, by a halted processor ------------------------------------------------ */
-
-static struct tap_queue *of_idle(struct host_idle *idle)
-{
-	return ((struct tap_net *)((char *)idle -
-				   offsetof(struct tap_net, idle)))->queue;
-}
-
-static bool look_idle(void *ctx)
-{
-	struct tap_queue *q = ctx;
-
-	turns_look(&q->turns);
-	q->waiting = read_frame(q);
-	return q->waiting || q->gone;
-}
-
-static bool begin_idle(struct host_idle *idle, struct host_watch *watch)
-{
-	struct tap_queue *q = of_idle(idle);
-
-	if (!atomic_load(&q->tap->open_to_idle) ||
-	    pthread_mutex_trylock(&q->taking))
-		return false;
-	*watch = (struct host_watch){
-		.input = &q->input,
-		.look = turns_may_look(&q->turns) ? look_idle : NULL,
-		.ctx = q,
-	};
-	if (!q->gone && !q->waiting)
-		return true;
-	pthread_mutex_unlock(&q->taking);
-	return false;
-}
-
-static bool work_idle(struct host_idle *idle)
-{
-	struct tap_queue *q = of_idle(idle);
-	bool more;
-
-	if (q->gone)
-		return false;
-	more = take_frames(q);
-	turns_took(&q->turns, q->frames, q->bytes);
-	return !more && !q->gone && !q->waiting;
-}
-
-/* What came for it while it slept woke nobody else. */
-static void end_idle(struct host_idle *idle)
-{
-	struct tap_queue *q = of_idle(idle);
-	bool left;
-
-	atomic_store(&q->missed, false);
-	left = (!q->gone && take_frames(q)) || q->waiting;
-	if (left)
-		turns_leave(&q->turns);
-	pthread_mutex_unlock(&q->taking);
-	if (atomic_exchange(&q->missed, false) || left)
-		poll_thread_wake(&q->thread);
 }
 
 /* --- the net ------------------------------------------------------------------------ */
@@ -324,10 +235,8 @@ static void room(struct net *net)
 {
 	struct tap_net *t = of_net(net);
 
-	for (unsigned int i = 0; i < t->device.queues; i++) {
-		atomic_store(&t->queue[i].has_room, true);
-		wake(&t->queue[i]);
-	}
+	for (unsigned int i = 0; i < t->device.queues; i++)
+		taker_room(&t->queue[i].taker);
 }
 
 static void start_queue(struct tap_net *t, unsigned int i)
@@ -349,14 +258,14 @@ static void start(struct net *net)
 	tap_device_offer(&t->device, atomic_load(&net->nic->can));
 	for (unsigned int i = 0; i < t->device.queues; i++)
 		start_queue(t, i);
-	atomic_store(&t->open_to_idle, t->queue[0].data);
+	taker_let(&t->queue[0].taker, t->queue[0].data);
 }
 
 static void part(struct net *net)
 {
 	struct tap_net *t = of_net(net);
 
-	atomic_store(&t->open_to_idle, false);
+	taker_let(&t->queue[0].taker, false);
 	for (unsigned int i = 0; i < t->device.queues; i++) {
 		poll_thread_stop(&t->queue[i].thread);
 		t->queue[i].waiting = false;
@@ -369,8 +278,7 @@ static void close_net(struct net *net)
 
 	for (unsigned int i = 0; i < NIC_QUEUES_MAX; i++) {
 		poll_thread_close(&t->queue[i].thread);
-		host_input_close(&t->queue[i].input);
-		pthread_mutex_destroy(&t->queue[i].taking);
+		taker_fini(&t->queue[i].taker);
 		free(t->queue[i].data);
 	}
 	tap_device_close(&t->device);
@@ -393,7 +301,7 @@ static int make_queues(struct tap_net *t)
 		int err = poll_thread_open(&q->thread);
 
 		if (!err)
-			err = host_input_open(&q->input, t->device.fd[i]);
+			err = taker_open(&q->taker, t->device.fd[i]);
 		if (err)
 			return err;
 	}
@@ -428,15 +336,14 @@ static int open_net(struct net **out, const struct net_config *config,
 		t->queue[i].tap = t;
 		t->queue[i].number = i;
 		t->queue[i].thread.wake = -1;
-		t->queue[i].input = HOST_INPUT_NONE;
-		pthread_mutex_init(&t->queue[i].taking, NULL);
+		taker_init(&t->queue[i].taker, &queue_ops, &t->queue[i],
+			   &t->queue[i].thread);
 	}
 	if (open_device(t, config, error)) {
 		bridged_leave(t->bridged);
 		free(t);
 		return -1;
 	}
-	t->idle = (struct host_idle){ begin_idle, work_idle, end_idle };
 	err = make_queues(t);
 	if (err) {
 		close_net(&t->net);
@@ -449,7 +356,8 @@ static int open_net(struct net **out, const struct net_config *config,
 		.link = t->up,
 		.mtu = t->device.mtu,
 		.device = t->device.name,
-		.idle = t->device.queues == 1 ? &t->idle : NULL,
+		.idle = t->device.queues == 1 ? &t->queue[0].taker.idle
+					       : NULL,
 	};
 	*out = &t->net;
 	return 0;

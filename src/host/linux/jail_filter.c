@@ -82,9 +82,9 @@ static const struct call {
 	{ SYS_futex_waitv, ALLOW, CPU }, /* a halted processor waits for frames */
 	{ SYS_read, ALLOW, ALL }, /* a disk or card, by who asks it */
 	{ SYS_write, ALLOW, ALL },
-	{ SYS_epoll_wait, ALLOW, CPU | NET }, /* a tap's frames */
+	{ SYS_epoll_wait, ALLOW, CPU | NET }, /* frames of a tap or socket */
 	{ SYS_epoll_ctl, ALLOW, DEV | CPU },
-	{ SYS_epoll_create1, ALLOW, 0 }, /* librados */
+	{ SYS_epoll_create1, ALLOW, 0 }, /* a stream socket's peer, librados */
 	{ SYS_poll, ALLOW, ALL }, /* a disk or card, by who asks it */
 	{ SYS_eventfd2, ALLOW, ALL }, /* a disk or card, by who asks it */
 	{ SYS_pipe2, ALLOW, 0 }, /* a folder is attached */
