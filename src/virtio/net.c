@@ -74,10 +74,13 @@ static void queue_reset(struct virtio_device *device, struct virtio_queue *q)
 {
 	struct virtio_net *v = virtio_net_of(device);
 
-	if ((q->index & 1) || q->index >= 2 * v->pairs_max)
+	if (q->index >= 2 * v->pairs_max)
 		return;
 	host_lock(&q->lock);
-	virtio_net_refilled(v, q);
+	if (q->index & 1)
+		virtio_net_burst_reset(v, q);
+	else
+		virtio_net_refilled(v, q);
 	host_unlock(&q->lock);
 }
 
@@ -86,8 +89,8 @@ static void reset(struct virtio_device *device)
 	struct virtio_net *v = virtio_net_of(device);
 	struct net *net = v->nic.net;
 
-	for (unsigned int i = 0; i < v->pairs_max; i++)
-		queue_reset(device, &device->queue[2 * i]);
+	for (unsigned int i = 0; i < 2 * v->pairs_max; i++)
+		queue_reset(device, &device->queue[i]);
 	virtio_net_filter_reset(v, true);
 	virtio_net_set_offloads(v, 0);
 	atomic_store(&v->pairs, 1);
@@ -216,6 +219,7 @@ static void end_looks(struct virtio_net *v)
 		return;
 	host_lock(&vm->device_lock);
 	timer_cancel(&vm->clock, &v->look);
+	timer_cancel(&vm->clock, &v->burst_look);
 	host_unlock(&vm->device_lock);
 }
 
@@ -324,6 +328,7 @@ int virtio_net_create(struct virtio_net **out, struct vm *vm,
 		return -VM_ENOMEM;
 	v->nic.ops = &nic_ops;
 	timer_init(&v->look, virtio_net_look, v);
+	timer_init(&v->burst_look, virtio_net_burst_look, v);
 	memcpy(v->nic.mac, config->mac, NIC_MAC);
 	nic_connect(&v->nic, config->net);
 	v->pairs_max = config->queues;

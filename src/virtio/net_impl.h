@@ -64,11 +64,23 @@ struct net_pace {
 	uint64_t done;	    /* the driver was seen to be through; 0: not yet */
 };
 
+/*
+ * Of a transmit queue: datagrams go in batches (net_burst.c). Guarded by the
+ * queue's lock.
+ */
+struct net_burst {
+	unsigned int alone; /* datagrams, one after the other */
+	uint32_t rests;	    /* of the VM, while they came */
+	bool held;	    /* the driver tells only of many */
+	unsigned int sent;  /* since the queue was looked at */
+};
+
 /* One pair of queues. */
 struct net_lane {
 	/* Guarded by the transmit queue's lock. */
 	struct virtio_buffer out;
 	struct span data[VIRTIO_SPANS_MAX];
+	struct net_burst burst;
 
 	/* By the receive queue's. */
 	struct virtio_buffer first, next; /* of a frame */
@@ -101,6 +113,7 @@ struct virtio_net {
 	_Atomic bool quiet;    /* quiesced */
 	bool announce_due;     /* once it is not any more */
 	struct timer look;     /* at queues that are held */
+	struct timer burst_look; /* the same, to transmit */
 	_Atomic uint8_t steer[NET_STEER]; /* flows to pairs */
 
 	struct net_filter filter;
@@ -140,6 +153,18 @@ bool virtio_net_paced(struct virtio_net *v, struct virtio_queue *queue);
 void virtio_net_rested(void *object);
 /* The timer's. */
 void virtio_net_look(void *ctx);
+
+/* net_burst.c; held: the transmit queue's lock. A frame of it was sent. */
+void virtio_net_burst_note(struct virtio_net *v, struct virtio_queue *queue,
+			   bool datagram);
+/* Whether frames may be in it of which the driver has not told. */
+bool virtio_net_burst_held(const struct virtio_net *v,
+			   const struct virtio_queue *queue);
+void virtio_net_burst_reset(struct virtio_net *v, struct virtio_queue *queue);
+/* A processor halts. Held: the device lock. */
+void virtio_net_burst_rested(struct virtio_net *v);
+/* The timer's. */
+void virtio_net_burst_look(void *ctx);
 
 /* net_control.c; held: the control queue's lock. */
 void virtio_net_commands(struct virtio_net *v, struct virtio_queue *queue);

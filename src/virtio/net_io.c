@@ -91,6 +91,15 @@ static bool parse(struct net_lane *lane, struct nic_frame *frame)
 	return nic_header_parse(&h.open, frame);
 }
 
+static uint8_t protocol_of(const struct nic_frame *frame)
+{
+	uint8_t head[NIC_HEAD] = { 0 };
+
+	nic_frame_read(frame, 0, head,
+		       frame->size < NIC_HEAD ? frame->size : NIC_HEAD);
+	return nic_frame_protocol(head, frame->size);
+}
+
 static void note_flow(struct virtio_net *v, unsigned int pair,
 		      const struct nic_frame *frame)
 {
@@ -122,6 +131,7 @@ static bool send_out(struct virtio_net *v, struct virtio_queue *q)
 		return false;
 	nic_count(&v->nic.sent, frame.size);
 	note_flow(v, lane_of(q), &frame);
+	virtio_net_burst_note(v, q, protocol_of(&frame) == UDP);
 	return true;
 }
 
@@ -162,6 +172,10 @@ bool virtio_net_send_one(struct virtio_net *v, struct virtio_queue *q)
 {
 	struct virtio_buffer *out = &v->lane[lane_of(q)].out;
 
+	if (virtio_net_burst_held(v, q)) {
+		virtio_net_send(v, q);
+		return true;
+	}
 	if (!send_next(v, q))
 		return true;
 	flush_net(v, q);

@@ -190,10 +190,12 @@ static bool packed_caught_up(const struct virtio_queue *q)
 static void packed_set_notify(struct virtio_queue *q, bool on)
 {
 	uint16_t flags = on ? VIRTQ_EVENT_ENABLE : VIRTQ_EVENT_DISABLE;
+	uint16_t at = q->avail_next;
+	bool wrap = q->avail_wrap;
 
 	if (on && virtio_has(q->device, VIRTIO_F_EVENT_IDX)) {
-		ring_store(q->at_device,
-			   (uint16_t)(q->avail_next | q->avail_wrap << 15));
+		advance(q, &at, &wrap, q->patience);
+		ring_store(q->at_device, (uint16_t)(at | wrap << 15));
 		flags = VIRTQ_EVENT_DESC;
 	}
 	ring_store(q->at_device + EVENT_FLAGS, flags);

@@ -316,6 +316,7 @@ bool virtio_queue_start(struct virtio_queue *q)
 	q->signalled_valid = false;
 	q->quiet = false;
 	q->to_signal = false;
+	q->patience = 0;
 	q->stopping = false;
 	q->live = true;
 	return true;

@@ -142,7 +142,7 @@ static void split_set_notify(struct virtio_queue *q, bool on)
 		if (!on)
 			return; /* the old event index is passed already */
 		at += USED_RING + 8 * q->size;
-		ring_store(at, q->avail_next);
+		ring_store(at, (uint16_t)(q->avail_next + q->patience));
 	} else {
 		ring_store(at, on ? 0 : VIRTQ_NO_NOTIFY);
 	}

@@ -122,6 +122,8 @@ struct virtio_queue {
 	bool signalled_valid;
 	bool quiet;    /* the driver was told not to notify */
 	bool to_signal; /* pushed since the last look at interrupts */
+	uint16_t patience; /* buffers that the driver need not tell of; with
+			    * VIRTIO_F_EVENT_IDX, below the queue's size */
 };
 
 /* Queues as they are saved. */
