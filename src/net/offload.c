@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "net/sum.h"
+
 #define IP4_LENGTH   2
 #define IP4_ID	     4
 #define IP4_SUM	     10
@@ -14,6 +16,8 @@
 #define TCP_FLAGS    13
 #define TCP_SUM	     16
 #define UDP_SUM	     6
+
+#define UDP 17 /* of IP's protocols */
 
 #define TCP_FIN 0x01u
 #define TCP_PSH 0x08u
@@ -33,43 +37,6 @@ static void put16(uint8_t *at, uint32_t value)
 static uint32_t get32(const uint8_t *at)
 {
 	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
-/* --- sums: of 16-bit words as they lie in memory, so of either byte order ----- */
-
-static uint64_t sum_more(uint64_t sum, const uint8_t *at, size_t size)
-{
-	uint64_t more = 0;
-	uint16_t last = 0;
-
-	for (; size >= 16; size -= 16, at += 16) {
-		uint32_t word[4];
-
-		memcpy(word, at, sizeof(word));
-		more += (uint64_t)word[0] + word[1];
-		sum += (uint64_t)word[2] + word[3];
-	}
-	for (; size >= 2; size -= 2, at += 2) {
-		memcpy(&last, at, sizeof(last));
-		sum += last;
-	}
-	last = 0;
-	memcpy(&last, at, size);
-	return sum + more + last;
-}
-
-static uint16_t sum_end(uint64_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
-static void store_sum(uint8_t *at, uint64_t sum)
-{
-	uint16_t value = sum_end(sum);
-
-	memcpy(at, &value, sizeof(value));
 }
 
 /* --- packets in one piece ------------------------------------------------------ */
@@ -96,12 +63,12 @@ static void seal(uint8_t *frame, uint32_t size, unsigned int ip,
 	} else {
 		put16(frame + ip + IP4_LENGTH, size - ip);
 		put16(frame + ip + IP4_SUM, 0);
-		store_sum(frame + ip + IP4_SUM,
+		sum_store(frame + ip + IP4_SUM,
 			  sum_more(0, frame + ip, (frame[ip] & 15) * 4u));
 		sum = sum_more(sum, frame + ip + IP4_SOURCE, 8);
 	}
 	put16(frame + tcp + TCP_SUM, 0);
-	store_sum(frame + tcp + TCP_SUM, sum_more(sum, frame + tcp, length));
+	sum_store(frame + tcp + TCP_SUM, sum_more(sum, frame + tcp, length));
 }
 
 /* Whether the header is one that seal() may work on. */
@@ -116,23 +83,51 @@ static bool is_tcp(const uint8_t *head, const struct nic_frame *frame)
 	       (head[ip] & 15) >= 5 && tcp >= ip + (head[ip] & 15) * 4u;
 }
 
-void offload_copy(const struct nic_frame *frame, uint8_t *to)
+/* Fills in what is open. */
+static void close_sum(const struct nic_frame *frame, uint8_t *to)
 {
 	uint8_t *sum = to + frame->sum_start + frame->sum_offset;
 
-	nic_frame_read(frame, 0, to, frame->size);
-	if (frame->sum != NIC_SUM_OPEN)
-		return;
 	if (frame->cut && is_tcp(to, frame)) {
 		seal(to, frame->size, ip_at(to), frame->sum_start,
 		     frame->cut == NIC_CUT_TCP6);
 		return;
 	}
-	store_sum(sum, sum_more(0, to + frame->sum_start,
+	sum_store(sum, sum_more(0, to + frame->sum_start,
 				frame->size - frame->sum_start));
 	/* 0 says that there is none (RFC 768). */
 	if (frame->sum_offset == UDP_SUM && !get16(sum))
 		put16(sum, 0xffff);
+}
+
+void offload_copy(const struct nic_frame *frame, uint8_t *to)
+{
+	nic_frame_read(frame, 0, to, frame->size);
+	if (frame->sum == NIC_SUM_OPEN)
+		close_sum(frame, to);
+}
+
+/* A datagram over IPv4, all of it. */
+static bool is_udp4(const uint8_t *head, const struct nic_frame *frame)
+{
+	const unsigned int ip = ip_at(head);
+
+	return !frame->cut && frame->sum_offset == UDP_SUM &&
+	       frame->size >= NIC_HEAD &&
+	       nic_frame_protocol(head, frame->size) == UDP &&
+	       get16(head + ip - 2) == 0x0800 &&
+	       frame->sum_start == ip + (head[ip] & 15) * 4u;
+}
+
+void offload_copy_near(const struct nic_frame *frame, uint8_t *to)
+{
+	nic_frame_read(frame, 0, to, frame->size);
+	if (frame->sum != NIC_SUM_OPEN)
+		return;
+	if (is_udp4(to, frame))
+		put16(to + frame->sum_start + UDP_SUM, 0);
+	else
+		close_sum(frame, to);
 }
 
 /* --- segments ------------------------------------------------------------------- */

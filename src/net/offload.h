@@ -16,6 +16,13 @@
  */
 void offload_copy(const struct nic_frame *frame, uint8_t *to);
 
+/*
+ * The same for a receiver in this process: a datagram over IPv4 whose sum is
+ * open gets none, as it may (RFC 768). What was not on any wire needs none, and
+ * a stack would only check it.
+ */
+void offload_copy_near(const struct nic_frame *frame, uint8_t *to);
+
 /* Cutting a frame: the same memory is used for each segment. */
 struct offload_cutter {
 	const struct nic_frame *frame;

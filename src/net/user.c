@@ -2,9 +2,7 @@
 /*
  * Frames from the card wait in a ring for the stack's thread; frames for it
  * that it has no room for wait in a list, and the host's sockets with them, so
- * nothing is lost for want of room. The ring is one piece of memory, filled
- * from the start again whenever it runs empty: a quiet network touches little
- * of it.
+ * nothing is lost for want of room.
  */
 #include "net/user.h"
 
@@ -14,31 +12,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "host/linux/eager.h"
 #include "host/linux/extension.h"
 #include "host/linux/poll_thread.h"
 #include "net/address.h"
-#include "net/offload.h"
 #include "net/segment.h"
+#include "net/user_ring.h"
 #include "vm/host.h"
 
-#define RING_SIZE    (1u << 20)
 #define BACKLOG_MAX  (4u << 20) /* bytes; what is more is dropped */
 #define LOOK_MAX     16u	  /* descriptors; more cost too much to look at */
 #define INPUT_BATCH  32	  /* frames between two looks at sockets */
-#define ALIGN	     8u
 
 #define DEFAULT_NET  "10.0.2.0/24"
 #define DEFAULT_NET6 "fd6c:6f64:6765::/64"
 #define NET_BITS_MAX 27 /* DHCP has 16 addresses to give, from 15 on */
-
-/* Before each frame in the ring; a size of 0: go on at its start. */
-struct slot {
-	uint32_t size;
-};
 
 struct waiting {
 	struct waiting *next;
@@ -72,10 +62,7 @@ struct user_net {
 	_Atomic int rest;    /* the thread's: enum rest */
 	_Atomic bool has_room; /* the card has said so */
 
-	pthread_mutex_t lock; /* the ring */
-	uint8_t *ring;
-	uint32_t head, tail; /* next to write; next to read */
-	bool full;	     /* send() has said "later" */
+	struct user_ring ring;
 
 	pthread_mutex_t job_lock;
 	pthread_cond_t job_done;
@@ -102,99 +89,20 @@ static void wake(struct user_net *u)
 		poll_thread_wake(&u->thread);
 }
 
-/* --- the ring ---------------------------------------------------------------- */
-
-static uint32_t room_of(uint32_t size)
-{
-	return (uint32_t)(sizeof(struct slot) + size + ALIGN - 1) & ~(ALIGN - 1);
-}
-
-static struct slot *slot_at(struct user_net *u, uint32_t at)
-{
-	return (struct slot *)(void *)(u->ring + at);
-}
-
-/* Held: the lock. Where a frame of `size` bytes goes; NULL: nowhere now. */
-static struct slot *place(struct user_net *u, uint32_t size)
-{
-	const uint32_t need = room_of(size), mark = room_of(0);
-
-	if (u->head == u->tail)
-		u->head = u->tail = 0;
-	/* A mark fits behind every frame; head never reaches tail. */
-	if (u->head >= u->tail) {
-		if (u->head + need + mark <= RING_SIZE)
-			return slot_at(u, u->head);
-		if (need >= u->tail)
-			return NULL;
-		slot_at(u, u->head)->size = 0;
-		u->head = 0;
-		return slot_at(u, 0);
-	}
-	return u->head + need < u->tail ? slot_at(u, u->head) : NULL;
-}
+/* --- from the card ------------------------------------------------------------- */
 
 static bool send_frame(struct net *net, unsigned int queue,
 		       const struct nic_frame *frame)
 {
 	struct user_net *u = of_net(net);
-	struct slot *slot;
 
-	pthread_mutex_lock(&u->lock);
-	slot = u->ring ? place(u, frame->size) : NULL;
-	if (slot) {
-		offload_copy(frame, (uint8_t *)(slot + 1));
-		segment_offer((uint8_t *)(slot + 1), frame->size,
-			      u->config->mtu);
-		slot->size = frame->size;
-		u->head += room_of(frame->size);
-	} else if (u->ring) {
-		u->full = true;
-	}
-	pthread_mutex_unlock(&u->lock);
-	return slot || !u->ring;
+	return !u->ring.bytes ||
+	       user_ring_put(&u->ring, frame, u->config->mtu);
 }
 
 static void flush(struct net *net, unsigned int queue)
 {
 	wake(of_net(net));
-}
-
-/* The next frame for the stack; NULL: none. */
-static struct slot *peek(struct user_net *u)
-{
-	struct slot *slot = NULL;
-
-	pthread_mutex_lock(&u->lock);
-	if (u->head != u->tail) {
-		slot = slot_at(u, u->tail);
-		if (!slot->size) {
-			u->tail = 0;
-			slot = u->head ? slot_at(u, 0) : NULL;
-		}
-	}
-	pthread_mutex_unlock(&u->lock);
-	return slot;
-}
-
-/* Held: the lock. Bytes that are taken. */
-static uint32_t used(const struct user_net *u)
-{
-	return u->head - u->tail + (u->head < u->tail ? RING_SIZE : 0);
-}
-
-/* It is done with. True: a card waits for room, and there is much now. */
-static bool drop(struct user_net *u, const struct slot *slot)
-{
-	bool again;
-
-	pthread_mutex_lock(&u->lock);
-	u->tail += room_of(slot->size);
-	again = u->full && used(u) <= RING_SIZE / 2;
-	if (again)
-		u->full = false;
-	pthread_mutex_unlock(&u->lock);
-	return again;
 }
 
 /* --- to the card, on the stack's thread --------------------------------------- */
@@ -473,21 +381,25 @@ static int load(struct user_net *u, char *why, size_t size)
 	return u->stack ? 0 : -1;
 }
 
-/* Some of what the guest has sent. True: more is there. */
+/* Some of what the guest has sent. True: more may be there. */
 static bool take_input(struct user_net *u)
 {
-	for (unsigned int i = 0; i < INPUT_BATCH; i++) {
-		struct slot *slot = peek(u);
+	struct user_slot *slot[INPUT_BATCH];
+	unsigned int count;
+	uint32_t end;
 
-		if (!slot)
-			return false;
-		if (is_datagram(slot + 1, slot->size))
+	count = user_ring_peek(&u->ring, slot, INPUT_BATCH, &end);
+	if (!count)
+		return false;
+	for (unsigned int i = 0; i < count; i++) {
+		if (is_datagram(slot[i]->frame, slot[i]->size))
 			u->datagrams = true;
-		u->ops->input(u->stack, slot + 1, slot->size);
-		if (drop(u, slot))
-			u->net.nic->ops->again(u->net.nic);
+		u->ops->input(u->stack, slot[i]->frame, slot[i]->size);
 	}
-	return true;
+	u->ops->flush(u->stack);
+	if (user_ring_drop(&u->ring, end))
+		u->net.nic->ops->again(u->net.nic);
+	return count == INPUT_BATCH;
 }
 
 /* True: the thread was woken, or poll() has a result. Who could run does. */
@@ -571,7 +483,7 @@ static void work(struct user_net *u)
 		timeout = -1;
 	}
 	atomic_store(&u->rest, LOOKING);
-	if (more || peek(u) || has_job(u) || atomic_load(&u->thread.ending) ||
+	if (more || user_ring_any(&u->ring) || has_job(u) || atomic_load(&u->thread.ending) ||
 	    (!sockets && atomic_exchange(&u->has_room, false)))
 		timeout = 0;
 	sleep_on(u, fd, count, timeout, sockets);
@@ -603,21 +515,11 @@ static void room(struct net *net)
 	wake(u);
 }
 
-static uint8_t *map_ring(void)
-{
-	void *ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return ring == MAP_FAILED ? NULL : ring;
-}
-
 static void start(struct net *net)
 {
 	struct user_net *u = of_net(net);
 
-	if (!u->ring)
-		u->ring = map_ring();
-	if (u->ring)
+	if (user_ring_map(&u->ring))
 		poll_thread_start(&u->thread, "net-user", run, u);
 	else
 		host_log(HOST_LOG_ERROR, "net user: out of memory");
@@ -630,8 +532,7 @@ static void part(struct net *net)
 	poll_thread_stop(&u->thread);
 	while (u->first)
 		forget_first(u);
-	u->head = u->tail = 0;
-	u->full = false;
+	user_ring_empty(&u->ring);
 }
 
 static void close_net(struct net *net)
@@ -641,14 +542,12 @@ static void close_net(struct net *net)
 
 	if (u->stack)
 		u->ops->close(u->stack);
-	if (u->ring)
-		munmap(u->ring, RING_SIZE);
+	user_ring_fini(&u->ring);
 	poll_thread_close(&u->thread);
 	while ((job = next_job(u)))
 		free(job);
 	pthread_cond_destroy(&u->job_done);
 	pthread_mutex_destroy(&u->job_lock);
-	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
 
@@ -752,7 +651,7 @@ int user_net_open(struct net **out, const struct net_config *config,
 
 	if (!u)
 		return net_error_set(error, "out of memory");
-	pthread_mutex_init(&u->lock, NULL);
+	user_ring_init(&u->ring);
 	pthread_mutex_init(&u->job_lock, NULL);
 	pthread_cond_init(&u->job_done, NULL);
 	u->net.ops = &user_ops;

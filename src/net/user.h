@@ -71,9 +71,11 @@ struct user_stack_ops {
 	void (*unforward)(struct user_stack *stack,
 			  const struct sockaddr *host, socklen_t size,
 			  bool udp);
-	/* A packet of the guest's. */
+	/* A packet of the guest's, which stays where it is until flush(). */
 	void (*input)(struct user_stack *stack, const void *frame,
 		      size_t size);
+	/* No more for now: what was held back to be many goes. */
+	void (*flush)(struct user_stack *stack);
 	/*
 	 * What to wait for: descriptors from index 1 on (0 is the caller's),
 	 * and how long in ms, -1 for ever. NULL: no memory.

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "net/closing.h"
+#include "net/flow.h"
 #include "net/user.h"
 #include "net/window.h"
 #include "vm/host.h"
@@ -36,6 +37,7 @@ struct user_stack {
 	unsigned int fds, room;
 	struct windows windows;
 	struct closings closings;
+	struct flows flows;
 };
 
 /* --- what libslirp calls ----------------------------------------------------- */
@@ -53,6 +55,13 @@ static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 	return (ssize_t)size;
 }
 
+static void give_guest(void *ctx, const void *frame, size_t size)
+{
+	struct user_stack *stack = ctx;
+
+	stack->deliver(stack->ctx, frame, size);
+}
+
 static void guest_error(const char *message, void *opaque)
 {
 	host_log(HOST_LOG_DEBUG, "net: the guest: %s", message);
@@ -61,6 +70,11 @@ static void guest_error(const char *message, void *opaque)
 static int64_t clock_ns(void *opaque)
 {
 	return (int64_t)host_monotonic_ns();
+}
+
+static void note_time(struct user_stack *stack)
+{
+	stack->flows.now = clock_ns(NULL) / NS_PER_MS;
 }
 
 static void *timer_new(SlirpTimerId id, void *ctx, void *opaque)
@@ -91,8 +105,14 @@ static void timer_mod(void *timer, int64_t ms, void *opaque)
 }
 
 /* poll() is given all of them anew each time. */
-static void watch(int fd, void *opaque)
+static void opened(int fd, void *opaque)
 {
+	flow_open(&((struct user_stack *)opaque)->flows, fd);
+}
+
+static void closes(int fd, void *opaque)
+{
+	flow_close(&((struct user_stack *)opaque)->flows, fd);
 }
 
 /* Of one thread: it is going to wait only after this. */
@@ -107,8 +127,8 @@ static const SlirpCb callbacks = {
 	.timer_new_opaque = timer_new,
 	.timer_free = timer_free,
 	.timer_mod = timer_mod,
-	.register_poll_fd = watch,
-	.unregister_poll_fd = watch,
+	.register_poll_fd = opened,
+	.unregister_poll_fd = closes,
 	.notify = notify,
 };
 
@@ -120,8 +140,16 @@ static void close_stack(struct user_stack *stack)
 		return;
 	if (stack->slirp)
 		slirp_cleanup(stack->slirp);
+	flows_close(&stack->flows);
 	free(stack->fd);
 	free(stack);
+}
+
+static void give(void *ctx, const void *frame, size_t size)
+{
+	struct user_stack *stack = ctx;
+
+	slirp_input(stack->slirp, frame, (int)size);
 }
 
 static struct user_stack *
@@ -154,6 +182,16 @@ open_stack(const struct user_plan *plan,
 	stack->plan = *plan;
 	stack->deliver = deliver;
 	stack->ctx = ctx;
+	stack->flows.ends = (struct flow_ends){
+		.network = plan->network,
+		.mask = plan->mask,
+		.host = plan->host,
+		.name_server = plan->name_server,
+		.ctx = stack,
+		.input = give,
+		.deliver = give_guest,
+	};
+	note_time(stack);
 	stack->slirp = slirp_new(&config, &callbacks, stack);
 	if (stack->slirp)
 		return stack;
@@ -183,6 +221,8 @@ static int forward(struct user_stack *stack, const struct sockaddr *host,
 	};
 	const bool v6 = host->sa_family == AF_INET6;
 
+	if (udp)
+		flow_leave(&stack->flows, htons(port));
 	errno = 0;
 	if (!slirp_add_hostxfwd(stack->slirp, host, size,
 				v6 ? (struct sockaddr *)&guest6 :
@@ -213,10 +253,17 @@ static void input(struct user_stack *stack, const void *frame, size_t size)
 {
 	struct tcp_segment segment;
 
+	if (flows_input(&stack->flows, frame, size))
+		return;
 	if (tcp_parse(&segment, frame, size))
 		closing_note_guest(&stack->closings, &segment);
 	slirp_input(stack->slirp, frame, (int)size);
 	forget_ended(stack);
+}
+
+static void flush(struct user_stack *stack)
+{
+	flows_send(&stack->flows);
 }
 
 static int add_poll(int fd, int events, void *opaque)
@@ -331,8 +378,20 @@ static void ask_windows(struct user_stack *stack)
 	}
 }
 
+/* Datagrams of sockets that have nothing else to tell. */
+static void receive(struct user_stack *stack)
+{
+	for (unsigned int i = 1; i < stack->fds; i++)
+		if (stack->fd[i].revents == POLLIN &&
+		    flow_receive(&stack->flows, stack->fd[i].fd))
+			stack->fd[i].revents = 0;
+}
+
 static void serve(struct user_stack *stack, int result)
 {
+	note_time(stack);
+	if (result > 0)
+		receive(stack);
 	slirp_pollfds_poll(stack->slirp, result < 0, get_events, stack);
 	if (stack->windows.count && writable(stack, result))
 		ask_windows(stack);
@@ -345,6 +404,7 @@ const struct user_stack_ops user_net_stack = {
 	.forward = forward,
 	.unforward = unforward,
 	.input = input,
+	.flush = flush,
 	.wait = wait_for,
 	.serve = serve,
 };

@@ -168,6 +168,7 @@ static const struct call {
 	/* Sockets that are there, and pairs. */
 	{ SYS_recvmsg, ALLOW, DEV | DISK | NET }, /* vsock, disks of servers, networks */
 	{ SYS_recvfrom, ALLOW, DEV | DISK | NET }, /* vsock, disks of servers, networks */
+	{ SYS_recvmmsg, ALLOW, NET }, /* datagrams for a guest, many at a time */
 	{ SYS_sendmsg, ALLOW, ALL }, /* vsock, disks of servers, networks */
 	{ SYS_sendto, ALLOW, ALL }, /* vsock, disks of servers, networks */
 	{ SYS_sendmmsg, ALLOW, NET }, /* getaddrinfo(3) */

@@ -77,7 +77,7 @@ static int limit_files(int folder)
 static const uint16_t calls[] = {
 	/* The ones that count, first. */
 	SYS_poll, SYS_futex, SYS_sendto, SYS_recvfrom, SYS_read, SYS_write,
-	SYS_clock_gettime, SYS_sendmsg, SYS_recvmsg, SYS_ioctl, SYS_close,
+	SYS_clock_gettime, SYS_sendmsg, SYS_recvmsg, SYS_recvmmsg, SYS_ioctl, SYS_close,
 	/* Sockets. */
 	SYS_socket, SYS_connect, SYS_bind, SYS_listen, SYS_accept, SYS_accept4,
 	SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname,

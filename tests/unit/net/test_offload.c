@@ -215,6 +215,50 @@ static void open_udp(void **state)
 	assert_int_equal(get16(flat + 50), 0);
 }
 
+/* For a receiver that needs no sum. */
+static void near_by(void **state)
+{
+	static const struct {
+		unsigned int at;
+		uint8_t value;
+	} other[] = { { 12, 0x86 }, { 14, 0x46 }, { 23, 6 } };
+	struct nic_frame f = {
+		.span = &span, .spans = 1, .size = 34 + 37,
+		.sum = NIC_SUM_OPEN, .sum_start = 34, .sum_offset = 6,
+	};
+
+	memset(frame, 0x5a, f.size);
+	frame[12] = 0x08;
+	frame[13] = 0;
+	frame[14] = 0x45;
+	frame[23] = 17;
+	span = (struct span){ frame, f.size };
+	offload_copy_near(&f, flat);
+	assert_int_equal(get16(flat + 40), 0);
+	assert_memory_equal(flat, frame, 40);
+	assert_memory_equal(flat + 42, frame + 42, f.size - 42);
+	/* One that is there stays. */
+	f.sum = NIC_SUM_IN;
+	offload_copy_near(&f, flat);
+	assert_memory_equal(flat, frame, f.size);
+	/* All else gets what it has to have. */
+	f.sum = NIC_SUM_OPEN;
+	for (unsigned int i = 0; i < 3; i++) {
+		const uint8_t was = frame[other[i].at];
+
+		frame[other[i].at] = other[i].value;
+		offload_copy_near(&f, flat);
+		offload_copy(&f, room);
+		assert_memory_equal(flat, room, f.size);
+		assert_int_not_equal(get16(flat + 40), 0);
+		frame[other[i].at] = was;
+	}
+	f.sum_start = 20;
+	offload_copy_near(&f, flat);
+	offload_copy(&f, room);
+	assert_memory_equal(flat, room, f.size);
+}
+
 /* In any number of pieces, and in place at the frame's very end. */
 static void pieces(void **state)
 {
@@ -286,6 +330,7 @@ int main(void)
 		cmocka_unit_test(no_tcp),
 		cmocka_unit_test(large_packet),
 		cmocka_unit_test(open_udp),
+		cmocka_unit_test(near_by),
 		cmocka_unit_test(pieces),
 		cmocka_unit_test(hostile),
 	};
