@@ -131,13 +131,24 @@ bool disk_pool_put(struct disk_pool *pool, struct block_request *request)
 	return taken;
 }
 
+static unsigned int count_started(struct disk_pool *pool)
+{
+	unsigned int started;
+
+	pthread_mutex_lock(&pool->mutex);
+	started = pool->started;
+	pthread_mutex_unlock(&pool->mutex);
+	return started;
+}
+
 void disk_pool_end(struct disk_pool *pool)
 {
 	pthread_mutex_lock(&pool->mutex);
 	pool->end = true;
 	pthread_cond_broadcast(&pool->more);
 	pthread_mutex_unlock(&pool->mutex);
-	for (unsigned int i = 0; i < pool->started; i++)
+	/* One that ends has started the next where there was need of it. */
+	for (unsigned int i = 0; i < count_started(pool); i++)
 		thread_join(&pool->thread[i]);
 	pthread_cond_destroy(&pool->more);
 	pthread_mutex_destroy(&pool->mutex);

@@ -14,15 +14,16 @@
 #define INPUT_MAX  512
 #define MEMORY_MAX (2ull << 30)
 
-/* There with the address sanitizer, which needs more address space. */
+/* There with sanitizers that need more address space. */
 void __asan_init(void) __attribute__((weak));
+void __tsan_init(void) __attribute__((weak));
 
 /* Whatever an input says, it takes no more memory than this. */
 static void bound_memory(void)
 {
 	const struct rlimit limit = { MEMORY_MAX, MEMORY_MAX };
 
-	if (!__asan_init && setrlimit(RLIMIT_AS, &limit))
+	if (!__asan_init && !__tsan_init && setrlimit(RLIMIT_AS, &limit))
 		abort();
 }
 
