@@ -102,6 +102,18 @@ static void reset(struct virtio_device *device)
 		net->ops->stop(net);
 }
 
+static void part(struct virtio_device *device)
+{
+	struct virtio_net *v = virtio_net_of(device);
+
+	nic_part(&v->nic);
+	host_lock(&device->vm->device_lock);
+	timer_cancel(&device->vm->clock, &v->look);
+	timer_cancel(&device->vm->clock, &v->burst_look);
+	v->parted = true;
+	host_unlock(&device->vm->device_lock);
+}
+
 static const struct virtio_class net_class = {
 	.name = "net",
 	.id = 1,
@@ -120,6 +132,7 @@ static const struct virtio_class net_class = {
 	.started = started,
 	.reset = reset,
 	.queue_reset = queue_reset,
+	.part = part,
 };
 
 /* --- the net's calls ---------------------------------------------------------------- */
@@ -211,24 +224,13 @@ static void resume(void *object)
 		virtio_queue_kick(&v->virtio.queue[i]);
 }
 
-static void end_looks(struct virtio_net *v)
-{
-	struct vm *vm = v->virtio.vm;
-
-	if (!vm)
-		return;
-	host_lock(&vm->device_lock);
-	timer_cancel(&vm->clock, &v->look);
-	timer_cancel(&vm->clock, &v->burst_look);
-	host_unlock(&vm->device_lock);
-}
-
 static void fini(void *object)
 {
 	struct virtio_net *v = object;
 
-	nic_part(&v->nic);
-	end_looks(v);
+	/* One that was not made whole. */
+	if (v->nic.net->nic)
+		nic_part(&v->nic);
 	host_free(v->lane);
 	host_free(v);
 }

@@ -112,6 +112,7 @@ struct virtio_net {
 	struct virtio_buffer control; /* its queue's lock */
 	_Atomic bool quiet;    /* quiesced */
 	bool announce_due;     /* once it is not any more */
+	bool parted;	       /* the queues go; guarded by the device lock */
 	struct timer look;     /* at queues that are held */
 	struct timer burst_look; /* the same, to transmit */
 	_Atomic uint8_t steer[NET_STEER]; /* flows to pairs */

@@ -78,6 +78,8 @@ void virtio_net_rested(void *object)
 {
 	struct virtio_net *v = object;
 
+	if (v->parted)
+		return;
 	virtio_net_burst_rested(v);
 	for (unsigned int i = 0; i < v->pairs_max; i++) {
 		struct virtio_queue *q = &v->virtio.queue[2 * i];

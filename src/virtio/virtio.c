@@ -226,13 +226,20 @@ void virtio_set_status(struct virtio_device *dev, uint8_t status)
 
 /* --- making one --------------------------------------------------------------------------- */
 
+static void free_queues(struct virtio_device *dev)
+{
+	host_free(dev->queue);
+	dev->queue = NULL;
+	dev->queue_count = 0;
+}
+
 static void fini(void *object)
 {
 	struct virtio_device *dev = object;
 
-	host_free(dev->queue);
-	dev->queue = NULL;
-	dev->queue_count = 0;
+	if (dev->class->part)
+		dev->class->part(dev);
+	free_queues(dev);
 }
 
 int virtio_init(struct virtio_device *dev, struct vm *vm,
@@ -268,7 +275,7 @@ int virtio_init(struct virtio_device *dev, struct vm *vm,
 	clear_registers(dev);
 	err = vm_add_device(vm, &virtio_class, dev);
 	if (err)
-		fini(dev);
+		free_queues(dev);
 	return err;
 }
 

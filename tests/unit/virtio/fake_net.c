@@ -39,7 +39,14 @@ static void stop(struct net *net)
 
 static void part(struct net *net)
 {
-	((struct fake_net *)net)->parts++;
+	static const uint8_t broadcast[NIC_FRAME_MIN] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	};
+	struct fake_net *fake = (struct fake_net *)net;
+
+	fake->parts++;
+	if (fake->last)
+		fake_net_give(fake, broadcast, sizeof(broadcast));
 }
 
 static void close_net(struct net *net)

@@ -22,6 +22,7 @@ struct fake_sent {
 struct fake_net {
 	struct net net;
 	bool later; /* what send() says */
+	bool last;  /* one frame more comes as the card parts from it */
 	unsigned int sent, flushes, rooms, starts, stops, parts;
 	struct fake_sent frame[FAKE_NET_FRAMES]; /* sent % FAKE_NET_FRAMES */
 };

@@ -413,6 +413,37 @@ static void quiesced(void **state)
 	assert_int_equal(collect(0, 0, 0), 72);
 }
 
+/* A network gives frames until it has parted: the rings are there till then. */
+static void frames_come_to_the_end(void **state)
+{
+	offered = 0;
+	start(0);
+	offer_room(0, 100);
+	net.last = true;
+}
+
+/* A processor halts in the middle of the card's removal. */
+static void halts_as_it_goes(void **state)
+{
+	struct vm *vm = &rig.rig.vm;
+	struct device d;
+
+	start(0);
+	vm_quiesce_devices(vm);
+	while (!vm->device[vm->device_count - 1].class->rested) {
+		d = vm->device[--vm->device_count];
+		if (d.class->fini)
+			d.class->fini(d.object);
+	}
+	card->lane[0].pace.held = true;
+	net.rooms = 0;
+	atomic_store(&vm->rest_awaited, true);
+	vm_rest_begin(vm);
+	vm_rest_end(vm);
+	assert_false(atomic_load(&vm->rest_awaited));
+	assert_int_equal(net.rooms, 0);
+}
+
 /* In mid-operation: buffers offered, filters set, a frame under way. */
 static void saves_and_loads(void **state)
 {
@@ -498,6 +529,10 @@ int main(void)
 		TEST(no_driver),
 		TEST(queue_reset),
 		BOTH(quiesced),
+		BOTH(frames_come_to_the_end),
+		BOTH(halts_as_it_goes),
+		BOTH(frames_come_to_the_end),
+		BOTH(halts_as_it_goes),
 		BOTH(saves_and_loads),
 		TEST(round_trip),
 	};
