@@ -180,6 +180,18 @@ def test_to_this_computer(guest, server, address):
     assert shell.power_off() == 0
 
 
+@pytest.mark.parametrize("address", ["10.0.2.2", f"{PREFIX}:2"])
+def test_runs_of_datagrams(guest, server, address):
+    """Many without a pause, there and back, each byte checked."""
+    shell = boot(guest)
+    for count, size in (20000, 1400), (5000, 1), (3000, 1452):
+        shell.run(f"peer run {address} {server} {count} {size}", timeout=300)
+    shell.run(f"for i in 1 2 3 4; do peer run {address} {server} 3000 $i$i$i & "
+              "done; wait", timeout=300)
+    shell.run(f"peer udp {address} {server} 20 1400", timeout=300)
+    assert shell.power_off() == 0
+
+
 def held(pid):
     """Descriptors of a process, and KiB of memory of its own."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

@@ -9,6 +9,7 @@
  *   peer rr ADDRESS PORT COUNT   one byte there and back, COUNT times
  *   peer conn ADDRESS PORT COUNT as many connections, a byte each way
  *   peer udp ADDRESS PORT COUNT SIZE   datagrams there and back, checked
+ *   peer run ADDRESS PORT COUNT SIZE   the same, 32 of them on their way
  *
  * A connection's first byte says what it is for: 'g' and 8 bytes of a number,
  * 'p', 'e' (echo), 'c': the byte after it comes back, and that was all, so that
@@ -295,6 +296,36 @@ static void udp(uint64_t count, size_t size)
 	}
 }
 
+#define ON_WAY 32
+
+/* Of several sizes; they come as they went, and in their order. */
+static size_t size_of(uint64_t number, size_t size)
+{
+	return number % 13 ? size : size / 2 + 1;
+}
+
+static void run(uint64_t count, size_t size)
+{
+	struct pollfd fd = { call(SOCK_DGRAM), POLLIN, 0 };
+	uint64_t sent = 0;
+	size_t part;
+
+	for (uint64_t came = 0; came < count; came++) {
+		for (; sent < count && sent < came + ON_WAY; sent++) {
+			part = size_of(sent, size);
+			if (send(fd.fd, pattern + sent % PERIOD, part, 0) !=
+			    (ssize_t)part)
+				fail("send");
+		}
+		if (poll(&fd, 1, 20000) < 1)
+			fail("no answer");
+		part = size_of(came, size);
+		if (recv(fd.fd, data, PIECE, 0) != (ssize_t)part ||
+		    memcmp(data, pattern + came % PERIOD, part))
+			fail("another datagram came");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[1] : "";
@@ -319,6 +350,8 @@ int main(int argc, char **argv)
 		conn(count);
 	else if (!strcmp(what, "udp") && argc > 5)
 		udp(count, (size_t)atoi(argv[5]));
+	else if (!strcmp(what, "run") && argc > 5)
+		run(count, (size_t)atoi(argv[5]));
 	else
 		return 2;
 	printf("%llu %.6f\n", (unsigned long long)count, now() - start);
