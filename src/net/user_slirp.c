@@ -11,6 +11,7 @@
 
 #include "net/closing.h"
 #include "net/flow.h"
+#include "net/sum.h"
 #include "net/user.h"
 #include "net/window.h"
 #include "vm/host.h"
@@ -42,16 +43,44 @@ struct user_stack {
 
 /* --- what libslirp calls ----------------------------------------------------- */
 
+#define IP4_SUM	   (UDP_ETHERNET + 10)
+#define IP4_SOURCE (UDP_ETHERNET + 12)
+#define ICMP_LONG  1514u /* more than any error that libslirp sends */
+#define LOOPBACK   127
+
+/*
+ * libslirp 4.7 lets errors of this host's loopback come from there, which no
+ * guest takes from a card. They come from the host as the guest knows it.
+ */
+static const void *from_host(const struct user_stack *stack,
+			     const uint8_t *frame, size_t size,
+			     uint8_t copy[ICMP_LONG])
+{
+	const uint8_t *ip = frame + UDP_ETHERNET;
+	uint8_t *sum = copy + IP4_SUM;
+
+	if (size < UDP_HEADS || size > ICMP_LONG || frame[12] != 0x08 ||
+	    frame[13] || ip[0] != 0x45 || ip[9] != IPPROTO_ICMP ||
+	    frame[IP4_SOURCE] != LOOPBACK)
+		return frame;
+	memcpy(copy, frame, size);
+	memcpy(copy + IP4_SOURCE, &stack->plan.host, 4);
+	memset(sum, 0, 2);
+	sum_store(sum, sum_more(0, copy + UDP_ETHERNET, 20));
+	return copy;
+}
+
 static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 {
 	struct user_stack *stack = opaque;
 	struct tcp_segment segment;
+	uint8_t copy[ICMP_LONG];
 
 	if (tcp_parse(&segment, frame, size)) {
 		window_note(&stack->windows, &segment);
 		closing_note_stack(&stack->closings, &segment);
 	}
-	stack->deliver(stack->ctx, frame, size);
+	stack->deliver(stack->ctx, from_host(stack, frame, size, copy), size);
 	return (ssize_t)size;
 }
 

@@ -192,6 +192,14 @@ def test_runs_of_datagrams(guest, server, address):
     assert shell.power_off() == 0
 
 
+def test_nobody_there(guest, server):
+    """A guest hears that nobody takes its datagrams."""
+    shell = boot(guest)
+    shell.run(f"peer refused 10.0.2.2 {free_port()} 20", timeout=300)
+    shell.run(f"peer run 10.0.2.2 {server} 1000 500", timeout=300)
+    assert shell.power_off() == 0
+
+
 def held(pid):
     """Descriptors of a process, and KiB of memory of its own."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

@@ -10,6 +10,8 @@
  *   peer conn ADDRESS PORT COUNT as many connections, a byte each way
  *   peer udp ADDRESS PORT COUNT SIZE   datagrams there and back, checked
  *   peer run ADDRESS PORT COUNT SIZE   the same, 32 of them on their way
+ *   peer refused ADDRESS PORT COUNT    so many at most, until it is told that
+ *                                      nobody takes them
  *
  * A connection's first byte says what it is for: 'g' and 8 bytes of a number,
  * 'p', 'e' (echo), 'c': the byte after it comes back, and that was all, so that
@@ -326,6 +328,20 @@ static void run(uint64_t count, size_t size)
 	}
 }
 
+static void refused(uint64_t count)
+{
+	struct pollfd fd = { call(SOCK_DGRAM), POLLIN, 0 };
+
+	while (count--) {
+		if (send(fd.fd, pattern, 100, 0) < 0 && errno == ECONNREFUSED)
+			return;
+		if (poll(&fd, 1, 1000) == 1 && recv(fd.fd, data, 1, 0) < 0 &&
+		    errno == ECONNREFUSED)
+			return;
+	}
+	fail("nobody said no");
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[1] : "";
@@ -350,6 +366,8 @@ int main(int argc, char **argv)
 		conn(count);
 	else if (!strcmp(what, "udp") && argc > 5)
 		udp(count, (size_t)atoi(argv[5]));
+	else if (!strcmp(what, "refused"))
+		refused(count);
 	else if (!strcmp(what, "run") && argc > 5)
 		run(count, (size_t)atoi(argv[5]));
 	else
