@@ -211,13 +211,29 @@ static void reset_meanwhile(void **state)
 	begin(0, SIZE);
 }
 
+/* While the machine is saved they stay in the queue, and go after that. */
+static void quiet(void **state)
+{
+	begin(0, SIZE);
+	assert_int_equal(put_all(FEW), 0);
+	vm_quiesce_devices(vm());
+	rest();
+	look();
+	assert_int_equal(net.sent, 0);
+	vm_resume_devices(vm());
+	fake_work_run();
+	assert_int_equal(net.sent, FEW);
+	assert_int_equal(put_all(1), 1);
+	assert_int_equal(net.sent, FEW + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(many),    BOTH(rests),  BOTH(looks),
 		BOTH(asks),    BOTH(other),  BOTH(no_room),
 		BOTH(untold),  BOTH(small),  BOTH(no_event_index),
-		BOTH(reset_meanwhile),
+		BOTH(reset_meanwhile), BOTH(quiet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
