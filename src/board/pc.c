@@ -554,7 +554,7 @@ void board_destroy(struct board *board)
 		return;
 	count = board->vm.cpu_count;
 	memcpy(cpu, board->vm.cpu, sizeof(cpu));
-	vm_quiesce_devices(&board->vm);
+	vm_part_devices(&board->vm);
 	while (board->cpus_open)
 		board->engine->cpu_close(cpu[--board->cpus_open]);
 	if (board->engine_open)

@@ -491,11 +491,16 @@ static void resume(void *device)
 	host_unlock(&e->vm->device_lock);
 }
 
+static void part(void *device)
+{
+	nic_part(&((struct e1000 *)device)->nic);
+}
+
 static void fini(void *device)
 {
 	struct e1000 *e = device;
 
-	nic_part(&e->nic);
+	part(e);
 	timer_cancel(&e->vm->clock, &e->throttle);
 	host_free(e);
 }
@@ -583,6 +588,7 @@ const struct device_class e1000_class = {
 	.name = "e1000",
 	.quiesce = quiesce,
 	.resume = resume,
+	.part = part,
 	.fini = fini,
 	.state = &e1000_state,
 };

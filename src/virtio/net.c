@@ -96,22 +96,10 @@ static void reset(struct virtio_device *device)
 	atomic_store(&v->pairs, 1);
 	for (unsigned int i = 0; i < NET_STEER; i++)
 		atomic_store_explicit(&v->steer[i], 0, memory_order_relaxed);
-	device->config[NET_CFG_STATUS] &= (uint8_t)~NET_S_ANNOUNCE;
+	virtio_net_set_status(v, NET_S_ANNOUNCE, false);
 	memcpy(device->config + NET_CFG_MAC, v->nic.mac, NIC_MAC);
 	if (net->ops->stop)
 		net->ops->stop(net);
-}
-
-static void part(struct virtio_device *device)
-{
-	struct virtio_net *v = virtio_net_of(device);
-
-	nic_part(&v->nic);
-	host_lock(&device->vm->device_lock);
-	timer_cancel(&device->vm->clock, &v->look);
-	timer_cancel(&device->vm->clock, &v->burst_look);
-	v->parted = true;
-	host_unlock(&device->vm->device_lock);
 }
 
 static const struct virtio_class net_class = {
@@ -132,7 +120,6 @@ static const struct virtio_class net_class = {
 	.started = started,
 	.reset = reset,
 	.queue_reset = queue_reset,
-	.part = part,
 };
 
 /* --- the net's calls ---------------------------------------------------------------- */
@@ -145,24 +132,11 @@ static void again(struct nic *nic)
 		virtio_queue_kick(&v->virtio.queue[2 * i + 1]);
 }
 
-static bool set_status(struct virtio_net *v, uint8_t bit, bool on)
-{
-	uint8_t *status = &v->virtio.config[NET_CFG_STATUS];
-	uint8_t before;
-
-	if (on)
-		before = __atomic_fetch_or(status, bit, __ATOMIC_SEQ_CST);
-	else
-		before = __atomic_fetch_and(status, (uint8_t)~bit,
-					    __ATOMIC_SEQ_CST);
-	return !(before & bit) == on;
-}
-
 static void set_link(struct nic *nic, bool up)
 {
 	struct virtio_net *v = virtio_net_of_nic(nic);
 
-	if (set_status(v, NET_S_LINK_UP, up))
+	if (virtio_net_set_status(v, NET_S_LINK_UP, up))
 		virtio_config_changed(&v->virtio);
 }
 
@@ -171,7 +145,7 @@ static void announce(struct nic *nic)
 	struct virtio_net *v = virtio_net_of_nic(nic);
 
 	if (virtio_has(&v->virtio, NET_F_GUEST_ANNOUNCE) &&
-	    set_status(v, NET_S_ANNOUNCE, true))
+	    virtio_net_set_status(v, NET_S_ANNOUNCE, true))
 		virtio_config_changed(&v->virtio);
 }
 
@@ -224,13 +198,24 @@ static void resume(void *object)
 		virtio_queue_kick(&v->virtio.queue[i]);
 }
 
+static void part(void *object)
+{
+	struct virtio_net *v = object;
+	struct vm *vm = v->virtio.vm;
+
+	nic_part(&v->nic);
+	host_lock(&vm->device_lock);
+	timer_cancel(&vm->clock, &v->look);
+	timer_cancel(&vm->clock, &v->burst_look);
+	v->parted = true;
+	host_unlock(&vm->device_lock);
+}
+
 static void fini(void *object)
 {
 	struct virtio_net *v = object;
 
-	/* One that was not made whole. */
-	if (v->nic.net->nic)
-		nic_part(&v->nic);
+	nic_part(&v->nic);
 	host_free(v->lane);
 	host_free(v);
 }
@@ -297,6 +282,7 @@ const struct device_class virtio_net_class = {
 	.quiesce = quiesce,
 	.resume = resume,
 	.rested = virtio_net_rested,
+	.part = part,
 	.fini = fini,
 	.state = &net_state,
 };

@@ -204,12 +204,9 @@ static uint8_t set_vlan(struct virtio_net *v, uint8_t command)
 /* The driver has told the network where it is. */
 static uint8_t set_announced(struct virtio_net *v, uint8_t command)
 {
-	uint8_t *status = &v->virtio.config[NET_CFG_STATUS];
-
 	if (command || !virtio_has(&v->virtio, NET_F_GUEST_ANNOUNCE) ||
-	    data_size(v) || !(*status & NET_S_ANNOUNCE))
+	    data_size(v) || !virtio_net_set_status(v, NET_S_ANNOUNCE, false))
 		return ERR;
-	__atomic_fetch_and(status, (uint8_t)~NET_S_ANNOUNCE, __ATOMIC_SEQ_CST);
 	return OK;
 }
 

@@ -180,4 +180,26 @@ static inline struct virtio_net *virtio_net_of_nic(struct nic *nic)
 				     offsetof(struct virtio_net, nic));
 }
 
+/* Bits of the status in the configuration space; from any thread. */
+static inline bool virtio_net_status(struct virtio_net *v, uint8_t bit)
+{
+	return __atomic_load_n(&v->virtio.config[NET_CFG_STATUS],
+			       __ATOMIC_SEQ_CST) & bit;
+}
+
+/* Whether that changes it. */
+static inline bool virtio_net_set_status(struct virtio_net *v, uint8_t bit,
+					 bool on)
+{
+	uint8_t *status = &v->virtio.config[NET_CFG_STATUS];
+	uint8_t before;
+
+	if (on)
+		before = __atomic_fetch_or(status, bit, __ATOMIC_SEQ_CST);
+	else
+		before = __atomic_fetch_and(status, (uint8_t)~bit,
+					    __ATOMIC_SEQ_CST);
+	return !(before & bit) == on;
+}
+
 #endif

@@ -123,7 +123,7 @@ static bool send_out(struct virtio_net *v, struct virtio_queue *q)
 		nic_count_one(&v->nic.sent.refused);
 		return true;
 	}
-	if (!(v->virtio.config[NET_CFG_STATUS] & NET_S_LINK_UP)) {
+	if (!virtio_net_status(v, NET_S_LINK_UP)) {
 		nic_count_one(&v->nic.sent.dropped);
 		return true;
 	}
@@ -315,7 +315,7 @@ bool virtio_net_receive(struct nic *nic, const struct nic_frame *frame)
 	bool taken;
 
 	if (!(atomic_load(&v->virtio.status) & VIRTIO_STATUS_DRIVER_OK) ||
-	    !(v->virtio.config[NET_CFG_STATUS] & NET_S_LINK_UP)) {
+	    !virtio_net_status(v, NET_S_LINK_UP)) {
 		nic_count_one(&nic->received.dropped);
 		return true;
 	}

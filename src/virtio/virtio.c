@@ -226,20 +226,13 @@ void virtio_set_status(struct virtio_device *dev, uint8_t status)
 
 /* --- making one --------------------------------------------------------------------------- */
 
-static void free_queues(struct virtio_device *dev)
-{
-	host_free(dev->queue);
-	dev->queue = NULL;
-	dev->queue_count = 0;
-}
-
 static void fini(void *object)
 {
 	struct virtio_device *dev = object;
 
-	if (dev->class->part)
-		dev->class->part(dev);
-	free_queues(dev);
+	host_free(dev->queue);
+	dev->queue = NULL;
+	dev->queue_count = 0;
 }
 
 int virtio_init(struct virtio_device *dev, struct vm *vm,
@@ -275,7 +268,7 @@ int virtio_init(struct virtio_device *dev, struct vm *vm,
 	clear_registers(dev);
 	err = vm_add_device(vm, &virtio_class, dev);
 	if (err)
-		free_queues(dev);
+		fini(dev);
 	return err;
 }
 

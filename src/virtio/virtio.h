@@ -82,12 +82,6 @@ struct virtio_class {
 	/* Optional. One queue is reset, by itself; it stands still. */
 	void (*queue_reset)(struct virtio_device *device,
 			    struct virtio_queue *queue);
-	/*
-	 * Optional. The queues go next: when it returns, no thread of the
-	 * host's touches them any more. Not called of a device that was
-	 * not made whole.
-	 */
-	void (*part)(struct virtio_device *device);
 	/* Optional. Before the driver reads its configuration space. */
 	void (*config_reading)(struct virtio_device *device);
 	/* Optional. It writes there; without this nothing is writable. */

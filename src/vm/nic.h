@@ -166,6 +166,8 @@ static inline void nic_connect(struct nic *nic, struct net *net)
 
 static inline void nic_part(struct nic *nic)
 {
+	if (!nic->net->nic)
+		return;
 	nic->net->ops->part(nic->net);
 	nic->net->nic = NULL;
 }

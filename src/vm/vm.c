@@ -28,6 +28,14 @@ void vm_quiesce_devices(struct vm *vm)
 		host_worker_wait(vm->worker);
 }
 
+void vm_part_devices(struct vm *vm)
+{
+	vm_quiesce_devices(vm);
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (vm->device[i].class->part)
+			vm->device[i].class->part(vm->device[i].object);
+}
+
 void vm_resume_devices(struct vm *vm)
 {
 	for (unsigned int i = 0; i < vm->device_count; i++)
@@ -56,7 +64,7 @@ void vm_rest_end(struct vm *vm)
 
 void vm_fini(struct vm *vm)
 {
-	vm_quiesce_devices(vm);
+	vm_part_devices(vm);
 	host_worker_destroy(vm->worker);
 	vm->worker = NULL;
 	while (vm->device_count) {
@@ -110,7 +118,7 @@ void vm_end_unit(struct vm *vm)
 	vm->unit = 0;
 }
 
-static void quiesce_unit(struct vm *vm, unsigned int unit)
+static void part_unit(struct vm *vm, unsigned int unit)
 {
 	if (vm->worker)
 		host_worker_wait(vm->worker);
@@ -119,6 +127,9 @@ static void quiesce_unit(struct vm *vm, unsigned int unit)
 			vm->device[i].class->quiesce(vm->device[i].object);
 	if (vm->worker)
 		host_worker_wait(vm->worker);
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (vm->device[i].unit == unit && vm->device[i].class->part)
+			vm->device[i].class->part(vm->device[i].object);
 }
 
 /* Takes the last device of a unit off the list; false: there is none. */
@@ -142,7 +153,7 @@ void vm_remove_unit(struct vm *vm, unsigned int unit)
 	struct device device;
 	bool found;
 
-	quiesce_unit(vm, unit);
+	part_unit(vm, unit);
 	do {
 		host_lock(&vm->device_lock);
 		found = take_last(vm, unit, &device);

@@ -40,6 +40,12 @@ struct device_class {
 	 * thread, with the device lock held.
 	 */
 	void (*rested)(void *device);
+	/*
+	 * Optional. All devices that go together, and the engine, are still
+	 * there: threads of the host's leave this one, for good. It may be
+	 * called again. Without the device lock.
+	 */
+	void (*part)(void *device);
 	void (*fini)(void *device);  /* NULL: nothing */
 	const struct state_class *state; /* NULL: keeps no state */
 };
@@ -131,6 +137,12 @@ void vm_remove_unit(struct vm *vm, unsigned int unit);
  * reset, save and load happens between the two. No processor runs.
  */
 void vm_quiesce_devices(struct vm *vm);
+
+/*
+ * The same for the last time: nothing of the host's comes to them any more.
+ * Before the engine goes; vm_fini() does it where there is none.
+ */
+void vm_part_devices(struct vm *vm);
 void vm_resume_devices(struct vm *vm);
 
 /* Resets every device in the order added. vCPUs are their engine's. */

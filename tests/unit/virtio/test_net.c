@@ -429,7 +429,7 @@ static void halts_as_it_goes(void **state)
 	struct device d;
 
 	start(0);
-	vm_quiesce_devices(vm);
+	vm_part_devices(vm);
 	while (!vm->device[vm->device_count - 1].class->rested) {
 		d = vm->device[--vm->device_count];
 		if (d.class->fini)

@@ -28,9 +28,19 @@ static void fini(void *device)
 	put((char)(*(char *)device - 'a' + 'A'));
 }
 
+static void part(void *device)
+{
+	put((char)(*(char *)device - 'a' + '1'));
+}
+
 static const struct device_class ab = {
 	.name = "ab",
 	.reset = reset,
+	.fini = fini,
+};
+static const struct device_class parting = {
+	.name = "parting",
+	.part = part,
 	.fini = fini,
 };
 static const struct device_class quiet = { .name = "quiet" };
@@ -91,6 +101,24 @@ static void units_come_and_go(void **state)
 	assert_string_equal(heard, "BCadDA");
 }
 
+/* All are left by the host's threads before the first one goes. */
+static void all_part_first(void **state)
+{
+	char a = 'a', b = 'b', c = 'c', d = 'd';
+	unsigned int unit;
+
+	assert_int_equal(vm_add_device(&vm, &parting, &a), 0);
+	unit = vm_begin_unit(&vm);
+	assert_int_equal(vm_add_device(&vm, &parting, &b), 0);
+	assert_int_equal(vm_add_device(&vm, &parting, &c), 0);
+	vm_end_unit(&vm);
+	assert_int_equal(vm_add_device(&vm, &parting, &d), 0);
+	vm_remove_unit(&vm, unit);
+	assert_string_equal(heard, "23CB");
+	vm_fini(&vm);
+	assert_string_equal(heard, "23CB14DA");
+}
+
 static void refuses_too_many(void **state)
 {
 	unsigned int i;
@@ -124,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(goes_through_devices, setup),
 		cmocka_unit_test_setup(units_come_and_go, setup),
+		cmocka_unit_test_setup(all_part_first, setup),
 		cmocka_unit_test_setup(refuses_too_many, setup),
 		cmocka_unit_test_setup(keeps_the_first_request, setup),
 	};
