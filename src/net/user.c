@@ -367,7 +367,6 @@ void user_net_unpublish(struct net *net, const struct net_publish *publish)
 		free(job);
 }
 
-
 /* --- the thread ---------------------------------------------------------------- */
 
 static int load(struct user_net *u, char *why, size_t size)
@@ -483,7 +482,8 @@ static void work(struct user_net *u)
 		timeout = -1;
 	}
 	atomic_store(&u->rest, LOOKING);
-	if (more || user_ring_any(&u->ring) || has_job(u) || atomic_load(&u->thread.ending) ||
+	if (more || user_ring_any(&u->ring) || has_job(u) ||
+	    atomic_load(&u->thread.ending) ||
 	    (!sockets && atomic_exchange(&u->has_room, false)))
 		timeout = 0;
 	sleep_on(u, fd, count, timeout, sockets);
