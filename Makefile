@@ -16,7 +16,7 @@ GUEST = $(BUILD)/guest/default
 SETUP = BUILD=$(BUILD) scripts/setup.sh
 MESON_SETUP = meson setup --prefix $(PREFIX)
 
-.PHONY: all run guest guest-drivers check sanitize bench many soak fuzz sequences losses trips connections install dist deb clean
+.PHONY: all run guest guest-drivers check sanitize races bench many soak fuzz sequences losses trips connections install dist deb clean
 .PHONY: calls help rbd setup vlan
 
 all: setup $(BUILD)/build.ninja
@@ -56,6 +56,16 @@ sanitize:
 		$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize \
 		MESON_SETUP="meson setup -Db_sanitize=address,undefined \
 		-Db_lundef=false -Dwerror=false" check
+
+# Where its shadow of memory lies, nothing else may be: no random addresses.
+races:
+	@$(SETUP) build test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-races \
+		MESON_SETUP="meson setup -Db_sanitize=thread \
+		-Db_lundef=false -Dwerror=false" $(BUILD)-races/build.ninja
+	@ninja -C $(BUILD)-races
+	@setarch -R meson test -C $(BUILD)-races --no-rebuild --suite unit \
+		--print-errorlogs --timeout-multiplier 20 $(ARGS)
 
 # 200 machines kept by lodged, of which 50 run: what that takes.
 many:
@@ -154,7 +164,7 @@ deb:
 	@scripts/deb.sh $(BUILD)/deb $(GUEST)
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-races $(BUILD)-fuzz
 
 help:
 	@echo "make            build $(BUILD)/lodge"
@@ -164,6 +174,7 @@ help:
 	@echo "make guest-drivers  and one with all drivers, for tests"
 	@echo "make check      run all tests (ARGS=\"--suite unit\": some)"
 	@echo "make sanitize   the same with address and undefined sanitizers"
+	@echo "make races      the unit tests with the thread sanitizer"
 	@echo "make bench      measure beside QEMU and the host"
 	@echo "make many       200 machines kept, 50 of them running"
 	@echo "make soak       boot guests in a loop (ARGS=\"--count 1000\")"
