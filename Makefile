@@ -57,15 +57,13 @@ sanitize:
 		MESON_SETUP="meson setup -Db_sanitize=address,undefined \
 		-Db_lundef=false -Dwerror=false" check
 
-# Where its shadow of memory lies, nothing else may be: no random addresses.
 races:
 	@$(SETUP) build test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-races \
 		MESON_SETUP="meson setup -Db_sanitize=thread \
 		-Db_lundef=false -Dwerror=false" $(BUILD)-races/build.ninja
 	@ninja -C $(BUILD)-races
-	@setarch -R meson test -C $(BUILD)-races --no-rebuild --suite unit \
-		--print-errorlogs --timeout-multiplier 20 $(ARGS)
+	@scripts/races.sh $(BUILD)-races $(ARGS)
 
 # 200 machines kept by lodged, of which 50 run: what that takes.
 many:
