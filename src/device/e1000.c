@@ -500,7 +500,6 @@ static void fini(void *device)
 {
 	struct e1000 *e = device;
 
-	part(e);
 	timer_cancel(&e->vm->clock, &e->throttle);
 	host_free(e);
 }

@@ -74,7 +74,7 @@ struct user_stack_ops {
 	/* A packet of the guest's, which stays where it is until flush(). */
 	void (*input)(struct user_stack *stack, const void *frame,
 		      size_t size);
-	/* No more for now: what was held back to be many goes. */
+	/* The last one for now: those that waited to go together are sent. */
 	void (*flush)(struct user_stack *stack);
 	/*
 	 * What to wait for: descriptors from index 1 on (0 is the caller's),

@@ -96,7 +96,8 @@ struct net_ops {
 	 */
 	bool (*send)(struct net *net, unsigned int queue,
 		     const struct nic_frame *frame);
-	/* Optional. No more for now: what was held back to be many goes. */
+	/* Optional. The last one for now: those that waited to go together
+	 * are sent. */
 	void (*flush)(struct net *net, unsigned int queue);
 	/* Optional. The card has room again, after it had none. */
 	void (*room)(struct net *net);
