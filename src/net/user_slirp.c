@@ -11,7 +11,7 @@
 
 #include "net/closing.h"
 #include "net/flow.h"
-#include "net/sum.h"
+#include "net/icmp.h"
 #include "net/user.h"
 #include "net/window.h"
 #include "vm/host.h"
@@ -30,7 +30,7 @@ struct user_timer {
 
 struct user_stack {
 	Slirp *slirp;
-	struct user_plan plan;
+	struct icmp_host host;
 	void (*deliver)(void *ctx, const void *frame, size_t size);
 	void *ctx;
 	struct user_timer timer[TIMERS];
@@ -43,44 +43,19 @@ struct user_stack {
 
 /* --- what libslirp calls ----------------------------------------------------- */
 
-#define IP4_SUM	   (UDP_ETHERNET + 10)
-#define IP4_SOURCE (UDP_ETHERNET + 12)
-#define ICMP_LONG  1514u /* more than any error that libslirp sends */
-#define LOOPBACK   127
-
-/*
- * libslirp 4.7 lets errors of this host's loopback come from there, which no
- * guest takes from a card. They come from the host as the guest knows it.
- */
-static const void *from_host(const struct user_stack *stack,
-			     const uint8_t *frame, size_t size,
-			     uint8_t copy[ICMP_LONG])
-{
-	const uint8_t *ip = frame + UDP_ETHERNET;
-	uint8_t *sum = copy + IP4_SUM;
-
-	if (size < UDP_HEADS || size > ICMP_LONG || frame[12] != 0x08 ||
-	    frame[13] || ip[0] != 0x45 || ip[9] != IPPROTO_ICMP ||
-	    frame[IP4_SOURCE] != LOOPBACK)
-		return frame;
-	memcpy(copy, frame, size);
-	memcpy(copy + IP4_SOURCE, &stack->plan.host, 4);
-	memset(sum, 0, 2);
-	sum_store(sum, sum_more(0, copy + UDP_ETHERNET, 20));
-	return copy;
-}
-
 static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 {
 	struct user_stack *stack = opaque;
 	struct tcp_segment segment;
 	uint8_t copy[ICMP_LONG];
+	size_t length = size;
 
 	if (tcp_parse(&segment, frame, size)) {
 		window_note(&stack->windows, &segment);
 		closing_note_stack(&stack->closings, &segment);
 	}
-	stack->deliver(stack->ctx, from_host(stack, frame, size, copy), size);
+	frame = icmp_mend(&stack->host, frame, &length, copy);
+	stack->deliver(stack->ctx, frame, length);
 	return (ssize_t)size;
 }
 
@@ -208,7 +183,7 @@ open_stack(const struct user_plan *plan,
 
 	if (!stack)
 		return NULL;
-	stack->plan = *plan;
+	stack->host = (struct icmp_host){ plan->host, plan->host6 };
 	stack->deliver = deliver;
 	stack->ctx = ctx;
 	stack->flows.ends = (struct flow_ends){

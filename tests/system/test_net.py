@@ -195,8 +195,9 @@ def test_runs_of_datagrams(guest, server, address):
 def test_nobody_there(guest, server):
     """A guest hears that nobody takes its datagrams."""
     shell = boot(guest)
-    shell.run(f"peer refused 10.0.2.2 {free_port()} 20", timeout=300)
-    shell.run(f"peer run 10.0.2.2 {server} 1000 500", timeout=300)
+    for address in "10.0.2.2", f"{PREFIX}:2":
+        shell.run(f"peer refused {address} {free_port()} 20", timeout=300)
+        shell.run(f"peer run {address} {server} 1000 500", timeout=300)
     assert shell.power_off() == 0
 
 
