@@ -10,14 +10,17 @@
 #define UDP_SEGMENT 103 /* linux/udp.h */
 #endif
 
-#define PORT_DNS  53 /* IANA's numbers */
-#define PORT_BOOT 67
-#define PORT_TFTP 69
+#define PORT_DNS   53 /* IANA's numbers */
+#define PORT_BOOT  67
+#define PORT_TFTP  69
+#define PORT_BOOT6 547
 
-#define TTL	 64	 /* of what libslirp sends */
+#define TTL4	 64	/* of what libslirp sends */
+#define TTL6	 255
 #define FIRST_ID 0x8000 /* libslirp counts from 0 */
 #define FD_STEP	 64u
-#define ROOM	 (UDP_HEADS + UDP_DATA_MAX)
+#define SEND_MAX 65507u /* data at once, over IPv4 */
+#define ROOM	 (UDP_HEADS6 + UDP_DATA_MAX)
 
 struct flow {
 	struct flow *next; /* of its bucket */
@@ -30,13 +33,20 @@ struct flow {
 	struct udp_datagram as; /* it was so; its frame is gone */
 	uint8_t ethernet[UDP_ETHERNET];
 	uint8_t tos;		/* of the first one */
-	struct sockaddr_in target; /* on the host */
+	union flow_address target;
 };
+
+static bool is_same(const struct in6_addr *a, const struct in6_addr *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
 
 static unsigned int bucket_of(const struct udp_datagram *d)
 {
-	uint32_t sum = ntohl(d->from.s_addr) + ntohs(d->from_port);
+	uint32_t last, sum;
 
+	memcpy(&last, d->from.s6_addr + 12, sizeof(last));
+	sum = ntohl(last) + ntohs(d->from_port);
 	return (sum ^ sum >> 8) % FLOW_BUCKETS;
 }
 
@@ -44,7 +54,7 @@ static struct flow *find(const struct flows *f, const struct udp_datagram *d)
 {
 	struct flow *flow = f->bucket[bucket_of(d)];
 
-	while (flow && (flow->as.from.s_addr != d->from.s_addr ||
+	while (flow && (!is_same(&flow->as.from, &d->from) ||
 			flow->as.from_port != d->from_port))
 		flow = flow->next;
 	return flow;
@@ -57,39 +67,74 @@ static struct flow *of_fd(const struct flows *f, int fd)
 
 /* --- what the stack has been given ----------------------------------------- */
 
-/* The last address of the network, and of all of them. */
-static bool is_broadcast(const struct flows *f, struct in_addr to)
+static const struct flow_network *network_of(const struct flows *f, bool v6)
 {
-	const in_addr_t mask = f->ends.mask.s_addr;
-
-	return to.s_addr == INADDR_BROADCAST ||
-	       ((to.s_addr & mask) == f->ends.network.s_addr &&
-		(to.s_addr | mask) == INADDR_BROADCAST);
+	return v6 ? &f->ends.v6 : &f->ends.v4;
 }
 
+static struct in6_addr loopback(bool v6)
+{
+	return v6 ? in6addr_loopback
+		  : udp_map4((struct in_addr){ htonl(INADDR_LOOPBACK) });
+}
+
+static bool is_inside(const struct flow_network *n, const struct in6_addr *to)
+{
+	uint8_t differs = 0;
+
+	for (unsigned int i = 0; i < sizeof(*to); i++)
+		differs |= (to->s6_addr[i] ^ n->network.s6_addr[i]) &
+			   n->mask.s6_addr[i];
+	return !differs;
+}
+
+/* Not one host's, or one of this link's alone. */
+static bool is_special(const struct udp_datagram *d)
+{
+	const struct in6_addr all = udp_map4((struct in_addr){ INADDR_BROADCAST });
+
+	return is_same(&d->to, &all) || IN6_IS_ADDR_MULTICAST(&d->to) ||
+	       IN6_IS_ADDR_LINKLOCAL(&d->to);
+}
+
+/* Of the network's addresses libslirp plays some, in each version others. */
 static bool is_plain(const struct flows *f, const struct udp_datagram *d)
 {
+	const struct flow_network *n = network_of(f, d->v6);
 	const unsigned int port = ntohs(d->to_port);
 
 	return port != PORT_DNS && port != PORT_BOOT && port != PORT_TFTP &&
-	       d->to.s_addr != f->ends.name_server.s_addr &&
-	       !is_broadcast(f, d->to);
+	       port != PORT_BOOT6 && !is_special(d) &&
+	       (is_same(&d->to, &n->host) || !is_inside(n, &d->to));
+}
+
+static union flow_address target_of(const struct udp_datagram *d,
+				    const struct in6_addr *to)
+{
+	union flow_address target = { .v6 = {
+		.sin6_family = AF_INET6,
+		.sin6_port = d->to_port,
+		.sin6_addr = *to,
+	} };
+
+	if (d->v6)
+		return target;
+	target.v4 = (struct sockaddr_in){ .sin_family = AF_INET,
+					  .sin_port = d->to_port };
+	memcpy(&target.v4.sin_addr, to->s6_addr + 12, 4);
+	return target;
 }
 
 static void note(const struct flows *f, struct flow *flow,
 		 const struct udp_datagram *d)
 {
-	const bool to_host = d->to.s_addr == f->ends.host.s_addr;
+	const struct in6_addr here = loopback(d->v6);
+	const bool to_host = is_same(&d->to, &network_of(f, d->v6)->host);
 
 	flow->as = *d;
 	flow->as.frame = NULL;
 	memcpy(flow->ethernet, d->frame, UDP_ETHERNET);
-	flow->target = (struct sockaddr_in){
-		.sin_family = AF_INET,
-		.sin_port = d->to_port,
-		.sin_addr.s_addr = to_host ? htonl(INADDR_LOOPBACK)
-					   : d->to.s_addr,
-	};
+	flow->target = target_of(d, to_host ? &here : &d->to);
 	flow->plain = is_plain(f, d);
 	flow->cut = flow->can_cut;
 	flow->sure = f->unsure;
@@ -117,7 +162,7 @@ static bool is_settled(const struct flows *f, const struct flow *flow)
 
 static bool is_alike(const struct flow *flow, const struct udp_datagram *d)
 {
-	return flow->as.to.s_addr == d->to.s_addr &&
+	return is_same(&flow->as.to, &d->to) &&
 	       flow->as.to_port == d->to_port && flow->as.ttl == d->ttl &&
 	       !memcmp(flow->ethernet, d->frame, UDP_ETHERNET);
 }
@@ -135,15 +180,17 @@ static bool send_batch(struct flows *f)
 	} control = { 0 };
 	struct msghdr message = {
 		.msg_name = &flow->target,
-		.msg_namelen = sizeof(flow->target),
+		.msg_namelen = flow->as.v6 ? sizeof(flow->target.v6)
+					   : sizeof(flow->target.v4),
 		.msg_iov = part,
 		.msg_iovlen = f->count,
 	};
 	const uint16_t each = (uint16_t)f->waiting[0].size;
+	const uint32_t heads = udp_heads(flow->as.v6);
 
 	for (unsigned int i = 0; i < f->count; i++)
 		part[i] = (struct iovec){
-			(void *)(f->waiting[i].frame + UDP_HEADS),
+			(void *)(f->waiting[i].frame + heads),
 			f->waiting[i].size,
 		};
 	if (f->count > 1) {
@@ -180,7 +227,7 @@ static bool fits(const struct flows *f, const struct flow *flow,
 		 const struct udp_datagram *d)
 {
 	return f->to == flow && flow->cut && d->size <= f->waiting[0].size &&
-	       f->size + d->size <= UDP_DATA_MAX;
+	       f->size + d->size <= SEND_MAX;
 }
 
 static void add(struct flows *f, struct flow *flow,
@@ -304,38 +351,43 @@ void flows_close(struct flows *f)
 
 /* --- to the guest ---------------------------------------------------------- */
 
-/* Where it comes from, for the guest: of its network is whom it asked there. */
-static struct in_addr source_of(const struct flows *f, const struct flow *flow,
-				struct in_addr sender)
+/* Where it comes from, for the guest. */
+static struct in6_addr source_of(const struct flows *f, const struct flow *flow,
+				 const union flow_address *sender)
 {
-	const struct in_addr asked = flow->as.to;
+	const struct in6_addr *host = &network_of(f, flow->as.v6)->host;
+	const struct in6_addr here = loopback(flow->as.v6);
+	const struct in6_addr from = flow->as.v6 ?
+		sender->v6.sin6_addr : udp_map4(sender->v4.sin_addr);
 
-	if ((asked.s_addr & f->ends.mask.s_addr) != f->ends.network.s_addr ||
-	    (asked.s_addr == f->ends.host.s_addr &&
-	     sender.s_addr != htonl(INADDR_LOOPBACK)))
-		return sender;
-	return asked;
+	return is_same(&flow->as.to, host) && is_same(&from, &here) ? *host :
+								      from;
 }
 
-static void deliver(struct flows *f, const struct flow *flow,
-		    uint8_t *frame, const struct sockaddr_in *sender,
-		    uint32_t size)
+/* The data is in `room`, behind that of heads of IPv6. */
+static void deliver(struct flows *f, const struct flow *flow, uint8_t *room,
+		    const union flow_address *sender, uint32_t size)
 {
+	const bool v6 = flow->as.v6;
 	const struct udp_datagram d = {
-		.from = source_of(f, flow, sender->sin_addr),
-		.from_port = sender->sin_port,
+		.from = source_of(f, flow, sender),
+		.from_port = v6 ? sender->v6.sin6_port : sender->v4.sin_port,
 		.to = flow->as.from,
 		.to_port = flow->as.from_port,
-		.ttl = TTL,
+		.v6 = v6,
+		.ttl = v6 ? TTL6 : TTL4,
 		.tos = flow->tos,
 		.size = size,
 	};
-	uint8_t router[UDP_MAC] = { 0x52, 0x55 }; /* libslirp's */
+	/* libslirp's: of the host, or of who sends. */
+	const struct in6_addr *of = v6 ? &d.from : &f->ends.v4.host;
+	uint8_t router[UDP_MAC] = { 0x52, v6 ? 0x56 : 0x55 };
+	uint8_t *frame = room + UDP_HEADS6 - udp_heads(v6);
 
-	memcpy(router + 2, &f->ends.host, 4);
+	memcpy(router + 2, of->s6_addr + 12, 4);
 	udp_build(frame, &d, flow->ethernet + UDP_MAC, router,
 		  (uint16_t)(FIRST_ID + f->id++));
-	f->ends.deliver(f->ends.ctx, frame, UDP_HEADS + size);
+	f->ends.deliver(f->ends.ctx, frame, udp_heads(v6) + size);
 }
 
 static bool prepare(struct flows *f)
@@ -343,7 +395,7 @@ static bool prepare(struct flows *f)
 	if (!f->room)
 		f->room = malloc(FLOW_BATCH * ROOM);
 	for (unsigned int i = 0; f->room && i < FLOW_BATCH; i++) {
-		f->part[i] = (struct iovec){ f->room + i * ROOM + UDP_HEADS,
+		f->part[i] = (struct iovec){ f->room + i * ROOM + UDP_HEADS6,
 					     UDP_DATA_MAX };
 		f->message[i].msg_hdr = (struct msghdr){
 			.msg_name = &f->sender[i],

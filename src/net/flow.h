@@ -24,12 +24,24 @@
 #define FLOW_BATCH   32u /* datagrams; the host cuts up to 64 */
 #define FLOW_PASS_MS 1000
 
-/* The stack's plan, and ways to it and to the guest. */
+/* The stack's plan of one family; IPv4's addresses mapped: udp_map4(). */
+struct flow_network {
+	struct in6_addr network, mask, host;
+};
+
+/* Both, and ways to the stack and to the guest. */
 struct flow_ends {
-	struct in_addr network, mask, host, name_server;
+	struct flow_network v4, v6;
 	void *ctx;
 	void (*input)(void *ctx, const void *frame, size_t size);
 	void (*deliver)(void *ctx, const void *frame, size_t size);
+};
+
+/* On the host. */
+union flow_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
 };
 
 struct flow;
@@ -55,7 +67,7 @@ struct flows {
 	uint16_t id;
 	struct mmsghdr message[FLOW_BATCH];
 	struct iovec part[FLOW_BATCH];
-	struct sockaddr_in sender[FLOW_BATCH];
+	union flow_address sender[FLOW_BATCH];
 };
 
 /* None is open any more. */

@@ -156,6 +156,29 @@ static void give(void *ctx, const void *frame, size_t size)
 	slirp_input(stack->slirp, frame, (int)size);
 }
 
+static struct flow_network network4(const struct user_plan *plan)
+{
+	struct flow_network n = {
+		.network = udp_map4(plan->network),
+		.mask = udp_map4(plan->mask),
+		.host = udp_map4(plan->host),
+	};
+
+	memset(&n.mask, 0xff, 12);
+	return n;
+}
+
+static struct flow_network network6(const struct user_plan *plan)
+{
+	struct flow_network n = {
+		.network = plan->prefix6,
+		.host = plan->host6,
+	};
+
+	memset(&n.mask, 0xff, plan->prefix6_length / 8);
+	return n;
+}
+
 static struct user_stack *
 open_stack(const struct user_plan *plan,
 	   void (*deliver)(void *ctx, const void *frame, size_t size),
@@ -187,10 +210,8 @@ open_stack(const struct user_plan *plan,
 	stack->deliver = deliver;
 	stack->ctx = ctx;
 	stack->flows.ends = (struct flow_ends){
-		.network = plan->network,
-		.mask = plan->mask,
-		.host = plan->host,
-		.name_server = plan->name_server,
+		.v4 = network4(plan),
+		.v6 = network6(plan),
 		.ctx = stack,
 		.input = give,
 		.deliver = give_guest,

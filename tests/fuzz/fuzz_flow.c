@@ -22,7 +22,7 @@ static struct {
 } frame[FRAMES];
 static unsigned int frames, seen; /* given; that the stack has got */
 static struct {
-	struct in_addr from;
+	struct in6_addr from;
 	uint16_t port;
 	int fd;
 } opened[FLOWS];
@@ -33,7 +33,7 @@ static int nowhere = -1;
 static void open_one(const struct udp_datagram *d)
 {
 	for (unsigned int i = 0; i < opened_count; i++)
-		if (opened[i].from.s_addr == d->from.s_addr &&
+		if (!memcmp(&opened[i].from, &d->from, sizeof(d->from)) &&
 		    opened[i].port == d->from_port)
 			return;
 	if (opened_count == FLOWS)
@@ -83,25 +83,35 @@ static void give(void)
 	stack_input(NULL, frame[last].data, frame[last].size);
 }
 
+static struct in6_addr address(bool v6, uint8_t host)
+{
+	struct in6_addr six = { .s6_addr = { 0xfd, [15] = host } };
+
+	return v6 ? six
+		  : udp_map4((struct in_addr){ htonl(0x0a000200 + host) });
+}
+
 /* Few enough of each kind that they are often alike. */
 static void give_datagram(const uint8_t word[3])
 {
+	const bool v6 = word[1] & 8;
 	const struct udp_datagram d = {
-		.from = { htonl(0x0a00020f + (word[0] & 1)) },
-		.to = { htonl(0x0a000200 + (word[0] >> 1 & 3)) },
+		.from = address(v6, 15 + (word[0] & 1)),
+		.to = address(v6, word[0] >> 1 & 3),
 		.from_port = htons(1000 + (word[0] >> 3 & 3)),
 		.to_port = htons(52 + (word[0] >> 5 & 1)),
+		.v6 = v6,
 		.ttl = word[1] & 1 ? 64 : word[1] >> 6,
 		.size = 1 + (word[1] >> 4 & 3),
 	};
 	static const uint8_t mac[UDP_MAC] = { 2 };
 
-	frame[frames].size = UDP_HEADS + d.size;
+	frame[frames].size = udp_heads(v6) + d.size;
 	frame[frames].data = calloc(1, frame[frames].size);
 	udp_build(frame[frames].data, &d, mac, mac, 0);
 	/* Some of them damaged. */
 	if (word[2] & 0x80)
-		frame[frames].data[word[2] % 43] ^= word[1];
+		frame[frames].data[word[2] % (udp_heads(v6) + 1)] ^= word[1];
 	frames++;
 	give();
 }
@@ -137,15 +147,24 @@ static void control(uint8_t what)
 	}
 }
 
+static struct flow_network network(bool v6)
+{
+	struct flow_network n = {
+		.network = address(v6, 0),
+		.host = address(v6, 2),
+	};
+
+	memset(&n.mask, 0xff, v6 ? 8 : 15);
+	return n;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (nowhere < 0)
 		nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
 	memset(&flows, 0, sizeof(flows));
-	flows.ends.network.s_addr = htonl(0x0a000200);
-	flows.ends.mask.s_addr = htonl(0xffffff00);
-	flows.ends.host.s_addr = htonl(0x0a000202);
-	flows.ends.name_server.s_addr = htonl(0x0a000203);
+	flows.ends.v4 = network(false);
+	flows.ends.v6 = network(true);
 	flows.ends.input = stack_input;
 	flows.ends.deliver = guest_gets;
 	frames = seen = opened_count = 0;

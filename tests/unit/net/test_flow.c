@@ -6,6 +6,7 @@
 #include "net/flow.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -17,37 +18,104 @@
 #define SIZE   100u
 #define FRAMES 128u
 #define PORT   4000
+#define ROOM   (UDP_HEADS6 + 2 * SIZE)
 
 static const uint8_t guest_mac[6] = { 2, 0, 0, 0, 0, 1 };
-static const uint8_t router_mac[6] = { 0x52, 0x55, 10, 0, 2, 2 };
+static const uint8_t router_macs[2][6] = {
+	{ 0x52, 0x55, 10, 0, 2, 2 },
+	{ 0x52, 0x56, 0, 0, 0, 2 },
+};
 
+static bool v6; /* all of it */
+static const uint8_t *router_mac;
+static uint32_t heads;
 static struct flows flows;
 static int server, opened; /* the latter: the stack's */
 static uint16_t port;	   /* the server's */
 static unsigned int passed; /* through the stack */
-static uint8_t frame[FRAMES][UDP_HEADS + 2 * SIZE];
+static uint8_t frame[FRAMES][ROOM];
 static unsigned int frames; /* that wait for flows_send() */
-static uint8_t got[64][UDP_HEADS + 2 * SIZE];
+static uint8_t got[64][ROOM];
 static unsigned int got_count;
 static size_t got_size;
+
+/* --- addresses ----------------------------------------------------------------- */
+
+static struct in6_addr address(const char *of4, const char *of6)
+{
+	struct in6_addr address6;
+	struct in_addr address4;
+
+	if (v6) {
+		inet_pton(AF_INET6, of6, &address6);
+		return address6;
+	}
+	inet_pton(AF_INET, of4, &address4);
+	return udp_map4(address4);
+}
+
+static struct in6_addr loopback(void)
+{
+	return address("127.0.0.1", "::1");
+}
+
+/* A socket's; gives its size. */
+static socklen_t to_host(union flow_address *at, struct in6_addr of,
+			 uint16_t number)
+{
+	memset(at, 0, sizeof(*at));
+	if (v6) {
+		at->v6.sin6_family = AF_INET6;
+		at->v6.sin6_addr = of;
+		at->v6.sin6_port = number;
+		return sizeof(at->v6);
+	}
+	at->v4.sin_family = AF_INET;
+	memcpy(&at->v4.sin_addr, of.s6_addr + 12, 4);
+	at->v4.sin_port = number;
+	return sizeof(at->v4);
+}
+
+static int new_socket(void)
+{
+	return socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/* Of this address, with any port. */
+static int listener(struct in6_addr of)
+{
+	union flow_address at;
+	socklen_t size = to_host(&at, of, 0);
+	int fd = new_socket();
+
+	assert_return_code(bind(fd, &at.any, size), errno);
+	return fd;
+}
+
+static uint16_t port_of(int fd)
+{
+	union flow_address at;
+	socklen_t size = sizeof(at);
+
+	assert_return_code(getsockname(fd, &at.any, &size), 0);
+	return v6 ? at.v6.sin6_port : at.v4.sin_port;
+}
 
 /* --- the stack --------------------------------------------------------------- */
 
 static void stack_input(void *ctx, const void *data, size_t size)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = port,
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	union flow_address to;
+	socklen_t length = to_host(&to, loopback(), port);
 	struct udp_datagram d;
 
 	passed++;
 	if (opened < 0) {
-		opened = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		opened = new_socket();
 		flow_open(&flows, opened);
 	}
 	if (udp_parse(&d, data, size))
-		sendto(opened, d.frame + UDP_HEADS, d.size, 0,
-		       (struct sockaddr *)&to, sizeof(to));
+		sendto(opened, d.frame + heads, d.size, 0, &to.any, length);
 }
 
 static void guest_gets(void *ctx, const void *data, size_t size)
@@ -57,28 +125,36 @@ static void guest_gets(void *ctx, const void *data, size_t size)
 	got_size = size;
 }
 
-static int setup(void **state)
+static int set_up(bool of_v6)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET,
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t size = sizeof(at);
-
+	v6 = of_v6;
+	heads = udp_heads(v6);
+	router_mac = router_macs[v6];
 	memset(&flows, 0, sizeof(flows));
-	inet_pton(AF_INET, "10.0.2.0", &flows.ends.network);
-	inet_pton(AF_INET, "255.255.255.0", &flows.ends.mask);
-	inet_pton(AF_INET, "10.0.2.2", &flows.ends.host);
-	inet_pton(AF_INET, "10.0.2.3", &flows.ends.name_server);
+	*(v6 ? &flows.ends.v6 : &flows.ends.v4) = (struct flow_network){
+		.network = address("10.0.2.0", "fd00::"),
+		.mask = address("255.255.255.0", "ffff:ffff:ffff:ffff::"),
+		.host = address("10.0.2.2", "fd00::2"),
+	};
+	memset(&flows.ends.v4.mask, 0xff, 12);
 	flows.ends.input = stack_input;
 	flows.ends.deliver = guest_gets;
 	flows.now = 1000000;
 	opened = -1;
 	passed = frames = got_count = 0;
-	server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_return_code(bind(server, (struct sockaddr *)&at, size), 0);
-	assert_return_code(getsockname(server, (struct sockaddr *)&at, &size),
-			   0);
-	port = at.sin_port;
+	server = listener(loopback());
+	port = port_of(server);
 	return 0;
+}
+
+static int setup4(void **state)
+{
+	return set_up(false);
+}
+
+static int setup6(void **state)
+{
+	return set_up(true);
 }
 
 static int teardown(void **state)
@@ -98,12 +174,13 @@ static struct udp_datagram plain(void)
 	struct udp_datagram d = {
 		.from_port = htons(PORT),
 		.to_port = port,
+		.v6 = v6,
 		.ttl = 64,
 		.size = SIZE,
+		.from = address("10.0.2.15", "fd00::15"),
+		.to = address("10.0.2.2", "fd00::2"),
 	};
 
-	inet_pton(AF_INET, "10.0.2.15", &d.from);
-	d.to = flows.ends.host;
 	return d;
 }
 
@@ -112,9 +189,9 @@ static void send_like(const struct udp_datagram *d, uint8_t number)
 {
 	uint8_t *at = frame[frames++ % FRAMES];
 
-	memset(at + UDP_HEADS, number, d->size);
+	memset(at + heads, number, d->size);
 	udp_build(at, d, router_mac, guest_mac, 0);
-	flows_input(&flows, at, UDP_HEADS + d->size);
+	flows_input(&flows, at, heads + d->size);
 }
 
 static void send_plain(uint8_t number)
@@ -197,37 +274,41 @@ static void changes(void **state)
 	assert_int_equal(passed, 2);
 	send_like(&d, 3);
 	assert_int_equal(passed, 2);
-	d.to.s_addr = htonl(INADDR_LOOPBACK);
+	d.to = loopback();
 	send_like(&d, 4);
 	send_like(&d, 5);
 	assert_int_equal(passed, 3);
-	d.from.s_addr++;
+	d.from.s6_addr[15]++;
 	send_like(&d, 6);
 	send_like(&d, 7);
 	assert_int_equal(passed, 5); /* this stack has one socket alone */
 	expect(0, 8, SIZE);
 	at = frame[frames++ % FRAMES];
 	d = plain();
-	memset(at + UDP_HEADS, 8, SIZE);
+	memset(at + heads, 8, SIZE);
 	udp_build(at, &d, router_mac, router_mac, 0);
-	flows_input(&flows, at, UDP_HEADS + SIZE);
+	flows_input(&flows, at, heads + SIZE);
 	assert_int_equal(passed, 6);
 	expect(8, 1, SIZE);
 }
 
 static void stacks_own(void **state)
 {
-	static const char *const to[] = { "10.0.2.3", "10.0.2.255",
-					  "255.255.255.255" };
-	static const uint16_t to_port[] = { 53, 67, 69 };
+	static const char *const to[][2] = {
+		{ "10.0.2.3", "fd00::3" },
+		{ "10.0.2.255", "fd00::ffff:0:0:1" },
+		{ "255.255.255.255", "ff02::1" },
+		{ "10.0.2.99", "fe80::2" },
+	};
+	static const uint16_t to_port[] = { 53, 67, 69, 547 };
 	struct udp_datagram d = plain();
 
-	for (unsigned int i = 0; i < 3; i++) {
-		inet_pton(AF_INET, to[i], &d.to);
+	for (unsigned int i = 0; i < 4; i++) {
+		d.to = address(to[i][0], to[i][1]);
 		send_like(&d, 0);
 		send_like(&d, 0);
 		assert_int_equal(passed, 4 * i + 2);
-		d.to = flows.ends.host;
+		d.to = plain().to;
 		d.to_port = htons(to_port[i]);
 		send_like(&d, 0);
 		send_like(&d, 0);
@@ -250,8 +331,8 @@ static void once_a_second(void **state)
 	}
 }
 
-/* A fragment may be of any port, and change where the stack sends it. */
-static void fragments(void **state)
+/* One that is not whole may be of any port, and change where the stack sends. */
+static void damaged(void **state)
 {
 	uint8_t *at = frame[FRAMES - 1];
 	struct udp_datagram d = plain();
@@ -259,14 +340,17 @@ static void fragments(void **state)
 	send_plain(0);
 	send_plain(1);
 	udp_build(at, &d, router_mac, guest_mac, 0);
-	at[20] = 0x20;
-	assert_false(flows_input(&flows, at, UDP_HEADS + SIZE));
+	if (v6)
+		at[18] ^= 1; /* its length */
+	else
+		at[20] = 0x20; /* a fragment */
+	assert_false(flows_input(&flows, at, heads + SIZE));
 	expect(0, 2, SIZE);
 	send_plain(2);
 	assert_int_equal(passed, 2);
 	send_plain(3);
-	at[23] = 6; /* TCP says nothing of them */
-	assert_false(flows_input(&flows, at, UDP_HEADS + SIZE));
+	at[v6 ? 20 : 23] = 6; /* TCP says nothing of them */
+	assert_false(flows_input(&flows, at, heads + SIZE));
 	send_plain(4);
 	assert_int_equal(passed, 2);
 	expect(2, 3, SIZE);
@@ -335,18 +419,16 @@ static void left(void **state)
 static void answer_from(int fd, uint8_t number, size_t size)
 {
 	uint8_t data[2 * SIZE];
-	struct sockaddr_in to;
-	socklen_t length = sizeof(to);
+	union flow_address to;
+	const socklen_t length = to_host(&to, loopback(), port_of(opened));
 
-	getsockname(opened, (struct sockaddr *)&to, &length);
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	memset(data, number, sizeof(data));
-	assert_int_equal(sendto(fd, data, size, 0, (struct sockaddr *)&to,
-				length), size);
+	assert_int_equal(sendto(fd, data, size, 0, &to.any, length), size);
 }
 
 static void answers(void **state)
 {
+	const struct udp_datagram asked = plain();
 	struct udp_datagram d;
 
 	send_plain(0);
@@ -357,16 +439,16 @@ static void answers(void **state)
 	assert_true(flow_receive(&flows, opened));
 	assert_int_equal(got_count, 40);
 	for (unsigned int i = 0; i < 40; i++) {
-		assert_true(udp_parse(&d, got[i], UDP_HEADS + SIZE));
+		assert_true(udp_parse(&d, got[i], heads + SIZE));
 		assert_memory_equal(got[i], guest_mac, 6);
 		assert_memory_equal(got[i] + 6, router_mac, 6);
-		assert_int_equal(d.from.s_addr, flows.ends.host.s_addr);
+		assert_memory_equal(&d.from, &asked.to, 16);
 		assert_int_equal(d.from_port, port);
-		assert_int_equal(d.to.s_addr, plain().from.s_addr);
+		assert_memory_equal(&d.to, &asked.from, 16);
 		assert_int_equal(d.to_port, htons(PORT));
-		assert_int_equal(d.ttl, 64);
-		assert_int_equal(got[i][UDP_HEADS], i);
-		assert_int_equal(got[i][UDP_HEADS + SIZE - 1], i);
+		assert_int_equal(d.ttl, v6 ? 255 : 64);
+		assert_int_equal(got[i][heads], i);
+		assert_int_equal(got[i][heads + SIZE - 1], i);
 	}
 	/* Nothing waits: it does not either. */
 	assert_true(flow_receive(&flows, opened));
@@ -374,23 +456,23 @@ static void answers(void **state)
 	answer_from(server, 0, 0);
 	assert_true(flow_receive(&flows, opened));
 	assert_int_equal(got_count, 41);
-	assert_int_equal(got_size, UDP_HEADS);
+	assert_int_equal(got_size, heads);
 }
 
 /* Another one of the host's keeps its address. */
 static void another(void **state)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	struct udp_datagram d;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const struct in6_addr at = address("127.0.0.2", "::1");
+	struct udp_datagram d = plain();
+	int fd = listener(at);
 
-	inet_pton(AF_INET, "127.0.0.2", &at.sin_addr);
-	assert_return_code(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	send_plain(0);
+	d.to = v6 ? loopback() : d.to;
+	send_like(&d, 0);
 	answer_from(fd, 1, SIZE);
 	assert_true(flow_receive(&flows, opened));
-	assert_true(udp_parse(&d, got[0], UDP_HEADS + SIZE));
-	assert_int_equal(d.from.s_addr, at.sin_addr.s_addr);
+	assert_true(udp_parse(&d, got[0], heads + SIZE));
+	assert_memory_equal(&d.from, &at, 16);
+	assert_int_equal(d.from_port, port_of(fd));
 	close(fd);
 }
 
@@ -413,16 +495,39 @@ static void not_settled(void **state)
 	assert_false(flow_receive(&flows, -1));
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST4(f) cmocka_unit_test_setup_teardown(f, setup4, teardown)
+#define TEST6(f) cmocka_unit_test_setup_teardown(f, setup6, teardown)
+
+/* A host may have no IPv6. */
+static bool has_loopback6(void)
+{
+	union flow_address at = { .v6 = { .sin6_family = AF_INET6,
+					  .sin6_addr = in6addr_loopback } };
+	const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const bool has = fd >= 0 && !bind(fd, &at.any, sizeof(at.v6));
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(beside),	     TEST(sizes),     TEST(changes),
-		TEST(stacks_own),    TEST(fragments), TEST(once_a_second),
-		TEST(refused),	     TEST(goes),      TEST(left),
-		TEST(answers),	     TEST(another),   TEST(not_settled),
+	const struct CMUnitTest ipv4[] = {
+		TEST4(beside),	     TEST4(sizes),	TEST4(changes),
+		TEST4(stacks_own),   TEST4(damaged),	TEST4(once_a_second),
+		TEST4(refused),	     TEST4(goes),	TEST4(left),
+		TEST4(answers),	     TEST4(another),	TEST4(not_settled),
 	};
+	const struct CMUnitTest ipv6[] = {
+		TEST6(beside),	     TEST6(sizes),	TEST6(changes),
+		TEST6(stacks_own),   TEST6(damaged),	TEST6(once_a_second),
+		TEST6(refused),	     TEST6(goes),	TEST6(left),
+		TEST6(answers),	     TEST6(another),	TEST6(not_settled),
+	};
+	int failed = cmocka_run_group_tests(ipv4, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (has_loopback6())
+		failed += cmocka_run_group_tests(ipv6, NULL, NULL);
+	return failed;
 }

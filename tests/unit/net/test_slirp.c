@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fake/host.h"
 #include "fake/test.h"
+#include "net/flow.h"
 #include "net/sum.h"
 #include "net/user.h"
 
@@ -24,7 +26,7 @@ static const uint8_t guest_mac[6] = { 2, 0, 0, 0, 0, 1 };
 static struct user_plan plan;
 static struct in_addr guest;
 static struct user_stack *stack;
-static int nobody; /* has a port, and takes what it sends itself alone */
+static int there = -1; /* a socket of this host's */
 static struct sockaddr_in6 at6;
 static struct sockaddr_in at4;
 
@@ -130,21 +132,43 @@ static size_t datagram6(uint8_t *frame, size_t size)
 	return ETHERNET + IP6 + 8 + size;
 }
 
-/* Until the guest has a frame. */
-static void wait_frame(void)
+/* Until the guest has a frame: false, it has none after a while. */
+static bool wait_while(int ms)
 {
 	struct pollfd *fd;
 	unsigned int count;
-	int timeout;
+	int timeout, result = 1;
 
-	while (!got_count) {
+	while (!got_count && result > 0) {
 		fd = user_net_stack.wait(stack, &count, &timeout);
 		assert_non_null(fd);
-		user_net_stack.serve(stack, poll(fd, count, timeout));
+		result = poll(fd, count, ms);
+		user_net_stack.serve(stack, result);
 	}
+	return got_count;
+}
+
+/* The host tells of so many closed ports a second and no more. */
+static void send_until_told(const uint8_t *frame, size_t size)
+{
+	do {
+		send_frame(frame, size);
+	} while (!wait_while(100));
 }
 
 /* --- one stack ------------------------------------------------------------------ */
+
+static void open_stack(void)
+{
+	stack = user_net_stack.open(&plan, guest_gets, NULL);
+	assert_non_null(stack);
+	say_hello();
+}
+
+static void close_stack(void)
+{
+	user_net_stack.close(stack);
+}
 
 static int setup(void **state)
 {
@@ -159,26 +183,44 @@ static int setup(void **state)
 	inet_pton(AF_INET6, "fd6c:6f64:6765::3", &plan.name_server6);
 	inet_pton(AF_INET6, "fd6c:6f64:6765::ff:fe00:1", &plan.guest6);
 	guest = plan.first;
-	stack = user_net_stack.open(&plan, guest_gets, NULL);
-	assert_non_null(stack);
-	say_hello();
+	open_stack();
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	user_net_stack.close(stack);
-	if (nobody >= 0)
-		close(nobody);
+	close_stack();
+	if (there >= 0)
+		close(there);
+	there = -1;
 	return 0;
 }
 
-/* Connected to itself: what others send there finds nobody. */
-static bool take_port(int family, struct sockaddr *at, socklen_t size)
+static bool listens(int family)
 {
-	nobody = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return nobody >= 0 && !bind(nobody, at, size) &&
-	       !getsockname(nobody, at, &size) && !connect(nobody, at, size);
+	struct sockaddr *at = (struct sockaddr *)&at6;
+	socklen_t size = sizeof(at6);
+
+	at6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+				     .sin6_addr = in6addr_loopback };
+	at4 = (struct sockaddr_in){ .sin_family = AF_INET,
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	if (family == AF_INET) {
+		at = (struct sockaddr *)&at4;
+		size = sizeof(at4);
+	}
+	there = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return there >= 0 && !bind(there, at, size) &&
+	       !getsockname(there, at, &size);
+}
+
+/* Connected to itself: what others send there finds nobody. */
+static bool nobody_listens(int family)
+{
+	return listens(family) &&
+	       !connect(there, family == AF_INET ? (struct sockaddr *)&at4 :
+						   (struct sockaddr *)&at6,
+			family == AF_INET ? sizeof(at4) : sizeof(at6));
 }
 
 /* --- nobody there ----------------------------------------------------------------- */
@@ -189,12 +231,8 @@ static void closed4(void **state)
 	uint8_t sent[ETHERNET + 28 + LARGE];
 	const uint8_t *ip = got[0].frame + ETHERNET;
 
-	at4 = (struct sockaddr_in){ .sin_family = AF_INET,
-				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	assert_true(take_port(AF_INET, (struct sockaddr *)&at4, sizeof(at4)));
-	send_frame(sent, datagram4(sent, 100));
-	wait_frame();
-	assert_int_equal(got_count, 1);
+	assert_true(nobody_listens(AF_INET));
+	send_until_told(sent, datagram4(sent, 100));
 	assert_memory_equal(got[0].frame, guest_mac, 6);
 	assert_true(got[0].size >= ETHERNET + 28 + 28);
 	assert_int_equal(ip[9], IPPROTO_ICMP);
@@ -208,37 +246,95 @@ static void closed4(void **state)
 	assert_memory_equal(ip + 28 + 12, sent + ETHERNET + 12, 16);
 }
 
+static void told6(size_t size)
+{
+	uint8_t sent[ETHERNET + IP6 + 8 + LARGE];
+	const uint8_t *ip = got[0].frame + ETHERNET;
+	size_t told = IP6 + 8 + size;
+
+	if (told > 1280 - IP6 - 8)
+		told = 1280 - IP6 - 8;
+	send_until_told(sent, datagram6(sent, size));
+	assert_memory_equal(got[0].frame, guest_mac, 6);
+	assert_memory_equal(ip + 8, &plan.host6, 16);
+	assert_memory_equal(ip + 24, &plan.guest6, 16);
+	assert_int_equal(got[0].size, ETHERNET + IP6 + 8 + told);
+	assert_int_equal(ip[4] << 8 | ip[5], 8 + told);
+	assert_int_equal(ip[6], IPPROTO_ICMPV6);
+	assert_int_equal(ip[IP6], 1);
+	assert_int_equal(ip[IP6 + 1], 4);
+	assert_int_equal(sum_end(sum6(ip, IP6 + 8 + told)), 0);
+	assert_memory_equal(ip + IP6 + 8, sent + ETHERNET, told);
+}
+
 /* An error as long as it may be (RFC 4443, 2.4 (c)). */
 static void closed6(void **state)
 {
-	static const size_t size[] = { 1, 100, 1184, 1185, LARGE };
-	uint8_t sent[ETHERNET + IP6 + 8 + LARGE];
-	const uint8_t *ip = got[0].frame + ETHERNET;
+	static const size_t size[] = { 1, 1184, 1185, LARGE };
 
-	at6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
-				     .sin6_addr = in6addr_loopback };
-	if (!take_port(AF_INET6, (struct sockaddr *)&at6, sizeof(at6)))
+	if (!nobody_listens(AF_INET6))
 		skip();
 	for (unsigned int i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
-		size_t of = IP6 + 8 + size[i], told = of;
-
-		if (told > 1280 - IP6 - 8)
-			told = 1280 - IP6 - 8;
-		got_count = 0;
-		send_frame(sent, datagram6(sent, size[i]));
-		wait_frame();
-		assert_int_equal(got_count, 1);
-		assert_memory_equal(got[0].frame, guest_mac, 6);
-		assert_memory_equal(ip + 8, &plan.host6, 16);
-		assert_memory_equal(ip + 24, &plan.guest6, 16);
-		assert_int_equal(got[0].size, ETHERNET + IP6 + 8 + told);
-		assert_int_equal(ip[4] << 8 | ip[5], 8 + told);
-		assert_int_equal(ip[6], IPPROTO_ICMPV6);
-		assert_int_equal(ip[IP6], 1);
-		assert_int_equal(ip[IP6 + 1], 4);
-		assert_int_equal(sum_end(sum6(ip, IP6 + 8 + told)), 0);
-		assert_memory_equal(ip + IP6 + 8, sent + ETHERNET, told);
+		told6(size[i]);
+		close_stack();
+		open_stack();
 	}
+}
+
+/* --- beside libslirp -------------------------------------------------------------- */
+
+/* The host's answer to all that came; a second later the next is libslirp's. */
+static void answer(const struct sockaddr_storage *to, socklen_t size)
+{
+	got_count = 0;
+	assert_int_equal(sendto(there, "an answer", 9, 0,
+				(const struct sockaddr *)to, size), 9);
+	while (!got_count)
+		wait_while(-1);
+	assert_int_equal(got_count, 1);
+}
+
+/* Frames made beside it are those that it makes, but for IPv4's id and sum. */
+static void alike(size_t (*datagram)(uint8_t *frame, size_t size), bool v6)
+{
+	uint8_t sent[ETHERNET + IP6 + 8 + 100], data[200];
+	struct sockaddr_storage from;
+	socklen_t size = sizeof(from);
+	const size_t whole = datagram(sent, 100);
+
+	send_frame(sent, whole);
+	for (unsigned int i = 0; i < 3; i++)
+		send_frame(sent, whole);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(recvfrom(there, data, sizeof(data), 0,
+					  (struct sockaddr *)&from, &size), 100);
+		assert_memory_equal(data, sent + whole - 100, 100);
+	}
+	answer(&from, size);
+	got[1] = got[0];
+	fake_time_advance(FLOW_PASS_MS * 1000000ull);
+	answer(&from, size);
+	if (!v6) {
+		assert_int_not_equal(got[1].frame[18] & 0x80, 0);
+		memcpy(got[1].frame + 18, got[0].frame + 18, 2);
+		memcpy(got[1].frame + 24, got[0].frame + 24, 2);
+	}
+	assert_int_equal(got[1].size, got[0].size);
+	assert_memory_equal(got[1].frame, got[0].frame, got[0].size);
+	assert_memory_equal(got[0].frame + got[0].size - 9, "an answer", 9);
+}
+
+static void alike4(void **state)
+{
+	assert_true(listens(AF_INET));
+	alike(datagram4, false);
+}
+
+static void alike6(void **state)
+{
+	if (!listens(AF_INET6))
+		skip();
+	alike(datagram6, true);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -248,6 +344,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(closed4),
 		TEST(closed6),
+		TEST(alike4),
+		TEST(alike6),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
