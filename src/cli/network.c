@@ -220,6 +220,8 @@ static void print_port(const json_t *port)
 	print_texts(json_object_get(port, "addresses"), ", ");
 	if (number_of(port, "vlan"))
 		printf(", vlan %lld", number_of(port, "vlan"));
+	if (number_of(port, "shortcuts"))
+		printf(", shortcuts %lld", number_of(port, "shortcuts"));
 	printf("\n  sent     %lld frames, %lld bytes; %lld refused, %lld too "
 	       "many for all,\n           %lld to other tags\n"
 	       "  received %lld frames, %lld bytes; %lld "

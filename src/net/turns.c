@@ -10,6 +10,11 @@ bool turns_may_look(const struct turns *turns)
 	return turns->light >= LIGHT;
 }
 
+bool turns_are_heavy(const struct turns *turns)
+{
+	return !turns->light;
+}
+
 void turns_look(struct turns *turns)
 {
 	atomic_fetch_add_explicit(&turns->looks, 1, memory_order_relaxed);

@@ -31,6 +31,9 @@ bool turns_may_look(const struct turns *turns);
 /* It looks: once at least in each turn in which it does. */
 void turns_look(struct turns *turns);
 
+/* Whether the last turn was of many frames. */
+bool turns_are_heavy(const struct turns *turns);
+
 /* It has taken so many frames, in so many bytes. */
 void turns_took(struct turns *turns, unsigned int frames, uint64_t bytes);
 

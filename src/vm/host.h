@@ -127,11 +127,11 @@ void host_event_wait(struct host_event *event, uint64_t deadline_ns);
 /* Something of the host's that has input at times; the host makes them. */
 struct host_input;
 
-/* News: of a word that somebody else changes, another process perhaps, or
- * input. */
+/* News: of words that others change, other processes perhaps, or input. */
 struct host_watch {
-	_Atomic uint32_t *word; /* NULL: input */
-	uint32_t value;		/* as long as there is no news */
+	_Atomic uint32_t *const *word; /* NULL: input */
+	unsigned int words; /* HOST_WATCH_WORDS at most */
+	uint32_t value;	    /* of each, as long as there is no news */
 	struct host_input *input;
 	/* Of input, to look for a while before it sleeps: whether there is
 	 * some. NULL: it sleeps at once. */
@@ -139,12 +139,14 @@ struct host_watch {
 	void *ctx;
 };
 
-/* Whether this host's kernel can wait for an event and a word at once. */
+#define HOST_WATCH_WORDS 32u
+
+/* Whether this host's kernel can wait for an event and words at once. */
 bool host_can_watch(void);
 
 /*
  * Sleeps until the event is set (consuming it: true), or there is news
- * (false), perhaps; a word only where host_can_watch().
+ * (false), perhaps; words only where host_can_watch().
  */
 bool host_event_watch(struct host_event *event, const struct host_watch *watch);
 

@@ -290,9 +290,13 @@ bool host_can_watch(void)
 
 bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 {
+	bool news = false;
+
 	if (atomic_exchange(&event->word, 0))
 		return true;
-	bug_on(*watch->word == watch->value); /* would sleep for ever */
+	for (unsigned int i = 0; i < watch->words; i++)
+		news |= *watch->word[i] != watch->value;
+	bug_on(!news); /* would sleep for ever */
 	return false;
 }
 

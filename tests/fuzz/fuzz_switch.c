@@ -3,7 +3,8 @@
  * Fuzzes what a machine may send to its switch: frames of all kinds, those
  * most of all that the switch itself looks into: ARP, neighbours, DHCP, names.
  * Whatever reaches another port is from the sender's MAC and addresses. Both
- * have rules. Some inputs are answers of name servers, which come as they are.
+ * have rules. What may go by a shortcut the switch would have let pass too. Some
+ * inputs are answers of name servers, which come as they are.
  */
 #include "fuzz_device.h"
 
@@ -113,6 +114,8 @@ static void shape(uint8_t *frame, uint8_t kind, uint32_t size)
 	memcpy(frame + NIC_MAC, mac[0], NIC_MAC);
 	if (kind & 0x80)
 		memset(frame, 255, NIC_MAC);
+	else if (kind & 0x20)
+		memcpy(frame, mac[1], NIC_MAC);
 	switch (kind % 6) {
 	case 0:
 		break;
@@ -177,6 +180,16 @@ static void learn(const uint8_t *answer, uint32_t size)
 	filter_learn(core, frame, 42 + size);
 }
 
+static void check_shortcut(const struct core_frame *frame)
+{
+	struct claims claims;
+
+	guard_claims(&core->guard, first, &claims);
+	if (claims_pass(&claims, mac[1], frame->head, frame->head_size) &&
+	    !guard_check(&core->guard, first, frame->head, frame->head_size))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint64_t now;
@@ -201,6 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	core_frame.nic.size = whole;
 	core_frame.head_size = whole < GUARD_HEAD ? whole : GUARD_HEAD;
 	core_frame.rest = frame + core_frame.head_size;
+	check_shortcut(&core_frame);
 	now += 1000;
 	core_input(core, first, &core_frame, now);
 	return 0;

@@ -194,7 +194,7 @@ class Card:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(30)
         self.socket.connect(str(folder / "switch.sock"))
-        self.socket.send(struct.pack("<I6sHII64s5120x", 0x346c7377, self.mac,
+        self.socket.send(struct.pack("<I6sHII64s5120x", 0x356c7377, self.mac,
                                      0, 0, 0, (name or f"vm{number}").encode()))
         welcome, fds, _, _ = socket.recv_fds(self.socket, 1024, 1)
         self.refused, self.address = struct.unpack("<II", welcome[:8])

@@ -111,27 +111,30 @@ static bool event_take(struct host_event *event)
 
 /*
  * futex_waitv(2), of Linux 5.16, sleeps on several words: an event of this
- * process, and a word that others have mapped too.
+ * process, and words that others have mapped too.
  */
-static long wait_both(struct futex_waitv *both, unsigned int count)
+static long wait_all(struct futex_waitv *all, unsigned int count)
 {
-	return syscall(SYS_futex_waitv, both, count, 0, NULL, 0);
+	return syscall(SYS_futex_waitv, all, count, 0, NULL, 0);
 }
 
 bool host_can_watch(void)
 {
 	struct futex_waitv none = { 0 };
 
-	return wait_both(&none, 0) < 0 && errno == EINVAL;
+	return wait_all(&none, 0) < 0 && errno == EINVAL;
 }
 
 static bool has_news(const struct host_watch *watch)
 {
-	return atomic_load_explicit(watch->word, memory_order_acquire) !=
-	       watch->value;
+	for (unsigned int i = 0; i < watch->words; i++)
+		if (atomic_load_explicit(watch->word[i],
+					 memory_order_acquire) != watch->value)
+			return true;
+	return false;
 }
 
-static void look_at_both(const struct host_event *event,
+static void look_at_all(const struct host_event *event,
 			 const struct host_watch *watch)
 {
 	uint64_t end = eager_now() + EAGER_ANSWER_NS;
@@ -151,20 +154,23 @@ static void look_at_both(const struct host_event *event,
 static bool watch_sleep(struct host_event *event,
 			const struct host_watch *watch)
 {
-	struct futex_waitv both[2] = {
+	struct futex_waitv all[1 + HOST_WATCH_WORDS] = {
 		{ .val = EVENT_AWAITED,
 		  .uaddr = (uintptr_t)&event->word,
 		  .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
-		{ .val = watch->value,
-		  .uaddr = (uintptr_t)watch->word,
-		  .flags = FUTEX_32 },
 	};
 
+	for (unsigned int i = 0; i < watch->words; i++)
+		all[1 + i] = (struct futex_waitv){
+			.val = watch->value,
+			.uaddr = (uintptr_t)watch->word[i],
+			.flags = FUTEX_32,
+		};
 	while (!event_take(event)) {
 		if (has_news(watch))
 			return atomic_exchange(&event->word, EVENT_CLEAR) ==
 			       EVENT_SET;
-		wait_both(both, 2);
+		wait_all(all, 1 + watch->words);
 	}
 	return true;
 }
@@ -232,7 +238,7 @@ bool host_event_watch(struct host_event *event, const struct host_watch *watch)
 		return false;
 	start = eager_now();
 	if (event->eager)
-		look_at_both(event, watch);
+		look_at_all(event, watch);
 	set = watch_sleep(event, watch);
 	event->eager = eager_next(event->eager, (eager_now() - start) / 2,
 				  event->busy);

@@ -101,6 +101,11 @@ void core_unplug(struct core *core, unsigned int port)
 	core->port[port].used = false;
 }
 
+bool core_ruled(const struct core *core, unsigned int port)
+{
+	return core->filter.port[port] || core->port[port].closed;
+}
+
 /* Whether frames of one reach the other at all. */
 static bool joined(const struct core *core, unsigned int a, unsigned int b)
 {
@@ -110,14 +115,6 @@ static bool joined(const struct core *core, unsigned int a, unsigned int b)
 
 /* --- frames ------------------------------------------------------------------------- */
 
-static void earn_patience(struct core_port *port, uint32_t size)
-{
-	port->patience += (uint64_t)CORE_BYTE_NS *
-			  (size < CORE_BYTES_MIN ? CORE_BYTES_MIN : size);
-	if (port->patience > CORE_PATIENCE)
-		port->patience = CORE_PATIENCE;
-}
-
 /* False: there is no room. */
 static bool offer(struct core_port *port, const struct core_frame *frame)
 {
@@ -125,7 +122,7 @@ static bool offer(struct core_port *port, const struct core_frame *frame)
 		return false;
 	port->received.frames++;
 	port->received.bytes += frame->nic.size;
-	earn_patience(port, frame->nic.size);
+	patience_earn(&port->patience, frame->nic.size);
 	return true;
 }
 
@@ -179,6 +176,7 @@ static unsigned int offer_ruled(struct core *core, unsigned int to,
 {
 	if (!passes(core, to, frame))
 		return 0;
+	core->reached = to;
 	return core_again(core, to, frame, 0);
 }
 
@@ -187,10 +185,10 @@ unsigned int core_again(struct core *core, unsigned int to,
 {
 	struct core_port *port = &core->port[to];
 
-	port->patience -= waited < port->patience ? waited : port->patience;
+	patience_use(&port->patience, waited);
 	if (offer(port, frame))
 		return 0;
-	if (port->patience)
+	if (port->patience.ns)
 		return to;
 	port->dropped++;
 	return 0;
@@ -246,6 +244,7 @@ unsigned int core_input(struct core *core, unsigned int index,
 	struct core_port *port = &core->port[index];
 	unsigned int to;
 
+	core->reached = 0;
 	port->sent.frames++;
 	port->sent.bytes += frame->nic.size;
 	if (index != CORE_OWN &&
@@ -298,10 +297,11 @@ static json_t *port_state(const struct core *core, unsigned int index)
 				      json_string(inet_ntop(AF_INET6, &six,
 							    text,
 							    sizeof(text))));
-	return json_pack("{ss ss so si so so sI sI sI sI s{sI sI}}", "machine",
+	return json_pack("{ss ss so si si so so sI sI sI sI s{sI sI}}",
+			 "machine",
 			 port->machine, "mac", address_mac(mac, port->mac),
 			 "addresses", addresses, "vlan", (int)port->vlan,
-			 "sent", counts(&port->sent), "received",
+			 "shortcuts", (int)port->shortcuts, "sent", counts(&port->sent), "received",
 			 counts(&port->received), "refused",
 			 (json_int_t)port->refused, "stormed",
 			 (json_int_t)port->stormed, "dropped",

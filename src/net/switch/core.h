@@ -17,9 +17,7 @@
  * have it (IEEE 802.3, annex 31B): a frame for one port that has no room, from
  * a machine, is kept back with all behind it. So a sender runs no faster than
  * its receiver, and leaves it the processors that they share. No port holds up
- * others for longer than a link of 32 MiB/s would: what may be waited for it
- * is earned by the frames that it takes, and at most CORE_PATIENCE. A machine
- * that stands still has used that up soon, and its frames are dropped.
+ * others for long (patience.h): what it has no room for is dropped then.
  */
 #ifndef LODGE_NET_SWITCH_CORE_H
 #define LODGE_NET_SWITCH_CORE_H
@@ -27,6 +25,7 @@
 #include "net/switch/filter.h"
 #include "net/switch/guard.h"
 #include "net/switch/lease.h"
+#include "net/switch/patience.h"
 #include "net/switch/table.h"
 #include "net/switch/wire.h"
 
@@ -34,9 +33,6 @@
 #define CORE_OWN	 0u /* the network's own port */
 #define CORE_FLOOD_RATE	 1000u /* frames a second */
 #define CORE_FLOOD_BURST 500u
-#define CORE_PATIENCE	 10000000u /* ns */
-#define CORE_BYTE_NS	 30u	   /* earned by a byte, about 32 MiB/s */
-#define CORE_BYTES_MIN	 1024u	   /* that a frame counts for */
 
 /* `head` is the caller's own, `rest` may change at any time. */
 struct core_frame {
@@ -78,7 +74,8 @@ struct core_port {
 	uint64_t dropped; /* for it, without room */
 	uint64_t ruled[2]; /* by its rules: out, in */
 	uint64_t strange; /* to cards with another tag */
-	uint64_t patience; /* ns that may be waited for room */
+	unsigned int shortcuts; /* that it has (wire.h) */
+	struct patience patience; /* with it, when it has no room */
 };
 
 struct core {
@@ -88,6 +85,7 @@ struct core {
 	struct filter filter;
 	struct leases leases;
 	uint64_t now; /* ms, of the frame that is looked at */
+	unsigned int reached; /* the machine's port that alone got it; or 0 */
 	struct core_port port[CORE_PORTS];
 };
 
@@ -105,7 +103,7 @@ void core_unplug(struct core *core, unsigned int port);
 
 /*
  * A frame from a port, at `now` in ms. 0: it is over, given or dropped. Else
- * a machine's port for whose room it may wait, port[].patience at most. Then
+ * a machine's port for whose room it may wait, port[].patience.ns at most. Then
  * core_again() follows, before that port is unplugged; nothing else is to come
  * of this frame's sender meanwhile.
  */
@@ -115,6 +113,9 @@ unsigned int core_input(struct core *core, unsigned int port,
 /* The frame for port `to` again, after `waited` ns, with the same answer. */
 unsigned int core_again(struct core *core, unsigned int to,
 			const struct core_frame *frame, uint64_t waited);
+
+/* Whether there are rules for the machine at that port. */
+bool core_ruled(const struct core *core, unsigned int port);
 
 /* A frame of our own, whole, to one port. */
 void core_send(struct core *core, unsigned int port, const uint8_t *frame,

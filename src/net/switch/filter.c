@@ -10,7 +10,6 @@
 #include "net/switch/packet.h"
 
 #define EXTENSIONS_MAX 4
-#define TCP	       6u
 #define SETS	       (FILTER_FLOWS / FILTER_WAYS)
 
 /* --- rules ------------------------------------------------------------------------ */
@@ -139,8 +138,8 @@ static void read_carried(struct packet *p, const uint8_t *head, uint32_t size,
 		p->icmp = p->has_icmp ? head[at] : 0;
 		return;
 	}
-	if ((protocol != TCP && protocol != PACKET_PROTOCOL_UDP) ||
-	    at + 4 > size)
+	if ((protocol != PACKET_PROTOCOL_TCP &&
+	     protocol != PACKET_PROTOCOL_UDP) || at + 4 > size)
 		return;
 	p->ports = true;
 	from = (uint16_t)packet_get16(head + at);
@@ -325,7 +324,7 @@ static bool fits(const struct core *core, const struct rule *rule,
 		 const struct packet *p, bool in)
 {
 	const uint16_t port = in ? p->flow.own_port : p->flow.other_port;
-	static const uint8_t protocols[] = { [RULE_TCP] = TCP,
+	static const uint8_t protocols[] = { [RULE_TCP] = PACKET_PROTOCOL_TCP,
 					     [RULE_UDP] = PACKET_PROTOCOL_UDP };
 
 	if (rule->in != in)

@@ -20,6 +20,12 @@ bool guard_has4(const struct guard *guard, unsigned int index,
 	return port->lease && port->lease == address;
 }
 
+static void note_change(struct guard_port *port, bool lost)
+{
+	port->changes++;
+	port->lost += lost;
+}
+
 static bool may_use4(struct guard *guard, unsigned int index, uint32_t address)
 {
 	struct guard_port *port = &guard->port[index];
@@ -33,6 +39,7 @@ static bool may_use4(struct guard *guard, unsigned int index, uint32_t address)
 	for (unsigned int i = 0; i < GUARD_PORTS; i++)
 		if (guard->port[i].used && guard_has4(guard, i, address))
 			return false;
+	note_change(port, port->bound4[port->next4 % GUARD_ADDRESSES]);
 	port->bound4[port->next4++ % GUARD_ADDRESSES] = address;
 	return true;
 }
@@ -95,6 +102,8 @@ static bool may_use6(struct guard *guard, unsigned int index,
 	for (unsigned int i = 0; i < GUARD_PORTS; i++)
 		if (guard->port[i].used && is_bound6(&guard->port[i], address))
 			return false;
+	note_change(port, !is_zero6(port->bound6[port->next6 % GUARD_ADDRESSES]
+					    .s6_addr));
 	memcpy(&port->bound6[port->next6++ % GUARD_ADDRESSES], address, 16);
 	return true;
 }
@@ -110,6 +119,18 @@ bool guard_address6(const struct guard *guard, unsigned int index,
 			return true;
 	}
 	return false;
+}
+
+void guard_claims(const struct guard *guard, unsigned int index,
+		  struct claims *claims)
+{
+	const struct guard_port *port = &guard->port[index];
+
+	*claims = (struct claims){ .address4 = { port->lease } };
+	memcpy(claims->mac, port->mac, NIC_MAC);
+	if (!guard->network->dhcp && !port->lease)
+		memcpy(claims->address4, port->bound4, sizeof(port->bound4));
+	memcpy(claims->address6, port->bound6, sizeof(port->bound6));
 }
 
 /* --- frames ---------------------------------------------------------------------- */

@@ -16,9 +16,10 @@
 #include <netinet/in.h>
 
 #include "net/network.h"
+#include "net/switch/claims.h"
 
 #define GUARD_PORTS	64
-#define GUARD_ADDRESSES 16 /* of each family that a port may have */
+#define GUARD_ADDRESSES CLAIMS_ADDRESSES /* that a port may have */
 /* Bytes of a frame, or all of it, that are looked at. */
 #define GUARD_HEAD	256u
 
@@ -27,6 +28,8 @@ struct guard_port {
 	uint8_t mac[NIC_MAC];
 	uint32_t lease; /* 0: none */
 	unsigned int next4, next6; /* where the next new one goes */
+	unsigned int changes;	   /* of what the port may use */
+	unsigned int lost;	   /* of those, that took an address back */
 	uint32_t bound4[GUARD_ADDRESSES]; /* 0: free */
 	struct in6_addr bound6[GUARD_ADDRESSES];
 };
@@ -43,6 +46,10 @@ bool guard_check(struct guard *guard, unsigned int port, const uint8_t *head,
 /* Whether the IPv4 address is the port's. */
 bool guard_has4(const struct guard *guard, unsigned int port,
 		uint32_t address);
+
+/* What the port may use now; what it might besides is not known yet. */
+void guard_claims(const struct guard *guard, unsigned int port,
+		  struct claims *claims);
 
 /* An IPv6 address of the port's in the network's subnet; false: none yet. */
 bool guard_address6(const struct guard *guard, unsigned int port,

@@ -88,6 +88,11 @@ bool lane_wakes_reader(struct lane *ring)
 	return false;
 }
 
+bool lane_drained(const struct lane *ring)
+{
+	return atomic_load(&ring->shared->tail) == ring->own;
+}
+
 bool lane_starve(struct lane *ring, uint32_t size)
 {
 	atomic_store(&ring->shared->starved, 1);
@@ -187,9 +192,15 @@ void lane_wakes_waiter(struct lane *ring)
 			NULL, NULL, 0);
 }
 
-static bool lane_more(const struct lane *ring)
+bool lane_more(const struct lane *ring)
 {
 	return atomic_load(&ring->shared->head) != ring->own;
+}
+
+bool lane_seems_more(const struct lane *ring)
+{
+	return atomic_load(&ring->shared->head) !=
+	       atomic_load(&ring->shared->tail);
 }
 
 bool lane_sleep(struct lane *ring)
@@ -251,9 +262,14 @@ bool lane_unwatch(struct lane *ring)
 	return !change(ring, LANE_WATCHED, LANE_ASLEEP) || lane_more(ring);
 }
 
-void lane_disturb(struct lane *ring)
+void lane_hush(struct lane *ring)
 {
 	atomic_store(&ring->shared->asleep, LANE_AWAKE);
+}
+
+void lane_disturb(struct lane *ring)
+{
+	lane_hush(ring);
 	wake_watcher(ring);
 }
 

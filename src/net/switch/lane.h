@@ -30,8 +30,13 @@
 struct lane_shared {
 	_Alignas(64) _Atomic uint32_t head; /* behind what was put in */
 	_Atomic uint32_t starved;	    /* who puts in waits for room */
+	_Atomic uint64_t dropped;	    /* frames, for there was none */
 	_Alignas(64) _Atomic uint32_t tail; /* behind what was taken out */
 	_Atomic uint32_t asleep; /* who takes out waits: enum lane_sleep */
+	/* Of a shortcut, for the switch to see. */
+	_Atomic uint32_t over;		/* one side has ended it */
+	_Atomic uint64_t frames, bytes; /* that were taken out */
+	_Atomic uint64_t refused;	/* frames that may not go there */
 };
 
 /* Before each frame. */
@@ -72,6 +77,9 @@ void lane_put(struct lane *ring, const struct nic_frame *frame);
 /* After lane_put(): whether the other sleeps, and is to be told; it is once. */
 bool lane_wakes_reader(struct lane *ring);
 
+/* Whether all that was put in has been taken out. */
+bool lane_drained(const struct lane *ring);
+
 /* There was no room: asks to be woken. True: there is room by now. */
 bool lane_starve(struct lane *ring, uint32_t size);
 
@@ -92,6 +100,11 @@ bool lane_wakes_writer(struct lane *ring);
 
 /* The same for one in lane_wait_room(), which it wakes; little is enough. */
 void lane_wakes_waiter(struct lane *ring);
+
+/* Whether there is a frame, perhaps. Whoever does not take now asks the
+ * second, which the other side may have wrong. */
+bool lane_more(const struct lane *ring);
+bool lane_seems_more(const struct lane *ring);
 
 /* About to sleep (true: there is a frame by now, do not), and not any more. */
 bool lane_sleep(struct lane *ring);
@@ -118,6 +131,9 @@ bool lane_watch_again(struct lane *ring);
 
 /* The one who sleeps does so itself. True: there is a frame, or nobody does. */
 bool lane_unwatch(struct lane *ring);
+
+/* Nobody is to be told. */
+void lane_hush(struct lane *ring);
 
 /* Wakes who watches on this side. */
 void lane_disturb(struct lane *ring);

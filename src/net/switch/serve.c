@@ -31,7 +31,7 @@
 
 #define LOCK_FILE "switch.lock"
 #define BATCH	  16 /* frames of a ring in a row */
-#define PATIENCE  10000 /* ms for the first machine to come */
+#define COMING_MS 10000 /* ms for the first machine to come */
 
 static void wake(int fd)
 {
@@ -103,6 +103,19 @@ static enum lane_state next_frame(struct line *line)
 	return state;
 }
 
+/* Held: the lock. It may use an address no more, or is to have a shortcut. */
+static void mind_shortcuts(struct serve *s, struct line *line,
+			   unsigned int to)
+{
+	const unsigned int lost = s->core.guard.port[line->port].lost;
+
+	if (lost != line->lost)
+		serve_part(s, line->port);
+	line->lost = lost;
+	if (to)
+		serve_join(s, line->port, to);
+}
+
 /*
  * Held: the lock. Some frames of one machine; what comes then. *to: the port
  * for which the last one waits, 0: none does.
@@ -112,6 +125,7 @@ static enum lane_state take_frames(struct serve *s, struct line *line,
 {
 	const uint64_t now = serve_now_ms();
 	enum lane_state state = LANE_FRAME;
+	unsigned int join = 0;
 
 	*to = 0;
 	s->from = line->port;
@@ -120,10 +134,15 @@ static enum lane_state take_frames(struct serve *s, struct line *line,
 		if (state != LANE_FRAME)
 			break;
 		*to = core_input(&s->core, line->port, &line->frame, now);
+		if (s->core.reached &&
+		    serve_note(s, line->port, s->core.reached, &line->frame,
+			       now))
+			join = s->core.reached;
 		if (!*to)
 			lane_take(&line->rings.to_switch,
 				  line->frame.nic.size);
 	}
+	mind_shortcuts(s, line, join);
 	return state;
 }
 
@@ -140,8 +159,8 @@ static void wait_for_room(struct serve *s, struct line *line, unsigned int to)
 
 	pthread_mutex_lock(&s->lock);
 	while (to) {
-		most = s->core.port[to].patience;
-		if (now - start >= CORE_PATIENCE || atomic_load(&line->over))
+		most = s->core.port[to].patience.ns;
+		if (now - start >= PATIENCE_MOST || atomic_load(&line->over))
 			most = 0;
 		if (most && !lane_starve(ring, line->frame.nic.size)) {
 			pthread_mutex_unlock(&s->lock);
@@ -232,6 +251,7 @@ static void drop_line(struct serve *s, unsigned int port)
 {
 	struct line *line = &s->line[port];
 
+	serve_part(s, port);
 	core_unplug(&s->core, port);
 	while (line->publishes)
 		user_net_unpublish(s->router, &line->publish[--line->publishes]);
@@ -406,11 +426,13 @@ done:
 
 static void tell_state(struct serve *s, int fd)
 {
-	json_t *ports = core_state(&s->core);
-	json_t *state = json_pack("{sI so}", "pid", (json_int_t)getpid(),
-				  "ports", ports);
-	char *text = state ? json_dumps(state, JSON_COMPACT) : NULL;
+	json_t *state;
+	char *text;
 
+	serve_count(s);
+	state = json_pack("{sI so}", "pid", (json_int_t)getpid(), "ports",
+			  core_state(&s->core));
+	text = state ? json_dumps(state, JSON_COMPACT) : NULL;
 	if (text)
 		send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 	free(text);
@@ -421,6 +443,7 @@ static void tell_state(struct serve *s, int fd)
 static void take_rules(struct serve *s, int fd)
 {
 	filter_set(&s->core, rules_load(s->folder));
+	serve_part_ruled(s);
 	close(fd);
 }
 
@@ -526,7 +549,7 @@ static bool look(struct serve *s, int timeout)
 static void work(struct serve *s)
 {
 	while (is_busy(s) || !s->had)
-		if (!look(s, s->had ? -1 : PATIENCE))
+		if (!look(s, s->had ? -1 : COMING_MS))
 			return;
 }
 

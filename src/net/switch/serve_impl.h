@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Between the files of the switch's process: serve.c has the machines' ports,
- * serve_router.c the network's own.
+ * serve_router.c the network's own, serve_shortcut.c what machines exchange
+ * without it.
  *
  * Locks, in this order: `lines` is read by who wakes machines and written by
  * who lets one go; `lock` is held by who is at the core. Nobody is woken with
@@ -30,10 +31,18 @@ struct line {
 	bool eager;	   /* it looks before it sleeps */
 	struct lane_pair rings;
 	bool told; /* it was given frames */
+	unsigned int lost; /* addresses, that were seen (guard.h) */
 	uint8_t head[GUARD_HEAD]; /* of the frame that is being taken */
 	struct core_frame frame;
 	struct net_publish *publish; /* ports that lead to it */
 	unsigned int publishes;
+};
+
+/* Two ports that exchange frames. */
+struct serve_pair {
+	uint64_t tried; /* ms, to give them a shortcut; 0: never */
+	uint64_t since; /* ms, when `frames` began to count */
+	unsigned int frames;
 };
 
 struct serve {
@@ -45,6 +54,8 @@ struct serve {
 	pthread_mutex_t lock;
 	struct line line[CORE_PORTS];
 	int guest[SERVE_GUESTS];
+	struct serve_shortcut *shortcut; /* a list */
+	struct serve_pair pair[CORE_PORTS][CORE_PORTS]; /* the smaller first */
 
 	/* Port 0. */
 	struct net_config config;
@@ -65,6 +76,21 @@ void serve_find_told(struct serve *serve, struct serve_told *told);
 
 /* Held: `lines`, since they were found. */
 void serve_tell(struct serve *serve, const struct serve_told *told);
+
+/*
+ * Shortcuts. Held: the lock, here and below; and `lines`, or it is the main
+ * thread. A frame has gone from a machine to one other: whether they are to
+ * have a shortcut now.
+ */
+bool serve_note(struct serve *serve, unsigned int from, unsigned int to,
+		const struct core_frame *frame, uint64_t now);
+/* Gives them one if that is possible. */
+void serve_join(struct serve *serve, unsigned int a, unsigned int b);
+/* Ends those of the port; those of machines that have rules. */
+void serve_part(struct serve *serve, unsigned int port);
+void serve_part_ruled(struct serve *serve);
+/* What went over them until now is counted, as if it had gone by the switch. */
+void serve_count(struct serve *serve);
 
 /* Port 0: the router's, or of who answers in its place. 0, or -1. */
 int serve_open_own_port(struct serve *serve, struct net_error *error);

@@ -9,6 +9,11 @@
  * way, says "look at your ring", and the end of the socket is the end of all.
  * Not an eventfd: whether writing to one waits belongs to both its holders.
  *
+ * Two cards that exchange much are given a shortcut (struct wire_shortcut): a
+ * memory file of their own, over which they exchange what claims_pass() lets
+ * pass, without the switch. Who takes a frame out looks, for its own sake,
+ * whether the other may send it. The end of that socket is the shortcut's.
+ *
  * The memory file has a page with two struct lane_shared, the ring to the
  * switch and the one to the machine, and then their bytes. See lane.h.
  */
@@ -18,11 +23,16 @@
 #include <stdint.h>
 
 #include "net/net.h"
+#include "net/switch/claims.h"
 
 #define WIRE_SOCKET "switch.sock"
-#define WIRE_PORT   0x346c7377u /* "wsl4": a card's hello */
+#define WIRE_PORT   0x356c7377u /* "wsl5": a card's hello */
 #define WIRE_STATUS 0x326c7377u /* a question for the state, as JSON */
 #define WIRE_RULES  0x336c7377u /* the rules are others now; answered by the end */
+
+/* The switch's, to a card. */
+#define WIRE_SHORTCUT 0x376c7377u
+#define WIRE_NO_SHORTCUT 0x386c7377u
 
 #define WIRE_NAME  64
 #define WIRE_PUBLISH 80 /* a port as people write it */
@@ -50,6 +60,18 @@ struct wire_welcome {
 	uint32_t address;	/* leased, in the host's order; 0: none */
 	uint32_t taken; /* refused for this port, from 1 on; 0: for another */
 	char text[WIRE_TEXT]; /* why it was refused */
+};
+
+/*
+ * A shortcut to another card, or its end. Beside the one is a socket to the
+ * other machine, of packets too, in which a first one is waiting with the
+ * descriptor of a memory file: that has the form of a machine's and its
+ * switch's, one of the two machines being in the switch's place.
+ */
+struct wire_shortcut {
+	uint32_t what;	/* WIRE_SHORTCUT, WIRE_NO_SHORTCUT */
+	uint32_t above; /* 1: this machine is in the switch's place */
+	struct claims own, other;
 };
 
 #endif

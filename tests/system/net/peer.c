@@ -9,6 +9,7 @@
  *   peer rr ADDRESS PORT COUNT   one byte there and back, COUNT times
  *   peer conn ADDRESS PORT COUNT as many connections, a byte each way
  *   peer udp ADDRESS PORT COUNT SIZE   datagrams there and back, checked
+ *   peer pour ADDRESS PORT COUNT SIZE  datagrams there, whatever comes of them
  *   peer run ADDRESS PORT COUNT SIZE   the same, 32 of them on their way
  *   peer refused ADDRESS PORT COUNT    so many at most, until it is told that
  *                                      nobody takes them
@@ -298,6 +299,16 @@ static void udp(uint64_t count, size_t size)
 	}
 }
 
+static void pour(uint64_t count, size_t size)
+{
+	int fd = call(SOCK_DGRAM);
+
+	while (count--)
+		if (send(fd, pattern, size, 0) != (ssize_t)size &&
+		    errno != ECONNREFUSED)
+			fail("send");
+}
+
 #define ON_WAY 32
 
 /* Of several sizes; they come as they went, and in their order. */
@@ -366,6 +377,8 @@ int main(int argc, char **argv)
 		conn(count);
 	else if (!strcmp(what, "udp") && argc > 5)
 		udp(count, (size_t)atoi(argv[5]));
+	else if (!strcmp(what, "pour") && argc > 5)
+		pour(count, (size_t)atoi(argv[5]));
 	else if (!strcmp(what, "refused"))
 		refused(count);
 	else if (!strcmp(what, "run") && argc > 5)

@@ -334,7 +334,8 @@ static void watches_a_word(void **state)
 			 0);
 	for (unsigned int i = 0; i < TURNS; i++) {
 		const struct host_watch watch = {
-			.word = &news,
+			.word = (_Atomic uint32_t *const[]){ &news },
+			.words = 1,
 			.value = atomic_load(&news),
 		};
 

@@ -81,10 +81,10 @@ static unsigned int dropped(unsigned int n)
 /* By frames that it takes, to the most. */
 static void earn(unsigned int n)
 {
-	for (unsigned int i = 0; i < CORE_PATIENCE / CORE_BYTE_NS / SIZE + 1;
+	for (unsigned int i = 0; i < PATIENCE_MOST / PATIENCE_BYTE_NS / SIZE + 1;
 	     i++)
 		assert_int_equal(input(1, n), 0);
-	assert_int_equal(core->port[port[n]].patience, CORE_PATIENCE);
+	assert_int_equal(core->port[port[n]].patience.ns, PATIENCE_MOST);
 }
 
 static void test_waits(void **state)
@@ -114,7 +114,7 @@ static void test_stands_still(void **state)
 	earn(2);
 	full[2] = true;
 	assert_int_equal(input(1, 2), port[2]);
-	assert_int_equal(again(2, CORE_PATIENCE - 1), port[2]);
+	assert_int_equal(again(2, PATIENCE_MOST - 1), port[2]);
 	assert_int_equal(again(2, 1), 0);
 	assert_int_equal(dropped(2), 2);
 	for (unsigned int i = 0; i < 100; i++)
@@ -124,7 +124,7 @@ static void test_stands_still(void **state)
 
 /*
  * One that takes a frame whenever patience with it is at its end: it holds up
- * a sender no longer than a link of CORE_BYTE_NS a byte would.
+ * a sender no longer than a link of PATIENCE_BYTE_NS a byte would.
  */
 static void test_takes_little(void **state)
 {
@@ -135,7 +135,7 @@ static void test_takes_little(void **state)
 	for (unsigned int i = 0; i < 1000; i++) {
 		full[2] = true;
 		if (input(1, 2)) {
-			uint64_t most = core->port[port[2]].patience;
+			uint64_t most = core->port[port[2]].patience.ns;
 
 			waited += most;
 			assert_int_equal(again(2, most), 0);
@@ -144,8 +144,8 @@ static void test_takes_little(void **state)
 		assert_int_equal(input(1, 2), 0);
 		taken++;
 	}
-	assert_true(waited <= CORE_PATIENCE +
-				      (uint64_t)taken * SIZE * CORE_BYTE_NS);
+	assert_true(waited <= PATIENCE_MOST +
+				      (uint64_t)taken * SIZE * PATIENCE_BYTE_NS);
 	/* And a small frame counts for little more. */
 	full[2] = true;
 	while (input(1, 2))
@@ -156,8 +156,8 @@ static void test_takes_little(void **state)
 
 		assert_int_equal(core_input(core, port[1], &f, 1000), 0);
 	}
-	assert_int_equal(core->port[port[2]].patience,
-			 CORE_BYTES_MIN * CORE_BYTE_NS);
+	assert_int_equal(core->port[port[2]].patience.ns,
+			 PATIENCE_BYTES_MIN * PATIENCE_BYTE_NS);
 }
 
 /* What is for all, from the network itself or to it, does not wait. */
@@ -191,7 +191,7 @@ static void test_plugged_again(void **state)
 	core_unplug(core, port[2]);
 	mac_of(mac, 2);
 	assert_int_equal(core_plug(core, &card), port[2]);
-	assert_int_equal(core->port[port[2]].patience, 0);
+	assert_int_equal(core->port[port[2]].patience.ns, 0);
 }
 
 int main(void)

@@ -744,6 +744,85 @@ static void test_host(void **state)
 	assert_memory_equal(got[1].last + 54 + 26, names_mac, 6);
 }
 
+/* Who alone got a frame, for whom rules are asked. */
+static void test_reached(void **state)
+{
+	uint8_t frame[512], mac[NIC_MAC];
+	uint32_t size;
+
+	input(1, frame, make_ip4(frame, 1, all, lease(1), UINT32_MAX));
+	assert_int_equal(core->reached, 0);
+	mac_of(mac, 2);
+	size = make_ip4(frame, 1, mac, lease(1), lease(2));
+	input(1, frame, size);
+	assert_int_equal(core->reached, 0); /* not known yet */
+	mac_of(mac, 1);
+	input(2, frame, make_ip4(frame, 2, mac, lease(2), lease(1)));
+	assert_int_equal(core->reached, port[1]);
+	mac_of(mac, 2);
+	input(1, frame, make_ip4(frame, 1, mac, lease(3), lease(2)));
+	assert_int_equal(core->reached, 0); /* it is refused */
+	input(1, frame, size = make_ip4(frame, 1, mac, lease(1), lease(2)));
+	assert_int_equal(core->reached, port[2]);
+
+	assert_false(core_ruled(core, port[1]));
+	filter_set(core, json_pack("{s[s]}", "One", "out deny tcp any 1"));
+	assert_true(core_ruled(core, port[1]));
+	assert_false(core_ruled(core, port[2]));
+	filter_set(core, NULL);
+	assert_false(core_ruled(core, port[1]));
+}
+
+/* Another address of the subnet, of which a card without a lease has many. */
+static void use_address(unsigned int n, uint32_t address)
+{
+	uint8_t frame[512];
+
+	input(n, frame, make_ip4(frame, n, all, address, UINT32_MAX));
+}
+
+/* What a card may say that it is from, and when it may not any more. */
+static void test_claims(void **state)
+{
+	const struct guard_port *guard = &core->guard.port[port[1]];
+	uint8_t frame[512], mac[NIC_MAC];
+	struct claims claims;
+
+	mac_of(mac, 1);
+	guard_claims(&core->guard, port[1], &claims);
+	assert_memory_equal(claims.mac, mac, NIC_MAC);
+	assert_int_equal(claims.address4[0], lease(1));
+	assert_int_equal(claims.address4[1], 0);
+	assert_int_equal(claims.address6[0].s6_addr[0], 0);
+	assert_int_equal(guard->changes, 0);
+	/* It asks for an address: then that is its own. */
+	input(1, frame, make_icmp6(frame, 1, ICMP6_SOLICITS, NULL,
+				   address6(1, true)));
+	assert_int_equal(guard->changes, 1);
+	guard_claims(&core->guard, port[1], &claims);
+	assert_memory_equal(&claims.address6[0], address6(1, true), 16);
+	assert_int_equal(guard->lost, 0);
+}
+
+static void test_lost(void **state)
+{
+	const struct guard_port *guard;
+	struct claims claims;
+
+	build("off", "isolated");
+	guard = &core->guard.port[port[1]];
+	for (uint32_t i = 0; i < CLAIMS_ADDRESSES; i++)
+		use_address(1, 0x0a010020 + i);
+	assert_int_equal(guard->changes, CLAIMS_ADDRESSES);
+	assert_int_equal(guard->lost, 0);
+	guard_claims(&core->guard, port[1], &claims);
+	assert_int_equal(claims.address4[15], 0x0a01002f);
+	use_address(1, 0x0a010040); /* in the place of the first */
+	assert_int_equal(guard->lost, 1);
+	guard_claims(&core->guard, port[1], &claims);
+	assert_int_equal(claims.address4[0], 0x0a010040);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -756,6 +835,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dhcp6, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_spoof4, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_spoof6, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_reached, setup, core_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_claims, setup, core_rig_teardown),
+		cmocka_unit_test_teardown(test_lost, core_rig_teardown),
 		cmocka_unit_test_teardown(test_unleased, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_leases, setup, core_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_dhcp, setup, core_rig_teardown),
