@@ -256,37 +256,48 @@ static void leave_taking(struct uplink *u, bool wake)
 		poll_thread_wake(&u->thread);
 }
 
+/* Who closes says so, and changes a word then. */
+static bool may_sleep(const struct uplink *u)
+{
+	return !atomic_load(&u->closing);
+}
+
 /* What there is, until there is none. False: there is more, for the thread. */
 static bool take_and_watch(struct uplink *u)
 {
+	bool blocked, watched = false;
 	enum lane_state state;
-	bool blocked;
 
-	for (unsigned int i = 0; i < LOOKS && !atomic_load(&u->closing); i++) {
+	for (unsigned int i = 0; i < LOOKS && !watched; i++) {
+		if (atomic_load(&u->closing))
+			return false;
 		state = deliver(u, &blocked);
 		turns_took(&u->turns, u->frames, u->bytes);
 		if (state != LANE_EMPTY)
 			return false;
-		if (inbox_watch_again(&u->inbox))
-			return true;
+		watched = inbox_watch_again(&u->inbox);
 	}
-	return false;
+	return watched && may_sleep(u);
 }
 
 /* Held: `taking`. *wake: the thread is to look, if it does not begin. */
 static bool begin_watch(struct uplink *u, bool *wake)
 {
+	const bool looks = atomic_load(&u->looks);
+
 	*wake = false;
 	if (atomic_load(&u->closing) || u->connection.fd < 0)
 		return false;
 	if (turns_may_look(&u->turns))
 		turns_look(&u->turns);
-	if (!atomic_load(&u->looks))
-		return inbox_watch(&u->inbox, wake);
-	if (take_and_watch(u))
-		return true;
-	turns_leave(&u->turns);
-	*wake = true;
+	if (looks ? take_and_watch(u) : inbox_watch(&u->inbox, wake)) {
+		if (may_sleep(u))
+			return true;
+		*wake = inbox_unwatch(&u->inbox);
+	} else if (looks) {
+		turns_leave(&u->turns);
+		*wake = true;
+	}
 	return false;
 }
 
