@@ -171,17 +171,25 @@ def test_two(guest, tmp_path):
 def test_beside_it(guest, tmp_path, monkeypatch):
     """A path without a slash, in the sandbox; and again, from within it."""
     monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX) as other:
+    def listen():
+        other = socket.socket(socket.AF_UNIX)
         other.bind("hub")
         other.listen()
         other.settimeout(60)
-        shell = Shell(spawn(*guest, "--sandbox", "on", "--net", "socket=hub",
-                            timeout=120))
-        for _ in range(2):
-            with other.accept()[0]:
-                carrier(shell, True)
-            carrier(shell, False)
-        assert shell.power_off() == 0
+        return other
+
+    other = listen()
+    shell = Shell(spawn(*guest, "--sandbox", "on", "--net", "socket=hub",
+                        timeout=120))
+    for again in True, False:
+        with other.accept()[0]:
+            # Else it would be back before the guest has looked.
+            other.close()
+            os.unlink("hub")
+            carrier(shell, True)
+        carrier(shell, False)
+        other = listen() if again else None
+    assert shell.power_off() == 0
     shell = Shell(spawn(*guest, "--sandbox", "on", "--net",
                         "socket=mine,listen", timeout=120))
     until(lambda: listens("mine"), "it does not listen")

@@ -403,7 +403,7 @@ static void leave_shortcut(struct uplink *u, unsigned int i)
 	for (unsigned int n = 0; n < LAST && !blocked &&
 	     take_across(u, way, &blocked) == LANE_FRAME; n++)
 		;
-	deliver(u, &blocked);
+	u->net.nic->ops->flush(u->net.nic);
 	pthread_mutex_lock(&u->lock);
 	end_shortcut(u, i);
 	pthread_mutex_unlock(&u->lock);
