@@ -49,15 +49,16 @@ static void end(void)
 	close(other);
 }
 
-static uint32_t take32(const uint8_t **data, size_t *size)
+/* The next of them, `most` at most, and how many there are. */
+static size_t next_bytes(struct words *words, size_t most,
+			 const uint8_t **bytes)
 {
-	uint32_t value = 0;
-	size_t part = *size < 4 ? *size : 4;
+	const size_t count = words->left < most ? words->left : most;
 
-	memcpy(&value, *data, part);
-	*data += part;
-	*size -= part;
-	return value;
+	*bytes = words->data;
+	words->data += count;
+	words->left -= count;
+	return count;
 }
 
 static void take_frames(void)
@@ -80,12 +81,15 @@ static void take_frames(void)
 }
 
 /* One that the other could send, but for a few bytes. */
-static void put_frame(const uint8_t **data, size_t *size)
+static void put_frame(struct words *words)
 {
 	struct lane ring = *shortcut->in;
-	uint8_t kind = (uint8_t)take32(data, size), *to, *ip;
-	struct nic_frame frame = { .size = 34 + take32(data, size) % 200 };
-	size_t part = *size < 8 ? *size : 8;
+	const uint8_t kind = (uint8_t)next_word(words, 1), *bytes;
+	const struct nic_frame frame = {
+		.size = 34 + (uint32_t)next_word(words, 1) % 200,
+	};
+	uint8_t *to, *ip;
+	size_t count;
 
 	ring.own = atomic_load(&ring.shared->head);
 	to = lane_place(&ring, frame.size);
@@ -104,22 +108,21 @@ static void put_frame(const uint8_t **data, size_t *size)
 		ip[IP6_NEXT] = PACKET_PROTOCOL_UDP;
 		memcpy(ip + IP6_SOURCE, &shortcut->other.address6[0], 16);
 	}
-	if (kind & 2)
-		memcpy(to + kind % 24, *data, part);
-	*data += part;
-	*size -= part;
+	if (kind & 2) {
+		count = next_bytes(words, 1 + kind / 64, &bytes);
+		memcpy(to + kind % 24, bytes, count);
+	}
 	lane_put(&ring, &frame);
 }
 
 /* What the other may write: anywhere near where is looked, most of all. */
-static void write_bytes(const uint8_t **data, size_t *size)
+static void write_bytes(struct words *words)
 {
 	struct lane *ring = shortcut->in;
-	size_t part = *size < 16 ? *size : 16;
+	const uint8_t *bytes;
+	size_t count = next_bytes(words, 16, &bytes);
 
-	memcpy(ring->bytes + (ring->own & (ring->size - 1)), *data, part);
-	*data += part;
-	*size -= part;
+	memcpy(ring->bytes + (ring->own & (ring->size - 1)), bytes, count);
 }
 
 static void send_frame(uint32_t size)
@@ -135,44 +138,51 @@ static void send_frame(uint32_t size)
 	shortcut_flush(shortcut);
 }
 
-static void step(uint8_t which, const uint8_t **data, size_t *size)
+static void say(struct words *words)
 {
-	switch (which % 8) {
+	const uint8_t *bytes;
+	size_t count = next_bytes(words, 4, &bytes);
+
+	send(other, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shortcut_hear(shortcut);
+}
+
+static void step(struct words *words)
+{
+	switch (next_word(words, 1) % 8) {
 	case 0:
-		atomic_store(&shortcut->in->shared->head, take32(data, size));
+		atomic_store(&shortcut->in->shared->head,
+			     (uint32_t)next_word(words, 4));
 		break;
 	case 1:
-		atomic_store(&shortcut->out->shared->tail, take32(data, size));
+		atomic_store(&shortcut->out->shared->tail,
+			     (uint32_t)next_word(words, 4));
 		break;
 	case 2:
-		write_bytes(data, size);
+		write_bytes(words);
 		break;
 	case 3:
-		send_frame(take32(data, size));
+		send_frame((uint32_t)next_word(words, 4));
 		break;
 	case 4:
-		send(other, *data, *size < 4 ? *size : 4,
-		     MSG_DONTWAIT | MSG_NOSIGNAL);
-		shortcut_hear(shortcut);
+		say(words);
 		break;
 	case 5:
 		take_frames();
 		break;
 	default:
-		put_frame(data, size);
+		put_frame(words);
 		break;
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	begin();
-	while (size > 1) {
-		uint8_t which = *data++;
+	struct words words = { data, size };
 
-		size--;
-		step(which, &data, &size);
-	}
+	begin();
+	while (words.left)
+		step(&words);
 	take_frames();
 	end();
 	return 0;
