@@ -57,7 +57,7 @@ bool shortcut_leads(const struct shortcut *shortcut, const uint8_t *head,
 /* True: it is over, sent or dropped. False: later, when it is heard of. */
 bool shortcut_send(struct shortcut *shortcut, const struct nic_frame *frame);
 
-/* The last one for now. */
+/* Tells the other of what was sent since the last time. */
 void shortcut_flush(struct shortcut *shortcut);
 
 /* --- taking: one at a time ------------------------------------------------- */
